@@ -1,0 +1,41 @@
+"""Images and their variants, as the worker reports them to the owner of the row."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# Name of a variant: the longest side in pixels.
+VARIANTS = {"128": 128, "512": 512, "1024": 1024}
+
+
+class ImageStatus(StrEnum):
+    PROCESSING = "processing"
+    READY = "ready"
+    REJECTED = "rejected"
+
+
+class Variant(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    object_key: str
+    content_type: str
+    width: int
+    height: int
+    size: Annotated[int, Field(description="Bytes.")]
+
+
+class VariantReport(BaseModel):
+    """PUT by the worker, idempotent by `job_id`: the variants, or why there are none.
+
+    The owner keeps the newest job per target by `job_created_at`; an older one gets 409, which
+    the worker treats as done.
+    """
+
+    job_id: UUID
+    job_created_at: datetime
+    variants: list[Variant] = []
+    rejected: str | None = None

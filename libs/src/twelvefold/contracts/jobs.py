@@ -1,0 +1,41 @@
+"""Kinds of jobs and their payloads. A payload holds ids, never a token, a link or a body."""
+
+from enum import StrEnum
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+EMAIL_SEND = "email.send"
+IMAGE_PROCESS = "image.process"
+ACCOUNT_ERASE = "account.erase"
+CACHE_EVICT = "cache.evict"
+
+
+class EmailTemplate(StrEnum):
+    WELCOME = "welcome"
+    VERIFY = "verify"
+    RESET = "reset"
+
+
+class JobPayload(BaseModel):
+    """Base of every payload: unknown fields of a newer producer are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class EmailSend(JobPayload):
+    template: EmailTemplate
+    user_id: UUID
+
+
+class ImageProcess(JobPayload):
+    """Makes the variants of an uploaded object and hands them to the object's owner."""
+
+    target: Literal["image", "avatar"]
+    target_id: UUID  # the image's id, or the user's for an avatar
+    object_key: str
+
+
+class AccountErase(JobPayload):
+    user_id: UUID

@@ -1,0 +1,10 @@
+"""Identifiers: UUIDv7 (RFC 9562 section 5.7), which sort by time and so keep indexes dense."""
+
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+
+def new_id() -> UUID:
+    """A new UUIDv7 as a plain `uuid.UUID`."""
+    return uuid7()

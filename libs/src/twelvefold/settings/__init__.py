@@ -1,0 +1,58 @@
+"""Typed settings from the environment (12factor.net/config).
+
+A service composes the groups that it uses into one class by inheritance and calls `load`.
+"""
+
+from .base import (
+    CommaList,
+    Environment,
+    EnvironmentSettings,
+    SettingProblem,
+    SettingsError,
+    StrongSecret,
+    StrongSecrets,
+    load,
+    process_environment,
+)
+from .groups import (
+    BillingSettings,
+    BootstrapSettings,
+    CallerSettings,
+    FeatureFlags,
+    HttpSettings,
+    MailSettings,
+    MigrationSettings,
+    ObjectStoreSettings,
+    PostgresSettings,
+    RedisSettings,
+    SecretKeySettings,
+    ServiceSettings,
+    TelemetrySettings,
+    TokenSettings,
+)
+
+__all__ = [
+    "BillingSettings",
+    "BootstrapSettings",
+    "CallerSettings",
+    "CommaList",
+    "Environment",
+    "EnvironmentSettings",
+    "FeatureFlags",
+    "HttpSettings",
+    "MailSettings",
+    "MigrationSettings",
+    "ObjectStoreSettings",
+    "PostgresSettings",
+    "RedisSettings",
+    "SecretKeySettings",
+    "ServiceSettings",
+    "SettingProblem",
+    "SettingsError",
+    "StrongSecret",
+    "StrongSecrets",
+    "TelemetrySettings",
+    "TokenSettings",
+    "load",
+    "process_environment",
+]

@@ -1,0 +1,220 @@
+"""The groups of settings. A service inherits those that it uses; each adapter takes its group.
+
+Every description here is a line of the settings table in the README.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+
+from .base import CommaList, Environment, EnvironmentSettings, StrongSecret, deployed
+
+
+class HttpSettings(EnvironmentSettings):
+    """Sockets, limits and the drain of an HTTP process."""
+
+    prefixes = ("HTTP_", "INTERNAL_", "MANAGEMENT_")
+
+    http_host: str = Field("127.0.0.1", description="Address that the listeners bind.")
+    port: int = Field(8000, ge=0, le=65535, description="Public port; 0 takes a free one.")
+    internal_port: int = Field(8001, ge=0, le=65535, description="Port of /internal/v1.")
+    management_port: int = Field(9000, ge=0, le=65535, description="Probes, metrics, info.")
+    http_fd: int | None = Field(None, description="Inherited listening socket instead of PORT.")
+    internal_fd: int | None = Field(None, description="The same for INTERNAL_PORT.")
+    management_fd: int | None = Field(None, description="The same for MANAGEMENT_PORT.")
+    http_max_body_bytes: int = Field(
+        1_048_576, gt=0, description="Largest body outside uploads; beyond it 413."
+    )
+    http_request_timeout: float = Field(
+        30.0, gt=0, description="Seconds within which a request must be answered."
+    )
+    http_max_concurrency: int = Field(
+        512, gt=0, description="Requests in flight per process; beyond it 503."
+    )
+    http_lame_duck: float = Field(
+        5.0, ge=0, description="Seconds of answering with Connection: close before draining."
+    )
+    http_grace: float = Field(
+        30.0, ge=0, description="Seconds for requests in flight to end after that."
+    )
+    http_trusted_proxies: CommaList = Field(
+        default_factory=list,
+        description="Addresses or networks whose X-Forwarded-For and -Proto count.",
+    )
+    http_cors_origins: CommaList = Field(
+        default_factory=list, description="Origins that browsers may call from; empty: none."
+    )
+
+
+class PostgresSettings(EnvironmentSettings):
+    prefixes = ("DATABASE_",)
+
+    database_url: SecretStr = Field(
+        description="postgres:// or postgresql:// URL of the service's own role; sslmode counts."
+    )
+    database_pool_size: int = Field(10, ge=1, le=200, description="Connections per process.")
+    database_pool_timeout: float = Field(
+        2.0, gt=0, description="Seconds to wait for a free connection; beyond it 503."
+    )
+    database_statement_timeout: float = Field(
+        10.0, gt=0, description="Seconds after which PostgreSQL ends a statement."
+    )
+    database_pooled: bool = Field(
+        False, description="The URL leads to PgBouncer: no prepared statements are kept."
+    )
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_over_tls(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        return checked_database_url(value, over_tls=deployed(info))
+
+
+def checked_database_url(value: SecretStr, *, over_tls: bool) -> SecretStr:
+    """Raises ValueError unless `value` is a PostgreSQL URL, over TLS where that is asked."""
+    url = value.get_secret_value()
+    if not url.startswith(("postgres://", "postgresql://")):
+        raise ValueError("must be a postgres:// or postgresql:// URL")
+    if over_tls and not any(
+        f"sslmode={mode}" in url for mode in ("require", "verify-ca", "verify-full")
+    ):
+        raise ValueError("must use TLS outside development: add sslmode=verify-full (or require)")
+    return value
+
+
+class RedisSettings(EnvironmentSettings):
+    prefixes = ("REDIS_",)
+
+    redis_url: SecretStr = Field(description="redis:// or, outside development, rediss:// URL.")
+    redis_timeout: float = Field(
+        0.25, gt=0, description="Seconds for one command; a slower Redis counts as away."
+    )
+    redis_max_connections: int = Field(50, ge=1, description="Connections per process.")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_over_tls(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        url = value.get_secret_value()
+        if not url.startswith(("redis://", "rediss://")):
+            raise ValueError("must be a redis:// or rediss:// URL")
+        if deployed(info) and not url.startswith("rediss://"):
+            raise ValueError("must use TLS outside development: rediss://")
+        return value
+
+
+class ObjectStoreSettings(EnvironmentSettings):
+    prefixes = ("S3_",)
+
+    s3_endpoint: str | None = Field(None, description="S3 URL; none: AWS's of the region.")
+    s3_public_endpoint: str | None = Field(
+        None, description="URL under which clients reach S3; signs what they see."
+    )
+    s3_region: str = Field("us-east-1", description="Region that requests are signed for.")
+    s3_bucket: str = Field(description="Bucket of images and their variants.")
+    s3_access_key_id: SecretStr | None = Field(
+        None, description="None: the platform's own credentials (IRSA, instance role)."
+    )
+    s3_secret_access_key: SecretStr | None = Field(None, description="Goes with the key id.")
+    s3_timeout: float = Field(10.0, gt=0, description="Seconds for one call to S3.")
+    s3_max_connections: int = Field(20, ge=1, description="Connections per process.")
+
+
+class MailSettings(EnvironmentSettings):
+    prefixes = ("MAIL_", "SMTP_", "SENDGRID_")
+
+    mail_from: str = Field(description="Sender of every mail, e.g. `Twelvefold <no-reply@…>`.")
+    smtp_url: SecretStr | None = Field(
+        None, description="smtp://, smtp+starttls:// or smtps:// URL with optional credentials."
+    )
+    sendgrid_api_key: SecretStr | None = Field(
+        None, description="Sends through SendGrid instead of SMTP."
+    )
+    mail_timeout: float = Field(10.0, gt=0, description="Seconds for sending one mail.")
+
+    @field_validator("sendgrid_api_key")
+    @classmethod
+    def _some_way_to_send(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None and info.data.get("smtp_url") is None:
+            raise ValueError("is needed where SMTP_URL is not set: mail has no other way out")
+        return value
+
+
+class TelemetrySettings(EnvironmentSettings):
+    otel_exporter_otlp_endpoint: str | None = Field(
+        None, description="OTLP/HTTP collector; none: no exporter and next to no cost."
+    )
+    otel_traces_sampler_arg: float = Field(
+        0.1, ge=0, le=1, description="Share of new traces that are sampled."
+    )
+
+
+class FeatureFlags(EnvironmentSettings):
+    prefixes = ("ENABLE_",)
+
+    enable_caching: bool = Field(True, description="Reads go through Redis first.")
+    enable_analytics: bool = Field(True, description="Serves /api/v1/analytics.")
+
+
+class SecretKeySettings(EnvironmentSettings):
+    secret_key: StrongSecret = Field(description="Keys cursors and request fingerprints only.")
+
+
+class TokenSettings(EnvironmentSettings):
+    prefixes = ("JWT_",)
+
+    jwt_issuer: str = Field("twelvefold", description="`iss` of every token.")
+    jwt_audience: str = Field("twelvefold-api", description="`aud` of every access token.")
+
+
+class BillingSettings(EnvironmentSettings):
+    prefixes = ("STRIPE_",)
+
+    stripe_api_key: SecretStr | None = Field(None, description="Must be live in production.")
+
+    @field_validator("stripe_api_key")
+    @classmethod
+    def _live_in_production(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        production = info.data.get("environment", Environment.PRODUCTION) is Environment.PRODUCTION
+        if production and value and not value.get_secret_value().startswith("sk_live_"):
+            raise ValueError("must be a live key (sk_live_…) in production")
+        return value
+
+
+class CallerSettings(EnvironmentSettings):
+    """How this service shows others on the internal port who it is."""
+
+    prefixes = ("INTERNAL_",)
+
+    internal_secret: StrongSecret = Field(description="This service's own secret as a caller.")
+    internal_timeout: float = Field(
+        5.0, gt=0, description="Seconds for one call to another service, within the deadline."
+    )
+
+
+class ServiceSettings(HttpSettings, TelemetrySettings):
+    """What every service with a process has."""
+
+
+class MigrationSettings(EnvironmentSettings):
+    """Read by the migration process only: the owner's URL never reaches a serving process."""
+
+    prefixes = ("MIGRATION_",)
+
+    migration_database_url: SecretStr = Field(description="URL of the schema's owner role.")
+
+    @field_validator("migration_database_url")
+    @classmethod
+    def _over_tls(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        return checked_database_url(value, over_tls=deployed(info))
+
+
+class BootstrapSettings(EnvironmentSettings):
+    """Read by `twelvefold db bootstrap` only."""
+
+    prefixes = ("BOOTSTRAP_",)
+
+    bootstrap_database_url: SecretStr = Field(description="URL of a role that may create roles.")
+
+    @field_validator("bootstrap_database_url")
+    @classmethod
+    def _over_tls(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        return checked_database_url(value, over_tls=deployed(info))
