@@ -213,6 +213,9 @@ class BootstrapSettings(EnvironmentSettings):
     prefixes = ("BOOTSTRAP_",)
 
     bootstrap_database_url: SecretStr = Field(description="URL of a role that may create roles.")
+    bootstrap_role_passwords: dict[str, SecretStr] = Field(
+        description='JSON object: `{"users_owner": "…", "users_app": "…", …}`.'
+    )
 
     @field_validator("bootstrap_database_url")
     @classmethod

@@ -1,0 +1,193 @@
+"""`twelvefold`: one command for every process and admin task of a release (12factor.net/admin-processes).
+
+Owns run, db and config. Services add groups of commands by the entry point
+`twelvefold.commands` and themselves by `twelvefold.services`, so that an image holds exactly the
+commands of what is installed in it; the laptop stack's group `dev` is merged at the top.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+
+import typer
+from pydantic import SecretStr
+
+from .errors import TwelvefoldError
+from .settings import BootstrapSettings, EnvironmentSettings, MigrationSettings, SettingsError, load
+
+if TYPE_CHECKING:
+    from .migrations import Migrations
+    from .service import Service
+
+USAGE_ERROR = 2
+FAILURE = 1
+R = TypeVar("R")
+S = TypeVar("S", bound=EnvironmentSettings)
+
+db = typer.Typer(no_args_is_help=True, help="Schemas: bootstrap, migrate, status.")
+config = typer.Typer(no_args_is_help=True, help="Settings: check and show what is in force.")
+app = typer.Typer(
+    name="twelvefold",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Runs and administers the suite. Settings come from the environment.",
+)
+app.add_typer(db, name="db")
+app.add_typer(config, name="config")
+
+
+def fail(message: str, code: int = FAILURE) -> NoReturn:
+    """One line on stderr and a non-zero exit: what the user must do next, never a traceback."""
+    typer.secho(message, err=True, fg=typer.colors.RED)
+    raise typer.Exit(code)
+
+
+def load_or_fail(settings_class: type[S]) -> S:
+    """Settings, or every problem on stderr and exit 2."""
+    try:
+        return load(settings_class)
+    except SettingsError as error:
+        for problem in error.problems:
+            typer.secho(f"  {problem}", err=True, fg=typer.colors.RED)
+        fail(f"{len(error.problems)} setting(s) to mend in the environment", USAGE_ERROR)
+
+
+def run_async(main: Callable[[], Any]) -> Any:
+    """Runs a coroutine function; our own errors become one line and exit 1."""
+    try:
+        return asyncio.run(main())
+    except TwelvefoldError as error:
+        fail(error.detail)
+
+
+def services() -> dict[str, "Service"]:
+    """Every service installed here, in the order of their migrations."""
+    found = [entry.load() for entry in entry_points(group="twelvefold.services")]
+    found.sort(key=lambda service: (service.migrations is None, _order(service), service.name))
+    return {service.name: service for service in found}
+
+
+def _order(service: "Service") -> int:
+    return service.migrations.order if service.migrations else 0
+
+
+def service_named(name: str | None) -> "Service":
+    """The named service, or the only one installed (as in a service's image)."""
+    installed = services()
+    if name is None and len(installed) == 1:
+        return next(iter(installed.values()))
+    if name is None or name not in installed:
+        fail(f"name one of the installed services: {', '.join(sorted(installed))}", USAGE_ERROR)
+    return installed[name]
+
+
+ServiceName = Annotated[str | None, typer.Argument(help="Service; default: the only one here.")]
+
+
+@app.command()
+def run(service: ServiceName = None) -> None:
+    """Runs one service in the foreground until SIGTERM or SIGINT."""
+    from .service import main as service_main
+
+    raise typer.Exit(service_main(service_named(service)))
+
+
+def _migrations(name: str | None) -> "Migrations":
+    service = service_named(name)
+    if service.migrations is None:
+        fail(f"{service.name} has no schema", USAGE_ERROR)
+    return service.migrations
+
+
+@db.command()
+def migrate(
+    service: ServiceName = None,
+    revision: Annotated[str, typer.Option(help="Revision to reach.")] = "head",
+) -> None:
+    """Migrates one service's schema as its owner (MIGRATION_DATABASE_URL); waits for its turn."""
+    from .migrations import upgrade
+
+    migrations = _migrations(service)
+    url = load_or_fail(MigrationSettings).migration_database_url.get_secret_value()
+    before, applied = run_async(lambda: upgrade(migrations, url, revision=revision))
+    if applied:
+        typer.echo(f"{migrations.schema}: {before or 'empty'} -> {applied[-1]}")
+    else:
+        typer.echo(f"{migrations.schema}: already at {before}")
+
+
+@db.command()
+def bootstrap() -> None:
+    """Creates schemas, roles and grants of every installed service; safe to repeat.
+
+    Reads BOOTSTRAP_DATABASE_URL (a role that may create roles) and BOOTSTRAP_ROLE_PASSWORDS.
+    """
+    from .migrations import bootstrap as create
+
+    settings = load_or_fail(BootstrapSettings)
+    schemas = [service.migrations for service in services().values() if service.migrations]
+    url = settings.bootstrap_database_url.get_secret_value()
+    passwords = {
+        role: password.get_secret_value()
+        for role, password in settings.bootstrap_role_passwords.items()
+    }
+    run_async(lambda: create(url, schemas, passwords))
+    typer.echo(f"ready: {', '.join(entry.schema for entry in schemas)}")
+
+
+@config.command()
+def check(service: ServiceName = None) -> None:
+    """Names every missing, unsafe and unknown setting at once; exit 2 where there is one."""
+    found = service_named(service)
+    settings = load_or_fail(found.settings)
+    typer.echo(f"{found.name}: settings are complete for {settings.environment}")
+
+
+@config.command()
+def show(
+    service: ServiceName = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Shows the settings in force, secrets redacted."""
+    settings = load_or_fail(service_named(service).settings)
+    values = redacted(settings)
+    if as_json:
+        typer.echo(json.dumps(values, indent=2))
+        return
+    width = max(len(name) for name in values)
+    for name, value in values.items():
+        typer.echo(f"{name:<{width}}  {'' if value is None else value}")
+
+
+def redacted(settings: EnvironmentSettings) -> dict[str, Any]:
+    """Names and values for people: a secret shows that it is set, not what it is."""
+    shown: dict[str, Any] = {}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        secret = isinstance(value, SecretStr) or (
+            isinstance(value, list) and any(isinstance(part, SecretStr) for part in value)
+        )
+        shown[name.upper()] = "(set)" if secret else value
+    return json.loads(json.dumps(shown, default=str))  # type: ignore[no-any-return]  # a JSON object in, the same out
+
+
+def _add_commands() -> None:
+    for entry in entry_points(group="twelvefold.commands"):
+        group = entry.load()
+        if entry.name == "dev":
+            app.registered_commands.extend(group.registered_commands)
+            app.registered_groups.extend(group.registered_groups)
+        else:
+            app.add_typer(group, name=entry.name)
+
+
+def main() -> None:
+    """Entry point of the `twelvefold` script."""
+    _add_commands()
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)

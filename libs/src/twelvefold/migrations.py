@@ -1,0 +1,230 @@
+"""Schemas and roles: bootstrap once, migrate each schema by its owner, know when it is there.
+
+Each service has one schema and two roles: `<service>_owner` migrates, `<service>_app` has DML
+and nothing more. Revisions are numbered files (`0001_name.py`, revision "0001"), linear, so that
+a serving process can tell its head without loading Alembic.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, pool, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from .database import Database, connect_arguments, is_away
+from .errors import DependencyUnavailable, TwelvefoldError
+
+if TYPE_CHECKING:
+    from alembic.runtime.migration import RevisionStep
+
+LOCK_TIMEOUT = 60  # seconds that one migration waits for another of the same schema
+STATEMENT_LOCK_TIMEOUT = 5  # seconds a DDL may wait for a table, so that it never queues traffic
+_REVISION_FILE = re.compile(r"^(\d{4})_\w+\.py$")
+
+
+class SchemaError(TwelvefoldError):
+    """A migration or a bootstrap that cannot go on; the detail says what to do."""
+
+    status, code, title = 500, "schema", "The schema cannot be changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Migrations:
+    """One service's schema and the package that holds its revisions (`versions/NNNN_*.py`)."""
+
+    service: str
+    schema: str
+    package: str
+    # Lower migrates first where several run in one process: jobs, then users, then api.
+    order: int = 0
+
+    @property
+    def owner_role(self) -> str:
+        return f"{self.service}_owner"
+
+    @property
+    def app_role(self) -> str:
+        return f"{self.service}_app"
+
+    @property
+    def location(self) -> Path:
+        spec = importlib.util.find_spec(self.package)
+        if spec is None or not spec.submodule_search_locations:
+            raise SchemaError(f"package {self.package} holds no migrations")
+        return Path(next(iter(spec.submodule_search_locations)))
+
+    @property
+    def revisions(self) -> list[str]:
+        """Every revision that this release knows, oldest first."""
+        names = (path.name for path in (self.location / "versions").iterdir())
+        return sorted(found[1] for name in names if (found := _REVISION_FILE.match(name)))
+
+
+async def is_ready(database: Database, migrations: Migrations) -> bool:
+    """Whether the schema is at this release's head, or past it.
+
+    A revision that this release does not know is a newer release's: expand and contract promises
+    that the release before it still runs there.
+    """
+    query = text(f"SELECT version_num FROM {migrations.schema}.alembic_version")  # noqa: S608 (own name)
+    try:
+        async with database.read() as reader:
+            current = await reader.scalar(query)
+    except DBAPIError:
+        return False  # neither the schema nor the table is there yet
+    known = migrations.revisions
+    return current is not None and (current == known[-1] or current not in known)
+
+
+async def upgrade(
+    migrations: Migrations, url: str, *, revision: str = "head"
+) -> tuple[str | None, list[str]]:
+    """Brings one schema to `revision` as its owner; returns where it stood and what was applied.
+
+    One process at a time under an advisory lock; each revision in a transaction of its own.
+    Raises DependencyUnavailable where PostgreSQL is away, SchemaError where a lock does not come.
+    """
+    target, arguments = connect_arguments(url)
+    arguments["server_settings"] = {
+        "application_name": f"twelvefold-migrate-{migrations.service}",
+        "lock_timeout": f"{LOCK_TIMEOUT}s",
+    }
+    engine = create_async_engine(
+        target, connect_args=arguments, poolclass=pool.NullPool, hide_parameters=True
+    )
+    try:
+        async with engine.connect() as connection:
+            key = {"key": f"twelvefold:migrate:{migrations.schema}"}
+            await connection.execute(
+                text("SELECT pg_advisory_lock(hashtextextended(:key, 0))"), key
+            )
+            await connection.execute(text(f"SET lock_timeout = '{STATEMENT_LOCK_TIMEOUT}s'"))
+            await connection.commit()
+            return await connection.run_sync(_run, migrations, revision)
+    except (DBAPIError, OSError, TimeoutError) as error:
+        if is_away(error):
+            raise DependencyUnavailable("postgres") from error
+        reason = str(getattr(error, "orig", error)).split(":", 1)[-1].strip()
+        raise SchemaError(f"schema {migrations.schema}: {reason}") from error
+    finally:
+        await engine.dispose()
+
+
+def _run(
+    connection: Connection, migrations: Migrations, revision: str
+) -> tuple[str | None, list[str]]:
+    from alembic.config import Config
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.script import ScriptDirectory
+
+    script = ScriptDirectory(str(migrations.location))
+    applied: list[str] = []
+    before: list[str | None] = []
+
+    def steps(current: Any, _: object) -> list[RevisionStep]:
+        before.append(current[0] if current else None)
+        # What Alembic's own command.upgrade passes as fn; there is no public name for it.
+        plan = script._upgrade_revs(revision, current)  # noqa: SLF001
+        applied.extend(step.revision.revision for step in plan)
+        return plan
+
+    with EnvironmentContext(Config(), script, fn=steps) as context:
+        context.configure(
+            connection=connection,
+            version_table_schema=migrations.schema,
+            transaction_per_migration=True,
+        )
+        context.run_migrations()
+    if applied:
+        connection.execute(
+            text(
+                f"REVOKE INSERT, UPDATE, DELETE ON {migrations.schema}.alembic_version "
+                f"FROM {migrations.app_role}"
+            )
+        )
+        connection.commit()
+    return before[0] if before else None, applied
+
+
+# Identifiers cannot be bound, and a password must not stand in a statement that a server may log:
+# both are handed over as settings of the transaction and quoted by PostgreSQL itself.
+_ROLE = """
+DO $$
+DECLARE role_name text := current_setting('twelvefold.role');
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
+    EXECUTE format('CREATE ROLE %I', role_name);
+  END IF;
+  EXECUTE format(
+    'ALTER ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT PASSWORD %L',
+    role_name, current_setting('twelvefold.password'));
+  EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), role_name);
+END $$
+"""
+
+
+def _schema_statements(migrations: Migrations) -> list[str]:
+    schema, owner, app = migrations.schema, migrations.owner_role, migrations.app_role
+    return [
+        # Managed PostgreSQL has no superuser: a role that is a member may create for the owner.
+        f"GRANT {owner} TO CURRENT_USER",
+        f"CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {owner}",
+        f"GRANT USAGE ON SCHEMA {schema} TO {app}",
+        (
+            f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {schema} "
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {app}"
+        ),
+        (
+            f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {schema} "
+            f"GRANT USAGE, SELECT ON SEQUENCES TO {app}"
+        ),
+        # Functions are executable by everybody unless that is taken away.
+        f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner} REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC",
+        f"ALTER ROLE {owner} SET search_path = {schema}",
+        f"ALTER ROLE {app} SET search_path = {schema}",
+    ]
+
+
+async def bootstrap(url: str, schemas: Sequence[Migrations], passwords: Mapping[str, str]) -> None:
+    """Creates schemas, roles, grants and default privileges; safe to run again at any time.
+
+    `url` belongs to a role that may create roles; `passwords` is by role name. Raises SchemaError
+    naming the roles without a password, DependencyUnavailable where PostgreSQL is away.
+    """
+    roles = [role for entry in schemas for role in (entry.owner_role, entry.app_role)]
+    if missing := [role for role in roles if not passwords.get(role)]:
+        raise SchemaError(f"no password for {', '.join(missing)} in BOOTSTRAP_ROLE_PASSWORDS")
+    target, arguments = connect_arguments(url)
+    engine = create_async_engine(
+        target, connect_args=arguments, poolclass=pool.NullPool, hide_parameters=True
+    )
+    try:
+        async with engine.begin() as connection:
+            # Two bootstraps at once would collide on the roles' catalogue rows.
+            await connection.execute(text("SELECT pg_advisory_xact_lock(7208312)"))
+            for role in roles:
+                await connection.execute(
+                    text(
+                        "SELECT set_config('twelvefold.role', :role, true), "
+                        "set_config('twelvefold.password', :password, true)"
+                    ),
+                    {"role": role, "password": passwords[role]},
+                )
+                await connection.execute(text(_ROLE))
+            for entry in schemas:
+                for statement in _schema_statements(entry):
+                    await connection.execute(text(statement))
+            await connection.execute(text("REVOKE CREATE ON SCHEMA public FROM PUBLIC"))
+    except (DBAPIError, OSError, TimeoutError) as error:
+        if is_away(error):
+            raise DependencyUnavailable("postgres") from error
+        raise SchemaError(f"bootstrap: {getattr(error, 'orig', error)}") from error
+    finally:
+        await engine.dispose()
