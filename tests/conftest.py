@@ -1,0 +1,165 @@
+"""Real servers for a whole test run, and what a test takes of them.
+
+One set of PostgreSQL, Redis, S3 and SMTP serves every pytest-xdist worker: the controller starts
+it, the workers get the URLs. Each worker has a Redis database and a bucket of its own. Runs of
+`tests/unit` alone start none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis.asyncio
+
+from twelvefold.dev.embedded import EmbeddedServers, ServerCredentials
+from twelvefold.dev.mailbox import Mailbox
+from twelvefold.dev.object_store import REGION, S3Credentials, create_bucket
+from twelvefold.dev.ports import PortPicker
+
+_UNIT_TESTS = Path(__file__).parent / "unit"
+_WORKER_INPUT = "twelvefold_servers"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerUrls:
+    """Where the servers of this run are. Plain strings, since it travels to xdist's workers."""
+
+    postgres: str  # superuser
+    redis: str  # database 0
+    s3: str
+    s3_access_key_id: str
+    s3_secret_access_key: str
+    smtp: str
+    mail_folder: str
+
+
+class _RunServers:
+    """The servers of one run, started at most once, by the process that pytest began in."""
+
+    def __init__(self) -> None:
+        self._running: EmbeddedServers | None = None
+
+    def start(self) -> ServerUrls:
+        if self._running is None:
+            directory = Path(tempfile.mkdtemp(prefix="twelvefold-tests-"))
+            directory.chmod(0o755)  # under root PostgreSQL's own user has to enter it
+            servers = EmbeddedServers(
+                directory,
+                ServerCredentials.generate(),
+                PortPicker(str(uuid.uuid4())),
+                durable=False,
+            )
+            self._running = servers
+            _run(servers.start())
+        servers = self._running
+        credentials = servers.object_store.credentials
+        return ServerUrls(
+            postgres=servers.postgres.url,
+            redis=servers.redis.url,
+            s3=servers.object_store.url,
+            s3_access_key_id=credentials.access_key_id,
+            s3_secret_access_key=credentials.secret_access_key,
+            smtp=servers.mail.url,
+            mail_folder=str(servers.mail.directory),
+        )
+
+    def stop(self) -> None:
+        if self._running is not None:
+            _run(self._running.stop())
+            shutil.rmtree(self._running.directory, ignore_errors=True)
+
+
+_SERVERS = pytest.StashKey[_RunServers]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_SERVERS] = _RunServers()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """In the controller of pytest-xdist, for each worker before it starts."""
+    if not _only_unit_tests(node.config):
+        node.workerinput[_WORKER_INPUT] = asdict(node.config.stash[_SERVERS].start())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[_SERVERS].stop()
+
+
+def _only_unit_tests(config: pytest.Config) -> bool:
+    paths = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
+    return all(path.is_relative_to(_UNIT_TESTS) for path in paths)
+
+
+def _run(work: Any) -> None:
+    with asyncio.Runner() as runner:
+        runner.run(work)
+
+
+@pytest.fixture(scope="session")
+def servers(request: pytest.FixtureRequest) -> ServerUrls:
+    """PostgreSQL, Redis, S3 and SMTP, shared by everybody in this run."""
+    workerinput = getattr(request.config, "workerinput", None)
+    if workerinput is None:
+        return request.config.stash[_SERVERS].start()
+    if _WORKER_INPUT not in workerinput:
+        pytest.fail("a test under tests/unit asks for servers: it belongs to tests/integration")
+    return ServerUrls(**workerinput[_WORKER_INPUT])
+
+
+@pytest.fixture(scope="session")
+def worker_number() -> int:
+    """0 without pytest-xdist, else 1 and on."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    return 0 if worker is None else 1 + int(worker.removeprefix("gw"))
+
+
+@pytest.fixture(scope="session")
+def postgres_superuser_url(servers: ServerUrls) -> str:
+    return servers.postgres
+
+
+@pytest.fixture
+async def redis_url(servers: ServerUrls, worker_number: int) -> str:
+    """An empty Redis database. Pub/sub is shared by all of them: use channel names of your own."""
+    url = f"{servers.redis.rpartition('/')[0]}/{worker_number}"
+    client = redis.asyncio.from_url(url)  # type: ignore[no-untyped-call]  # redis 5 has no types here
+    async with client:
+        await client.flushdb()
+    return url
+
+
+@pytest.fixture(scope="session")
+async def s3_settings(servers: ServerUrls, worker_number: int) -> dict[str, str]:
+    """The fields of ObjectStoreSettings, for a bucket that only this worker uses."""
+    settings = {
+        "s3_endpoint": servers.s3,
+        "s3_public_endpoint": servers.s3,
+        "s3_region": REGION,
+        "s3_bucket": f"tests-{worker_number}",
+        "s3_access_key_id": servers.s3_access_key_id,
+        "s3_secret_access_key": servers.s3_secret_access_key,
+    }
+    credentials = S3Credentials(servers.s3_access_key_id, servers.s3_secret_access_key)
+    assert await create_bucket(servers.s3, credentials, settings["s3_bucket"])
+    return settings
+
+
+@pytest.fixture(scope="session")
+def smtp_url(servers: ServerUrls) -> str:
+    return servers.smtp
+
+
+@pytest.fixture(scope="session")
+def mailbox(servers: ServerUrls) -> Mailbox:
+    """Every mail that was caught in this run: look by recipient, and choose a unique one."""
+    return Mailbox(Path(servers.mail_folder))
