@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -99,7 +100,8 @@ def _migrations(name: str | None) -> "Migrations":
     service = service_named(name)
     if service.migrations is None:
         fail(f"{service.name} has no schema", USAGE_ERROR)
-    return service.migrations
+    migrations: Migrations = service.migrations
+    return migrations
 
 
 @db.command()
@@ -160,6 +162,26 @@ def show(
     width = max(len(name) for name in values)
     for name, value in values.items():
         typer.echo(f"{name:<{width}}  {'' if value is None else value}")
+
+
+@config.command()
+def reference(
+    file: Annotated[
+        Path | None, typer.Argument(help="Markdown file whose table is brought up to date.")
+    ] = None,
+    check: Annotated[bool, typer.Option(help="Only say whether it is; exit 1 if not.")] = False,
+) -> None:
+    """Prints the table of every setting, or keeps it up to date in a file."""
+    from .settings import reference as table
+
+    classes = {name: service.settings for name, service in services().items()}
+    content = table.markdown(
+        {**classes, "db migrate": MigrationSettings, "db bootstrap": BootstrapSettings}
+    )
+    if file is None:
+        typer.echo(content)
+    elif not table.write(file, content, check=check) and check:
+        fail(f"the settings table in {file} is out of date: run make docs")
 
 
 def redacted(settings: EnvironmentSettings) -> dict[str, Any]:

@@ -97,6 +97,17 @@ class Transaction(Reader):
         """
         self._after_commit.append(callback)
 
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """What runs inside is undone alone if it raises; followers that it registered too."""
+        before = len(self._after_commit)
+        try:
+            async with self._connection.begin_nested():
+                yield
+        except BaseException:
+            del self._after_commit[before:]
+            raise
+
     def committed(self) -> None:
         for callback in self._after_commit:
             try:
