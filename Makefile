@@ -1,0 +1,122 @@
+# Every CI step and every hook is a target here; `make` alone lists them.
+# Needs only Python 3.11 to 3.13 with venv and pip: the rest is installed into .venv.
+
+VENV := .venv
+BIN := $(VENV)/bin
+SYNCED := $(VENV)/.synced
+UV := uv>=0.9,<0.15
+# Options for the command behind a target, e.g. make up ARGS=--detach
+ARGS ?=
+# Overrides the choice of interpreter for a new environment, e.g. make up PYTHON=/opt/python3.12/bin/python3
+PYTHON ?=
+
+# Never download an interpreter, never touch another environment than ours.
+export UV_PYTHON_DOWNLOADS := never
+export UV_PROJECT_ENVIRONMENT := $(VENV)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+##@ Run
+.PHONY: up
+up: $(SYNCED) ## Run the suite: servers, migrations, services with reload (ARGS=--detach)
+	@exec $(BIN)/twelvefold up $(ARGS)
+
+.PHONY: down
+down: $(SYNCED) ## End it, wherever it was started
+	@exec $(BIN)/twelvefold down $(ARGS)
+
+.PHONY: ps
+ps: $(SYNCED) ## What runs: process id, state, uptime, requests, errors, memory
+	@exec $(BIN)/twelvefold ps $(ARGS)
+
+.PHONY: logs
+logs: $(SYNCED) ## What it logs (ARGS="api -f")
+	@exec $(BIN)/twelvefold logs $(ARGS)
+
+.PHONY: reset
+reset: $(SYNCED) ## End it and delete its data (asks; ARGS=--yes does not)
+	@exec $(BIN)/twelvefold reset $(ARGS)
+
+##@ Check
+.PHONY: check
+check: lint types contracts generated ## Everything but the tests: ruff, mypy, import-linter, generated files
+
+.PHONY: lint
+lint: $(SYNCED) ## ruff: rules and format
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+
+.PHONY: types
+types: $(SYNCED) ## mypy, strict
+	@$(BIN)/mypy
+
+.PHONY: contracts
+contracts: $(SYNCED) ## import-linter: who may import whom
+	@$(BIN)/lint-imports --no-logo
+
+.PHONY: generated
+generated: $(SYNCED) ## Lock file, settings table and OpenAPI documents are up to date
+	@$(BIN)/uv lock --check --quiet
+	@$(BIN)/twelvefold config reference README.md --check
+	@$(BIN)/twelvefold openapi docs/api --check
+
+.PHONY: test
+test: $(SYNCED) ## Every test, on real servers (ARGS="tests/unit -k cursor")
+	@exec $(BIN)/pytest -n auto --dist loadfile $(ARGS)
+
+##@ Write
+.PHONY: format
+format: $(SYNCED) ## Format, and mend what ruff can mend
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format --quiet .
+
+.PHONY: openapi
+openapi: $(SYNCED) ## Write the OpenAPI documents to docs/api
+	@$(BIN)/twelvefold openapi docs/api
+
+.PHONY: docs
+docs: $(SYNCED) ## Write the settings table into the README
+	@$(BIN)/twelvefold config reference README.md
+
+.PHONY: lock
+lock: $(BIN)/uv ## Resolve the dependencies again (ARGS=--upgrade)
+	@$(BIN)/uv lock $(ARGS)
+
+##@ Set up
+.PHONY: sync
+sync: $(SYNCED) ## Install everything as locked (other targets do it themselves)
+
+.PHONY: clean
+clean: ## Delete the environment and the caches, not the data of `up`
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	@find libs services tests -name __pycache__ -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# One stamp for the whole environment: a warm run looks at a few timestamps and installs nothing.
+$(SYNCED): $(BIN)/uv uv.lock pyproject.toml libs/pyproject.toml $(wildcard services/*/pyproject.toml)
+	@echo "Installing the locked packages into $(VENV)"
+	@$(BIN)/uv sync --frozen --quiet
+	@touch $@
+
+$(BIN)/uv:
+	@set -eu; \
+	fits='import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))'; \
+	found=; \
+	for python in $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python); do \
+	  if "$$python" -c "$$fits" 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "Twelvefold needs Python 3.11, 3.12 or 3.13 with venv and pip; found: $$($(or $(PYTHON),python3) --version 2>&1 || true)" >&2; \
+	  exit 1; \
+	fi; \
+	echo "Creating $(VENV) with $$("$$found" --version)"; \
+	"$$found" -m venv $(VENV); \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(UV)'
+	@touch $@
