@@ -1,0 +1,51 @@
+"""What a service tells the suite about itself, and the start of its process.
+
+Owns the order: settings, logs, telemetry, then the service's own composition root. Imports
+nothing heavy, because the command line loads every service's `Service` to list it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .settings import ServiceSettings, SettingsError, load
+
+if TYPE_CHECKING:
+    from .migrations import Migrations
+    from .process import ServiceProcess
+
+EXIT_SETTINGS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service: its name, settings, composition root and schema."""
+
+    name: str
+    settings: type[ServiceSettings]
+    create: Callable[[Any], ServiceProcess]
+    migrations: Migrations | None = None
+
+
+def main(service: Service) -> int:
+    """Runs `service` until a signal ends it; returns the exit code.
+
+    Settings at fault: every problem on stderr, one a line, and exit code 2.
+    """
+    try:
+        settings = load(service.settings)
+    except SettingsError as error:
+        sys.stderr.write(f"{service.name}: {len(error.problems)} setting(s) to mend\n")
+        for problem in error.problems:
+            sys.stderr.write(f"  {problem}\n")
+        return EXIT_SETTINGS
+    from .http.serve import run
+    from .logs import configure_logs
+    from .telemetry import configure_telemetry
+
+    configure_logs(settings, service=service.name)
+    configure_telemetry(settings, service=service.name)
+    return run(service.create(settings))
