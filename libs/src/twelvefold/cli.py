@@ -96,6 +96,34 @@ def run(service: ServiceName = None) -> None:
     raise typer.Exit(service_main(service_named(service)))
 
 
+@app.command()
+def openapi(
+    directory: Annotated[Path, typer.Argument(help="Where the documents stand.")],
+    check: Annotated[bool, typer.Option(help="Only say whether they are current; exit 1.")] = False,
+) -> None:
+    """Writes the OpenAPI document of every app of every installed service."""
+    from .settings.reference import example
+
+    stale = []
+    for service in services().values():
+        process = service.create(example(service.settings))
+        apps = {service.name: process.public, f"{service.name}-internal": process.internal}
+        for name, found in apps.items():
+            if found is None:
+                continue
+            path = directory / f"{name}.json"
+            content = json.dumps(found.openapi(), indent=2, ensure_ascii=False) + "\n"
+            if path.exists() and path.read_text(encoding="utf-8") == content:
+                continue
+            stale.append(path.name)
+            if not check:
+                directory.mkdir(parents=True, exist_ok=True)
+                path.write_text(content, encoding="utf-8")
+    if stale and check:
+        fail(f"out of date: {', '.join(stale)}: run make openapi")
+    typer.echo(f"{directory}: {'wrote ' + ', '.join(stale) if stale else 'up to date'}")
+
+
 def _migrations(name: str | None) -> "Migrations":
     service = service_named(name)
     if service.migrations is None:

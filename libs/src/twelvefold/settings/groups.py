@@ -50,7 +50,8 @@ class PostgresSettings(EnvironmentSettings):
     prefixes = ("DATABASE_",)
 
     database_url: SecretStr = Field(
-        description="postgres:// or postgresql:// URL of the service's own role; sslmode counts."
+        description="postgres:// or postgresql:// URL of the service's own role; sslmode counts.",
+        examples=["postgresql://api_app:…@db.internal/twelvefold?sslmode=verify-full"],
     )
     database_pool_size: int = Field(10, ge=1, le=200, description="Connections per process.")
     database_pool_timeout: float = Field(
@@ -84,7 +85,10 @@ def checked_database_url(value: SecretStr, *, over_tls: bool) -> SecretStr:
 class RedisSettings(EnvironmentSettings):
     prefixes = ("REDIS_",)
 
-    redis_url: SecretStr = Field(description="redis:// or, outside development, rediss:// URL.")
+    redis_url: SecretStr = Field(
+        description="redis:// or, outside development, rediss:// URL.",
+        examples=["rediss://:…@redis.internal:6379/0"],
+    )
     redis_timeout: float = Field(
         0.25, gt=0, description="Seconds for one command; a slower Redis counts as away."
     )
@@ -109,7 +113,7 @@ class ObjectStoreSettings(EnvironmentSettings):
         None, description="URL under which clients reach S3; signs what they see."
     )
     s3_region: str = Field("us-east-1", description="Region that requests are signed for.")
-    s3_bucket: str = Field(description="Bucket of images and their variants.")
+    s3_bucket: str = Field(description="Bucket of images and their variants.", examples=["images"])
     s3_access_key_id: SecretStr | None = Field(
         None, description="None: the platform's own credentials (IRSA, instance role)."
     )
@@ -121,7 +125,10 @@ class ObjectStoreSettings(EnvironmentSettings):
 class MailSettings(EnvironmentSettings):
     prefixes = ("MAIL_", "SMTP_", "SENDGRID_")
 
-    mail_from: str = Field(description="Sender of every mail, e.g. `Twelvefold <no-reply@…>`.")
+    mail_from: str = Field(
+        description="Sender of every mail, e.g. `Twelvefold <no-reply@…>`.",
+        examples=["Twelvefold <no-reply@example.com>"],
+    )
     smtp_url: SecretStr | None = Field(
         None, description="smtp://, smtp+starttls:// or smtps:// URL with optional credentials."
     )
@@ -155,7 +162,10 @@ class FeatureFlags(EnvironmentSettings):
 
 
 class SecretKeySettings(EnvironmentSettings):
-    secret_key: StrongSecret = Field(description="Keys cursors and request fingerprints only.")
+    secret_key: StrongSecret = Field(
+        description="Keys cursors and request fingerprints only.",
+        examples=["64-random-hexadecimal-characters"],
+    )
 
 
 class TokenSettings(EnvironmentSettings):
@@ -184,7 +194,10 @@ class CallerSettings(EnvironmentSettings):
 
     prefixes = ("INTERNAL_",)
 
-    internal_secret: StrongSecret = Field(description="This service's own secret as a caller.")
+    internal_secret: StrongSecret = Field(
+        description="This service's own secret as a caller.",
+        examples=["64-random-hexadecimal-characters"],
+    )
     internal_timeout: float = Field(
         5.0, gt=0, description="Seconds for one call to another service, within the deadline."
     )
