@@ -1,0 +1,113 @@
+"""Hashing: parameters, bounds, the dummy for nobody, and that the loop stays free."""
+
+import asyncio
+import statistics
+import time
+
+import pytest
+
+from twelvefold.errors import Overloaded
+from twelvefold.security.passwords import PasswordHasher
+
+SMALL = {"memory": 1024, "passes": 1}
+
+
+@pytest.fixture
+async def hasher():
+    made = PasswordHasher(**SMALL)
+    yield made
+    await made.aclose()
+
+
+async def test_a_password_fits_its_own_hash_only(hasher):
+    stored = await hasher.hash("correct horse")
+    assert stored.startswith("$argon2id$v=19$m=1024,t=1,p=1$")
+    assert await hasher.verify("correct horse", stored)
+    assert not await hasher.verify("Correct horse", stored)
+    assert not await hasher.verify("correct horse", None)
+    assert await hasher.hash("correct horse") != stored
+
+
+async def test_no_part_of_a_long_password_is_cut_off(hasher):
+    stored = await hasher.hash("é" * 256)
+    assert not await hasher.verify("é" * 255, stored)
+    assert await hasher.verify("é" * 256, stored)
+
+
+async def test_a_damaged_hash_fits_nothing(hasher):
+    assert not await hasher.verify("anything", "$argon2id$broken")
+    assert not await hasher.verify("anything", "plain")
+
+
+async def test_the_defaults_are_64_mib_and_three_passes():
+    hasher = PasswordHasher()
+    stored = await hasher.hash("correct horse")
+    assert stored.startswith("$argon2id$v=19$m=65536,t=3,p=1$")
+    assert not hasher.needs_rehash(stored)
+    await hasher.aclose()
+
+
+async def test_a_hash_of_other_parameters_is_to_be_made_anew(hasher):
+    weaker = PasswordHasher(memory=512, passes=1)
+    stored = await weaker.hash("correct horse")
+    assert hasher.needs_rehash(stored)
+    assert await hasher.verify("correct horse", stored)
+    await weaker.aclose()
+
+
+async def test_nobody_costs_what_an_account_costs(hasher):
+    """The dummy has the parameters of a real hash, so argon2 does the same work on it."""
+    stored = await hasher.hash("correct horse")
+    assert hasher._nobody.split("$")[:4] == stored.split("$")[:4]
+    assert len(hasher._nobody) == len(stored)
+    known: list[float] = []
+    unknown: list[float] = []
+    for _ in range(40):
+        for times, target in ((known, stored), (unknown, None)):
+            start = time.thread_time()
+            hasher._verify(target or hasher._nobody, "wrong password")
+            times.append(time.thread_time() - start)
+    ratio = statistics.median(known) / statistics.median(unknown)
+    assert 0.5 < ratio < 2
+
+
+async def test_a_full_queue_refuses_at_once_and_recovers():
+    hasher = PasswordHasher(memory=16 * 1024, passes=3, threads=1, queue=2)
+    work = [asyncio.create_task(hasher.hash("correct horse")) for _ in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await hasher.hash("one too many")
+    await asyncio.gather(*work)
+    await hasher.hash("room again")
+    await hasher.aclose()
+
+
+async def test_a_cancelled_caller_gives_its_place_back():
+    hasher = PasswordHasher(**SMALL, threads=1, queue=1)
+    for _ in range(10):
+        task = asyncio.create_task(hasher.hash("correct horse"))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        await hasher.hash("another")
+    assert hasher._pending == 0
+    await hasher.aclose()
+
+
+async def test_a_closed_hasher_refuses(hasher):
+    await hasher.aclose()
+    with pytest.raises(Overloaded):
+        await hasher.hash("correct horse")
+
+
+async def test_hashing_leaves_the_event_loop_free():
+    hasher = PasswordHasher()
+    work = asyncio.gather(*(hasher.hash("correct horse") for _ in range(8)))
+    turns = 0
+    while not work.done():
+        await asyncio.sleep(0.001)
+        turns += 1
+    await work
+    await hasher.aclose()
+    # Eight hashes take well over a hundred milliseconds; a blocked loop would turn a few times.
+    assert turns > 40
