@@ -5,6 +5,8 @@ Every description here is a line of the settings table in the README.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from .base import CommaList, Environment, EnvironmentSettings, StrongSecret, deployed
@@ -13,7 +15,7 @@ from .base import CommaList, Environment, EnvironmentSettings, StrongSecret, dep
 class HttpSettings(EnvironmentSettings):
     """Sockets, limits and the drain of an HTTP process."""
 
-    prefixes = ("HTTP_", "INTERNAL_", "MANAGEMENT_")
+    prefixes: ClassVar[tuple[str, ...]] = ("HTTP_", "INTERNAL_", "MANAGEMENT_")
 
     http_host: str = Field("127.0.0.1", description="Address that the listeners bind.")
     port: int = Field(8000, ge=0, le=65535, description="Public port; 0 takes a free one.")
@@ -47,7 +49,7 @@ class HttpSettings(EnvironmentSettings):
 
 
 class PostgresSettings(EnvironmentSettings):
-    prefixes = ("DATABASE_",)
+    prefixes: ClassVar[tuple[str, ...]] = ("DATABASE_",)
 
     database_url: SecretStr = Field(
         description="postgres:// or postgresql:// URL of the service's own role; sslmode counts.",
@@ -83,7 +85,7 @@ def checked_database_url(value: SecretStr, *, over_tls: bool) -> SecretStr:
 
 
 class RedisSettings(EnvironmentSettings):
-    prefixes = ("REDIS_",)
+    prefixes: ClassVar[tuple[str, ...]] = ("REDIS_",)
 
     redis_url: SecretStr = Field(
         description="redis:// or, outside development, rediss:// URL.",
@@ -106,7 +108,7 @@ class RedisSettings(EnvironmentSettings):
 
 
 class ObjectStoreSettings(EnvironmentSettings):
-    prefixes = ("S3_",)
+    prefixes: ClassVar[tuple[str, ...]] = ("S3_",)
 
     s3_endpoint: str | None = Field(None, description="S3 URL; none: AWS's of the region.")
     s3_public_endpoint: str | None = Field(
@@ -123,7 +125,7 @@ class ObjectStoreSettings(EnvironmentSettings):
 
 
 class MailSettings(EnvironmentSettings):
-    prefixes = ("MAIL_", "SMTP_", "SENDGRID_")
+    prefixes: ClassVar[tuple[str, ...]] = ("MAIL_", "SMTP_", "SENDGRID_")
 
     mail_from: str = Field(
         description="Sender of every mail, e.g. `Twelvefold <no-reply@…>`.",
@@ -155,7 +157,7 @@ class TelemetrySettings(EnvironmentSettings):
 
 
 class FeatureFlags(EnvironmentSettings):
-    prefixes = ("ENABLE_",)
+    prefixes: ClassVar[tuple[str, ...]] = ("ENABLE_",)
 
     enable_caching: bool = Field(True, description="Reads go through Redis first.")
     enable_analytics: bool = Field(True, description="Serves /api/v1/analytics.")
@@ -169,14 +171,14 @@ class SecretKeySettings(EnvironmentSettings):
 
 
 class TokenSettings(EnvironmentSettings):
-    prefixes = ("JWT_",)
+    prefixes: ClassVar[tuple[str, ...]] = ("JWT_",)
 
     jwt_issuer: str = Field("twelvefold", description="`iss` of every token.")
     jwt_audience: str = Field("twelvefold-api", description="`aud` of every access token.")
 
 
 class BillingSettings(EnvironmentSettings):
-    prefixes = ("STRIPE_",)
+    prefixes: ClassVar[tuple[str, ...]] = ("STRIPE_",)
 
     stripe_api_key: SecretStr | None = Field(None, description="Must be live in production.")
 
@@ -192,7 +194,7 @@ class BillingSettings(EnvironmentSettings):
 class CallerSettings(EnvironmentSettings):
     """How this service shows others on the internal port who it is."""
 
-    prefixes = ("INTERNAL_",)
+    prefixes: ClassVar[tuple[str, ...]] = ("INTERNAL_",)
 
     internal_secret: StrongSecret = Field(
         description="This service's own secret as a caller.",
@@ -210,7 +212,7 @@ class ServiceSettings(HttpSettings, TelemetrySettings):
 class MigrationSettings(EnvironmentSettings):
     """Read by the migration process only: the owner's URL never reaches a serving process."""
 
-    prefixes = ("MIGRATION_",)
+    prefixes: ClassVar[tuple[str, ...]] = ("MIGRATION_",)
 
     migration_database_url: SecretStr = Field(description="URL of the schema's owner role.")
 
@@ -223,7 +225,7 @@ class MigrationSettings(EnvironmentSettings):
 class BootstrapSettings(EnvironmentSettings):
     """Read by `twelvefold db bootstrap` only."""
 
-    prefixes = ("BOOTSTRAP_",)
+    prefixes: ClassVar[tuple[str, ...]] = ("BOOTSTRAP_",)
 
     bootstrap_database_url: SecretStr = Field(description="URL of a role that may create roles.")
     bootstrap_role_passwords: dict[str, SecretStr] = Field(
