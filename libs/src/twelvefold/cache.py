@@ -1,0 +1,296 @@
+"""The read cache: versioned entries in Redis, loaded once per process, lost without harm.
+
+Owns the form of an entry and the rule that an older version never replaces a newer one. Not what
+is cached or for how long, nor the Redis client, which others use too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import struct
+import time
+from collections.abc import Awaitable, Callable
+from typing import Literal, NamedTuple, Protocol
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from .errors import DependencyUnavailable, Unavailable
+
+_log = structlog.get_logger(__name__)
+
+Load = Callable[[], Awaitable["Entry"]]
+Outcome = Literal["hit", "miss", "negative", "unavailable", "set", "stale"]
+
+JITTER = 0.1  # share of a TTL by which it varies, so that entries set together expire apart
+SKIP_AFTER_FAILURE = 1.0  # seconds
+_VERSION = struct.Struct(">Q")
+# What tells that Redis is not there or too slow, as against refusing one command.
+_AWAY = (RedisConnectionError, RedisTimeoutError, TimeoutError, OSError)
+
+
+class Entry(NamedTuple):
+    """One row as it is cached.
+
+    `version` is the row's, from 0. `body` is what is served, never empty; None says that the row
+    is known to be absent (a tombstone after a delete, or a negative answer).
+    """
+
+    version: int
+    body: bytes | None
+
+
+class Cache(Protocol):
+    """Entries by key. Nothing here raises because the cache is lost: a lost cache is a miss."""
+
+    async def get(self, key: str) -> Entry | None:
+        """The entry, or None where there is none or the cache does not answer."""
+
+    async def set(self, key: str, entry: Entry, ttl: float) -> bool:
+        """Keeps `entry` for `ttl` seconds ±10 %, unless a newer version is there.
+
+        An equal version is kept anew, but a tombstone is not replaced by a body of its own
+        version: a slow loader of the deleted row holds just that. Returns whether the cache now
+        holds this version or a newer one; False means that an older one may still be served.
+        """
+
+    async def delete(self, key: str) -> bool:
+        """Forgets the entry, its version included. Returns False where it may still be there."""
+
+    async def get_or_load(
+        self, key: str, load: Load, ttl: float, negative_ttl: float = 30.0
+    ) -> Entry:
+        """The entry; on a miss that of `load`, kept for `ttl` s (`negative_ttl` if absent).
+
+        Concurrent misses of one key in this process share one `load`, its result or its
+        exception. It runs in a task of its own: a cancelled caller takes nothing from the others.
+        `load` bounds its own time.
+        """
+
+    async def ping(self) -> None:
+        """Raises DependencyUnavailable where the cache does not answer."""
+
+    async def aclose(self) -> None:
+        """Ends the loads that still run. The client is closed by whoever made it."""
+
+
+class SingleFlight:
+    """At most one joinable load per key at a time in this process."""
+
+    def __init__(self) -> None:
+        self._joinable: dict[str, asyncio.Task[Entry]] = {}
+        # Strong references, also to those that nobody may join or waits for any more.
+        self._running: set[asyncio.Task[Entry]] = set()
+
+    async def fly(self, key: str, load: Load) -> Entry:
+        """The result of the running load of `key`, or of a new one.
+
+        Raises what the load raises, and Unavailable where `aclose` ended it.
+        """
+        flight = self._joinable.get(key)
+        if flight is None:
+            flight = asyncio.create_task(self._run(key, load))
+            self._joinable[key] = flight
+            self._running.add(flight)
+            flight.add_done_callback(self._running.discard)
+        try:
+            return await asyncio.shield(flight)
+        except asyncio.CancelledError:
+            me = asyncio.current_task()
+            if flight.cancelled() and me and not me.cancelling():
+                # The load was cancelled, not this caller: it must not look as if it were.
+                raise Unavailable("this process is stopping") from None
+            raise
+
+    async def _run(self, key: str, load: Load) -> Entry:
+        try:
+            return await load()
+        finally:
+            if self._joinable.get(key) is asyncio.current_task():
+                del self._joinable[key]
+
+    def forget(self, key: str) -> None:
+        """Lets nobody join the running load: what it reads may be older than a write just done."""
+        self._joinable.pop(key, None)
+
+    async def aclose(self) -> None:
+        flights = list(self._running)
+        for flight in flights:
+            flight.cancel()
+        await asyncio.gather(*flights, return_exceptions=True)
+
+
+class _Breaker:
+    """Open for a while after a failure; then one call probes while the others go on skipping."""
+
+    def __init__(self, pause: float) -> None:
+        self._pause = pause
+        self._open_until: float | None = None
+
+    def allows(self) -> bool:
+        if self._open_until is None:
+            return True
+        now = time.monotonic()
+        if now < self._open_until:
+            return False
+        # This call is the probe. Should it be cancelled, the next comes after another pause.
+        self._open_until = now + self._pause
+        return True
+
+    def failed(self, error: Exception) -> None:
+        if self._open_until is None:
+            _log.warning("cache_lost", error=type(error).__name__)
+        self._open_until = time.monotonic() + self._pause
+
+    def succeeded(self) -> None:
+        if self._open_until is not None:
+            _log.info("cache_regained")
+            self._open_until = None
+
+
+# An entry is the version, 8 bytes big-endian, and the body. Compared byte by byte: Lua's numbers
+# are exact to 2**53 only, and its order of strings follows the server's locale.
+_SET_IF_NEWER = """
+local held, given = redis.call('GETRANGE', KEYS[1], 0, 8), ARGV[1]
+if #held >= 8 then
+  local order = 0
+  for i = 1, 8 do
+    order = string.byte(held, i) - string.byte(given, i)
+    if order ~= 0 then break end
+  end
+  if order > 0 or (order == 0 and #held == 8 and #given > 8) then return 0 end
+end
+redis.call('SET', KEYS[1], given, 'PX', ARGV[2])
+return 1
+"""
+
+
+class RedisCache:
+    """Entries in Redis; each call is one round trip.
+
+    `timeout` (seconds) bounds a whole call, the wait for a connection included. After a failure
+    Redis is skipped for a second. `observe` is told the outcome of each call: hit, negative, miss
+    or unavailable of a get; set, stale (a newer version was there) or unavailable of a set.
+    """
+
+    def __init__(
+        self, client: Redis, *, timeout: float, observe: Callable[[Outcome], None] = lambda _: None
+    ) -> None:
+        self._client = client
+        self._timeout = timeout
+        self._observe = observe
+        self._breaker = _Breaker(SKIP_AFTER_FAILURE)
+        self._loads = SingleFlight()
+        self._set_if_newer = client.register_script(_SET_IF_NEWER)
+
+    async def get(self, key: str) -> Entry | None:
+        answered, value = await self._call(lambda: self._client.get(key))
+        if not answered:
+            self._observe("unavailable")
+            return None
+        if value is None or len(value) < _VERSION.size:
+            self._observe("miss")
+            return None
+        (version,) = _VERSION.unpack_from(value)
+        body = value[_VERSION.size :] or None
+        self._observe("negative" if body is None else "hit")
+        return Entry(version, body)
+
+    async def set(self, key: str, entry: Entry, ttl: float) -> bool:
+        self._loads.forget(key)
+        return await self._store(key, entry, ttl)
+
+    async def _store(self, key: str, entry: Entry, ttl: float) -> bool:
+        value, milliseconds = packed(entry), jittered_milliseconds(ttl)
+        answered, stored = await self._call(
+            lambda: self._set_if_newer(keys=[key], args=[value, milliseconds])
+        )
+        self._observe(("set" if stored else "stale") if answered else "unavailable")
+        return answered
+
+    async def delete(self, key: str) -> bool:
+        self._loads.forget(key)
+        answered, _ = await self._call(lambda: self._client.delete(key))
+        return answered
+
+    async def get_or_load(
+        self, key: str, load: Load, ttl: float, negative_ttl: float = 30.0
+    ) -> Entry:
+        async def load_and_keep() -> Entry:
+            entry = await load()
+            await self._store(key, entry, negative_ttl if entry.body is None else ttl)
+            return entry
+
+        entry = await self.get(key)
+        return await self._loads.fly(key, load_and_keep) if entry is None else entry
+
+    async def ping(self) -> None:
+        # Not through the breaker: this is how we learn that Redis is back.
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._client.ping()
+        except (RedisError, *_AWAY) as error:
+            raise DependencyUnavailable("redis") from error
+
+    async def aclose(self) -> None:
+        await self._loads.aclose()
+
+    async def _call(
+        self, command: Callable[[], Awaitable[bytes | None]]
+    ) -> tuple[bool, bytes | None]:
+        """Whether Redis answered, and what."""
+        if not self._breaker.allows():
+            return False, None
+        try:
+            async with asyncio.timeout(self._timeout):
+                answer = await command()
+        except _AWAY as error:
+            self._breaker.failed(error)
+            return False, None
+        except RedisError as error:
+            # Redis answers, but refuses: out of memory, read-only, another type at the key.
+            _log.warning("cache_refused", error=type(error).__name__)
+            return False, None
+        self._breaker.succeeded()
+        return True, answer
+
+
+class NoCache:
+    """Keeps nothing: every read is a load, as with ENABLE_CACHING off."""
+
+    async def get(self, key: str) -> Entry | None:
+        return None
+
+    async def set(self, key: str, entry: Entry, ttl: float) -> bool:
+        return True  # there is no older version that could be served
+
+    async def delete(self, key: str) -> bool:
+        return True
+
+    async def get_or_load(
+        self, key: str, load: Load, ttl: float, negative_ttl: float = 30.0
+    ) -> Entry:
+        return await load()
+
+    async def ping(self) -> None:
+        return None
+
+    async def aclose(self) -> None:
+        return None
+
+
+def packed(entry: Entry) -> bytes:
+    """The bytes that stand in Redis. Raises ValueError for an empty body."""
+    if entry.body == b"":
+        raise ValueError("an entry's body is not empty; None says that the row is absent")
+    return _VERSION.pack(entry.version) + (entry.body or b"")
+
+
+def jittered_milliseconds(ttl: float) -> int:
+    """`ttl` seconds, varied by JITTER, as whole milliseconds from 1."""
+    spread = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  (spreads load, guards nothing)
+    return max(1, round(ttl * spread * 1000))

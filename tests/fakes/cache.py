@@ -1,0 +1,55 @@
+"""The cache as a dictionary: for tests of what uses it. Held to tests/integration/test_cache.py."""
+
+from __future__ import annotations
+
+import time
+
+from twelvefold.cache import Entry, Load, SingleFlight, jittered_milliseconds, packed
+
+
+class InMemoryCache:
+    """Keeps entries in this process; time passes by the monotonic clock."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, tuple[Entry, float]] = {}
+        self._loads = SingleFlight()
+
+    async def get(self, key: str) -> Entry | None:
+        entry, expires = self._entries.get(key, (None, 0.0))
+        return entry if time.monotonic() < expires else None
+
+    async def set(self, key: str, entry: Entry, ttl: float) -> bool:
+        self._loads.forget(key)
+        return await self._store(key, entry, ttl)
+
+    async def _store(self, key: str, entry: Entry, ttl: float) -> bool:
+        packed(entry)  # refuses what Redis could not hold
+        held = await self.get(key)
+        if held is not None:
+            resurrects = held.body is None and entry.body is not None
+            if held.version > entry.version or (held.version == entry.version and resurrects):
+                return True
+        self._entries[key] = (entry, time.monotonic() + jittered_milliseconds(ttl) / 1000)
+        return True
+
+    async def delete(self, key: str) -> bool:
+        self._loads.forget(key)
+        self._entries.pop(key, None)
+        return True
+
+    async def get_or_load(
+        self, key: str, load: Load, ttl: float, negative_ttl: float = 30.0
+    ) -> Entry:
+        async def load_and_keep() -> Entry:
+            entry = await load()
+            await self._store(key, entry, negative_ttl if entry.body is None else ttl)
+            return entry
+
+        entry = await self.get(key)
+        return await self._loads.fly(key, load_and_keep) if entry is None else entry
+
+    async def ping(self) -> None:
+        return None
+
+    async def aclose(self) -> None:
+        await self._loads.aclose()
