@@ -1,0 +1,122 @@
+"""The child process that decodes strangers' images: `python -m worker.decoder SOURCE DIRECTORY`.
+
+Owns everything that touches Pillow, so that a bomb or a decoder's fault ends this process and not
+the worker. It is given limits by its parent's arguments, writes `<variant>.webp` files of freshly
+encoded pixels (nothing of the source's metadata, profile or trailing bytes survives) and prints
+one JSON object: the variants, or the reason of a refusal. It reaches no network and no settings.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import resource
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+FORMATS = ("JPEG", "PNG", "WEBP")
+QUALITY = 82
+_TRANSPARENT = {"RGBA", "LA", "PA", "La", "RGBa"}
+
+
+class Refused(Exception):
+    """The image is at fault; the message is shown to its owner."""
+
+
+def limit(memory: int, seconds: int) -> None:
+    """Bounds this process: bytes of address space, seconds of processor time."""
+    with contextlib.suppress(ValueError, OSError):  # macOS does not know RLIMIT_AS
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def opened(source: Path, pixels: int) -> Image.Image:
+    """The decoded first frame, upright, in RGB or RGBA, sRGB where its profile can be read."""
+    Image.MAX_IMAGE_PIXELS = pixels
+    try:
+        image: Image.Image = Image.open(source, formats=FORMATS)
+    except UnidentifiedImageError:
+        raise Refused("is not a JPEG, PNG or WebP image") from None
+    width, height = image.size
+    if width * height > pixels:
+        raise Refused(f"has {width} x {height} pixels; at most {pixels} in all are taken")
+    profile = image.info.get("icc_profile")
+    # JPEG can decode at a fraction of its size: nobody sees more than the largest variant.
+    image.draft("RGB", (2048, 2048))
+    try:
+        image.load()
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        raise Refused("is damaged or truncated") from error
+    with contextlib.suppress(Exception):  # hostile EXIF costs the orientation, not the image
+        image = ImageOps.exif_transpose(image)
+    return _in_srgb(image, profile)
+
+
+def _in_srgb(image: Image.Image, profile: Any) -> Image.Image:
+    mode = "RGBA" if image.mode in _TRANSPARENT or "transparency" in image.info else "RGB"
+    if profile and image.mode in ("RGB", "RGBA", "CMYK"):
+        with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError):
+            converted = ImageCms.profileToProfile(
+                image,
+                ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+                ImageCms.createProfile("sRGB"),
+                outputMode="RGB" if image.mode == "CMYK" else image.mode,
+            )
+            image = converted or image
+    if image.mode.startswith("I"):  # 16 bits a sample; a plain conversion would clip them
+        image = image.convert("I").point(lambda value: value / 256).convert("L")
+    return image.convert(mode)
+
+
+def write_variants(image: Image.Image, directory: Path, sizes: dict[str, int]) -> list[Any]:
+    """Encodes each variant, the largest first since each is made from the one before."""
+    made = []
+    image.info.clear()
+    for name, longest in sorted(sizes.items(), key=lambda item: -item[1]):
+        image.thumbnail((longest, longest), Image.Resampling.LANCZOS, reducing_gap=3.0)
+        path = directory / f"{name}.webp"
+        image.save(path, "WEBP", quality=QUALITY, method=4, exif=b"", xmp=b"", icc_profile=None)
+        made.append(
+            {
+                "name": name,
+                "width": image.width,
+                "height": image.height,
+                "size": path.stat().st_size,
+            }
+        )
+    return made
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("source", type=Path)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--sizes", type=json.loads, required=True, help='{"128": 128, …}')
+    parser.add_argument("--pixels", type=int, required=True)
+    parser.add_argument("--memory", type=int, required=True, help="bytes")
+    parser.add_argument("--seconds", type=int, required=True)
+    options = parser.parse_args()
+    limit(options.memory, options.seconds)
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
+    try:
+        image = opened(options.source, options.pixels)
+        answer: dict[str, Any] = {
+            "variants": write_variants(image, options.directory, options.sizes)
+        }
+    except Refused as error:
+        answer = {"rejected": str(error)}
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        answer = {"rejected": f"has more than {options.pixels} pixels"}
+    except MemoryError:
+        answer = {"rejected": "needs too much memory to be decoded"}
+    sys.stdout.write(json.dumps(answer))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
