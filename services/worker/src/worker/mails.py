@@ -1,0 +1,69 @@
+"""The letters that the worker writes: templates, text and HTML of the same words.
+
+Owns wording and form. A template's first line is the subject, its second the label of the link,
+the rest are paragraphs. Values are escaped in HTML; in text they cannot carry a line break.
+"""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from email.utils import parseaddr
+from functools import cache
+from importlib.resources import files
+from string import Template
+from uuid import UUID
+
+from twelvefold.contracts.accounts import EmailContent
+from twelvefold.contracts.jobs import EmailTemplate
+from twelvefold.mail import Message
+
+_TEMPLATES = files("worker") / "templates"
+
+
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    subject: str
+    label: str
+    paragraphs: tuple[str, ...]
+
+
+@cache
+def _letter(name: str) -> _Letter:
+    content = (_TEMPLATES / f"{name}.txt").read_text(encoding="utf-8")
+    subject, label, body = content.split("\n", 2)
+    paragraphs = tuple(part.strip() for part in body.split("\n\n") if part.strip())
+    return _Letter(subject, label, paragraphs)
+
+
+@cache
+def _part(name: str) -> Template:
+    return Template((_TEMPLATES / name).read_text(encoding="utf-8"))
+
+
+def compose(template: EmailTemplate, content: EmailContent, *, job: UUID, sender: str) -> Message:
+    """The letter of one job. Its Message-ID follows from the job, so that a second sending of the
+    same letter can be recognised (RFC 5322 section 3.6.4).
+    """
+    letter = _letter(template.value)
+    domain = parseaddr(sender)[1].rpartition("@")[2] or "localhost"
+    name = " ".join(content.name.split())
+    paragraphs = [Template(part).substitute(name=name) for part in letter.paragraphs]
+    text = "\n\n".join(paragraphs)
+    escaped = [
+        f"<p>{Template(part).substitute(name=html.escape(name))}</p>" for part in letter.paragraphs
+    ]
+    if content.link:
+        text += f"\n\n{letter.label}:\n{content.link}"
+        link = html.escape(content.link)
+        escaped.append(_part("button.html").substitute(link=link, label=letter.label))
+    body = _part("layout.html").substitute(subject=letter.subject, body="\n".join(escaped))
+    return Message(
+        to=content.to,
+        subject=letter.subject,
+        text=text + "\n",
+        html=body,
+        message_id=f"<{job}@{domain}>",
+        # RFC 3834: nobody's out-of-office should answer.
+        headers={"Auto-Submitted": "auto-generated"},
+    )
