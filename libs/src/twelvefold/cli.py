@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
@@ -226,6 +227,8 @@ def redacted(settings: EnvironmentSettings) -> dict[str, Any]:
 
 def _add_commands() -> None:
     for entry in entry_points(group="twelvefold.commands"):
+        if entry.name == "dev" and find_spec("watchfiles") is None:
+            continue  # an image: the extra is not installed
         group = entry.load()
         if entry.name == "dev":
             app.registered_commands.extend(group.registered_commands)

@@ -1,17 +1,12 @@
 """Schemas and roles: bootstrap once, migrate each schema by its owner, know when it is there.
 
 Each service has one schema and two roles: `<service>_owner` migrates, `<service>_app` has DML
-and nothing more. Revisions are numbered files (`0001_name.py`, revision "0001"), linear, so that
-a serving process can tell its head without loading Alembic.
+and nothing more. Which revisions there are is in `revisions`.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, pool, text
@@ -19,52 +14,15 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from .database import Database, connect_arguments, is_away
-from .errors import DependencyUnavailable, TwelvefoldError
+from .errors import DependencyUnavailable
+from .revisions import Migrations as Migrations
+from .revisions import SchemaError as SchemaError
 
 if TYPE_CHECKING:
     from alembic.runtime.migration import RevisionStep
 
 LOCK_TIMEOUT = 60  # seconds that one migration waits for another of the same schema
 STATEMENT_LOCK_TIMEOUT = 5  # seconds a DDL may wait for a table, so that it never queues traffic
-_REVISION_FILE = re.compile(r"^(\d{4})_\w+\.py$")
-
-
-class SchemaError(TwelvefoldError):
-    """A migration or a bootstrap that cannot go on; the detail says what to do."""
-
-    status, code, title = 500, "schema", "The schema cannot be changed"
-
-
-@dataclass(frozen=True, slots=True)
-class Migrations:
-    """One service's schema and the package that holds its revisions (`versions/NNNN_*.py`)."""
-
-    service: str
-    schema: str
-    package: str
-    # Lower migrates first where several run in one process: jobs, then users, then api.
-    order: int = 0
-
-    @property
-    def owner_role(self) -> str:
-        return f"{self.service}_owner"
-
-    @property
-    def app_role(self) -> str:
-        return f"{self.service}_app"
-
-    @property
-    def location(self) -> Path:
-        spec = importlib.util.find_spec(self.package)
-        if spec is None or not spec.submodule_search_locations:
-            raise SchemaError(f"package {self.package} holds no migrations")
-        return Path(next(iter(spec.submodule_search_locations)))
-
-    @property
-    def revisions(self) -> list[str]:
-        """Every revision that this release knows, oldest first."""
-        names = (path.name for path in (self.location / "versions").iterdir())
-        return sorted(found[1] for name in names if (found := _REVISION_FILE.match(name)))
 
 
 async def is_ready(database: Database, migrations: Migrations) -> bool:

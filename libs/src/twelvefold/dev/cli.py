@@ -1,0 +1,238 @@
+"""The commands of the laptop stack: up, down, reset, ps, scale, logs.
+
+Merged into the top of `twelvefold` by the entry point `dev`, where the extra is installed.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from twelvefold.cli import FAILURE, USAGE_ERROR, fail
+
+from .checkout import Checkout
+from .control import END_TIMEOUT, RunLock, ask
+from .logs import Renderer
+from .servers import StackError
+
+_ASK_TIMEOUT = 15.0
+_SCALE_TIMEOUT = 120.0
+_NOTHING_RUNS = "nothing runs in this checkout (start it by `make up`)"
+
+app = typer.Typer()
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Our own errors become one line and exit 1."""
+    try:
+        yield
+    except StackError as error:
+        fail(str(error))
+
+
+def _counts(values: list[str]) -> dict[str, int]:
+    counts = {}
+    for value in values:
+        service, _, count = value.partition("=")
+        if not service or not count.isdigit() or int(count) < 1:
+            fail(f"{value!r} is not of the form SERVICE=COUNT", USAGE_ERROR)
+        counts[service] = int(count)
+    return counts
+
+
+def _checkout() -> Checkout:
+    return Checkout.find(Path.cwd())
+
+
+@app.command()
+def up(
+    detach: Annotated[bool, typer.Option(help="Return when everything is ready.")] = False,
+    scale: Annotated[
+        list[str] | None, typer.Option(help="Processes of a service, e.g. worker=3.")
+    ] = None,
+) -> None:
+    """Runs the suite: servers, migrations, services with reload, a demo account."""
+    from .launch import follow, run_detached, run_here
+    from .progress import Progress
+
+    counts = _counts(scale or [])
+    with _failures():
+        checkout = _checkout()
+        checkout.create()
+        lock = RunLock(checkout.run)
+        with Progress(Console()) as progress:
+            if not lock.acquire():
+                typer.echo("already running in this checkout")
+                follow(checkout, progress.quiet())
+            elif detach:
+                lock.release()  # the supervisor takes it
+                run_detached(checkout, counts, progress)
+            else:
+                try:
+                    run_here(checkout, counts, progress)
+                except StackError:
+                    if progress.outcome != "failed":
+                        raise
+    if progress.outcome == "failed":
+        raise typer.Exit(FAILURE)
+
+
+@app.command()
+def down() -> None:
+    """Ends the suite in order, wherever it was started; waits until nothing is left."""
+    with _failures():
+        checkout = _checkout()
+        if not _end(checkout):
+            typer.echo("nothing was running")
+
+
+def _end(checkout: Checkout) -> bool:
+    """Whether something ran. Raises StackError where it does not end."""
+    from .leftovers import end_leftovers
+
+    lock = RunLock(checkout.run)
+    if not lock.is_held:
+        # Of a supervisor that was killed.
+        return end_leftovers(checkout.run) > 0
+    for _ in ask(checkout.run, _ASK_TIMEOUT, command="down"):
+        pass
+    with Console().status("Ending in order"):
+        if not lock.wait_until_free(END_TIMEOUT):
+            raise StackError(f"it did not end within {END_TIMEOUT:.0f} s; see `twelvefold logs`")
+    return True
+
+
+@app.command()
+def reset(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Ends the suite and deletes all that it has kept: data, mail, secrets, logs."""
+    with _failures():
+        checkout = _checkout()
+        if not yes:
+            typer.confirm(
+                f"Delete every account, image, job and mail of {checkout.state}?", abort=True
+            )
+        _end(checkout)
+        try:
+            checkout.delete()
+        except OSError as error:
+            fail(f"not everything could be deleted: {error}")
+    typer.echo("as new")
+
+
+@app.command()
+def ps(as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
+    """Shows each process: id, state, uptime, requests, errors, memory."""
+    with _failures():
+        _show(_asked("ps"), as_json=as_json)
+
+
+@app.command()
+def scale(
+    counts: Annotated[list[str], typer.Argument(help="SERVICE=COUNT, e.g. worker=5.")],
+) -> None:
+    """Starts or ends processes of a service, beside those that run."""
+    with _failures():
+        processes: list[dict[str, Any]] = []
+        for service, count in _counts(counts).items():
+            processes = _asked("scale", _SCALE_TIMEOUT, service=service, count=count)
+        _show(processes, as_json=False)
+
+
+def _asked(command: str, within: float = _ASK_TIMEOUT, **request: Any) -> list[dict[str, Any]]:
+    checkout = _checkout()
+    if not RunLock(checkout.run).is_held:
+        raise StackError(_NOTHING_RUNS)
+    for answer in ask(checkout.run, within, command=command, **request):
+        processes: list[dict[str, Any]] = answer["processes"]
+        return processes
+    raise StackError("it is ending")
+
+
+def _show(processes: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(processes, indent=2))
+        return
+    headings = ("NAME", "PID", "STATE", "UP", "REQUESTS", "ERRORS", "RSS", "PSS", "URL")
+    table = [headings, *(_cells(process) for process in processes)]
+    total = sum(process["pss_bytes"] or 0 for process in processes)
+    widths = [max(len(row[column]) for row in table) for column in range(len(headings))]
+    for row in table:
+        # Not a rich table: it would cut URLs where nobody looks but a pipe.
+        typer.echo("  ".join(_aligned(row, widths)).rstrip())
+    if total:
+        typer.echo(f"in all {_megabytes(total)} PSS (a page that n processes share counts 1/n)")
+
+
+_LEFT = frozenset({0, 2, 8})  # columns of words; the others hold numbers
+
+
+def _aligned(row: tuple[str, ...], widths: list[int]) -> list[str]:
+    return [
+        cell.ljust(width) if column in _LEFT else cell.rjust(width)
+        for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ]
+
+
+def _cells(process: dict[str, Any]) -> tuple[str, ...]:
+    again = f" ({process['restarts']} restarts)" if process["restarts"] else ""
+    return (
+        process["name"],
+        _or_dash(process["pid"]),
+        f"{process['state']}{again}",
+        _duration(process["uptime_seconds"]),
+        _or_dash(process["requests"]),
+        _or_dash(process["errors"]),
+        _megabytes(process["rss_bytes"]),
+        _megabytes(process["pss_bytes"]),
+        process["url"],
+    )
+
+
+def _or_dash(value: object) -> str:
+    return "-" if value is None else str(value)
+
+
+def _megabytes(value: int | None) -> str:
+    return "-" if value is None else f"{value / 1_000_000:.1f} MB"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
+
+
+@app.command()
+def logs(
+    service: Annotated[
+        str | None, typer.Argument(help="A service, one process (api.1) or a server (postgres).")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", help="Of each file.", min=0)] = 50,
+    raw: Annotated[bool, typer.Option("--json", help="As they were written.")] = False,
+) -> None:
+    """Shows what the services log; a server's log by its name."""
+    from .following import LogFollower
+
+    with _failures():
+        checkout = _checkout()
+        follower = LogFollower(checkout.logs, service, lines)
+        if not follower.names:
+            raise StackError(f"no logs of {service or 'anything'} in {checkout.logs}")
+    renderer = Renderer.of(typer.get_text_stream("stdout"))
+    while True:
+        for name, line in follower.fresh():
+            typer.echo(line if raw else renderer.line(name, line))
+        if not follow:
+            return
+        time.sleep(0.2)

@@ -1,0 +1,157 @@
+"""Composes the environment of each child process: exactly the settings that it declares.
+
+Owns which value a name gets on a laptop. What names there are is in the settings classes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+from twelvefold.settings import BootstrapSettings, MigrationSettings
+
+from .object_store import REGION
+from .secret_store import SecretStore
+
+if TYPE_CHECKING:
+    from twelvefold.service import Service
+    from twelvefold.settings import EnvironmentSettings
+
+# What the user's own environment may change.
+_DEFAULTS = {
+    "LOG_LEVEL": "INFO",
+    "HTTP_LAME_DUCK": "0",  # nothing routes to us by readiness: a restart need not wait
+    "HTTP_GRACE": "5",
+    "MAIL_FROM": "Twelvefold <no-reply@twelvefold.localhost>",
+    "ENABLE_CACHING": "true",
+    "OTEL_TRACES_SAMPLER_ARG": "1",
+}
+# Names in the user's environment that say which server is used instead of an embedded one.
+EXTERNAL_POSTGRES = "BOOTSTRAP_DATABASE_URL"
+EXTERNAL_REDIS = "REDIS_URL"
+EXTERNAL_S3 = "S3_ENDPOINT"
+EXTERNAL_SMTP = "SMTP_URL"
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where everything is. `postgres` is a superuser's URL."""
+
+    postgres: str
+    redis: str
+    s3: Mapping[str, str]  # the names S3_… and their values
+    smtp: str
+    public: str
+    internal: Mapping[str, str] = field(default_factory=dict)  # by service
+
+
+class Environments:
+    """The environments of one stack's processes, made from the user's own."""
+
+    def __init__(
+        self,
+        services: Mapping[str, Service],
+        secrets: SecretStore,
+        addresses: Addresses,
+        own: Mapping[str, str],
+    ) -> None:
+        self._services = services
+        self._secrets = secrets
+        self._addresses = addresses
+        self._own = own
+        classes = [service.settings for service in services.values()]
+        # Each process refuses names that it does not know, so it must not inherit another's.
+        self._settings_names = _names([*classes, BootstrapSettings, MigrationSettings])
+
+    def of_service(self, name: str, descriptors: Mapping[str, int]) -> dict[str, str]:
+        """`descriptors` by setting, such as HTTP_FD."""
+        service = self._services[name]
+        known = _names([service.settings])
+        composed = {
+            **self._composed(service),
+            **{setting: str(number) for setting, number in descriptors.items()},
+        }
+        chosen = {key: value for key, value in self._own.items() if key in known}
+        return {
+            **self._inherited(),
+            **{key: value for key, value in _DEFAULTS.items() if key in known},
+            **chosen,
+            **{key: value for key, value in composed.items() if key in known},
+        }
+
+    def of_preparation(self) -> dict[str, str]:
+        """Of the process that bootstraps and migrates."""
+        passwords = {role: self._password(role) for role in self._roles()}
+        return {
+            **self._inherited(),
+            "ENVIRONMENT": "development",
+            "BOOTSTRAP_DATABASE_URL": self._addresses.postgres,
+            "BOOTSTRAP_ROLE_PASSWORDS": json.dumps(passwords),
+        }
+
+    def _inherited(self) -> dict[str, str]:
+        # A misspelt name stays in, for the process to report.
+        kept = {key: value for key, value in self._own.items() if key not in self._settings_names}
+        # Few arenas: a process with some threads stays tens of megabytes smaller.
+        return {"MALLOC_ARENA_MAX": "2", **kept, "PYTHONUNBUFFERED": "1"}
+
+    def _composed(self, service: Service) -> dict[str, str]:
+        addresses, name = self._addresses, service.name
+        callers = {
+            f"INTERNAL_SECRETS_{caller.upper()}": self._secrets.get(f"internal.{caller}")
+            for caller in self._services
+        }
+        urls = {f"{callee.upper()}_URL": url for callee, url in addresses.internal.items()}
+        return {
+            **callers,
+            **urls,
+            "ENVIRONMENT": "development",
+            "LOG_FORMAT": "json",
+            "DATABASE_URL": self._database_url(f"{name}_app"),
+            "REDIS_URL": addresses.redis,
+            **addresses.s3,
+            "SMTP_URL": addresses.smtp,
+            "SECRET_KEY": self._secrets.get(f"secret_key.{name}"),
+            "INTERNAL_SECRET": self._secrets.get(f"internal.{name}"),
+            "JWT_SIGNING_KEYS": self._secrets.get("jwt.signing_keys", _new_signing_keys),
+            "PUBLIC_URL": addresses.public,
+        }
+
+    def _roles(self) -> Iterable[str]:
+        for service in self._services.values():
+            if service.migrations is not None:
+                yield service.migrations.owner_role
+                yield service.migrations.app_role
+
+    def _password(self, role: str) -> str:
+        return self._secrets.get(f"role.{role}")
+
+    def _database_url(self, role: str) -> str:
+        return url_as(self._addresses.postgres, role, self._password(role))
+
+
+def url_as(url: str, role: str, password: str) -> str:
+    """The same database, as another role."""
+    parts = urlsplit(url)
+    address = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"{role}:{quote(password, safe='')}@{address}").geturl()
+
+
+def external_s3(own: Mapping[str, str]) -> dict[str, str]:
+    """What the user's environment says of an S3 that is used instead of the embedded one."""
+    given = {key: value for key, value in own.items() if key.startswith("S3_")}
+    return {"S3_REGION": REGION, "S3_BUCKET": "twelvefold", **given}
+
+
+def _names(classes: Iterable[type[EnvironmentSettings]]) -> set[str]:
+    fields = {name.upper() for settings in classes for name in settings.model_fields}
+    return fields | {f"{name}_FILE" for name in fields}
+
+
+def _new_signing_keys() -> str:
+    from twelvefold.security.keys import KeySet
+
+    return KeySet.generate().to_json()

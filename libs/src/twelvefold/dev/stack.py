@@ -1,0 +1,321 @@
+"""The supervisor: starts everything at once where the order allows, keeps it up, ends it in order.
+
+Owns the order and the messages about it. One process is `supervised`'s business, what is
+connected to what is `wiring`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from .announcements import Announcements
+from .checkout import Checkout, write_private
+from .control import ControlServer, Message
+from .demo import DemoFailed, demo_account
+from .leftovers import end_leftovers
+from .logs import LogFile, LogPipe, Show
+from .processes import ChildProcess, Launch
+from .servers import EmbeddedServer, Server, ServerFailed, StackError
+from .services import EDGE, ServiceProcess
+from .status import own_row, rows
+from .supervised import Supervised
+from .watching import SourceChange, Sources
+from .wiring import Wiring, mail_folder
+
+if TYPE_CHECKING:
+    from twelvefold.service import Service
+
+SUPERVISOR = "twelvefold"
+_READY_TIMEOUT = 60.0  # seconds for a service to become ready for work
+_READY_POLL = 0.05
+_IMPATIENT = 1.0  # seconds between a signal and one that means it
+_SCHEMAS = "schemas"
+MAX_PROCESSES = 16  # of one service
+
+
+class Stack:
+    """One checkout's servers and services. The caller holds the checkout's RunLock."""
+
+    def __init__(
+        self,
+        checkout: Checkout,
+        services: Mapping[str, Service],
+        own: Mapping[str, str],
+        *,
+        scale: Mapping[str, int],
+        show: Show,
+        notify: Callable[[Message], None],
+    ) -> None:
+        self._checkout = checkout
+        self._scale = {name: scale.get(name, 1) for name in services}
+        self._show = show
+        self._announced = Announcements(notify)
+        self._started = time.monotonic()
+        self._ending = asyncio.Event()
+        self._asked_at = 0.0
+        self._journal = LogFile(checkout.logs / f"{SUPERVISOR}.log")
+        if earlier := end_leftovers(checkout.run):
+            self._say(f"ended {earlier} process(es) of an earlier run")
+        self._wiring = Wiring(checkout, services, own)
+        self._servers = [self._supervised(server) for server in self._wiring.servers]
+        self._processes = {
+            name: [self._service(name, number) for number in range(1, count + 1)]
+            for name, count in self._scale.items()
+        }
+        self._schemas = self._pipe(_SCHEMAS)
+        self._sources = Sources(checkout.root, services)
+
+    async def run(self) -> None:
+        """Until a signal or `down`. Raises StackError where the start fails; all is ended then."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._on_signal)
+        control = ControlServer(self._checkout.run, self._answer)
+        await control.open()
+        try:
+            await self._unless_ending(self._start())
+            await self._unless_ending(self._follow_sources())
+        except StackError as error:
+            await self._announced.add(
+                {"kind": "failed", "text": str(error), "tail": self._tail(error)}
+            )
+            raise
+        finally:
+            await self._end()
+            control.close()
+
+    # Start
+
+    async def _start(self) -> None:
+        for pipe in (self._schemas, *(process.pipe for process in self._everyone())):
+            await pipe.open()
+        try:
+            async with asyncio.TaskGroup() as starting:
+                for server in self._servers:
+                    starting.create_task(self._step(server.name, server.start()))
+                starting.create_task(self._step(_SCHEMAS, self._prepare()))
+                for process in self._service_processes():
+                    starting.create_task(self._step(process.name, self._until_ready(process)))
+        except* StackError as group:
+            raise _first(group) from None
+        self._checkout.note_homes(self._wiring.data_homes())
+        for server in self._servers:
+            if server.server.notice:
+                await self._announced.add({"kind": "notice", "text": server.server.notice})
+        await self._announced.add(await self._ready())
+
+    async def _step(self, name: str, work: Awaitable[None]) -> None:
+        await self._announced.add({"kind": "starting", "name": name})
+        await work
+        seconds = time.monotonic() - self._started
+        await self._announced.add({"kind": "up", "name": name, "seconds": seconds})
+
+    async def _until_ready(self, process: Supervised) -> None:
+        await process.start()
+        server = process.server
+        deadline = time.monotonic() + _READY_TIMEOUT
+        while isinstance(server, ServiceProcess) and not await server.is_ready_for_work():
+            if not server.is_alive:
+                raise ServerFailed(process.name, "ended before it was ready")
+            if time.monotonic() > deadline:
+                raise ServerFailed(process.name, "did not become ready for work in time")
+            await asyncio.sleep(_READY_POLL)
+
+    async def _prepare(self) -> None:
+        child = ChildProcess(
+            Launch(
+                command=[sys.executable, "-P", "-m", "twelvefold.dev.prepare"],
+                environment=self._wiring.environments.of_preparation(),
+                directory=self._checkout.root,
+                output=self._schemas.writing,
+            )
+        )
+        try:
+            code = await child.wait()
+        finally:
+            await child.stop(((signal.SIGTERM, 5.0),))
+        if code != 0:
+            raise ServerFailed(_SCHEMAS, "could not be migrated")
+
+    async def _ready(self) -> Message:
+        firsts = {name: processes[0].server for name, processes in self._processes.items()}
+        endpoints = self._wiring.endpoints(
+            {name: one for name, one in firsts.items() if isinstance(one, ServiceProcess)}
+        )
+        write_private(self._checkout.endpoints, endpoints)
+        message: Message = {
+            "kind": "ready",
+            "endpoints": endpoints,
+            "endpoints_file": str(self._checkout.endpoints),
+            "mail_folder": mail_folder(self._checkout, self._wiring.mail),
+        }
+        if EDGE in self._processes:
+            try:
+                message["demo"] = await demo_account(endpoints["api"], self._checkout.demo)
+            except DemoFailed as error:
+                await self._announced.add({"kind": "notice", "text": str(error)})
+        return message | {"seconds": time.monotonic() - self._started}
+
+    # While it runs
+
+    async def _follow_sources(self) -> None:
+        try:
+            async for change in self._sources.changes():
+                await self._take(change)
+        except (OSError, RuntimeError) as error:
+            # The kernel's bound on watched files, for one: no reason to end.
+            self._say(f"sources are not watched, nothing reloads: {error}")
+            await self._ending.wait()
+
+    async def _take(self, change: SourceChange) -> None:
+        place = change.example.relative_to(self._checkout.root)
+        self._say(f"{place} changed: restarting {', '.join(sorted(change.services))}")
+        if change.migrations:
+            try:
+                await self._prepare()
+            except StackError as error:
+                self._say(str(error))
+        await asyncio.gather(
+            *(self._restart_in_turn(self._processes[name]) for name in change.services)
+        )
+
+    async def _restart_in_turn(self, processes: list[Supervised]) -> None:
+        # The others go on accepting meanwhile.
+        for process in processes:
+            process.restart()
+            if len(processes) > 1:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(process.wait_until_up(), _READY_TIMEOUT)
+
+    async def scale(self, service: str, count: int) -> None:
+        """Starts or ends processes until `service` has `count`. Raises StackError."""
+        if service not in self._processes:
+            raise StackError(f"no service {service!r}: {', '.join(self._processes)}")
+        if not 1 <= count <= MAX_PROCESSES:
+            raise StackError(f"1 to {MAX_PROCESSES} processes, not {count}")
+        processes = self._processes[service]
+        more = [self._service(service, number) for number in range(len(processes) + 1, count + 1)]
+        fewer = processes[count:]
+        del processes[count:]
+        for process in more:
+            await process.pipe.open()
+        processes += more
+        await asyncio.gather(*(self._until_ready(process) for process in more))
+        await self._stop_all(fewer)
+
+    async def _answer(self, request: Message) -> AsyncIterator[Message]:
+        command = request.get("command")
+        if command == "follow":
+            async for message in self._announced.until_outcome():
+                yield message
+        elif command == "ps":
+            yield await self._processes_now()
+        elif command == "down":
+            self._ending.set()
+            yield {"ending": True}
+        elif command == "scale":
+            await self.scale(request["service"], request["count"])
+            yield await self._processes_now()
+        else:
+            raise StackError(f"unknown command {command!r}")
+
+    async def _processes_now(self) -> Message:
+        supervisor = own_row(SUPERVISOR, time.monotonic() - self._started)
+        return {"processes": await rows(self._everyone(), supervisor)}
+
+    # End
+
+    async def _end(self) -> None:
+        self._say("ending")
+        self._checkout.endpoints.unlink(missing_ok=True)
+        for name in sorted(self._processes, key=_end_order):
+            await self._stop_all(self._processes[name])
+        await asyncio.gather(*(server.stop() for server in self._servers))
+        for server in self._servers:
+            server.pipe.close()
+        self._schemas.close()
+        self._wiring.close()
+        self._say("ended")
+
+    def _on_signal(self) -> None:
+        if not self._ending.is_set():
+            self._ending.set()
+            self._asked_at = time.monotonic()
+        # The first may come twice, from the terminal and from make; a later one is impatience.
+        elif time.monotonic() - self._asked_at > _IMPATIENT:
+            for process in self._everyone():
+                if process.server.pid is not None:
+                    os.kill(process.server.pid, signal.SIGKILL)
+
+    async def _stop_all(self, processes: list[Supervised]) -> None:
+        await asyncio.gather(*(process.stop() for process in processes))
+        for process in processes:
+            process.pipe.close()
+            if isinstance(process.server, ServiceProcess):
+                process.server.close()
+
+    async def _unless_ending(self, work: Awaitable[None]) -> None:
+        """Awaits `work`, or gives it up where the end is asked for."""
+        working = asyncio.ensure_future(work)
+        ending = asyncio.ensure_future(self._ending.wait())
+        try:
+            await asyncio.wait([working, ending], return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                working.result()
+        finally:
+            for task in (working, ending):
+                task.cancel()
+            await asyncio.gather(working, ending, return_exceptions=True)
+
+    # What there is
+
+    def _everyone(self) -> list[Supervised]:
+        return [*self._service_processes(), *self._servers]
+
+    def _service_processes(self) -> list[Supervised]:
+        return [process for processes in self._processes.values() for process in processes]
+
+    def _service(self, name: str, number: int) -> Supervised:
+        return self._supervised(self._wiring.process(name, number))
+
+    def _supervised(self, server: Server) -> Supervised:
+        if isinstance(server, EmbeddedServer):
+            server.pid_file = self._checkout.run / f"{server.name}.pid"
+        return Supervised(server, self._pipe(server.name), self._say)
+
+    def _pipe(self, name: str) -> LogPipe:
+        return LogPipe(name, LogFile(self._checkout.logs / f"{name}.log"), self._show)
+
+    # What is told
+
+    def _say(self, text: str) -> None:
+        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        with suppress(OSError):
+            self._journal.write(f"{stamp} {text}".encode())
+        self._show(SUPERVISOR, text)
+
+    def _tail(self, error: StackError) -> list[str]:
+        """The last lines of the process that failed."""
+        pipes = [self._schemas, *(process.pipe for process in self._everyone())]
+        failed = error.name if isinstance(error, ServerFailed) else None
+        return [line for pipe in pipes if pipe.name == failed for line in pipe.tail]
+
+
+def _first(group: BaseExceptionGroup[StackError]) -> StackError:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error if isinstance(error, StackError) else StackError(str(error))
+
+
+def _end_order(service: str) -> int:
+    """The edge first, so that nothing new comes in; users last, since others ask it."""
+    return {EDGE: 0, "users": 2}.get(service, 1)

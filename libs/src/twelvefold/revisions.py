@@ -1,0 +1,55 @@
+"""Where a service's schema and its revisions are; what to do with them is in `migrations`.
+
+Revisions are numbered files (`0001_name.py`, revision "0001"), linear, so that a serving process
+can tell its head without loading Alembic. Imports nothing heavy: every service declares its
+`Migrations` beside its `Service`, and the command line and the supervisor load all of them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import TwelvefoldError
+
+_REVISION_FILE = re.compile(r"^(\d{4})_\w+\.py$")
+
+
+class SchemaError(TwelvefoldError):
+    """A migration or a bootstrap that cannot go on; the detail says what to do."""
+
+    status, code, title = 500, "schema", "The schema cannot be changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Migrations:
+    """One service's schema and the package that holds its revisions (`versions/NNNN_*.py`)."""
+
+    service: str
+    schema: str
+    package: str
+    # Lower migrates first where several run in one process: jobs, then users, then api.
+    order: int = 0
+
+    @property
+    def owner_role(self) -> str:
+        return f"{self.service}_owner"
+
+    @property
+    def app_role(self) -> str:
+        return f"{self.service}_app"
+
+    @property
+    def location(self) -> Path:
+        spec = importlib.util.find_spec(self.package)
+        if spec is None or not spec.submodule_search_locations:
+            raise SchemaError(f"package {self.package} holds no migrations")
+        return Path(next(iter(spec.submodule_search_locations)))
+
+    @property
+    def revisions(self) -> list[str]:
+        """Every revision that this release knows, oldest first."""
+        names = (path.name for path in (self.location / "versions").iterdir())
+        return sorted(found[1] for name in names if (found := _REVISION_FILE.match(name)))
