@@ -1,0 +1,291 @@
+"""Sending one mail, by SMTP or by SendGrid.
+
+Owns the form of the letter, what a refusal means, and the connections. Not the words: templates
+belong to the worker. Delivery is at least once: where an answer is lost the caller sends again
+with the same Message-ID, by which receivers recognise the letter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import ssl
+import time
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, getaddresses
+from http import HTTPStatus
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+import aiosmtplib
+import httpx
+
+from .errors import DependencyUnavailable, Rejected
+from .settings import MailSettings
+
+SENDGRID_URL = "https://api.sendgrid.com"
+_QUIT_TIMEOUT = 1.0  # seconds for a courtesy
+_LONGEST_PAUSE = 300  # seconds of Retry-After that we pass on
+_PERMANENT = range(500, 600)  # RFC 5321 section 4.2.1
+# Nothing beyond ASCII in the body: not every server takes eight bits.
+_POLICY = SMTP.clone(cte_type="7bit")
+_DEFAULT_PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
+_HEADER_NAME = re.compile(r"[!-9;-~]+")  # RFC 5322 section 2.2
+_OWN_HEADERS = re.compile(
+    r"from|sender|to|cc|bcc|subject|date|message-id|mime-version|content-.*", re.IGNORECASE
+)
+# What email-validator lets through, so without quotes, comments and names. Not the standard
+# library's parser, which takes more and fails on some of the rest.
+_ATOM = r"[\w!#$%&'*+/=?^`{|}~-]+"
+_ADDRESS = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@[\w-]+(?:\.[\w-]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One letter to one address. `message_id` (`<id@domain>`) stays the same when it is re-sent."""
+
+    to: str
+    subject: str
+    text: str
+    html: str | None
+    message_id: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Mailer(Protocol):
+    """Hands a letter over to whoever delivers it."""
+
+    async def send(self, message: Message) -> None:
+        """Returns once the letter is accepted.
+
+        Raises Rejected where it never will be (the address is refused for good, or a header
+        holds a line break), DependencyUnavailable("mail") where a later attempt may succeed.
+        """
+
+    async def ping(self) -> None:
+        """Raises DependencyUnavailable where nobody answers. Sends nothing, logs in nowhere."""
+
+    async def aclose(self) -> None:
+        """Closes what is kept open between letters."""
+
+
+class SmtpMailer:
+    """A connection for each letter: SMTP servers end idle ones, and a letter is not urgent.
+
+    `smtp://` is never encrypted, `smtp+starttls://` and `smtps://` always. `tls_context` replaces
+    the system's certificate authorities.
+    """
+
+    def __init__(
+        self, settings: MailSettings, *, tls_context: ssl.SSLContext | None = None
+    ) -> None:
+        if settings.smtp_url is None:
+            raise ValueError("SMTP_URL is not set")
+        url = urlsplit(settings.smtp_url.get_secret_value())
+        if url.scheme not in _DEFAULT_PORTS or not url.hostname:
+            raise ValueError("SMTP_URL must be smtp://, smtp+starttls:// or smtps:// with a host")
+        self._sender = parsed_sender(settings.mail_from)
+        self._timeout = settings.mail_timeout
+        self._scheme = url.scheme
+        self._host = url.hostname
+        self._port = url.port or _DEFAULT_PORTS[url.scheme]
+        self._username = unquote(url.username) if url.username else None
+        self._password = unquote(url.password or "") if url.username else None
+        self._tls_context = tls_context
+
+    async def send(self, message: Message) -> None:
+        letter = composed(message, self._sender)
+        client = await self._client(login=True)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await client.connect()
+                await _handed_over(client, letter, self._sender.addr_spec, message.to)
+        except (aiosmtplib.SMTPException, OSError) as error:
+            raise DependencyUnavailable("mail") from error
+        else:
+            with contextlib.suppress(aiosmtplib.SMTPException, OSError):
+                await client.quit(timeout=_QUIT_TIMEOUT)
+        finally:
+            client.close()
+
+    async def ping(self) -> None:
+        client = await self._client(login=False)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await client.connect()
+        except (aiosmtplib.SMTPException, OSError) as error:
+            raise DependencyUnavailable("mail") from error
+        else:
+            with contextlib.suppress(aiosmtplib.SMTPException, OSError):
+                await client.quit(timeout=_QUIT_TIMEOUT)
+        finally:
+            client.close()
+
+    async def aclose(self) -> None:
+        return None
+
+    async def _client(self, *, login: bool) -> aiosmtplib.SMTP:
+        encrypted = self._scheme != "smtp"
+        if encrypted and self._tls_context is None:
+            # Reads the authorities' certificates: tens of milliseconds.
+            self._tls_context = await asyncio.to_thread(ssl.create_default_context)
+        return aiosmtplib.SMTP(
+            hostname=self._host,
+            port=self._port,
+            # Our name in EHLO. Without it the library asks DNS for one.
+            local_hostname=self._sender.domain,
+            timeout=self._timeout,
+            use_tls=self._scheme == "smtps",
+            start_tls=self._scheme == "smtp+starttls",
+            tls_context=self._tls_context if encrypted else None,
+            username=self._username if login else None,
+            password=self._password if login else None,
+        )
+
+
+async def _handed_over(
+    client: aiosmtplib.SMTP, letter: EmailMessage, sender: str, recipient: str
+) -> None:
+    try:
+        await client.send_message(letter, sender=sender, recipients=[recipient])
+    except aiosmtplib.SMTPRecipientsRefused as error:
+        codes = [refusal.code for refusal in error.recipients]
+        if all(code in _PERMANENT for code in codes):
+            raise Rejected(f"the recipient was refused ({codes[0]})") from error
+        raise
+    except (aiosmtplib.SMTPNotSupported, ValueError) as error:
+        # The server takes no addresses beyond ASCII, or the library sees none that it can send.
+        raise Rejected("the recipient's address cannot be used") from error
+
+
+class SendGridMailer:
+    """SendGrid's v3 API. `base_url` is another than SendGrid's own in tests and for its EU region.
+
+    SendGrid does not recognise a letter sent twice; the Message-ID goes along as the header and
+    as the custom argument `message_id`, so that receivers and its event log do.
+    """
+
+    def __init__(self, settings: MailSettings, *, base_url: str = SENDGRID_URL) -> None:
+        if settings.sendgrid_api_key is None:
+            raise ValueError("SENDGRID_API_KEY is not set")
+        self._sender = parsed_sender(settings.mail_from)
+        self._timeout = settings.mail_timeout
+        self._base_url = base_url.rstrip("/")
+        self._key = settings.sendgrid_api_key
+        self._opening = asyncio.Lock()
+        self._client: httpx.AsyncClient | None = None
+
+    async def send(self, message: Message) -> None:
+        checked(message)
+        content = [{"type": "text/plain", "value": message.text}]
+        if message.html is not None:
+            content.append({"type": "text/html", "value": message.html})
+        body = {
+            "personalizations": [
+                {
+                    "to": [{"email": message.to}],
+                    "custom_args": {"message_id": message.message_id},
+                }
+            ],
+            "from": {"email": self._sender.addr_spec, "name": self._sender.display_name},
+            "subject": message.subject,
+            "content": content,
+            "headers": {**message.headers, "Message-ID": message.message_id},
+            # Links hold one-time tokens: nobody else is to see or to follow them first.
+            "tracking_settings": {
+                "click_tracking": {"enable": False, "enable_text": False},
+                "open_tracking": {"enable": False},
+            },
+        }
+        authorization = {"Authorization": f"Bearer {self._key.get_secret_value()}"}
+        answer = await self._request("POST", "/v3/mail/send", json=body, headers=authorization)
+        if answer.status_code in (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
+            raise Rejected(f"the mail was refused ({answer.status_code})")
+        if not answer.is_success:
+            # Also 401 and 403: a key is mended while the letters wait.
+            raise DependencyUnavailable("mail", retry_after=_pause(answer))
+
+    async def ping(self) -> None:
+        answer = await self._request("HEAD", "/")
+        if answer.is_server_error:
+            raise DependencyUnavailable("mail")
+
+    async def aclose(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        try:
+            async with asyncio.timeout(self._timeout):
+                async with self._opening:
+                    if self._client is None:
+                        # Reads the authorities' certificates: tens of milliseconds.
+                        self._client = await asyncio.to_thread(
+                            httpx.AsyncClient, timeout=self._timeout
+                        )
+                return await self._client.request(method, self._base_url + path, **arguments)
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise DependencyUnavailable("mail") from error
+
+
+def _pause(answer: httpx.Response) -> int:
+    """Seconds that SendGrid wants us to wait: its own header holds the time of day."""
+    wait = answer.headers.get("Retry-After", "")
+    reset = answer.headers.get("X-RateLimit-Reset", "")
+    seconds = 2
+    if wait.isdecimal():
+        seconds = int(wait)
+    elif reset.isdecimal():
+        seconds = int(reset) - int(time.time())
+    return max(1, min(seconds, _LONGEST_PAUSE))
+
+
+def parsed_sender(mail_from: str) -> Address:
+    """`Name <address>` or an address. Raises ValueError."""
+    found = getaddresses([mail_from])
+    if len(found) != 1 or not _ADDRESS.fullmatch(found[0][1]):
+        raise ValueError("MAIL_FROM must be an address, as in `Name <address>`")
+    name, address = found[0]
+    return _address(address, name)
+
+
+def checked(message: Message) -> None:
+    """Raises Rejected unless the headers say what they are meant to and nothing more."""
+    lines = [message.to, message.subject, message.message_id]
+    for name, value in message.headers.items():
+        if not _HEADER_NAME.fullmatch(name) or _OWN_HEADERS.fullmatch(name):
+            raise Rejected("a header's name is not allowed")
+        lines.append(value)
+    if any(unicodedata.category(char) in ("Cc", "Zl", "Zp") for line in lines for char in line):
+        raise Rejected("a header holds a line break or another control character")
+    if not _ADDRESS.fullmatch(message.to):
+        raise Rejected("the recipient is not one address")
+
+
+def composed(message: Message, sender: Address) -> EmailMessage:
+    """The letter: text, and HTML as the alternative. Raises Rejected."""
+    checked(message)
+    letter = EmailMessage(policy=_POLICY)
+    letter["From"] = sender
+    letter["To"] = _address(message.to)
+    letter["Subject"] = message.subject
+    letter["Date"] = format_datetime(datetime.now(UTC))
+    letter["Message-ID"] = message.message_id
+    for name, value in message.headers.items():
+        letter[name] = value
+    letter.set_content(message.text)
+    if message.html is not None:
+        letter.add_alternative(message.html, subtype="html")
+    return letter
+
+
+def _address(address: str, name: str = "") -> Address:
+    username, _, domain = address.rpartition("@")
+    return Address(display_name=name, username=username, domain=domain)

@@ -1,0 +1,318 @@
+"""How each mailer speaks to its server: encryption, logins, refusals, silence."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import email.policy
+import ipaddress
+import ssl
+import time
+from dataclasses import replace
+from email.parser import BytesParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from tests.fakes.sendgrid import open_sendgrid
+from tests.fakes.smtp import open_smtp
+
+from twelvefold.errors import DependencyUnavailable, Rejected
+from twelvefold.mail import Message, SendGridMailer, SmtpMailer
+from twelvefold.settings import Environment, MailSettings
+
+MESSAGE = Message(
+    to="ada@example.org",
+    subject="Welcome",
+    text="Hello Ada",
+    html="<p>Hello Ada</p>",
+    message_id="<1@twelvefold.example>",
+)
+
+
+def settings(**values: Any) -> MailSettings:
+    given: dict[str, Any] = {
+        "mail_from": "Twelvefold <no-reply@twelvefold.example>",
+        "mail_timeout": 0.5,
+    }
+    given |= {"sendgrid_api_key": None} if "smtp_url" in values else {}
+    return MailSettings(environment=Environment.TESTING, **given, **values)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory) -> Path:
+    """A private key and a certificate of 127.0.0.1 that nobody has signed, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = dt.datetime.now(dt.UTC)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path: Path = tmp_path_factory.mktemp("tls") / "server.pem"
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + signed.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
+
+
+@pytest.fixture
+def server_tls(certificate) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    return context
+
+
+@pytest.fixture
+def trusting(certificate) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=certificate)
+
+
+async def test_smtp_gets_the_letter_and_the_bare_addresses(trusting) -> None:
+    async with open_smtp() as server:
+        await SmtpMailer(settings(smtp_url=f"smtp://127.0.0.1:{server.port}")).send(MESSAGE)
+    letter = BytesParser(policy=email.policy.default).parsebytes(server.letters[0])
+    assert letter["From"] == "Twelvefold <no-reply@twelvefold.example>"
+    assert letter["To"] == "ada@example.org"
+    assert letter["Date"]
+    assert letter.get_content_type() == "multipart/alternative"
+    assert server.letters[0].isascii()
+
+
+async def test_starttls_encrypts_the_letter(server_tls, trusting) -> None:
+    async with open_smtp(starttls=server_tls) as server:
+        url = f"smtp+starttls://127.0.0.1:{server.port}"
+        mailer = SmtpMailer(settings(smtp_url=url), tls_context=trusting)
+        await mailer.ping()
+        await mailer.send(MESSAGE)
+    assert server.encrypted == [True]
+
+
+async def test_smtps_encrypts_the_letter(server_tls, trusting) -> None:
+    async with open_smtp(tls=server_tls) as server:
+        url = f"smtps://127.0.0.1:{server.port}"
+        mailer = SmtpMailer(settings(smtp_url=url), tls_context=trusting)
+        await mailer.ping()
+        await mailer.send(MESSAGE)
+    assert len(server.letters) == 1
+
+
+async def test_starttls_is_demanded_and_not_only_hoped_for(trusting) -> None:
+    async with open_smtp(with_login=True) as server:
+        url = f"smtp+starttls://me:right@127.0.0.1:{server.port}"
+        mailer = SmtpMailer(settings(smtp_url=url), tls_context=trusting)
+        with pytest.raises(DependencyUnavailable):
+            await mailer.send(MESSAGE)
+    assert server.letters == []
+    assert server.logins == []
+
+
+@pytest.mark.parametrize("scheme", ["smtps", "smtp+starttls"])
+async def test_a_server_that_cannot_prove_its_name_gets_nothing(server_tls, scheme) -> None:
+    how = {"tls": server_tls} if scheme == "smtps" else {"starttls": server_tls}
+    async with open_smtp(**how, with_login=True) as server:
+        url = f"{scheme}://me:right@127.0.0.1:{server.port}"
+        with pytest.raises(DependencyUnavailable):
+            await SmtpMailer(settings(smtp_url=url)).send(MESSAGE)
+    assert server.letters == []
+    assert server.logins == []
+
+
+async def test_credentials_of_the_url_are_decoded_and_used() -> None:
+    async with open_smtp(with_login=True) as server:
+        url = f"smtp://me%40example.org:right@127.0.0.1:{server.port}"
+        mailer = SmtpMailer(settings(smtp_url=url))
+        await mailer.send(MESSAGE)
+        await mailer.ping()
+    assert server.logins == [("me@example.org", "right")], "a ping does not log in"
+    assert len(server.letters) == 1
+
+
+async def test_a_wrong_password_is_no_fault_of_the_letter() -> None:
+    async with open_smtp(with_login=True) as server:
+        url = f"smtp://me:wrong@127.0.0.1:{server.port}"
+        with pytest.raises(DependencyUnavailable):
+            await SmtpMailer(settings(smtp_url=url)).send(MESSAGE)
+
+
+@pytest.mark.parametrize("reply", ["550 5.1.1 No such user", "553 5.1.3 Not an address"])
+async def test_a_recipient_that_does_not_exist_is_refused_for_good(reply) -> None:
+    async with open_smtp() as server:
+        server.replies["RCPT"] = reply
+        mailer = SmtpMailer(settings(smtp_url=f"smtp://127.0.0.1:{server.port}"))
+        with pytest.raises(Rejected) as caught:
+            await mailer.send(MESSAGE)
+    assert MESSAGE.to not in caught.value.detail
+    assert reply[:3] in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("command", "reply"),
+    [
+        ("RCPT", "451 4.7.1 Greylisted"),
+        ("RCPT", "452 4.2.2 Mailbox full"),
+        ("MAIL", "550 5.7.1 Sender not allowed"),
+        ("DATA", "451 4.3.0 Try again"),
+        ("DATA", "554 5.7.1 Your address is on a list"),
+    ],
+)
+async def test_any_other_refusal_may_pass(command, reply) -> None:
+    async with open_smtp() as server:
+        server.replies[command] = reply
+        mailer = SmtpMailer(settings(smtp_url=f"smtp://127.0.0.1:{server.port}"))
+        with pytest.raises(DependencyUnavailable):
+            await mailer.send(MESSAGE)
+
+
+async def test_an_address_beyond_ascii_needs_a_server_that_takes_it(smtp_url) -> None:
+    async with open_smtp() as server:  # without SMTPUTF8
+        mailer = SmtpMailer(settings(smtp_url=f"smtp://127.0.0.1:{server.port}"))
+        with pytest.raises(Rejected):
+            await mailer.send(replace(MESSAGE, to="zoë@example.org"))
+    await SmtpMailer(settings(smtp_url=smtp_url)).send(replace(MESSAGE, to="zoë@example.org"))
+
+
+async def test_a_mail_server_that_is_away_is_said_to_be_so(unused_tcp_port) -> None:
+    mailer = SmtpMailer(settings(smtp_url=f"smtp://127.0.0.1:{unused_tcp_port}"))
+    with pytest.raises(DependencyUnavailable):
+        await mailer.send(MESSAGE)
+    with pytest.raises(DependencyUnavailable):
+        await mailer.ping()
+
+
+async def test_a_silent_mail_server_is_waited_for_no_longer_than_the_timeout() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()  # until the client has had enough
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        mailer = SmtpMailer(settings(smtp_url=f"smtp://127.0.0.1:{port}"))
+        began = time.monotonic()
+        with pytest.raises(DependencyUnavailable):
+            await mailer.send(MESSAGE)
+        assert 0.4 < time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("url", ["http://mail", "mail.example:25", "smtp://", "smtp+tls://mail"])
+def test_a_url_that_is_no_mail_server_is_refused_at_once(url) -> None:
+    with pytest.raises(ValueError, match="SMTP_URL"):
+        SmtpMailer(settings(smtp_url=url))
+
+
+@pytest.mark.parametrize("sender", ["", "Twelvefold", "a@b.example, c@d.example"])
+def test_a_sender_without_an_address_is_refused_at_once(sender) -> None:
+    given = settings(smtp_url="smtp://mail").model_copy(update={"mail_from": sender})
+    with pytest.raises(ValueError, match="MAIL_FROM"):
+        SmtpMailer(given)
+
+
+async def test_sendgrid_gets_the_key_and_the_letter_with_its_message_id() -> None:
+    async with open_sendgrid(key="SG.key") as server:
+        mailer = SendGridMailer(settings(sendgrid_api_key="SG.key"), base_url=server.url)
+        await mailer.send(replace(MESSAGE, headers={"Auto-Submitted": "auto-generated"}))
+        await mailer.aclose()
+    assert server.accepted == [
+        {
+            "personalizations": [
+                {
+                    "to": [{"email": "ada@example.org"}],
+                    "custom_args": {"message_id": "<1@twelvefold.example>"},
+                }
+            ],
+            "from": {"email": "no-reply@twelvefold.example", "name": "Twelvefold"},
+            "subject": "Welcome",
+            "content": [
+                {"type": "text/plain", "value": "Hello Ada"},
+                {"type": "text/html", "value": "<p>Hello Ada</p>"},
+            ],
+            "headers": {
+                "Auto-Submitted": "auto-generated",
+                "Message-ID": "<1@twelvefold.example>",
+            },
+            "tracking_settings": {
+                "click_tracking": {"enable": False, "enable_text": False},
+                "open_tracking": {"enable": False},
+            },
+        }
+    ]
+
+
+@pytest.mark.parametrize("status", [400, 413])
+async def test_sendgrid_refuses_a_letter_for_good(status) -> None:
+    async with open_sendgrid(key="SG.key") as server:
+        server.answer = status, {}
+        mailer = SendGridMailer(settings(sendgrid_api_key="SG.key"), base_url=server.url)
+        with pytest.raises(Rejected):
+            await mailer.send(MESSAGE)
+        await mailer.aclose()
+
+
+@pytest.mark.parametrize("status", [301, 403, 404, 429, 500, 502, 503])
+async def test_sendgrid_does_not_answer_as_it_should(status) -> None:
+    async with open_sendgrid(key="SG.key") as server:
+        server.answer = status, {}
+        mailer = SendGridMailer(settings(sendgrid_api_key="SG.key"), base_url=server.url)
+        with pytest.raises(DependencyUnavailable):
+            await mailer.send(MESSAGE)
+        await mailer.aclose()
+
+
+async def test_a_wrong_sendgrid_key_leaves_the_letter_waiting_for_the_right_one() -> None:
+    async with open_sendgrid(key="SG.key") as server:
+        mailer = SendGridMailer(settings(sendgrid_api_key="SG.wrong"), base_url=server.url)
+        with pytest.raises(DependencyUnavailable):
+            await mailer.send(MESSAGE)
+        await mailer.aclose()
+    assert server.accepted == []
+
+
+async def test_sendgrid_says_how_long_to_wait() -> None:
+    async with open_sendgrid(key="SG.key") as server:
+        mailer = SendGridMailer(settings(sendgrid_api_key="SG.key"), base_url=server.url)
+        pauses = []
+        for headers in (
+            {"Retry-After": "17"},
+            {"X-RateLimit-Reset": str(int(time.time()) + 60)},
+            {"X-RateLimit-Reset": "1"},  # long past
+            {"Retry-After": "999999"},
+        ):
+            server.answer = 429, headers
+            with pytest.raises(DependencyUnavailable) as caught:
+                await mailer.send(MESSAGE)
+            pauses.append(int(caught.value.headers["Retry-After"]))
+        await mailer.aclose()
+    assert pauses[0] == 17
+    assert 58 <= pauses[1] <= 60
+    assert pauses[2:] == [1, 300]
+
+
+async def test_sendgrid_away_or_silent_is_said_within_the_timeout(unused_tcp_port) -> None:
+    async with open_sendgrid(key="SG.key") as server:
+        server.stalled = True
+        for url in (server.url, f"http://127.0.0.1:{unused_tcp_port}"):
+            mailer = SendGridMailer(settings(sendgrid_api_key="SG.key"), base_url=url)
+            began = time.monotonic()
+            with pytest.raises(DependencyUnavailable):
+                await mailer.send(MESSAGE)
+            with pytest.raises(DependencyUnavailable):
+                await mailer.ping()
+            assert time.monotonic() - began < 2
+            await mailer.aclose()
