@@ -62,9 +62,9 @@ client_requests = Histogram(
 backing_up = Gauge(
     "backing_service_up", "Whether the last ping was answered.", ("name",), registry=REGISTRY
 )
-cache_reads = Counter(
-    "cache_reads",
-    "Reads of the cache by outcome: hit, miss, negative, unavailable.",
+cache_requests = Counter(
+    "cache_requests",
+    "Reads (hit, miss, negative) and writes (set, stale) of the cache; either may be unavailable.",
     ("outcome",),
     registry=REGISTRY,
 )
