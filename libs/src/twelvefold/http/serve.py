@@ -19,6 +19,7 @@ from twelvefold.settings import HttpSettings
 from .management import create_management_app
 
 BACKLOG = 2048
+LAST_ACCEPTED = 0.1  # seconds that a connection accepted last has for sending its request
 KEEP_ALIVE = 75  # seconds; above the 60 s that load balancers commonly keep an idle connection
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _log = structlog.get_logger(__name__)
@@ -130,6 +131,12 @@ async def serve(process: ServiceProcess) -> None:
 
 
 async def _stopped(servers: Sequence[_Server], tasks: Sequence[asyncio.Task[None]]) -> None:
+    # Where a socket is shared, the next process takes what comes from here on.
+    for server in servers:
+        for listening in server.servers:
+            listening.close()
+    # uvicorn closes connections without a request at once: not those that came a moment ago.
+    await asyncio.sleep(LAST_ACCEPTED)
     for server in servers:
         server.should_exit = True
     if tasks:
