@@ -133,7 +133,8 @@ async def serve(process: ServiceProcess) -> None:
 async def _stopped(servers: Sequence[_Server], tasks: Sequence[asyncio.Task[None]]) -> None:
     # Where a socket is shared, the next process takes what comes from here on.
     for server in servers:
-        for listening in server.servers:
+        # Set once it listens: a signal may come before.
+        for listening in getattr(server, "servers", ()):
             listening.close()
     # uvicorn closes connections without a request at once: not those that came a moment ago.
     await asyncio.sleep(LAST_ACCEPTED)
