@@ -106,7 +106,7 @@ class Renderer:
         return cls(colours=Console(file=stream).color_system is not None)
 
     def line(self, name: str, text: str) -> str:
-        prefix = self._paint(f"{name:<9}│", str(_colour_of(name)))
+        prefix = self._paint(f"{name:<10} │", str(_colour_of(name)))
         return f"{prefix} {self._body(text)}"
 
     def _body(self, text: str) -> str:

@@ -43,7 +43,9 @@ class Progress:
             self._waiting.pop(message["name"], None)
             seconds = f"[dim]{message['seconds']:5.1f} s[/dim]"
             if not self._quiet:
-                self._console.print(f"[green]✓[/green] {message['name']:<10} {seconds}")
+                self._console.print(
+                    f"[green]✓[/green] {message['name']:<10} {seconds}", highlight=False
+                )
         elif kind == "notice":
             self._console.print(f"[yellow]![/yellow] {escape(message['text'])}", soft_wrap=True)
         elif kind == "failed":
@@ -53,7 +55,7 @@ class Progress:
                 self._console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
         elif kind == "ready":
             self._end("ready")
-            self._console.print(summary(message))
+            self._console.print(summary(message), highlight=False)
         if self._waiting:
             self._status.update(f"Waiting for {', '.join(self._waiting)}")
 
