@@ -2,151 +2,190 @@
 
 Owns the format, the fields every line carries (request, trace) and redaction, which runs last so
 that nothing passes it. Not where logs go: a process writes to stdout (12factor.net/logs).
+
+structlog writes straight to stdout instead of through the standard library's logging, which
+would cost every request several times as much; loggers of libraries join it by a handler.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
-import re
 import sys
-from collections.abc import Mapping
-from typing import Any
+import time
+from typing import BinaryIO
 
 import structlog
+from pydantic_core import to_json
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from .http.context import current_request
+from .redaction import redact_fields, redact_text
 from .settings import EnvironmentSettings
 
-REDACTED = "[redacted]"
-# A key that holds one of these words holds a secret, whatever its value looks like.
-_SECRET_KEY = re.compile(
-    r"password|passwd|secret|token|authorization|cookie|api[-_]?key|access[-_]?key"
-    r"|private[-_]?key|credential|signature|mail_body",
-    re.IGNORECASE,
-)
-# Names that hold such a word and no secret.
-_PLAIN_KEYS = frozenset({"token_type", "token_error", "secret_count"})
-_SHAPES = re.compile(
-    r"""(?ix)
-    (?P<scheme>\b(?:bearer|basic)\s+) [a-z0-9._~+/=-]{8,}
-    | \beyJ[a-z0-9_-]{5,}\.[a-z0-9_-]+(?:\.[a-z0-9_-]*)?
-    | (?P<url>\b[a-z][a-z0-9+.-]*://[^\s:/@"'\\]*:) [^\s@"'\\]+ (?P<at>@)
-    | (?P<query>[?&](?:token|code|password|secret|signature|x-amz-signature)=) [^\s&"'\\]+
+# Libraries that tell too much below a warning. uvicorn's access log is replaced by ours.
+_QUIET = ("uvicorn", "httpx", "httpcore", "aiobotocore", "botocore", "boto3", "asyncio", "arq")
+
+
+class _Stdout:
+    """Writes whole lines; what a logger of structlog ends in.
+
+    A reader that has gone away must not fail the request that is being logged.
     """
-)
-_SHAPE_HINTS = ("earer ", "EARER ", "asic ", "eyJ", "://", "?", "&")
-_key_verdicts: dict[str, bool] = {}
+
+    def __init__(self, stream: BinaryIO, name: str | None = None) -> None:
+        self._stream = stream
+        self.name = name
+
+    def write(self, line: bytes) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(line + b"\n")
+            self._stream.flush()
+
+    debug = info = warning = error = critical = exception = msg = write
 
 
-def _is_secret(key: str) -> bool:
-    verdict = _key_verdicts.get(key)
-    if verdict is None:
-        verdict = bool(_SECRET_KEY.search(key)) and key.lower() not in _PLAIN_KEYS
-        if len(_key_verdicts) < 4096:  # noqa: PLR2004 - bound of a memo
-            _key_verdicts[key] = verdict
-    return verdict
+class _Handler(logging.Handler):
+    """Brings the records of the standard library's loggers into the same lines."""
+
+    def __init__(self, stdout: _Stdout) -> None:
+        super().__init__()
+        self._stdout = stdout
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._stdout.write(self.format(record).encode("utf-8", "replace"))
+        except Exception:
+            self.handleError(record)
 
 
-def redact_text(text: str) -> str:
-    """`text` without what looks like a credential: bearer tokens, JWTs, URLs with a password."""
-    if not any(hint in text for hint in _SHAPE_HINTS):
-        return text
-    return _SHAPES.sub(_replacement, text)
+class _Clock:
+    """RFC 3339 in UTC; the seconds are formatted once a second, not once a line."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._prefix = ""
+
+    def now(self) -> str:
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
+            self._second = second
+        return f"{self._prefix}{int((now - second) * 1_000_000):06d}Z"
 
 
-def _replacement(match: re.Match[str]) -> str:
-    kept = match["scheme"] or match["url"] or match["query"] or ""
-    return f"{kept}{REDACTED}{match['at'] or ''}"
+def _complete(service: str) -> Processor:
+    """Puts what every line has in front: time, level, event, service, request, trace, logger."""
+    clock = _Clock()
 
-
-def redact(value: Any) -> Any:
-    """A copy of `value` without secrets, by key and by shape, at any depth."""
-    if isinstance(value, str):
-        return redact_text(value)
-    if isinstance(value, Mapping):
-        return {
-            key: REDACTED if isinstance(key, str) and _is_secret(key) else redact(item)
-            for key, item in value.items()
+    def complete(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        line: EventDict = {
+            "time": clock.now(),
+            "level": event.pop("level", None) or ("error" if method == "exception" else method),
+            "event": event.pop("event", ""),
+            "service": service,
         }
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [redact(item) for item in value]
-    return value
+        if context := current_request():
+            line["request_id"] = context.request_id
+            if context.trace_id is not None:
+                line["trace_id"] = context.trace_id
+                line["span_id"] = context.span_id
+            if context.log_fields:
+                line.update(context.log_fields)
+        if logger is not None and logger.name is not None:
+            line["logger"] = logger.name
+        line.update(event)
+        return line
+
+    return complete
 
 
-def _redacted(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    for key, value in event.items():
-        if value is None or isinstance(value, (int, float)):
-            continue
-        event[key] = REDACTED if _is_secret(key) else redact(value)
-    return event
+def _fields_redacted(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    return redact_fields(event)
 
 
-def _in_request(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Adds the ids of the request in hand."""
-    if context := current_request():
-        event.setdefault("request_id", context.request_id)
-        if context.trace_id:
-            event.setdefault("trace_id", context.trace_id)
-            event.setdefault("span_id", context.span_id)
-    return event
+def _json_bytes(_: WrappedLogger, __: str, event: EventDict) -> bytes:
+    try:
+        line = to_json(event, fallback=str)
+    except ValueError:  # a lone surrogate, bytes that are no UTF-8
+        line = json.dumps(event, default=repr).encode()
+    return redact_text(line)
 
 
-def configure_logs(settings: EnvironmentSettings, *, service: str) -> None:
-    """Sets up structlog and the standard library's logging for this process, once."""
-    level = logging.getLevelName(settings.log_level)
-    console = settings.log_format == "console" or (
-        settings.log_format == "auto" and sys.stdout.isatty()
-    )
+def _json_text(logger: WrappedLogger, method: str, event: EventDict) -> str:
+    return _json_bytes(logger, method, event).decode()
 
-    def of_service(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        event.setdefault("service", service)
-        return event
 
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.ExtraAdder(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-        of_service,
-        _in_request,
-    ]
-    renderer: list[Processor]
-    if console:
-        renderer = [_redacted, structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
+class _Console:
+    """Readable lines with colours, redacted as the JSON ones are."""
+
+    def __init__(self, colors: bool) -> None:
+        self._render = structlog.dev.ConsoleRenderer(
+            colors=colors,
+            timestamp_key="time",
+            # The default shows every frame's local variables: passwords among them.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
+
+    def text(self, logger: WrappedLogger, method: str, event: EventDict) -> str:
+        event["time"] = str(event.get("time", ""))[11:23]
+        rendered = str(self._render(logger, method, event))
+        return redact_text(rendered.encode("utf-8", "replace")).decode()
+
+    def encoded(self, logger: WrappedLogger, method: str, event: EventDict) -> bytes:
+        return self.text(logger, method, event).encode()
+
+
+def configure_logs(
+    settings: EnvironmentSettings, *, service: str, stream: BinaryIO | None = None
+) -> None:
+    """Sets up structlog and the standard library's logging of this process, once.
+
+    `stream` takes the place of stdout, for tests and benchmarks.
+    """
+    level = logging.getLevelNamesMapping()[settings.log_level]
+    terminal = stream is None and sys.stdout.isatty()
+    target = stream or sys.stdout.buffer
+    common: list[Processor] = [_complete(service), structlog.processors.format_exc_info]
+    last: Processor
+    foreign: Processor
+    if settings.log_format == "console" or (settings.log_format == "auto" and terminal):
+        console = _Console(colors=terminal)
+        common = common[:1]  # the renderer prints tracebacks itself
+        last, foreign = console.encoded, console.text
     else:
-        renderer = [
-            structlog.processors.format_exc_info,
-            _redacted,
-            structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
-        ]
+        last, foreign = _json_bytes, _json_text
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*common, _fields_redacted, last],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda *name: _Stdout(target, *name[:1]),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    _join_standard_logging(_Stdout(target), [*common, _fields_redacted, foreign], level)
+
+
+def _join_standard_logging(stdout: _Stdout, chain: list[Processor], level: int) -> None:
+    handler = _Handler(stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
+            foreign_pre_chain=[
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.add_logger_name,
+                structlog.stdlib.ExtraAdder(),
+            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *chain],
         )
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "sqlalchemy", "arq"):
-        logger = logging.getLogger(name)
-        logger.handlers.clear()
-        logger.propagate = True
-    # Ours replaces the access log; uvicorn's chatter about starting says nothing new.
-    logging.getLogger("uvicorn.access").disabled = True
-    logging.getLogger("uvicorn.error").setLevel(max(level, logging.WARNING))
-    for name in ("httpx", "httpcore", "aiobotocore", "botocore", "asyncio"):
+    for name in _QUIET:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    # Whatever a library attached to its own loggers would print in another format.
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        if isinstance(logger, logging.Logger) and name.startswith(("uvicorn", "sqlalchemy", "arq")):
+            logger.handlers.clear()
+            logger.propagate = True
+    logging.getLogger("uvicorn.access").disabled = True

@@ -7,6 +7,8 @@ never used (it drops exemplars).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -16,6 +18,12 @@ from prometheus_client import (
     ProcessCollector,
 )
 from prometheus_client.exposition import choose_encoder
+from prometheus_fastapi_instrumentator import Instrumentator
+from prometheus_fastapi_instrumentator.metrics import Info
+from starlette.requests import Request
+from starlette.types import Scope
+
+from .http.context import current_request
 
 REGISTRY = CollectorRegistry(auto_describe=True)
 ProcessCollector(registry=REGISTRY)
@@ -25,22 +33,37 @@ GCCollector(registry=REGISTRY)
 DURATION_BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 JOB_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0)
 
-# Served requests (rate, errors, duration), by method and route template.
+UNMATCHED = "none"  # the handler label of requests without a route, as the instrumentator has it
+
+
+@dataclass(slots=True)
+class Counts:
+    """What /info says about the requests of this process."""
+
+    requests: int = 0
+    errors: int = 0
+    active: int = 0
+
+
+counts = Counts()
+
+# Served requests (rate, errors, duration), by method and route template. Names and labels are
+# those of prometheus-fastapi-instrumentator, so that dashboards made for it fit.
 http_requests = Counter(
     "http_requests",
     "Requests by method, route template and status.",
-    ("method", "handler", "status"),
+    ("method", "status", "handler"),
     registry=REGISTRY,
 )
 http_request_duration = Histogram(
     "http_request_duration_seconds",
-    "Duration of requests by method and route template, until the last byte is handed over.",
+    "Time until the answer begins, by method and route template.",
     ("method", "handler"),
     buckets=DURATION_BUCKETS,
     registry=REGISTRY,
 )
-http_requests_in_progress = Gauge(
-    "http_requests_in_progress", "Requests being served now.", registry=REGISTRY
+Gauge("http_requests_inprogress", "Requests being served now.", registry=REGISTRY).set_function(
+    lambda: counts.active
 )
 http_requests_refused = Counter(
     "http_requests_refused",
@@ -85,8 +108,67 @@ jobs_due = Gauge("jobs_due", "Jobs due and not claimed.", ("queue",), registry=R
 jobs_queue_age = Gauge(
     "jobs_queue_age_seconds", "Age of the oldest job that is due.", ("queue",), registry=REGISTRY
 )
+jobs_rings = Counter(
+    "jobs_rings",
+    "Wake-ups and hints by fate: sent, dropped (Redis away, queue full), failed.",
+    ("fate",),
+    registry=REGISTRY,
+)
+jobs_leases_lost = Counter(
+    "jobs_leases_lost",
+    "Leases that expired (reaped) or were found taken over (fenced).",
+    ("how",),
+    registry=REGISTRY,
+)
 jobs_dead = Gauge("jobs_dead", "Jobs that gave up, kept for people.", registry=REGISTRY)
 mails_sent = Counter("mails_sent", "Mails by outcome.", ("outcome",), registry=REGISTRY)
+
+
+def _rate_and_duration(info: Info) -> None:
+    method, handler, status = info.method, info.modified_handler, info.modified_status
+    key = (method, status, handler)
+    children = _children.get(key)
+    if children is None:
+        children = _children[key] = (
+            http_requests.labels(method, status, handler),
+            http_request_duration.labels(method, handler),
+        )
+    requests, duration = children
+    requests.inc()
+    context = current_request()
+    if context is not None and context.sampled and context.trace_id is not None:
+        duration.observe(info.modified_duration_without_streaming, {"trace_id": context.trace_id})
+    else:
+        duration.observe(info.modified_duration_without_streaming)
+
+
+# Bounded by the routes: methods and handlers come from lists of ours. `labels()` takes a lock and
+# builds a tuple of strings at each call, which is more than the increment costs.
+_children: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
+
+# prometheus-fastapi-instrumentator keeps what is measured per request: a service adds its own by
+# `instrumentator.add`. Its middleware is not used: it matches every route a second time and
+# builds a Request, a Response and a gather for each request.
+instrumentator = Instrumentator(registry=REGISTRY, should_group_status_codes=False)
+instrumentator.add(_rate_and_duration)
+
+
+def observe_request(
+    scope: Scope,
+    *,
+    method: str,
+    handler: str,
+    status: int,
+    seconds: float,
+    seconds_to_answer: float,
+) -> None:
+    """Counts one served request; `handler` is its route's template."""
+    counts.requests += 1
+    if status >= 500:  # noqa: PLR2004 - the class of server errors
+        counts.errors += 1
+    info = Info(Request(scope), None, method, handler, str(status), seconds, seconds_to_answer)
+    for instrumentation in instrumentator.instrumentations:
+        instrumentation(info)
 
 
 def render(accept: str = "") -> tuple[bytes, str]:

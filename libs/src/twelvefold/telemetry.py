@@ -7,8 +7,9 @@ exist and travel.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from opentelemetry import context, propagate, trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
@@ -18,17 +19,46 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from .settings import TelemetrySettings
 
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+# In the OpenTelemetry context: the gate has decided for this request, do not throw dice again.
+SAMPLED = context.create_key("twelvefold-sampled")
+EXPORT_TIMEOUT = 5  # seconds for one batch; a collector that is away must not delay the end
 _W3C = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
+_providers: list[TracerProvider] = []
 
 
 def configure_telemetry(settings: TelemetrySettings, *, service: str) -> None:
-    """Sets the propagators and, where an endpoint is configured, the exporting provider."""
+    """Sets the propagators and, where an endpoint is configured, the exporting provider.
+
+    To be called before apps are created and clients opened: they ask `is_exporting`.
+    """
     # The last one extracted wins: W3C over B3 where a request carries both.
     propagate.set_global_textmap(
         CompositePropagator(
             [B3MultiFormat(), TraceContextTextMapPropagator(), W3CBaggagePropagator()]
         )
     )
+    if settings.otel_exporter_otlp_endpoint is None or _providers:
+        return
+    from .exporting import create_provider, instrument_libraries
+
+    provider = create_provider(settings, service=service)
+    _providers.append(provider)
+    trace.set_tracer_provider(provider)
+    instrument_libraries()
+
+
+def is_exporting() -> bool:
+    """Whether sampled requests should produce spans at all."""
+    return bool(_providers)
+
+
+def shutdown_telemetry() -> None:
+    """Hands over what is buffered; blocks for at most a batch's timeout. Safe to repeat."""
+    for provider in _providers:
+        provider.shutdown()
 
 
 def current_carrier() -> dict[str, str]:
@@ -45,16 +75,21 @@ def inject(headers: dict[str, str]) -> None:
 
 @contextmanager
 def span_from_carrier(
-    name: str, carrier: Mapping[str, str], *, attributes: Mapping[str, str | int] | None = None
+    name: str,
+    carrier: Mapping[str, str],
+    *,
+    attributes: Mapping[str, str | int | float | bool] | None = None,
 ) -> Iterator[trace.Span]:
     """A new root span that links back to the work that `carrier` came from.
 
     A link, not a parent: a job may run hours later or many times, and one trace would never end.
+    An exception is recorded on the span and passes on.
     """
-    origin = trace.get_current_span(_W3C.extract(dict(carrier))).get_span_context()
-    links = [trace.Link(origin)] if origin.is_valid else []
-    tracer = trace.get_tracer("twelvefold")
-    with tracer.start_as_current_span(
+    origin = trace.get_current_span(
+        _W3C.extract(dict(carrier), context.Context())
+    ).get_span_context()
+    links: Sequence[trace.Link] = [trace.Link(origin)] if origin.is_valid else []
+    with trace.get_tracer("twelvefold").start_as_current_span(
         name,
         context=context.Context(),
         kind=trace.SpanKind.CONSUMER,

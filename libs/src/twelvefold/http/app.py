@@ -3,21 +3,64 @@
 Owns what is around the routes. Routes and use cases are the service's; sockets are `serve`'s.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from starlette.middleware import Middleware
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp
 
+from twelvefold import telemetry
 from twelvefold.health import Health
 from twelvefold.settings import ServiceSettings
 
-from .docs import docs_page
+from .dispatch import RouteIndex
+from .docs import add_docs
 from .limits import BodyLimit
+from .openapi import with_problems
 from .problems import EXCEPTION_HANDLERS
 from .requests import Conduct, RequestLayer
+from .tracing import SamplingGate, instrumented
+
+_CORS: dict[str, Any] = {
+    "allow_methods": ["GET", "POST", "PUT", "PATCH", "DELETE"],
+    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "If-Match"],
+    "expose_headers": ["ETag", "Link", "Location", "Retry-After", "X-Request-ID"],
+    "max_age": 600,
+}
+
+
+class ServiceApp(FastAPI):
+    """FastAPI with a leaner stack: what it adds beside ours (native telemetry, its own body limit)
+    is off, so that the layers for it would only cost time.
+    """
+
+    def __init__(self, *, core: Callable[[ASGIApp], ASGIApp], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._core = core
+
+    def plain_stack(self) -> ASGIApp:
+        """Our inner layers around the routes."""
+        handlers = {
+            kind: found for kind, found in EXCEPTION_HANDLERS.items() if kind is not Exception
+        }
+        routes = RouteIndex(self.router.routes, self.router)
+        return self._core(ExceptionMiddleware(AsyncExitStackMiddleware(routes), handlers=handlers))
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """The same in the form that opentelemetry-instrumentation-fastapi wraps."""
+        return ServerErrorMiddleware(self.plain_stack(), handler=EXCEPTION_HANDLERS[Exception])
+
+    def openapi(self) -> dict[str, Any]:
+        """The document, made once, with problems for errors."""
+        if self.openapi_schema is None:
+            with_problems(super().openapi())
+        return super().openapi()
 
 
 def create_service_app(
@@ -30,57 +73,55 @@ def create_service_app(
     health: Health,
     description: str = "",
     body_limits: Mapping[str, int] | None = None,
-    callers: Mapping[str, list[str]] | None = None,
+    callers: Mapping[str, list[Any]] | None = None,
 ) -> FastAPI:
     """A FastAPI app with our layers around `routers`.
 
-    `state` becomes `app.state.container`; `callers` (internal apps) is what `require_caller`
-    reads. `body_limits` is by path prefix, in bytes. `public` decides whom we trust: from the
-    public edge a deadline or a sampling decision does not count, on an internal app both do.
+    `state` becomes `app.state.container`; `callers` (internal apps; name -> accepted secrets) is
+    what `require_caller` reads. `body_limits` is by path prefix, in bytes. `public` decides whom
+    we trust: from the public edge a deadline or a sampling decision does not count, on an
+    internal app both do. Give each router whole, with its own prefix: their routes are indexed,
+    which those of a router inside a router are not.
     """
-    middleware = [
-        Middleware(BodyLimit, default=settings.http_max_body_bytes, by_prefix=body_limits)
-    ]
-    if public and settings.http_cors_origins:
-        middleware.insert(
-            0,
-            Middleware(
-                CORSMiddleware,
-                allow_origins=settings.http_cors_origins,
-                allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-                allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match"],
-                expose_headers=["ETag", "Link", "Location", "X-Request-ID", "Retry-After"],
-                max_age=600,
-            ),
-        )
-    app = FastAPI(
+
+    def core(app: ASGIApp) -> ASGIApp:
+        limited = BodyLimit(app, settings.http_max_body_bytes, body_limits)
+        if public and settings.http_cors_origins:
+            return CORSMiddleware(limited, allow_origins=settings.http_cors_origins, **_CORS)
+        return limited
+
+    app = ServiceApp(
+        core=core,
         title=title,
         description=description,
         version=settings.service_version,
         docs_url=None,
         redoc_url=None,
-        middleware=middleware,
-        exception_handlers=EXCEPTION_HANDLERS,
-        # The request layer traces by opentelemetry-instrumentation; once is enough.
+        redirect_slashes=False,
+        # Traced by opentelemetry-instrumentation-fastapi; twice would be once too often.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.container = state
     app.state.callers = callers or {}
     for router in routers:
-        app.include_router(router)
+        # Not include_router: since 0.137 it keeps the routes behind a node that matches twice.
+        app.router.routes.extend(router.routes)
     if public:
         _add_probes(app, health)
-        app.add_route("/docs", docs_page, include_in_schema=False)
-    app.middleware_stack = RequestLayer(
-        app.build_middleware_stack(),
-        Conduct(
-            timeout=settings.http_request_timeout,
-            max_concurrency=settings.http_max_concurrency,
-            deployed=settings.environment.is_deployed,
-            public=public,
-        ),
-        health,
+        add_docs(app)
+    gate = SamplingGate(
+        app.plain_stack(),
+        instrumented(app) if telemetry.is_exporting() else None,
+        ratio=settings.otel_traces_sampler_arg,
+        public=public,
     )
+    conduct = Conduct(
+        timeout=settings.http_request_timeout,
+        max_concurrency=settings.http_max_concurrency,
+        deployed=settings.environment.is_deployed,
+        public=public,
+    )
+    app.middleware_stack = RequestLayer(gate, conduct, health)
     return app
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from twelvefold.identifiers import new_id
+from uuid_utils import uuid7
 
 # What we accept from outside; anything else could forge log lines or headers.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -32,6 +32,10 @@ class RequestContext:
     trace_id: str | None = None
     span_id: str | None = None
     sampled: bool = False
+    # The few request headers that the layers need, picked out in one pass.
+    incoming: Mapping[bytes, bytes] = field(default_factory=dict)
+    # Further fields of every log line that is written meanwhile, e.g. a job's id.
+    log_fields: dict[str, str] = field(default_factory=dict)
 
     @property
     def traceparent(self) -> str | None:
@@ -45,29 +49,29 @@ class RequestContext:
         return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
 
-_current: ContextVar[RequestContext | None] = ContextVar("twelvefold_request", default=None)
+current: ContextVar[RequestContext | None] = ContextVar("twelvefold_request", default=None)
 
 
 def current_request() -> RequestContext | None:
     """The request in hand, or None outside one."""
-    return _current.get()
+    return current.get()
 
 
 def current_request_id() -> str | None:
     """The id of the request in hand, or None outside one."""
-    context = _current.get()
+    context = current.get()
     return context.request_id if context else None
 
 
 def set_principal(name: str) -> None:
     """Names who asks in the request's log line; an id, never a name or an address."""
-    if context := _current.get():
+    if context := current.get():
         context.principal = name
 
 
 def remaining(default: float) -> float:
     """Seconds left until the request's deadline, at most `default`."""
-    context = _current.get()
+    context = current.get()
     left = context.remaining() if context else None
     return default if left is None else min(default, left)
 
@@ -75,15 +79,15 @@ def remaining(default: float) -> float:
 @contextmanager
 def request_context(context: RequestContext) -> Iterator[RequestContext]:
     """Makes `context` the current one, e.g. for a job that continues a request's work."""
-    token = _current.set(context)
+    token = current.set(context)
     try:
         yield context
     finally:
-        _current.reset(token)
+        current.reset(token)
 
 
 def request_id_from(value: str | None) -> str:
     """`value` where it is an acceptable request id, else a new one."""
     if value and _REQUEST_ID.fullmatch(value):
         return value
-    return new_id().hex
+    return uuid7().hex

@@ -1,38 +1,41 @@
-"""Bounds on what a client may send: bytes of the body, counted while they stream.
+"""Bounds on what a client may send: the body's bytes, counted while they stream, and NUL.
 
 Nothing is buffered: a body over its limit is refused by Content-Length before a byte is read,
 or at the chunk that crosses the limit, and the connection is closed instead of read to the end.
+NUL is refused here, once, because PostgreSQL stores it in no text and would fail late.
 """
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import Mapping
 
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twelvefold import metrics
-from twelvefold.errors import BadRequest, PayloadTooLarge
+from twelvefold.errors import BadRequest, FieldError, Invalid, PayloadTooLarge, TwelvefoldError
 
-from .problems import problem_response
+from .problems import RequestRefused, problem_response
 
+# After a refusal we go on reading for a moment: closing a socket that holds unread bytes resets
+# the connection, and the client may lose the answer before it reads it.
+LINGER_SECONDS = 1.0
+LINGER_BYTES = 1_048_576
 _CLOSE = {"Connection": "close"}
-
-
-class BodyTooLarge(PayloadTooLarge, HTTPException):
-    """Raised from `receive`. An HTTPException too, since FastAPI lets only those through."""
-
-    def __init__(self, limit: int) -> None:
-        PayloadTooLarge.__init__(
-            self, f"The body may have at most {limit} bytes.", headers=dict(_CLOSE)
-        )
-        self.status_code = self.status
+# \u0000 where the backslash is not itself escaped.
+_JSON_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding", b"content-type"})
+_ONLY_TYPE = frozenset({b"content-type"})
+_KEPT = 5  # bytes of a chunk that may be the beginning of \u0000
 
 
 class BodyLimit:
     """ASGI middleware. `by_prefix` gives paths their own limit; the longest prefix counts."""
 
-    def __init__(self, app: ASGIApp, default: int, by_prefix: Mapping[str, int] | None = None):
+    def __init__(
+        self, app: ASGIApp, default: int, by_prefix: Mapping[str, int] | None = None
+    ) -> None:
         self.app = app
         self._default = default
         self._by_prefix = sorted((by_prefix or {}).items(), key=lambda item: -len(item[0]))
@@ -45,38 +48,83 @@ class BodyLimit:
         return self._default
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        length: bytes | None = None
-        has_body = False
-        if scope["type"] == "http":
-            for name, value in scope["headers"]:
-                if name == b"content-length":
-                    length, has_body = value, True
-                elif name == b"transfer-encoding":
-                    has_body = True
-        if not has_body:
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
+            refusal = BadRequest("The URL holds a NUL character.")
+            await problem_response(refusal, scope)(scope, receive, send)
+            return
+        found = {name: value for name, value in scope["headers"] if name in _BODY_HEADERS}
+        if found.keys() <= _ONLY_TYPE:
+            await self.app(scope, receive, send)  # no body, as for most requests
+            return
         limit = self.limit(scope["path"])
-        if length is not None:
-            try:
-                declared = int(length)
-            except ValueError:
-                refusal = BadRequest("Content-Length is not a number.", headers=dict(_CLOSE))
-                await problem_response(refusal, scope)(scope, receive, send)
-                return
-            if declared > limit:
-                metrics.http_requests_refused.labels("body").inc()
-                await problem_response(BodyTooLarge(limit), scope)(scope, receive, send)
-                return
-        read = 0
+        length = found.get(b"content-length", b"")
+        if length.isdigit() and int(length) > limit:
+            await _refuse(_too_large(limit), scope, receive, send)
+            return
+        body = _Body(receive, limit, checked=b"json" in found.get(b"content-type", b"").lower())
+        try:
+            await self.app(scope, body.receive, send)
+        except RequestRefused as refused:
+            await _refuse(refused.error, scope, receive, send)
 
-        async def counted() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > limit:
-                metrics.http_requests_refused.labels("body").inc()
-                raise BodyTooLarge(limit)
-            return message
 
-        await self.app(scope, counted, send)
+class _Body:
+    """The body as the app reads it: counted, and looked through for NUL where it is text."""
+
+    def __init__(self, receive: Receive, limit: int, *, checked: bool) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._checked = checked
+        self._read = 0
+        self._kept = b""
+
+    async def receive(self) -> Message:
+        """Raises RequestRefused at the chunk that crosses the limit or holds a NUL."""
+        message = await self._receive()
+        chunk: bytes = message.get("body", b"")
+        self._read += len(chunk)
+        if self._read > self._limit:
+            raise RequestRefused(_too_large(self._limit))
+        if self._checked and chunk:
+            text = self._kept + chunk
+            if b"u0000" in text and _JSON_NUL.search(text):
+                fault = FieldError("/body", "holds a NUL character")
+                raise RequestRefused(Invalid("NUL characters are not allowed.", errors=[fault]))
+            self._kept = text[-_KEPT:]
+        return message
+
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    metrics.http_requests_refused.labels("body").inc()
+    return PayloadTooLarge(f"The body may have at most {limit} bytes.", headers=dict(_CLOSE))
+
+
+async def _refuse(error: TwelvefoldError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers at once; with `Connection: close` it then lets the client find the answer."""
+    closing = "Connection" in error.headers
+
+    async def sending(message: Message) -> None:
+        # The body is whole by its length; only the end of the exchange waits.
+        held = closing and message["type"] == "http.response.body"
+        await send({**message, "more_body": True} if held else message)
+
+    await problem_response(error, scope)(scope, receive, sending)
+    if closing:
+        await _linger(receive)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _linger(receive: Receive) -> None:
+    left = LINGER_BYTES
+    try:
+        async with asyncio.timeout(LINGER_SECONDS):
+            while left > 0:
+                message = await receive()
+                if message["type"] != "http.request" or not message.get("more_body", False):
+                    return
+                left -= len(message.get("body", b""))
+    except TimeoutError:
+        return

@@ -27,7 +27,6 @@ from twelvefold.health import Health
 from twelvefold.settings import EnvironmentSettings, ServiceSettings
 
 from .problems import EXCEPTION_HANDLERS
-from .requests import COUNTS
 
 _STARTED_AT = datetime.now(UTC)
 _STARTED = time.monotonic()
@@ -59,8 +58,8 @@ def create_management_app(*, name: str, settings: ServiceSettings, health: Healt
                 "process_id": os.getpid(),
                 "started_at": _STARTED_AT.isoformat(),
                 "uptime_seconds": round(time.monotonic() - _STARTED, 1),
-                "requests": COUNTS.requests,
-                "errors": COUNTS.errors,
+                "requests": metrics.counts.requests,
+                "errors": metrics.counts.errors,
                 "rss_bytes": rss_bytes(),
                 "settings": redacted(settings),
             }

@@ -1,8 +1,8 @@
 """Errors on the wire: application/problem+json (RFC 9457) for every one of them.
 
-Owns the mapping from our exception tree, Starlette's and FastAPI's errors to an answer, and the
-OpenAPI description of it. The token endpoint alone speaks RFC 6749 (`OAuthError`).
-Never says what was sent: a rejected password must not come back in a 422.
+Owns the mapping from our exception tree, Starlette's and FastAPI's errors to an answer. The token
+endpoint alone speaks RFC 6749 (`OAuthError`). Never says what was sent: a rejected password must
+not come back in a 422.
 """
 
 import json
@@ -18,7 +18,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from twelvefold.errors import FieldError, Invalid, OAuthError, TwelvefoldError
+from twelvefold.errors import (
+    BadRequest,
+    FieldError,
+    Invalid,
+    OAuthError,
+    TwelvefoldError,
+    UnsupportedMedia,
+)
 
 from .context import current_request_id
 
@@ -30,7 +37,7 @@ class ProblemError(BaseModel):
     """One fault of the input."""
 
     pointer: str = Field(
-        description="JSON pointer (RFC 6901) below /body, /query, /path or /header."
+        description="JSON pointer (RFC 6901) below /body, /query, /path, /header or /cookie."
     )
     detail: str
 
@@ -45,7 +52,7 @@ class Problem(BaseModel):
                     "type": "/problems/not-found",
                     "title": "Not found",
                     "status": 404,
-                    "detail": "no such image",
+                    "detail": "There is no such image.",
                     "instance": "/api/v1/images/0190f7a0-0000-7000-8000-000000000000",
                     "request_id": "0190f7a000007000800000000000000a",
                 }
@@ -62,36 +69,47 @@ class Problem(BaseModel):
     errors: list[ProblemError] | None = Field(None, description="Faults of the input, if known.")
 
 
+class RequestRefused(HTTPException):
+    """A bound refused the request while its body was being read.
+
+    An HTTPException, since FastAPI lets only those through where it reads a body; it passes the
+    handlers here and is answered by the layer that raised it.
+    """
+
+    def __init__(self, error: TwelvefoldError) -> None:
+        super().__init__(error.status, error.detail)
+        self.error = error
+
+
 def type_uri(code: str) -> str:
     """The stable `type` of problems with this code."""
     return f"/problems/{code}"
 
 
-def render(
+def _rendered(
+    scope: Scope,
     *,
     status: int,
     code: str,
     title: str,
     detail: str,
-    instance: str,
     errors: Iterable[FieldError] = (),
 ) -> bytes:
-    """The body of a problem."""
     members: dict[str, Any] = {
         "type": type_uri(code),
         "title": title,
         "status": status,
         "detail": detail,
-        "instance": instance,
+        "instance": scope["path"],
         "request_id": current_request_id(),
     }
     if found := [{"pointer": error.pointer, "detail": error.detail} for error in errors]:
         members["errors"] = found
-    return json.dumps(members, ensure_ascii=False).encode("utf-8", "replace")
+    return json.dumps(members).encode()
 
 
 def problem_response(error: TwelvefoldError, scope: Scope) -> Response:
-    """The answer to one of our errors; usable before and outside the app as well."""
+    """The answer to one of our errors; usable in front of the app and outside it as well."""
     if isinstance(error, OAuthError):
         body = {"error": error.error, "error_description": error.detail}
         return Response(
@@ -100,12 +118,12 @@ def problem_response(error: TwelvefoldError, scope: Scope) -> Response:
             headers=error.headers,
             media_type="application/json",
         )
-    content = render(
+    content = _rendered(
+        scope,
         status=error.status,
         code=error.code,
         title=error.title,
         detail=error.detail,
-        instance=scope["path"],
         errors=error.errors,
     )
     return Response(content, error.status, headers=error.headers, media_type=MEDIA_TYPE)
@@ -116,95 +134,109 @@ def internal_error(scope: Scope) -> Response:
     return problem_response(TwelvefoldError("An error on our side; it has been recorded."), scope)
 
 
-# Codes of Starlette's own errors; those that we raise too share one.
-_CODES = {
-    400: "bad-request",
-    401: "unauthenticated",
-    403: "forbidden",
-    404: "not-found",
-    405: "method-not-allowed",
-    406: "not-acceptable",
-    409: "conflict",
-    412: "precondition-failed",
-    413: "payload-too-large",
-    415: "unsupported-media-type",
-    416: "range-not-satisfiable",
-    422: "invalid",
-    429: "too-many-requests",
-    500: "internal",
-    503: "unavailable",
+def _kinds(kind: type[TwelvefoldError]) -> Iterable[tuple[int, tuple[str, str]]]:
+    for child in kind.__subclasses__():
+        yield child.status, (child.code, child.title)
+        yield from _kinds(child)
+
+
+# Code and title by status: as in our own tree where a class of it has that status (the first one
+# listed is the general one), so that a 404 of the router looks like any other.
+_BY_STATUS: dict[int, tuple[str, str]] = {
+    **dict(reversed(list(_kinds(TwelvefoldError)))),
+    405: ("method-not-allowed", "Method not allowed"),
+    406: ("not-acceptable", "Not acceptable"),
+    500: (TwelvefoldError.code, TwelvefoldError.title),
 }
+_DETAILS = {
+    404: "There is nothing at this path.",
+    405: "This path does not know that method; see Allow.",
+}
+
+
+def named(status: int) -> tuple[str, str]:
+    """The code and title of problems with this status."""
+    if found := _BY_STATUS.get(status):
+        return found
+    try:
+        title = HTTPStatus(status).phrase
+    except ValueError:
+        title = "Error"
+    return f"http-{status}", title
+
+
+async def _on_twelvefold(request: Request, error: Exception) -> Response:
+    assert isinstance(error, TwelvefoldError)  # noqa: S101 - registered for it only
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        cause = repr(error.__cause__) if error.__cause__ else None
+        _log.warning("unavailable", code=error.code, detail=error.detail, cause=cause)
+    return problem_response(error, request.scope)
+
+
+async def _on_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for it only
+    if isinstance(error, RequestRefused):
+        raise error
+    status = error.status_code
+    if status < HTTPStatus.BAD_REQUEST:
+        return Response(status_code=status, headers=error.headers)
+    code, title = named(status)
+    default = error.detail == _phrase(status)
+    detail = _DETAILS.get(status, title) if default else error.detail
+    content = _rendered(request.scope, status=status, code=code, title=title, detail=detail)
+    return Response(content, status, headers=error.headers, media_type=MEDIA_TYPE)
 
 
 def _phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
     except ValueError:
-        return "Error"
-
-
-async def _on_twelvefold(request: Request, error: Exception) -> Response:
-    assert isinstance(error, TwelvefoldError)  # noqa: S101 - registered for it only
-    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and error.__cause__ is not None:
-        _log.warning("dependency_error", error=str(error), cause=repr(error.__cause__))
-    return problem_response(error, request.scope)
-
-
-async def _on_http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for it only
-    status = error.status_code
-    if status < HTTPStatus.BAD_REQUEST or status in (204, 304):
-        return Response(status_code=status, headers=error.headers)
-    title = _phrase(status)
-    content = render(
-        status=status,
-        code=_CODES.get(status, f"http-{status}"),
-        title=title,
-        detail=error.detail or title,
-        instance=request.scope["path"],
-    )
-    return Response(content, status, headers=error.headers, media_type=MEDIA_TYPE)
+        return ""
 
 
 async def _on_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it only
-    found = error.errors()
-    if any(item["type"] == "json_invalid" for item in found):
-        return problem_response(_malformed(found), request.scope)
-    return problem_response(
-        Invalid("The request is well-formed, but its content is at fault.", errors=faults(found)),
-        request.scope,
+    return problem_response(_refusal(request, error.errors()), request.scope)
+
+
+def _refusal(request: Request, found: Iterable[Mapping[str, Any]]) -> TwelvefoldError:
+    found = list(found)
+    for item in found:
+        if item["type"] == "json_invalid":
+            position = item["loc"][-1]
+            return BadRequest(f"The body is not valid JSON (at character {position}).")
+    if any(tuple(item["loc"]) == ("body",) for item in found) and _is_foreign(request):
+        return UnsupportedMedia("Send the body as application/json.")
+    return Invalid(
+        "The request is well-formed, but its content is at fault.",
+        errors=[FieldError(pointer(item["loc"]), item["msg"]) for item in found],
     )
 
 
-def _malformed(found: Iterable[Mapping[str, Any]]) -> TwelvefoldError:
-    from twelvefold.errors import BadRequest
-
-    at = next((item["loc"][-1] for item in found if item["type"] == "json_invalid"), None)
-    where = f" at position {at}" if isinstance(at, int) else ""
-    return BadRequest(f"The body is not valid JSON{where}.")
-
-
-def faults(found: Iterable[Mapping[str, Any]]) -> list[FieldError]:
-    """Errors of pydantic as pointers and texts, without what was sent."""
-    return [FieldError(pointer(item["loc"]), item["msg"]) for item in found]
+def _is_foreign(request: Request) -> bool:
+    """Whether there is a body, and it is not JSON by its own account."""
+    headers = request.headers
+    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+        return False
+    essence = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return essence != "application/json" and not essence.endswith("+json")
 
 
 def pointer(location: Iterable[str | int]) -> str:
-    """A JSON pointer (RFC 6901 section 3) from pydantic's location."""
+    """A JSON pointer (RFC 6901 section 3) from a location as pydantic gives it."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
 
 
-async def _on_unexpected(request: Request, error: Exception) -> Response:
+async def _on_unexpected(request: Request, _: Exception) -> Response:
     # Logged by the request layer, which sees it again.
     return internal_error(request.scope)
 
 
 EXCEPTION_HANDLERS: dict[Any, Any] = {
-    Exception: _on_unexpected,
     TwelvefoldError: _on_twelvefold,
     HTTPException: _on_http,
     RequestValidationError: _on_validation,
+    Exception: _on_unexpected,
 }
 
 
@@ -212,7 +244,7 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For `responses=` of a route: these statuses answer with a problem."""
     return {
         status: {
-            "description": _phrase(status),
+            "description": named(status)[1],
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         for status in statuses

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,45 +19,39 @@ from twelvefold import metrics
 from twelvefold.errors import Overloaded, Unavailable
 from twelvefold.health import Health
 
-from .context import ROUTING_HEADERS, RequestContext, _current, request_id_from
+from . import tracing
+from .context import ROUTING_HEADERS, RequestContext, current, request_id_from
 from .problems import internal_error, problem_response
 
-_log = structlog.get_logger("twelvefold.request")
-_UNMATCHED = "unmatched"
 _ROUTING = {name.encode(): name for name in ROUTING_HEADERS}
+_PICKED = frozenset({b"x-request-id", b"x-request-deadline", *_ROUTING, *tracing.HEADERS})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
-_SECURITY = [
+_SECURITY = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
-]
-_NO_STORE = (b"cache-control", b"no-store")
+)
 _HSTS = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
-
-
-@dataclass(slots=True)
-class Counts:
-    """What /info says about the requests of this process."""
-
-    requests: int = 0
-    errors: int = 0
-    active: int = 0
-
-
-COUNTS = Counts()
+_NO_STORE = (b"cache-control", b"no-store")
+_REVALIDATE = (b"cache-control", b"private, no-cache")
+_CLOSE = (b"connection", b"close")
+_LOGGED_PATH = 200  # characters of an unknown path that a log line shows
+Headers = Iterable[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
 class Conduct:
-    """How a layer treats its requests. Seconds and numbers of requests."""
+    """How a layer treats its requests. `timeout` is in seconds."""
 
     timeout: float
     max_concurrency: int
-    deployed: bool
-    public: bool
-    # Paths with this ending stream events and have no timeout.
+    deployed: bool = False
+    public: bool = True
+    # Paths with this ending stream events: no timeout, and their duration is no latency.
     untimed_suffix: str = "/events"
+    # Answered even where the bound of concurrency is reached.
+    unbounded: frozenset[str] = frozenset({"/health", "/ready"})
 
 
 class RequestLayer:
@@ -68,107 +62,178 @@ class RequestLayer:
         self._conduct = conduct
         self._health = health
         self._active = 0
-        self._headers = [*_SECURITY, *([_HSTS] if conduct.deployed else [])]
+        # Bound once: the lazy logger would bind anew for every line.
+        self.log = structlog.get_logger("twelvefold.request").bind()
+        self._security = (*_SECURITY, _HSTS) if conduct.deployed else _SECURITY
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started = time.perf_counter()
-        context = self._context(scope)
-        token = _current.set(context)
-        status = 500
-        sent = 0
-        begun = ended = False
-
-        async def sending(message: Message) -> None:
-            nonlocal status, sent, begun, ended
-            if message["type"] == "http.response.start":
-                begun = True
-                status = message["status"]
-                message["headers"] = self._finished(message.get("headers", ()), context)
-            elif message["type"] == "http.response.body":
-                sent += len(message.get("body", b""))
-                ended = not message.get("more_body", False)
-            await send(message)
-
+        exchange = _Exchange(self, scope, send)
+        token = current.set(exchange.context)
         self._active += 1
-        COUNTS.active += 1
+        metrics.counts.active += 1
         try:
-            if self._active > self._conduct.max_concurrency:
-                metrics.http_requests_refused.labels("concurrency").inc()
-                refusal = Overloaded("Too many requests at once.", retry_after=1)
-                await problem_response(refusal, scope)(scope, receive, sending)
-                return
-            try:
-                if scope["path"].endswith(self._conduct.untimed_suffix):
-                    await self.app(scope, receive, sending)
-                else:
-                    async with asyncio.timeout(self._conduct.timeout):
-                        await self.app(scope, receive, sending)
-            except TimeoutError:
-                metrics.http_requests_refused.labels("timeout").inc()
-                if begun:
-                    raise
-                late = Unavailable("The request took too long.", retry_after=1)
-                await problem_response(late, scope)(scope, receive, sending)
-            except Exception:
-                _log.exception("unhandled_error", path=scope["path"], method=scope["method"])
-                if ended:
-                    return
-                if begun:
-                    raise
-                await internal_error(scope)(scope, receive, sending)
+            await self._bounded(exchange, scope, receive)
         finally:
             self._active -= 1
-            COUNTS.active -= 1
-            self._tell(scope, context, status, sent, time.perf_counter() - started)
-            _current.reset(token)
+            metrics.counts.active -= 1
+            exchange.tell()
+            current.reset(token)
 
-    def _context(self, scope: Scope) -> RequestContext:
-        request_id: str | None = None
+    async def _bounded(self, exchange: _Exchange, scope: Scope, receive: Receive) -> None:
+        conduct = self._conduct
+        send = exchange.send
+        if self._active > conduct.max_concurrency and scope["path"] not in conduct.unbounded:
+            metrics.http_requests_refused.labels("concurrency").inc()
+            refusal = Overloaded("Too many requests at once.", retry_after=1)
+            await problem_response(refusal, scope)(scope, receive, send)
+            return
+        timer = _Timer(exchange.context) if exchange.timed(conduct) else None
+        try:
+            await self.app(scope, receive, send)
+        except asyncio.CancelledError:
+            if timer is None or not timer.settled():
+                raise
+            await exchange.refuse_late(receive)
+        except Exception:
+            if timer is not None and timer.settled():
+                # What a library made of our cancellation; the time was up all the same.
+                await exchange.refuse_late(receive)
+                return
+            self.log.exception("unhandled_error", path=scope["path"], method=scope["method"])
+            # Where the answer has begun, returning now makes the server cut the connection.
+            if exchange.status is None:
+                await internal_error(scope)(scope, receive, send)
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def context(self, scope: Scope) -> RequestContext:
+        """What the headers say about the request; who sent them decides what counts."""
+        found = {name: value for name, value in scope["headers"] if name in _PICKED}
         limit = self._conduct.timeout
-        routing: dict[str, str] = {}
-        for name, value in scope["headers"]:
-            if name == b"x-request-id":
-                request_id = value.decode("latin-1")
-            elif name in _ROUTING:
-                routing[_ROUTING[name]] = value.decode("latin-1")
-            elif name == b"x-request-deadline" and not self._conduct.public and value.isdigit():
-                limit = min(limit, int(value) / 1000)
-        return RequestContext(request_id_from(request_id), time.monotonic() + limit, routing)
+        if not found:
+            return RequestContext(request_id_from(None), time.monotonic() + limit)
+        given = found.get(b"x-request-id")
+        left = found.get(b"x-request-deadline", b"")
+        if not self._conduct.public and left.isdigit():
+            limit = min(limit, int(left) / 1000)
+        return RequestContext(
+            request_id_from(given.decode("latin-1") if given else None),
+            time.monotonic() + limit,
+            {_ROUTING[name]: found[name].decode("latin-1") for name in _ROUTING if name in found},
+            incoming=found,
+        )
 
-    def _finished(self, headers: Any, context: RequestContext) -> list[tuple[bytes, bytes]]:
-        finished = [*headers, *self._headers, (b"x-request-id", context.request_id.encode())]
-        json = cached = False
-        for name, value in headers:
-            if name == b"cache-control":
-                cached = True
-            elif name == b"content-type":
-                json = b"json" in value
-        if json and not cached:
-            finished.append(_NO_STORE)
+    def finished(self, headers: Headers, request_id: str) -> list[tuple[bytes, bytes]]:
+        """The headers of an answer with those that every answer has."""
+        finished = [*headers, *self._security, (b"x-request-id", request_id.encode("latin-1"))]
         if self._health.draining:
-            finished.append((b"connection", b"close"))
+            finished.append(_CLOSE)
+        default = _NO_STORE
+        for name, _ in headers:
+            if name == b"cache-control":
+                return finished
+            if name == b"etag":
+                default = _REVALIDATE
+        finished.append(default)
         return finished
 
-    def _tell(
-        self, scope: Scope, context: RequestContext, status: int, sent: int, seconds: float
-    ) -> None:
-        route = scope.get("route")
-        template = getattr(route, "path", _UNMATCHED)
+
+class _Timer:
+    """Cancels the task that serves a request once its time is up; cheaper than asyncio.timeout."""
+
+    __slots__ = ("_fired", "_handle", "_task")
+
+    def __init__(self, context: RequestContext) -> None:
+        self._fired = False
+        self._task = asyncio.current_task()
+        self._handle = asyncio.get_running_loop().call_later(context.remaining() or 0, self._fire)
+
+    def _fire(self) -> None:
+        self._fired = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def settled(self) -> bool:
+        """Whether the cancellation that arrived is this timer's and nobody else's."""
+        if not self._fired or self._task is None:
+            return False
+        self._fired = False
+        return self._task.uncancel() <= 0
+
+    def cancel(self) -> None:
+        self._handle.cancel()
+        self.settled()
+
+
+class _Exchange:
+    """One request and its answer: passes the answer on, completed, and tells about both."""
+
+    __slots__ = (
+        "_begun_at",
+        "_layer",
+        "_scope",
+        "_send",
+        "_sent",
+        "_started_at",
+        "context",
+        "status",
+    )
+
+    def __init__(self, layer: RequestLayer, scope: Scope, send: Send) -> None:
+        self._started_at = self._begun_at = time.perf_counter()
+        self._layer = layer
+        self._scope = scope
+        self._send = send
+        self._sent = 0
+        self.context = layer.context(scope)
+        self.status: int | None = None
+
+    def timed(self, conduct: Conduct) -> bool:
+        return not self._scope["path"].endswith(conduct.untimed_suffix)
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self._begun_at = time.perf_counter()
+            message["headers"] = self._layer.finished(
+                message.get("headers", ()), self.context.request_id
+            )
+        elif message["type"] == "http.response.body":
+            self._sent += len(message.get("body", b""))
+        await self._send(message)
+
+    async def refuse_late(self, receive: Receive) -> None:
+        metrics.http_requests_refused.labels("timeout").inc()
+        if self.status is None:
+            late = Unavailable("The request took too long.", retry_after=1)
+            await problem_response(late, self._scope)(self._scope, receive, self.send)
+
+    def tell(self) -> None:
+        scope = self._scope
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-        COUNTS.requests += 1
-        COUNTS.errors += status >= 500  # noqa: PLR2004 - the class of server errors
-        metrics.http_requests.labels(method, template, str(status)).inc()
-        exemplar = {"trace_id": context.trace_id} if context.sampled and context.trace_id else None
-        metrics.http_request_duration.labels(method, template).observe(seconds, exemplar)
-        _log.info(
-            "request",
+        template = getattr(scope.get("route"), "path", None)
+        status = self.status or 499  # the client left before there was an answer
+        now = time.perf_counter()
+        metrics.observe_request(
+            scope,
             method=method,
-            route=template,
+            handler=template or metrics.UNMATCHED,
             status=status,
-            duration_ms=round(seconds * 1000, 2),
-            bytes=sent,
-            principal=context.principal,
+            seconds=now - self._started_at,
+            seconds_to_answer=self._begun_at - self._started_at,
         )
+        fields = {
+            "method": method,
+            "route": template,
+            "status": status,
+            "duration_ms": round((now - self._started_at) * 1000, 2),
+            "bytes": self._sent,
+            "principal": self.context.principal,
+        }
+        if template is None:
+            fields["path"] = scope["path"][:_LOGGED_PATH]
+        self._layer.log.info("request", **fields)
