@@ -1,6 +1,6 @@
 """Objects as a dictionary: for tests of what uses them.
 
-Held to tests/integration/test_object_store.py.
+Held to tests/integration/object_store/test_object_store.py.
 """
 
 from __future__ import annotations

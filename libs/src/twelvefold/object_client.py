@@ -106,6 +106,7 @@ async def translated(timeout: float) -> AsyncIterator[None]:  # noqa: ASYNC109  
             raise DependencyUnavailable("s3") from error
         raise
     except (
+        boto.ConnectionError,
         boto.HTTPClientError,
         boto.IncompleteReadError,
         boto.CredentialRetrievalError,

@@ -10,20 +10,11 @@ from uuid import uuid4
 
 import pytest
 from tests.fakes.object_store import InMemoryObjectStore
+from tests.integration.object_store.streams import content_of, stream
 
 from twelvefold.errors import NotFound
-from twelvefold.object_store import ObjectStore, S3ObjectStore
+from twelvefold.object_store import ObjectStore
 from twelvefold.object_upload import CHUNK_BYTES, PART_BYTES
-from twelvefold.settings import Environment, ObjectStoreSettings
-
-
-@pytest.fixture(scope="session")
-async def s3(s3_settings) -> AsyncIterator[S3ObjectStore]:
-    """Opened once in a run: the import takes seconds."""
-    settings = ObjectStoreSettings(environment=Environment.TESTING, **s3_settings)
-    store = S3ObjectStore(settings, page_size=3)
-    yield store
-    await store.aclose()
 
 
 @pytest.fixture(params=["s3", "memory"])
@@ -33,21 +24,6 @@ def store(request) -> ObjectStore:
         InMemoryObjectStore() if kind == "memory" else request.getfixturevalue(kind)
     )
     return store
-
-
-@pytest.fixture
-def key() -> str:
-    return f"images/{uuid4()}/original"
-
-
-async def stream(content: bytes, chunk: int = CHUNK_BYTES) -> AsyncIterator[bytes]:
-    for start in range(0, len(content), chunk):
-        yield content[start : start + chunk]
-
-
-async def content_of(store: ObjectStore, key: str) -> bytes:
-    async with store.open(key) as chunks:
-        return b"".join([chunk async for chunk in chunks])
 
 
 SIZES = [0, 1, CHUNK_BYTES + 1, PART_BYTES - 1, PART_BYTES, PART_BYTES + 1, 2 * PART_BYTES + 7]
