@@ -1,0 +1,1 @@
+"""The worker: runs durable jobs, and owns schema `jobs`."""

@@ -1,0 +1,11 @@
+"""Names of the channels on which hints travel. Whoever misses one finds out by polling."""
+
+from uuid import UUID
+
+# Ids of running jobs that were asked to stop.
+CANCELS = "twelvefold:jobs:cancel"
+
+
+def changes_of(job_id: UUID) -> str:
+    """Where every change of one job is told, by the row's version."""
+    return f"twelvefold:jobs:changed:{job_id}"

@@ -1,0 +1,231 @@
+"""The doorbell: arq carries wake-ups from those who commit jobs to those who run them.
+
+The only module that knows arq. A ring holds an id, as JSON, and nothing depends on its arrival.
+Producers write arq's two keys themselves: one round trip for a whole batch, and no import of arq
+in their processes. Consumers run arq's own worker under supervision, because a lost Redis ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
+
+import structlog
+
+from twelvefold import metrics
+from twelvefold.redis import create_redis
+from twelvefold.settings import RedisSettings
+
+from .contract import Ring
+from .handover import Handover
+
+if TYPE_CHECKING:
+    from arq.worker import Worker
+    from redis.asyncio import Redis
+
+FUNCTION = "ring"
+JOB_KEY = "arq:job:"
+_RING_LIFE = 3600  # seconds; the dispatcher rings again long before
+_RING_TIMEOUT = 3600  # seconds that arq may wait for the job behind a ring; it never ends a job
+_RESTART_AFTER = (0.1, 2.0)  # seconds: the first pause before arq runs again, and the longest
+_log = structlog.get_logger(__name__)
+
+
+class _Note(NamedTuple):
+    channel: str
+    message: str
+
+
+def queue_key(queue: str) -> str:
+    """The sorted set that arq polls for one of our queues."""
+    return f"twelvefold:jobs:ring:{queue}"
+
+
+def dumps(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+class Ringer:
+    """Rings and hints of a process, handed over in the background. Dropped while Redis is away."""
+
+    def __init__(self, settings: RedisSettings, *, capacity: int = 10_000) -> None:
+        self._settings = settings
+        self._redis: Redis | None = None
+        self._handover: Handover[Ring | _Note] = Handover(
+            self._send,
+            name="ringer",
+            capacity=capacity,
+            observe=lambda fate, count: metrics.jobs_rings.labels(fate).inc(count),
+        )
+
+    def ring(self, ring: Ring) -> None:
+        """Wakes a worker for one job. Never blocks, never fails."""
+        self._handover.put(ring)
+
+    def publish(self, channel: str, message: str) -> None:
+        """Tells whoever listens on `channel`. Never blocks, never fails."""
+        self._handover.put(_Note(channel, message))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Hands over while the block runs. What was put before waits for it."""
+        self._redis = create_redis(self._settings)
+        try:
+            async with self._handover.running():
+                yield
+        finally:
+            await self._redis.aclose()
+
+    async def _send(self, batch: Sequence[Ring | _Note]) -> None:
+        if self._redis is None:
+            raise RuntimeError("the ringer is not running")
+        now = int(time.time() * 1000)
+        pipe = self._redis.pipeline(transaction=False)
+        for item in batch:
+            if isinstance(item, _Note):
+                pipe.publish(item.channel, item.message)
+                continue
+            ring_id = f"{item.job_id}:{item.claim_no}"
+            pipe.set(JOB_KEY + ring_id, wire(item.job_id, now), nx=True, ex=_RING_LIFE)
+            pipe.zadd(queue_key(item.queue), {ring_id: now}, nx=True)
+        await pipe.execute()
+
+
+def wire(job_id: UUID, now_ms: int) -> bytes:
+    """A ring as arq's worker reads it (arq.jobs.serialize_job; a test holds us to it)."""
+    return dumps({"t": None, "f": FUNCTION, "a": [str(job_id)], "k": {}, "et": now_ms})
+
+
+class ArqListener:
+    """Runs arq's worker, which awaits `on_ring` for each ring; at most `concurrency` at a time.
+
+    A lost Redis ends arq's worker: it is started again, with a growing pause, for as long as the
+    block of `running` lasts. What `on_ring` has begun is nobody's but the callee's: it goes on.
+    """
+
+    def __init__(
+        self,
+        settings: RedisSettings,
+        *,
+        queue: str,
+        concurrency: int,
+        on_ring: Callable[[UUID], Awaitable[None]],
+        poll_delay: float = 0.02,
+    ) -> None:
+        """`poll_delay` is in seconds and bounds what an idle worker adds to a job's start."""
+        self._settings = settings
+        self._queue = queue
+        self._concurrency = concurrency
+        self._on_ring = on_ring
+        self._poll_delay = poll_delay
+        self._worker: Worker | None = None
+        self._stopping = False
+        self.connected = False
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self._supervise(), name="arq-listener")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    def stop(self) -> None:
+        """Takes no further ring; they stay in Redis for other workers."""
+        self._stopping = True
+        if self._worker is not None:
+            self._worker.allow_pick_jobs = False
+
+    async def _supervise(self) -> None:
+        # Slow to import: in a thread, so that the loop goes on meanwhile.
+        await asyncio.to_thread(_import_arq)
+        logging.getLogger("arq").setLevel(logging.WARNING)
+        pause, longest = _RESTART_AFTER
+        while True:
+            began = time.monotonic()
+            try:
+                await self._listen()
+            except Exception as error:
+                if self.connected:
+                    _log.warning("doorbell_lost", error=type(error).__name__)
+            finally:
+                self.connected = False
+            if time.monotonic() - began > longest:
+                pause = _RESTART_AFTER[0]
+            await asyncio.sleep(pause)
+            pause = min(longest, pause * 2)
+
+    async def _listen(self) -> None:
+        from arq.connections import ArqRedis
+        from arq.worker import func
+
+        async def ring(_: dict[Any, Any], *args: Any, **__: Any) -> None:
+            await self._on_ring(UUID(args[0]))
+
+        # The connections are separate from the requests' and bounded like theirs.
+        pool = ArqRedis(pool_or_conn=create_redis(self._settings).connection_pool)
+        worker = _create_worker(
+            self._polled,
+            functions=[
+                # arq's protocol asks for a __qualname__, which every function has.
+                func(ring, name=FUNCTION, timeout=_RING_TIMEOUT)  # type: ignore[arg-type]
+            ],
+            queue_name=queue_key(self._queue),
+            redis_pool=pool,
+            handle_signals=False,
+            max_jobs=self._concurrency,
+            max_tries=1,
+            keep_result=0,
+            poll_delay=self._poll_delay,
+            job_serializer=dumps,
+            job_deserializer=json.loads,
+            log_results=False,
+        )
+        worker.allow_pick_jobs = not self._stopping
+        self._worker = worker
+        try:
+            await worker.main()
+        finally:
+            self._worker = None
+            await _ended(list(worker.tasks.values()))
+            await pool.connection_pool.disconnect()
+
+    def _polled(self) -> None:
+        if not self.connected:
+            _log.info("doorbell_connected", queue=self._queue)
+        self.connected = True
+
+
+def _import_arq() -> None:
+    import arq.connections
+    import arq.worker  # noqa: F401 (imported for later)
+
+
+def _create_worker(polled: Callable[[], None], **arguments: Any) -> Worker:
+    from arq.worker import Worker
+
+    class QuietWorker(Worker):
+        """Without arq's health key and cron. Tells that Redis has answered a poll."""
+
+        async def heart_beat(self) -> None:
+            polled()
+
+    return QuietWorker(**arguments)
+
+
+async def _ended(waiting: Sequence[asyncio.Task[Any]]) -> None:
+    """Ends what only waits for a job. arq puts the rings of cancelled waiters back by itself."""
+    for task in waiting:
+        task.cancel()
+    if waiting:
+        await asyncio.wait(waiting)
+        for task in waiting:
+            if not task.cancelled():
+                task.exception()  # looked at, so that nobody complains that it never was

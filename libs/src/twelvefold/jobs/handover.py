@@ -1,0 +1,101 @@
+"""Hands items over to something that may be slow or away, without anybody waiting for it.
+
+Owns a bounded queue, its background task, and what happens when the other side fails: the items
+are dropped and counted, and for a moment nothing is tried. Only for what may be lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Generic, Literal, TypeVar
+
+import structlog
+
+T = TypeVar("T")
+Fate = Literal["sent", "dropped", "failed"]
+_log = structlog.get_logger(__name__)
+
+
+class Handover(Generic[T]):
+    """`put` never blocks; batches of what was put are passed to `send` one after the other."""
+
+    def __init__(
+        self,
+        send: Callable[[Sequence[T]], Awaitable[None]],
+        *,
+        name: str,
+        capacity: int = 10_000,
+        batch: int = 100,
+        pause: float = 1.0,
+        flush: float = 1.0,
+        observe: Callable[[Fate, int], None] = lambda _fate, _count: None,
+    ) -> None:
+        """`pause`: seconds without a try after a failure. `flush`: seconds for the rest at the end."""
+        self._send = send
+        self._name = name
+        self._capacity = capacity
+        self._batch = batch
+        self._pause = pause
+        self._flush = flush
+        self._observe = observe
+        self._items: deque[T] = deque()
+        self._filled = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._failing = False
+
+    def put(self, item: T) -> bool:
+        """False where the item is dropped: the queue is full, or the other side is away."""
+        if self._failing or len(self._items) >= self._capacity:
+            self._observe("dropped", 1)
+            return False
+        self._items.append(item)
+        self._filled.set()
+        self._idle.clear()
+        return True
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Sends while the block runs, and afterwards what is left, for a bounded time."""
+        task = asyncio.create_task(self._forever(), name=f"handover-{self._name}")
+        try:
+            yield
+        finally:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._flush):
+                    await self._idle.wait()
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _forever(self) -> None:
+        while True:
+            await self._filled.wait()
+            batch = [self._items.popleft() for _ in range(min(self._batch, len(self._items)))]
+            if not await self._sent(batch):
+                self._observe("failed", len(batch))
+                await self._away()
+            if not self._items:
+                self._filled.clear()
+                self._idle.set()
+
+    async def _away(self) -> None:
+        self._failing = True
+        if self._items:
+            self._observe("dropped", len(self._items))
+            self._items.clear()
+        self._idle.set()
+        await asyncio.sleep(self._pause)
+        self._failing = False
+
+    async def _sent(self, batch: Sequence[T]) -> bool:
+        try:
+            await self._send(batch)
+        except Exception as error:
+            _log.warning("handover_failed", name=self._name, error=type(error).__name__)
+            return False
+        self._observe("sent", len(batch))
+        return True

@@ -1,0 +1,44 @@
+"""Keeps schema `jobs` small: ended jobs go after a while, dead ones stay until somebody acts."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import text
+
+from twelvefold.contracts.jobs import JobPayload
+from twelvefold.database import Database
+
+from .contract import JobKind
+
+JOBS_PRUNE = "jobs.prune"
+BATCH = 1000  # rows a statement: short locks, and room for others between
+
+_PRUNE = text("""
+WITH ended AS (
+  SELECT id FROM jobs.jobs
+  WHERE status IN ('succeeded', 'rejected', 'cancelled')
+    AND finished_at < now() - make_interval(secs => :age)
+  ORDER BY finished_at LIMIT :batch FOR UPDATE SKIP LOCKED
+)
+DELETE FROM jobs.jobs AS j USING ended WHERE j.id = ended.id
+""")
+
+
+class NoPayload(JobPayload):
+    """For jobs that need to know nothing."""
+
+
+PRUNE = JobKind(JOBS_PRUNE, NoPayload, timeout=300.0, max_attempts=5, concurrency=1)
+
+
+async def prune(database: Database, retention: timedelta) -> int:
+    """Deletes jobs that ended without being dead longer than `retention` ago; returns how many."""
+    total = 0
+    while True:
+        async with database.transaction() as unit:
+            done = await unit.execute(_PRUNE, {"age": retention.total_seconds(), "batch": BATCH})
+            count = int(done.rowcount)  # type: ignore[attr-defined]  # a DELETE's result is a CursorResult
+        total += count
+        if count < BATCH:
+            return total

@@ -1,0 +1,203 @@
+"""The producer's side: jobs inserted in the caller's transaction, looked at, cancelled, retried.
+
+Nothing commits, nothing runs; committed, it will run. No call here reaches Redis: waking a worker
+is handed to the ringer after the commit, and losing it costs a second of latency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+from uuid import UUID, uuid5
+
+from pydantic import BaseModel
+from sqlalchemy import Row, select, text, tuple_
+from sqlalchemy.dialects.postgresql import insert
+
+from twelvefold import metrics, telemetry
+from twelvefold.database import Database, Reader, Transaction
+from twelvefold.errors import Conflict, NotFound
+from twelvefold.http.context import current_request_id
+from twelvefold.identifiers import new_id
+
+from .channels import CANCELS, changes_of
+from .contract import DEFAULT_MAX_ATTEMPTS, DEFAULT_QUEUE, JobRecord, JobStatus, Ring
+from .schema import job_status, jobs
+
+# Under it lies the id of every job with a unique key, so that who comes second knows the first's.
+UNIQUE_IDS = UUID("5f6d6b1c-6f0a-4a57-9a3e-0f5a3c6b1f11")
+Position = tuple[datetime, UUID]
+
+_CANCEL = text("SELECT * FROM jobs.cancel_job(:id)")
+_RETRY = text("SELECT * FROM jobs.retry_job(:id)")
+
+
+class Doorbell(Protocol):
+    """What the queue asks of a ringer. Neither call blocks, fails or waits."""
+
+    def ring(self, ring: Ring) -> None:
+        """Wakes a worker for one job."""
+        ...
+
+    def publish(self, channel: str, message: str) -> None:
+        """Tells whoever listens on a channel of Redis."""
+        ...
+
+
+class JobQueue:
+    """Jobs as their producers see them. Without a ringer the worker finds them by itself."""
+
+    def __init__(self, database: Database, ringer: Doorbell | None = None) -> None:
+        self._database = database
+        self._ringer = ringer
+
+    async def enqueue(
+        self,
+        unit: Transaction,
+        kind: str,
+        payload: BaseModel,
+        *,
+        owner_id: UUID | None = None,
+        run_at: datetime | None = None,
+        queue: str = DEFAULT_QUEUE,
+        priority: int = 0,
+        unique_key: str | None = None,
+        max_attempts: int | None = None,
+        job_id: UUID | None = None,
+    ) -> UUID:
+        """Inserts the job in the caller's transaction; returns its id.
+
+        `run_at` (aware; default: now) is the earliest start. `priority`: -100 to 100, higher
+        runs first. `max_attempts`: 1 to 100, default: the kind's. With `unique_key` there is one
+        such job of this kind for as long as its row is kept: who comes second inserts nothing
+        and gets the id of the first. An id that is taken inserts nothing either.
+        Raises ValueError for a naive `run_at`, or a unique key together with an id.
+        """
+        if unique_key is not None and job_id is not None:
+            raise ValueError("a unique key decides the id")
+        if run_at is not None and run_at.tzinfo is None:
+            raise ValueError("run_at has no time zone")
+        if unique_key is not None:
+            job_id = unique_id(kind, unique_key)
+        job_id = job_id or new_id()
+        row: dict[str, Any] = {
+            "id": job_id,
+            "kind": kind,
+            "queue": queue,
+            "priority": priority,
+            "payload": payload.model_dump(mode="json"),
+            "owner_id": owner_id,
+            "unique_key": unique_key,
+            "max_attempts": max_attempts,
+            "request_id": current_request_id(),
+            "trace_context": telemetry.current_carrier() or None,
+        }
+        if run_at is not None:
+            row["run_at"] = run_at
+        # Without a conflict target, which would ask for the right to read the table.
+        inserted = await unit.execute(insert(jobs).values(row).on_conflict_do_nothing())
+        if inserted.rowcount == 0:  # type: ignore[attr-defined]  # an INSERT's result is a CursorResult
+            return job_id
+        metrics.jobs_enqueued.labels(kind).inc()
+        if self._ringer is not None and (run_at is None or run_at <= datetime.now(UTC)):
+            ringer, ring = self._ringer, Ring(job_id, 0, queue)
+            unit.after_commit(lambda: ringer.ring(ring))
+        return job_id
+
+    async def find(self, job_id: UUID) -> JobRecord | None:
+        """As `get`, on a connection of its own."""
+        async with self._database.read() as reader:
+            return await self.get(reader, job_id)
+
+    async def get(self, reader: Reader, job_id: UUID) -> JobRecord | None:
+        found = await reader.execute(select(job_status).where(job_status.c.id == job_id))
+        row = found.one_or_none()
+        return None if row is None else _record(row)
+
+    async def list(
+        self,
+        reader: Reader,
+        *,
+        owner_id: UUID | None = None,
+        status: JobStatus | None = None,
+        kind: str | None = None,
+        after: Position | None = None,
+        limit: int = 50,
+    ) -> Sequence[JobRecord]:
+        """Newest first, those beyond `after`; everybody's without `owner_id`."""
+        query = select(job_status)
+        if owner_id is not None:
+            query = query.where(job_status.c.owner_id == owner_id)
+        if status is not None:
+            query = query.where(job_status.c.status == status.value)
+        if kind is not None:
+            query = query.where(job_status.c.kind == kind)
+        if after is not None:
+            query = query.where(tuple_(job_status.c.created_at, job_status.c.id) < after)
+        query = query.order_by(job_status.c.created_at.desc(), job_status.c.id.desc())
+        found = await reader.execute(query.limit(limit))
+        return [_record(row) for row in found]
+
+    async def cancel(self, unit: Transaction, job_id: UUID) -> JobRecord:
+        """A waiting job is cancelled; a running one is asked to stop, and may still succeed.
+
+        Asking again is no error. Raises NotFound, or Conflict where the job has ended otherwise.
+        """
+        found = await self._change(unit, _CANCEL, job_id)
+        status = JobStatus(found.status)
+        if not found.changed and status.ended and status is not JobStatus.CANCELLED:
+            raise Conflict(f"the job has {_ENDED_AS[status]}")
+        if found.changed and status is JobStatus.RUNNING:
+            self._tell(unit, CANCELS, str(job_id))
+        return await self._changed(unit, job_id)
+
+    async def retry(self, unit: Transaction, job_id: UUID) -> JobRecord:
+        """Runs a job now that failed, or again from the start one that ended without success.
+
+        Raises NotFound, or Conflict where it waits, runs or has succeeded.
+        """
+        found = await self._change(unit, _RETRY, job_id)
+        if not found.changed:
+            raise Conflict(f"the job is {found.status}")
+        if self._ringer is not None:
+            ringer, ring = self._ringer, Ring(job_id, found.claim_no, found.queue)
+            unit.after_commit(lambda: ringer.ring(ring))
+        return await self._changed(unit, job_id)
+
+    async def _change(self, unit: Transaction, statement: Any, job_id: UUID) -> Row[Any]:
+        row: Row[Any] | None = (await unit.execute(statement, {"id": job_id})).one_or_none()
+        if row is None:
+            raise NotFound("no such job")
+        return row
+
+    async def _changed(self, unit: Transaction, job_id: UUID) -> JobRecord:
+        record = await self.get(unit, job_id)
+        if record is None:
+            raise NotFound("no such job")
+        self._tell(unit, changes_of(job_id), str(record.version))
+        return record
+
+    def _tell(self, unit: Transaction, channel: str, message: str) -> None:
+        if self._ringer is not None:
+            ringer = self._ringer
+            unit.after_commit(lambda: ringer.publish(channel, message))
+
+
+_ENDED_AS = {
+    JobStatus.SUCCEEDED: "succeeded already",
+    JobStatus.REJECTED: "been rejected",
+    JobStatus.DEAD: "given up; retry it or leave it",
+}
+
+
+def unique_id(kind: str, unique_key: str) -> UUID:
+    """The id of the one job of this kind with this key (RFC 9562 section 5.5)."""
+    return uuid5(UNIQUE_IDS, f"{kind}\n{unique_key}")
+
+
+def _record(row: Row[Any]) -> JobRecord:
+    values = dict(row._mapping)  # noqa: SLF001 (SQLAlchemy's public name for it)
+    values["status"] = JobStatus(values["status"])
+    values["max_attempts"] = values["max_attempts"] or DEFAULT_MAX_ATTEMPTS
+    return JobRecord(**values)

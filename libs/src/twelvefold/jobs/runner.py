@@ -1,0 +1,267 @@
+"""Runs jobs: claims them, keeps their leases, and settles how they ended.
+
+Owns the slots of one process. Jobs come by rings and straight from PostgreSQL, through one loop
+that does every claim, so that no cancelled waiter can take a claimed job along. How a handler is
+called is `execution`'s, the statements are `lease`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+
+from twelvefold import metrics
+from twelvefold.database import Database
+
+from .contract import Registry
+from .execution import Job, Running, Stop
+from .heart import Heart
+from .lease import Claim, Fence, Leases
+from .observing import in_job
+from .settling import Settler
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerOptions:
+    """Times in seconds."""
+
+    concurrency: int = 10
+    heartbeat: float = 10.0
+    poll: float = 1.0  # between looks for jobs that no ring has brought
+    poll_alone: float = 0.2  # the same while Redis is away
+    overdue: float = 5.0  # how long a job is left to its ring while Redis is there
+    retry: float = 1.0  # pause after PostgreSQL did not answer
+    grace: float = 50.0  # for running handlers to end by themselves once we stop
+    release: float = 5.0  # then, for cancelled handlers to end and be released
+    progress_interval: float = 0.5  # between two written progresses of one job
+
+
+class Runner:
+    """One process's share of a queue. `changed` is told of every new version of a row."""
+
+    def __init__(
+        self,
+        database: Database,
+        leases: Leases,
+        registry: Registry,
+        *,
+        options: RunnerOptions,
+        changed: Callable[[UUID, int], None] = lambda _id, _version: None,
+        alone: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`alone` says whether rings cannot be expected: then every due job is taken directly."""
+        self._database = database
+        self._leases = leases
+        self._registry = registry
+        self._options = options
+        self._changed = changed
+        self._alone = alone
+        self._settler = Settler(database, leases, retry=options.retry)
+        self._running: dict[Fence, Running] = {}
+        self._heart = Heart(leases, self._running, interval=options.heartbeat, retry=options.retry)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._tickets: deque[asyncio.Future[None]] = deque()
+        self._limits = {
+            kind.name: kind.concurrency for kind in registry.kinds if kind.concurrency is not None
+        }
+        self._wake = asyncio.Event()
+        self._look = True  # straight into PostgreSQL, at every due job, at the next wake
+        self._more = False  # the last look found as much as fitted
+        self._stopping_since: float | None = None
+
+    @property
+    def busy(self) -> int:
+        """Jobs that are running or being settled."""
+        return len(self._running)
+
+    async def run(self, _hint: UUID | None = None) -> None:
+        """What a ring does: waits for a slot, runs the best job that is due, returns at its end.
+
+        Not necessarily the one that rang: a more urgent job goes first, and its own ring finds
+        the other. Returns at once where nothing is due. To be cancelled without harm: the job
+        goes on.
+        """
+        ticket: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._tickets.append(ticket)
+        self._wake.set()
+        await ticket
+
+    def look_at(self, job_id: UUID) -> None:
+        """Somebody may have asked this job to stop: asks the database now, not at the next beat."""
+        if any(job_id == held for held, _ in self._running):
+            self._heart.beat_now()
+
+    def stop_claiming(self) -> None:
+        """The first step of an orderly end; the grace period begins."""
+        if self._stopping_since is None:
+            self._stopping_since = time.monotonic()
+        self._wake.set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Runs jobs while the block lasts; then ends or releases every one of them."""
+        loops = [
+            asyncio.create_task(self._claims(), name="job-claims"),
+            asyncio.create_task(self._heart.beat_forever(), name="job-heartbeats"),
+        ]
+        try:
+            yield
+        finally:
+            self.stop_claiming()
+            # A claim under way is finished, not cancelled: its jobs are ours already.
+            await asyncio.wait(loops[:1])
+            await self._end_jobs()
+            loops[1].cancel()
+            await asyncio.wait(loops[1:])
+
+    # Claiming
+
+    async def _claims(self) -> None:
+        next_look = 0.0
+        told = False
+        while self._stopping_since is None:
+            self._wake.clear()
+            try:
+                await self._serve_tickets()
+                if self._look or self._more or time.monotonic() >= next_look:
+                    await self._look_directly()
+                    alone = self._alone()
+                    next_look = time.monotonic() + (
+                        self._options.poll_alone if alone else self._options.poll
+                    )
+                told = False
+            except Exception as error:
+                # PostgreSQL away, or its schema not there yet: nothing to do but to try again.
+                if not told:
+                    _log.warning("claim_failed", error=type(error).__name__, reason=str(error))
+                told = True
+                next_look = 0.0
+                await self._pause(self._options.retry)
+                continue
+            await self._pause(max(0.0, next_look - time.monotonic()))
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    @property
+    def _free(self) -> int:
+        return self._options.concurrency - len(self._running)
+
+    async def _serve_tickets(self) -> None:
+        while self._stopping_since is None:
+            self._tickets = deque(ticket for ticket in self._tickets if not ticket.done())
+            wanted = min(self._free, len(self._tickets))
+            if wanted <= 0:
+                return
+            taken, limited = await self._claim(wanted, 0.0)
+            for running in taken:
+                self._begin(running, self._tickets.popleft() if self._tickets else None)
+            if not limited:
+                for _ in range(min(wanted - len(taken), len(self._tickets))):
+                    _resolve(self._tickets.popleft())
+
+    async def _look_directly(self) -> None:
+        # After a slot of a limited kind came free no ring tells that another may begin.
+        overdue = 0.0 if self._look or self._alone() else self._options.overdue
+        while self._free > 0 and self._stopping_since is None:
+            wanted = self._free
+            taken, limited = await self._claim(wanted, overdue)
+            self._look, self._more = False, len(taken) == wanted
+            for running in taken:
+                self._begin(running, None)
+            if not limited:
+                return
+
+    async def _claim(self, wanted: int, overdue: float) -> tuple[list[Running], bool]:
+        """Also says whether a kind's limit, and not the lack of jobs, may have cut it short."""
+        at_work = Counter(running.claim.kind for running in self._running.values())
+        rooms = {kind: limit - at_work[kind] for kind, limit in self._limits.items()}
+        held_until = time.monotonic() + self._leases.terms.lease
+        claims = await self._leases.claim(wanted, overdue=overdue, rooms=rooms)
+        taken = Counter(claim.kind for claim in claims)
+        limited = any(0 < room <= taken[kind] for kind, room in rooms.items())
+        found = [Running(claim, self._job(claim, held_until)) for claim in claims]
+        return found, limited and len(claims) < wanted
+
+    def _job(self, claim: Claim, held_until: float) -> Job:
+        return Job(
+            claim,
+            leases=self._leases,
+            database=self._database,
+            changed=self._changed,
+            held_until=held_until,
+            progress_interval=self._options.progress_interval,
+        )
+
+    # Running
+
+    def _begin(self, running: Running, ticket: asyncio.Future[None] | None) -> None:
+        claim = running.claim
+        self._running[claim.fence] = running
+        self._changed(claim.id, claim.version)
+        task = asyncio.create_task(self._work(running), name=f"run-{claim.id}")
+        self._tasks.add(task)
+
+        def done(_: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            self._running.pop(claim.fence, None)
+            # Where a limit kept jobs back, no ring is left to start them.
+            self._look = self._look or claim.kind in self._limits
+            if ticket is not None:
+                _resolve(ticket)
+            self._wake.set()
+
+        task.add_done_callback(done)
+
+    async def _work(self, running: Running) -> None:
+        claim = running.claim
+        registration = self._registry.get(claim.kind)
+        label = claim.kind if registration else "unknown"
+        with in_job(claim, label) as observed:
+            ended = await running.run(registration)
+            settled = None
+            if ended is not None:
+                settled = await self._settler.settle(running, registration, ended)
+            observed.ended(settled.status if settled else None)
+        if settled is None:
+            metrics.jobs_leases_lost.labels("fenced").inc()
+        else:
+            self._changed(claim.id, settled.version)
+
+    # Ending
+
+    async def _end_jobs(self) -> None:
+        since = self._stopping_since or time.monotonic()
+        left = since + self._options.grace - time.monotonic()
+        if self._tasks and left > 0:
+            await asyncio.wait(self._tasks, timeout=left)
+        for running in self._running.values():
+            running.stop(Stop.SHUTDOWN)
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=self._options.release)
+            for task in late:
+                # Not released: it may still be at work. The lease expires.
+                _log.error("job_abandoned", task=task.get_name())
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=1.0)
+        for ticket in self._tickets:
+            ticket.cancel()
+
+
+def _resolve(ticket: asyncio.Future[None]) -> None:
+    if not ticket.done():
+        ticket.set_result(None)

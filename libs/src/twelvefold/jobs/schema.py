@@ -1,0 +1,61 @@
+"""The tables of schema `jobs` as its readers and writers name them.
+
+Owned by worker, whose migrations create them; this is the shared view of the columns.
+"""
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import BIGINT, JSONB
+
+SCHEMA = "jobs"
+METADATA = MetaData(schema=SCHEMA)
+_TIME = DateTime(timezone=True)
+
+# What a producer may insert; everything else begins at its default.
+jobs = Table(
+    "jobs",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("kind", String),
+    Column("queue", String),
+    Column("priority", SmallInteger),
+    Column("payload", JSONB),
+    Column("owner_id", Uuid),
+    Column("run_at", _TIME),
+    Column("unique_key", String),
+    Column("max_attempts", SmallInteger),
+    Column("request_id", String),
+    Column("trace_context", JSONB),
+)
+
+# What everybody may read.
+job_status = Table(
+    "job_status",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("kind", String),
+    Column("queue", String),
+    Column("priority", SmallInteger),
+    Column("owner_id", Uuid),
+    Column("status", String),
+    Column("progress", SmallInteger),
+    Column("attempts", SmallInteger),
+    Column("crashes", SmallInteger),
+    Column("max_attempts", SmallInteger),
+    Column("cancel_requested", Boolean),
+    Column("created_at", _TIME),
+    Column("run_at", _TIME),
+    Column("started_at", _TIME),
+    Column("finished_at", _TIME),
+    Column("result", JSONB),
+    Column("error", String),
+    Column("version", BIGINT),
+)

@@ -1,0 +1,53 @@
+"""Which kinds of jobs this worker runs, how, and by which use case."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from twelvefold.contracts.jobs import EMAIL_SEND, IMAGE_PROCESS, EmailSend, ImageProcess
+from twelvefold.database import Database
+from twelvefold.jobs import Backoff, Job, JobKind, Registry
+from twelvefold.jobs.housekeeping import PRUNE, NoPayload, prune
+from worker.service import Letters, Pictures
+from worker.settings import WorkerSettings
+
+# Attempts cover the outage of a mail server or of S3 of about two hours.
+_PATIENT = Backoff(base=5.0, cap=600.0)
+_ATTEMPTS = 30
+_TRANSFERS = 60.0  # seconds for fetching a source and storing its variants
+
+
+def create_registry(
+    settings: WorkerSettings, *, database: Database, letters: Letters, pictures: Pictures
+) -> Registry:
+    """Every kind that this release knows."""
+    registry = Registry()
+    registry.add(
+        JobKind(
+            EMAIL_SEND,
+            EmailSend,
+            timeout=settings.internal_timeout + settings.mail_timeout + 5.0,
+            max_attempts=_ATTEMPTS,
+            backoff=_PATIENT,
+        ),
+        letters.send,
+    )
+    registry.add(
+        JobKind(
+            IMAGE_PROCESS,
+            ImageProcess,
+            timeout=2.0 * settings.image_seconds + _TRANSFERS,
+            max_attempts=_ATTEMPTS,
+            backoff=_PATIENT,
+            concurrency=settings.worker_image_concurrency,
+        ),
+        pictures.process,
+    )
+    registry.add(PRUNE, partial(_prune, database, timedelta(days=settings.worker_retention_days)))
+    return registry
+
+
+async def _prune(database: Database, retention: timedelta, _: Job, __: NoPayload) -> dict[str, Any]:
+    return {"deleted": await prune(database, retention)}

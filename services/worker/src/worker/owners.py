@@ -1,0 +1,51 @@
+"""The services whose rows a job's result belongs to, and what the worker asks of them.
+
+Owns paths and shapes of their internal APIs. Deadlines, pooling, secrets and forwarded headers are
+`twelvefold.http.internal`'s; nothing here retries, the job does.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+from uuid import UUID
+
+from twelvefold.contracts.accounts import EmailContent
+from twelvefold.contracts.images import VariantReport
+from twelvefold.contracts.jobs import EmailSend, ImageProcess
+from twelvefold.http.internal import InternalClient
+
+_BASE = "/internal/v1"
+
+
+class Owners(Protocol):
+    """Every method raises DependencyUnavailable where the owner does not answer in time."""
+
+    async def email_content(self, job_id: UUID, mail: EmailSend) -> EmailContent:
+        """Addressee and link, minted now. Raises NotFound where the account is gone."""
+        ...
+
+    async def report(self, job: ImageProcess, report: VariantReport) -> None:
+        """Hands over what was made. Raises NotFound for a deleted target, Conflict for an older job."""
+        ...
+
+
+class HttpOwners:
+    """The owners over their internal ports."""
+
+    def __init__(self, *, users: InternalClient, api: InternalClient) -> None:
+        self._users = users
+        self._api = api
+
+    async def email_content(self, job_id: UUID, mail: EmailSend) -> EmailContent:
+        answer = await self._users.request(
+            "PUT", f"{_BASE}/emails/{job_id}", json=mail.model_dump(mode="json")
+        )
+        return EmailContent.model_validate_json(answer.content)
+
+    async def report(self, job: ImageProcess, report: VariantReport) -> None:
+        client, path = (
+            (self._users, f"users/{job.target_id}/avatar")
+            if job.target == "avatar"
+            else (self._api, f"images/{job.target_id}/variants")
+        )
+        await client.request("PUT", f"{_BASE}/{path}", json=report.model_dump(mode="json"))

@@ -1,0 +1,74 @@
+"""The settings of worker. Names and defaults; what each is for is in its description."""
+
+from pydantic import Field
+
+from twelvefold.settings import (
+    CallerSettings,
+    MailSettings,
+    ObjectStoreSettings,
+    PostgresSettings,
+    RedisSettings,
+    ServiceSettings,
+)
+
+MEBIBYTE = 1024 * 1024
+
+
+class WorkerSettings(
+    ServiceSettings,
+    PostgresSettings,
+    RedisSettings,
+    ObjectStoreSettings,
+    MailSettings,
+    CallerSettings,
+):
+    """Everything that the worker process reads from the environment."""
+
+    prefixes = ("WORKER_", "IMAGE_")
+
+    users_url: str = Field(
+        description="Base URL of users' internal port.", examples=["http://users:8001"]
+    )
+    api_url: str = Field(
+        description="Base URL of api's internal port.", examples=["http://api:8001"]
+    )
+    http_lame_duck: float = Field(
+        0.0, ge=0, description="Nobody but probes calls a worker: it drains at once."
+    )
+    worker_queue: str = Field(
+        "default", min_length=1, max_length=100, description="Queue that this process works on."
+    )
+    worker_concurrency: int = Field(
+        10, ge=1, le=100, description="Jobs running at a time in this process."
+    )
+    worker_image_concurrency: int = Field(
+        2, ge=1, le=32, description="Images decoded at a time; each may take IMAGE_MEMORY_BYTES."
+    )
+    worker_grace: float = Field(
+        50.0,
+        ge=0,
+        description="Seconds for running jobs to end at SIGTERM; then they are released.",
+    )
+    worker_lease: float = Field(
+        30.0, ge=3, description="Seconds after which a silent worker's jobs are taken over."
+    )
+    worker_unusable_window: float = Field(
+        3600.0,
+        gt=0,
+        description="Seconds that a job of unknown kind or payload waits for a newer worker.",
+    )
+    worker_retention_days: float = Field(
+        7.0, gt=0, description="Days for which ended jobs are kept; dead ones always are."
+    )
+    image_max_pixels: int = Field(
+        25_000_000, gt=0, description="Largest image that is decoded; beyond it rejected."
+    )
+    image_max_bytes: int = Field(
+        10 * MEBIBYTE, gt=0, description="Largest source that is fetched; beyond it rejected."
+    )
+    image_memory_bytes: int = Field(
+        512 * MEBIBYTE, ge=128 * MEBIBYTE, description="Address space of one decoding child."
+    )
+    image_seconds: int = Field(
+        20, ge=1, description="Processor seconds of one decoding child; twice that in all."
+    )
