@@ -87,15 +87,24 @@ def _copied(package: Path) -> Path:
         # The libraries stand beside the package, where the programs look for them.
         libraries = package.with_name(f"{package.name}.libs")
         if libraries.exists():
-            shutil.copytree(libraries, copy / libraries.name, dirs_exist_ok=True)
+            _open_to_all(shutil.copytree(libraries, copy / libraries.name, dirs_exist_ok=True))
         tree = Path(staging) / "tree"
         shutil.copytree(package / "pginstall", tree / "pginstall")
+        _open_to_all(tree)
         try:
             tree.rename(copy / package.name)
         except OSError:
             if not (copy / package.name).exists():  # else another start was faster
                 raise
     return copy
+
+
+def _open_to_all(tree: Path) -> None:
+    """For reading, and for running what its owner can run; whatever the umask was."""
+    for path in (tree, *tree.rglob("*")):
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o555 if mode & stat.S_IXUSR else 0o444))
 
 
 def root_directory(name: str) -> Path:

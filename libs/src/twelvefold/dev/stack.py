@@ -20,6 +20,7 @@ from .announcements import Announcements
 from .checkout import Checkout, write_private
 from .control import ControlServer, Message
 from .demo import DemoFailed, demo_account
+from .ending import Ending, unless
 from .leftovers import end_leftovers
 from .logs import LogFile, LogPipe, Show
 from .processes import ChildProcess, Launch
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 SUPERVISOR = "twelvefold"
 _READY_TIMEOUT = 60.0  # seconds for a service to become ready for work
 _READY_POLL = 0.05
-_IMPATIENT = 1.0  # seconds between a signal and one that means it
 _SCHEMAS = "schemas"
 MAX_PROCESSES = 16  # of one service
 
@@ -59,8 +59,7 @@ class Stack:
         self._show = show
         self._announced = Announcements(notify)
         self._started = time.monotonic()
-        self._ending = asyncio.Event()
-        self._asked_at = 0.0
+        self._ending = Ending(self._kill_all)
         self._journal = LogFile(checkout.logs / f"{SUPERVISOR}.log")
         if earlier := end_leftovers(checkout.run):
             self._say(f"ended {earlier} process(es) of an earlier run")
@@ -75,14 +74,12 @@ class Stack:
 
     async def run(self) -> None:
         """Until a signal or `down`. Raises StackError where the start fails; all is ended then."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self._on_signal)
+        self._ending.listen()
         control = ControlServer(self._checkout.run, self._answer)
         await control.open()
         try:
-            await self._unless_ending(self._start())
-            await self._unless_ending(self._follow_sources())
+            await unless(self._ending.asked, self._start())
+            await unless(self._ending.asked, self._follow_sources())
         except StackError as error:
             await self._announced.add(
                 {"kind": "failed", "text": str(error), "tail": self._tail(error)}
@@ -173,11 +170,10 @@ class Stack:
         except (OSError, RuntimeError) as error:
             # The kernel's bound on watched files, for one: no reason to end.
             self._say(f"sources are not watched, nothing reloads: {error}")
-            await self._ending.wait()
+            await self._ending.asked.wait()
 
     async def _take(self, change: SourceChange) -> None:
-        place = change.example.relative_to(self._checkout.root)
-        self._say(f"{place} changed: restarting {', '.join(sorted(change.services))}")
+        self._say(f"{change.example} changed: restarting {', '.join(sorted(change.services))}")
         if change.migrations:
             try:
                 await self._prepare()
@@ -219,7 +215,7 @@ class Stack:
         elif command == "ps":
             yield await self._processes_now()
         elif command == "down":
-            self._ending.set()
+            self._ending.asked.set()
             yield {"ending": True}
         elif command == "scale":
             await self.scale(request["service"], request["count"])
@@ -245,15 +241,10 @@ class Stack:
         self._wiring.close()
         self._say("ended")
 
-    def _on_signal(self) -> None:
-        if not self._ending.is_set():
-            self._ending.set()
-            self._asked_at = time.monotonic()
-        # The first may come twice, from the terminal and from make; a later one is impatience.
-        elif time.monotonic() - self._asked_at > _IMPATIENT:
-            for process in self._everyone():
-                if process.server.pid is not None:
-                    os.kill(process.server.pid, signal.SIGKILL)
+    def _kill_all(self) -> None:
+        for process in self._everyone():
+            if process.server.pid is not None:
+                os.kill(process.server.pid, signal.SIGKILL)
 
     async def _stop_all(self, processes: list[Supervised]) -> None:
         await asyncio.gather(*(process.stop() for process in processes))
@@ -261,19 +252,6 @@ class Stack:
             process.pipe.close()
             if isinstance(process.server, ServiceProcess):
                 process.server.close()
-
-    async def _unless_ending(self, work: Awaitable[None]) -> None:
-        """Awaits `work`, or gives it up where the end is asked for."""
-        working = asyncio.ensure_future(work)
-        ending = asyncio.ensure_future(self._ending.wait())
-        try:
-            await asyncio.wait([working, ending], return_when=asyncio.FIRST_COMPLETED)
-            if working.done():
-                working.result()
-        finally:
-            for task in (working, ending):
-                task.cancel()
-            await asyncio.gather(working, ending, return_exceptions=True)
 
     # What there is
 

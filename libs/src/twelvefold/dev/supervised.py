@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
 
+from .ending import unless
 from .logs import LogPipe
 from .servers import Server, StackError
 
@@ -79,7 +80,7 @@ class Supervised:
         while True:
             if self.state is State.RUNNING:
                 since = time.monotonic()
-                code = await self._unless_asked_again(self.server.wait())
+                code = await unless(self._again, self.server.wait())
                 if time.monotonic() - since > _STEADY:
                     pause = _FIRST_PAUSE
                 self._up.clear()
@@ -87,7 +88,7 @@ class Supervised:
                     self._say(f"{self.name} ended with code {code}; starts again in {pause:.0f} s")
             if not self._again.is_set():
                 self.state = State.BACKING_OFF
-                await self._unless_asked_again(asyncio.sleep(pause))
+                await unless(self._again, asyncio.sleep(pause))
                 pause = min(pause * 2, _LONGEST_PAUSE)
             if self._again.is_set():
                 self._again.clear()
@@ -100,19 +101,7 @@ class Supervised:
         # What is left of it, or all of it where a restart was asked for.
         await self.server.stop()
         try:
-            await self._unless_asked_again(self._start_once())
+            await unless(self._again, self._start_once())
         except StackError as error:
             self.state = State.BACKING_OFF
             self._say(f"{error}; next try in {pause:.0f} s")
-
-    async def _unless_asked_again(self, work: Awaitable[object]) -> object:
-        """The result of `work`, or None where a restart was asked for before."""
-        working = asyncio.ensure_future(work)
-        asked = asyncio.ensure_future(self._again.wait())
-        try:
-            await asyncio.wait([working, asked], return_when=asyncio.FIRST_COMPLETED)
-            return working.result() if working.done() else None
-        finally:
-            for task in (working, asked):
-                task.cancel()
-            await asyncio.gather(working, asked, return_exceptions=True)

@@ -13,28 +13,32 @@ _DEBOUNCE, _STEP = 400, 60  # milliseconds: an editor's or git's several writes 
 
 @dataclass(frozen=True, slots=True)
 class SourceChange:
-    """What has changed since the last look."""
+    """What has changed since the last look; `example` is one of the files, from the root."""
 
     services: frozenset[str]
     migrations: bool
-    example: Path
+    example: str
 
 
 class Sources:
     """The sources of a checkout that the running services were started from."""
 
     def __init__(self, root: Path, services: Iterable[str]) -> None:
-        self._libs = root / "libs/src"
-        self._services = {
-            name: root / "services" / name / "src"
-            for name in services
-            if (root / "services" / name / "src").is_dir()
+        homes = {name: f"services/{name}/src" for name in services}
+        concerned = {"libs/src": frozenset(homes)} | {
+            home: frozenset({name}) for name, home in homes.items()
         }
+        # Changes are told by real paths, also where a checkout is made of links.
+        self._homes = [
+            (label, (root / label).resolve(), names)
+            for label, names in concerned.items()
+            if (root / label).is_dir()
+        ]
         # The supervisor cannot start itself again, and no service imports this package.
-        self._own = Path(__file__).parent
+        self._own = (root / "libs/src/twelvefold/dev").resolve()
 
     async def changes(self) -> AsyncIterator[SourceChange]:
-        watched = [self._libs, *self._services.values()]
+        watched = [home for _, home, _ in self._homes]
         async for found in awatch(*watched, debounce=_DEBOUNCE, step=_STEP):
             change = self.concerned(Path(path) for _, path in found)
             if change is not None:
@@ -42,17 +46,16 @@ class Sources:
 
     def concerned(self, paths: Iterable[Path]) -> SourceChange | None:
         """None where no service is concerned."""
-        counted = [path for path in paths if not path.is_relative_to(self._own)]
-        names: set[str] = set()
-        for path in counted:
-            if path.is_relative_to(self._libs):
-                names.update(self._services)
-            else:
-                names.update(
-                    name for name, home in self._services.items() if path.is_relative_to(home)
-                )
-        if not names:
+        found = [
+            (f"{label}/{path.relative_to(home)}", names)
+            for path in paths
+            for label, home, names in self._homes
+            if path.is_relative_to(home) and not path.is_relative_to(self._own)
+        ]
+        if not found:
             return None
         return SourceChange(
-            frozenset(names), any("migrations" in path.parts for path in counted), counted[0]
+            frozenset[str]().union(*(names for _, names in found)),
+            any("/migrations/" in place for place, _ in found),
+            found[0][0],
         )

@@ -1,0 +1,54 @@
+"""Log lines: readable on a terminal, kept as they were written in bounded files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from twelvefold.dev import logs
+from twelvefold.dev.logs import LogFile, Renderer
+
+EVENT = {
+    "time": "2026-11-23T19:13:37.981591Z",
+    "level": "info",
+    "event": "request",
+    "service": "api",
+    "route": "/api/v1/users",
+    "status": 201,
+}
+
+
+def test_a_json_line_becomes_one_for_people() -> None:
+    line = Renderer(colours=False).line("api.1", json.dumps(EVENT))
+    assert line == "api.1      │ 19:13:37 info    request route=/api/v1/users status=201"
+
+
+def test_a_traceback_stands_below_its_event() -> None:
+    line = Renderer(colours=False).line(
+        "api.1", json.dumps({**EVENT, "exception": "Traceback\n  x"})
+    )
+    assert line.splitlines()[1:] == ["Traceback", "  x"]
+
+
+def test_what_is_no_event_is_shown_as_it_is() -> None:
+    renderer = Renderer(colours=False)
+    for text in ("plain", "{broken", '{"no": "event"}', "{}"):
+        assert renderer.line("users.1", text) == f"users.1    │ {text}"
+
+
+def test_all_processes_of_a_service_have_its_colour() -> None:
+    renderer = Renderer(colours=True)
+    first, second = (renderer.line(name, "x").partition("m")[0] for name in ("api.1", "api.2"))
+    assert first == second
+
+
+def test_a_log_file_is_bounded(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(logs, "_FILE_BYTES", 1_000)
+    file = LogFile(tmp_path / "api.1.log")
+    for number in range(300):
+        file.write(f"line {number}".encode())
+    file.close()
+    kept = sorted(tmp_path.iterdir())
+    assert [path.name for path in kept] == ["api.1.log", "api.1.log.1"]
+    assert sum(path.stat().st_size for path in kept) < 2_100
+    assert kept[0].read_text().splitlines()[-1] == "line 299"
