@@ -167,7 +167,8 @@ class Database:
                 raise
             with _translated():
                 await transaction.commit()
-        unit.committed()
+            # Before the connection goes back: a caller cancelled from now on stops none of it.
+            unit.committed()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Reader]:

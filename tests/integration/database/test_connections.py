@@ -1,0 +1,100 @@
+"""Connections: how a URL opens them, how many there are, and that cancellations lose none."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from tests.integration.database.queries import PID, select
+
+from twelvefold.errors import DependencyUnavailable, Overloaded
+
+
+async def test_the_url_of_a_platform_connects_as_it_is(open_database, url) -> None:
+    bare = url.replace("postgresql://", "postgres://")
+    for mode in ("disable", "allow", "prefer"):
+        database = open_database(database_url=f"{bare}?sslmode={mode}")
+        assert await select(database, "SELECT current_setting('application_name')") == "tests"
+
+
+async def test_a_url_that_demands_tls_does_not_connect_without_it(open_database, url) -> None:
+    for mode in ("require", "verify-ca", "verify-full"):
+        database = open_database(database_url=f"{url}?sslmode={mode}")
+        with pytest.raises(DependencyUnavailable):
+            await database.ping()
+
+
+async def test_statements_end_in_time(open_database) -> None:
+    database = open_database(database_statement_timeout=0.2)
+    began = time.monotonic()
+    with pytest.raises(DBAPIError, match="statement timeout"):
+        await select(database, "SELECT pg_sleep(5)")
+    assert time.monotonic() - began < 1
+    assert await select(database, "SELECT 1") == 1
+
+
+async def test_behind_a_pooler_no_statement_is_prepared_and_kept(open_database, proxy, url) -> None:
+    database = open_database(database_url=proxy.url(url), database_pooled=True)
+    for number in range(3):
+        assert await select(database, f"SELECT {number}") == number
+    assert await select(database, "SELECT count(*) FROM pg_prepared_statements") == 0
+
+
+async def test_a_full_pool_refuses_fast(database) -> None:
+    async with database.read(), database.read():
+        began = time.monotonic()
+        with pytest.raises(Overloaded):
+            await database.ping()
+        assert 0.15 < time.monotonic() - began < 1
+    await database.ping()
+
+
+async def test_a_cancelled_reader_hands_back_a_clean_connection(open_database, admin) -> None:
+    database = open_database(database_pool_size=1)
+    for _ in range(5):
+        asleep = asyncio.create_task(select(database, "SELECT pg_sleep(60), 'mine'"))
+        async with asyncio.timeout(5):
+            while not await admin.fetchval(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE query = 'SELECT pg_sleep(60), ''mine''' AND state = 'active'"
+            ):
+                await asyncio.sleep(0.01)
+        asleep.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asleep
+        assert await select(database, "SELECT 'yours'") == "yours"
+    assert database.engine.pool.checkedout() == 0
+    async with asyncio.timeout(5):  # and the server does not go on sleeping for nobody
+        while await admin.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%''mine''' AND state = 'active'"
+        ):
+            await asyncio.sleep(0.01)
+
+
+async def test_cancellations_at_any_moment_lose_no_connection(open_database) -> None:
+    database = open_database(database_pool_timeout=5)
+
+    async def one(number: int) -> None:
+        async with database.transaction() as tx:
+            assert await tx.scalar(text(f"SELECT {number}")) == number
+        assert await select(database, f"SELECT {number}") == number
+
+    cancelled = 0
+    for turns in range(0, 120, 4):
+        crowd = [asyncio.create_task(one(number)) for number in range(4)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        for task in crowd[::2]:
+            task.cancel()
+        results = await asyncio.gather(*crowd, return_exceptions=True)
+        assert all(
+            result is None or isinstance(result, asyncio.CancelledError) for result in results
+        )
+        cancelled += sum(result is not None for result in results)
+    assert cancelled > 10
+    assert database.engine.pool.checkedout() == 0
+    async with database.read() as one_reader, database.read() as another:
+        assert await one_reader.scalar(PID) != await another.scalar(PID)
