@@ -111,3 +111,8 @@ async def test_hashing_leaves_the_event_loop_free():
     await hasher.aclose()
     # Eight hashes take well over a hundred milliseconds; a blocked loop would turn a few times.
     assert turns > 40
+
+
+async def test_half_a_character_is_a_wrong_password_and_no_error(hasher):
+    stored = await hasher.hash("correct horse")
+    assert not await hasher.verify("correct \ud800 horse", stored)

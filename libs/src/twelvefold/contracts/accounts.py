@@ -24,8 +24,18 @@ Name = Annotated[
     Field(min_length=1, max_length=100, examples=["Ada Lovelace"]),
     AfterValidator(_printable),
 ]
+
+
+def _encodable(value: SecretStr) -> SecretStr:
+    try:
+        value.get_secret_value().encode()
+    except UnicodeEncodeError:  # JSON can spell half a character, UTF-8 cannot
+        raise ValueError("must be Unicode text") from None
+    return value
+
+
 # NIST SP 800-63B and OWASP ASVS 6.2: length counts, composition does not; no truncation.
-Password = Annotated[SecretStr, Field(min_length=8, max_length=256)]
+Password = Annotated[SecretStr, Field(min_length=8, max_length=256), AfterValidator(_encodable)]
 
 
 class User(BaseModel):

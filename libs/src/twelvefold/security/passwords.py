@@ -57,7 +57,7 @@ class PasswordHasher:
 
     async def hash(self, password: str) -> str:
         """The encoded hash. Raises Overloaded where the queue is full."""
-        return await self._run(self._argon2.hash, password)
+        return await self._run(self._argon2.hash, _bytes(password))
 
     async def verify(self, password: str, stored: str | None) -> bool:
         """Whether `password` is the one of `stored`; with None always False, at the same cost.
@@ -77,7 +77,7 @@ class PasswordHasher:
 
     def _verify(self, stored: str, password: str) -> bool:
         try:
-            return self._argon2.verify(stored, password)
+            return self._argon2.verify(stored, _bytes(password))
         except (VerificationError, InvalidHashError):
             return False
 
@@ -107,6 +107,11 @@ def _yield_to_the_loop() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+
+
+def _bytes(password: str) -> bytes:
+    # Half characters, which UTF-8 lacks, fit no stored password; that is no error of ours.
+    return password.encode("utf-8", "surrogatepass")
 
 
 def _base64(raw: bytes) -> str:

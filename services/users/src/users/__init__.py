@@ -1,0 +1,1 @@
+"""The service that owns accounts, credentials and sessions, and issues tokens."""

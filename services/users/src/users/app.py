@@ -1,0 +1,133 @@
+"""The composition root of users: the only place that picks implementations.
+
+Nothing is built at import, and what is slow to import is imported when a process is created.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from twelvefold.revisions import Migrations
+from twelvefold.service import Service
+from users.settings import UsersSettings
+
+if TYPE_CHECKING:
+    from twelvefold.backing import BackingServices
+    from twelvefold.jobs import Ringer
+    from twelvefold.process import ServiceProcess
+    from users.dependencies import Container
+
+MIGRATIONS = Migrations(service="users", schema="users", package="users.migrations", order=1)
+
+
+def create_app(settings: UsersSettings) -> ServiceProcess:
+    """The users process: an internal app and no public one."""
+    from twelvefold.backing import BackingServices
+    from twelvefold.health import Health
+    from twelvefold.http.app import create_service_app
+    from twelvefold.jobs import Ringer
+    from twelvefold.migrations import is_ready
+    from twelvefold.process import ServiceProcess
+    from users.routes import ROUTERS
+
+    backing = BackingServices(settings, application_name="twelvefold-users")
+    health = Health(backing)
+    ringer = Ringer(settings)
+    use_cases = compose(settings, backing, ringer)
+    internal = create_service_app(
+        title="Twelvefold users, internal",
+        description="Accounts, credentials and sessions, for the other services.",
+        settings=settings,
+        routers=ROUTERS,
+        state=use_cases,
+        public=False,
+        health=health,
+        callers={
+            "api": [secret.get_secret_value() for secret in settings.internal_secrets_api],
+            "worker": [secret.get_secret_value() for secret in settings.internal_secrets_worker],
+        },
+    )
+    return ServiceProcess(
+        name="users",
+        settings=settings,
+        health=health,
+        backing=backing,
+        internal=internal,
+        background=[ringer.running, partial(_closing, use_cases)],
+        schema_ready=partial(is_ready, backing.database, MIGRATIONS),
+    )
+
+
+def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -> Container:
+    """The use cases on their implementations."""
+    from twelvefold.http.idempotency import IdempotencyKeys
+    from twelvefold.jobs import JobQueue
+    from twelvefold.security.keys import KeySet
+    from twelvefold.security.passwords import PasswordHasher
+    from twelvefold.security.revocation import Revocations
+    from twelvefold.security.tokens import TokenIssuer, TokenVerifier
+    from users.dependencies import Container
+    from users.models import IDEMPOTENCY_KEYS
+    from users.service.accounts import Accounts
+    from users.service.emails import Emails
+    from users.service.follow_ups import FollowUps
+    from users.service.sessions import Sessions
+
+    keys = KeySet.from_json(settings.jwt_signing_keys.get_secret_value())
+
+    async def own_keys() -> dict[str, object]:
+        return {**keys.public_jwks()}
+
+    issuer, audience = settings.jwt_issuer, settings.jwt_audience
+    verifier = TokenVerifier(own_keys, issuer=issuer, audience=audience)
+    hasher = PasswordHasher(
+        memory=settings.argon2_memory,
+        passes=settings.argon2_passes,
+        threads=settings.argon2_threads,
+        queue=settings.argon2_queue,
+    )
+    jobs = JobQueue(backing.database, ringer)
+    revocations = Revocations(backing.redis)
+    follow_ups = FollowUps()
+    return Container(
+        accounts=Accounts(backing.database, backing.cache, jobs, hasher, revocations, follow_ups),
+        sessions=Sessions(
+            backing.database,
+            hasher,
+            TokenIssuer(keys, issuer, audience),
+            verifier,
+            revocations,
+            follow_ups,
+            count_active=settings.enable_analytics,
+        ),
+        emails=Emails(
+            backing.database,
+            backing.cache,
+            jobs,
+            hasher,
+            revocations,
+            follow_ups,
+            public_url=settings.public_url,
+        ),
+        keys=keys,
+        verifier=verifier,
+        idempotency=IdempotencyKeys(IDEMPOTENCY_KEYS, settings.secret_key.get_secret_value()),
+        hasher=hasher,
+        follow_ups=follow_ups,
+    )
+
+
+@asynccontextmanager
+async def _closing(use_cases: Container) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await use_cases.follow_ups.aclose()
+        await use_cases.hasher.aclose()
+        await use_cases.verifier.aclose()
+
+
+SERVICE = Service("users", UsersSettings, create_app, MIGRATIONS)

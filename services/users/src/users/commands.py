@@ -1,0 +1,111 @@
+"""`twelvefold users …`: admin tasks on accounts, run as one-off processes of the same release.
+
+Passwords are prompted for or read from standard input, never taken as an argument, where every
+process list would show them.
+"""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from twelvefold.cli import USAGE_ERROR, fail, load_or_fail, run_async
+from twelvefold.settings import FeatureFlags, PostgresSettings, RedisSettings
+
+if TYPE_CHECKING:  # loaded on use: every command of the line loads this module
+    from twelvefold.contracts.accounts import UserCreate
+    from users.service.admins import Admins
+
+app = typer.Typer(no_args_is_help=True, help="Accounts: create admins.")
+
+
+class AdminSettings(PostgresSettings, RedisSettings, FeatureFlags):
+    """What these commands read of the service's own environment."""
+
+
+@app.callback()
+def group() -> None:
+    """Accounts: create admins."""  # shown by --help; keeps a lone command a subcommand
+
+
+@app.command("create-admin")
+def create_admin(
+    email: Annotated[str, typer.Argument(help="Address of the account.")],
+    name: Annotated[str, typer.Option(help="Shown name of a new account.")] = "Administrator",
+    verified: Annotated[
+        bool, typer.Option("--verified", help="Take the address as verified.")
+    ] = False,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+    ] = False,
+) -> None:
+    """Makes an admin: of a new account, or of an existing one, which keeps its password.
+
+    Sends no mail. Exit codes: 0 done, 1 failed, 2 wrong input or settings.
+    """
+    settings = load_or_fail(AdminSettings)
+    if run_async(lambda: promote(settings, email, verified=verified)):
+        typer.echo(f"{email} had an account: it is an admin from its next token on")
+        return
+    new = _checked(email, name, _password(from_stdin=password_stdin))
+    run_async(lambda: create(settings, new, verified=verified))
+    typer.echo(f"{email} is an admin")
+
+
+async def promote(settings: AdminSettings, email: str, *, verified: bool) -> bool:
+    """Whether there was such an account; it is an admin now."""
+    async with open_admins(settings) as admins:
+        return await admins.promote(email, verified=verified) is not None
+
+
+async def create(settings: AdminSettings, new: "UserCreate", *, verified: bool) -> None:
+    """Raises Conflict where the address is taken."""
+    async with open_admins(settings) as admins:
+        await admins.create(new, verified=verified)
+
+
+@asynccontextmanager
+async def open_admins(settings: AdminSettings) -> AsyncIterator["Admins"]:
+    """Raises SchemaError where the schema is not there, DependencyUnavailable without PostgreSQL."""
+    from twelvefold.backing import BackingServices
+    from twelvefold.migrations import SchemaError, is_ready
+    from twelvefold.security.passwords import PasswordHasher
+    from users.app import MIGRATIONS
+    from users.service.admins import Admins
+    from users.service.follow_ups import FollowUps
+
+    backing = BackingServices(settings, application_name="twelvefold-users-admin")
+    hasher, follow_ups = PasswordHasher(threads=1), FollowUps()
+    try:
+        if not await is_ready(backing.database, MIGRATIONS):
+            raise SchemaError("schema users is not there: run `twelvefold db migrate users`")
+        yield Admins(backing.database, backing.cache, hasher, follow_ups)
+    finally:
+        await follow_ups.aclose()
+        await hasher.aclose()
+        await backing.aclose()
+
+
+def _password(*, from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    if not sys.stdin.isatty():
+        fail("no terminal to ask for the password: give it by --password-stdin", USAGE_ERROR)
+    password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return password
+
+
+def _checked(email: str, name: str, password: str) -> "UserCreate":
+    from pydantic import SecretStr, ValidationError
+
+    from twelvefold.contracts.accounts import UserCreate
+
+    try:
+        return UserCreate(email=email, name=name, password=SecretStr(password))
+    except ValidationError as error:
+        for detail in error.errors(include_input=False, include_url=False, include_context=False):
+            field = ".".join(str(part) for part in detail["loc"])
+            typer.secho(f"  {field}: {detail['msg']}", err=True, fg=typer.colors.RED)
+        fail("no account was created", USAGE_ERROR)

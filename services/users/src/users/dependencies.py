@@ -1,0 +1,86 @@
+"""What routes are given: the use cases, and who calls on whose behalf."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Header, Path, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from twelvefold.errors import Unauthenticated
+from twelvefold.http.context import set_principal
+from twelvefold.http.idempotency import IdempotencyKeys
+from twelvefold.http.internal import require_caller
+from twelvefold.security.keys import KeySet
+from twelvefold.security.passwords import PasswordHasher
+from twelvefold.security.principal import Principal
+from twelvefold.security.tokens import TokenVerifier
+from users.service.accounts import Accounts
+from users.service.emails import Emails
+from users.service.follow_ups import FollowUps
+from users.service.sessions import Sessions
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """The use cases of one process; `app.py` makes it."""
+
+    accounts: Accounts
+    sessions: Sessions
+    emails: Emails
+    keys: KeySet
+    verifier: TokenVerifier
+    idempotency: IdempotencyKeys
+    # Not asked by routes: what `app.py` closes.
+    hasher: PasswordHasher
+    follow_ups: FollowUps
+
+
+def container(request: Request) -> Container:
+    found: Container = request.app.state.container
+    return found
+
+
+Services = Annotated[Container, Depends(container)]
+from_api = Depends(require_caller("api"))
+from_worker = Depends(require_caller("worker"))
+
+_bearer = HTTPBearer(
+    auto_error=False, description="The caller's access token, forwarded by the edge."
+)
+
+
+async def principal(
+    services: Services,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> Principal:
+    """The edge has verified the token; we do again, whatever stands between us."""
+    if credentials is None:
+        raise Unauthenticated("send the caller's bearer token")
+    found = await services.verifier.verify(credentials.credentials)
+    set_principal(str(found.id))
+    return found
+
+
+def self_or_admin(scope: str) -> Callable[..., Principal]:
+    """Admits the account of the path, and admins, if the token carries `scope`."""
+
+    def check(
+        user_id: Annotated[UUID, Path()], caller: Annotated[Principal, Depends(principal)]
+    ) -> Principal:
+        caller.require_scope(scope)
+        caller.require_self_or_admin(user_id)
+        return caller
+
+    return check
+
+
+may_read = Depends(self_or_admin("users:read"))
+may_write = Depends(self_or_admin("users:write"))
+IfMatch = Annotated[str | None, Header(description="ETag that the change is based on.")]
+IfNoneMatch = Annotated[str | None, Header(description="ETag that the caller has.")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(description="1 to 255 printable characters; the same key and body act once in 24 h."),
+]

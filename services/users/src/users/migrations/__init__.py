@@ -1,0 +1,1 @@
+"""The revisions of schema `users`, linear and numbered."""

@@ -1,0 +1,129 @@
+"""The tables of schema `users`, declared once; Core statements in `repository` use them.
+
+No ORM session and no relationship: rows leave the repository as frozen dataclasses.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from twelvefold.http.idempotency import idempotency_table
+
+SCHEMA = "users"
+_MOMENT = DateTime(timezone=True)
+
+
+def email_key(address: str) -> str:
+    """What makes two addresses the same account: case does not, neither does Unicode's spelling."""
+    return unicodedata.normalize("NFC", address.strip()).lower()
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(schema=SCHEMA)
+    type_annotation_map = {str: Text, datetime: _MOMENT, bytes: LargeBinary}
+
+
+class Account(Base):
+    """A person's account. `version` grows with every change of what others see of it."""
+
+    __tablename__ = "accounts"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    email: Mapped[str]  # as it was given
+    email_key: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    role: Mapped[str]
+    password_hash: Mapped[str]
+    # Moves with the password alone, not with a rehash: a login checks that it has not moved.
+    password_changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    email_verified_at: Mapped[datetime | None]
+    disabled_at: Mapped[datetime | None]
+    # Variants of the newest job that reported; none before the first.
+    avatar: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
+    avatar_job_id: Mapped[UUID | None]
+    avatar_job_created_at: Mapped[datetime | None]
+    version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (
+        CheckConstraint("role IN ('user', 'admin')", name="accounts_role"),
+        Index("accounts_by_time", "created_at", "id"),
+    )
+
+
+class Session(Base):
+    """A login: the family of its refresh tokens, and `sid` of its access tokens."""
+
+    __tablename__ = "sessions"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    account_id: Mapped[UUID] = mapped_column(ForeignKey(Account.id, ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_used_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+    user_agent: Mapped[str | None]
+    address: Mapped[str | None]
+
+    __table_args__ = (Index("sessions_by_account", "account_id"),)
+
+
+class RefreshToken(Base):
+    """One token of a family, by its SHA-256. Used ones stay, so that a reuse is recognised."""
+
+    __tablename__ = "refresh_tokens"
+
+    hash: Mapped[bytes] = mapped_column(primary_key=True)
+    session_id: Mapped[UUID] = mapped_column(ForeignKey(Session.id, ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    used_at: Mapped[datetime | None]
+
+    __table_args__ = (Index("refresh_tokens_by_session", "session_id"),)
+
+
+class EmailToken(Base):
+    """A mailed proof of an address, by its SHA-256; several per job where a mail was tried again."""
+
+    __tablename__ = "email_tokens"
+
+    hash: Mapped[bytes] = mapped_column(primary_key=True)
+    account_id: Mapped[UUID] = mapped_column(ForeignKey(Account.id, ondelete="CASCADE"))
+    purpose: Mapped[str]
+    job_id: Mapped[UUID]
+    email: Mapped[str]  # where it was sent: what it proves
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+
+    __table_args__ = (Index("email_tokens_by_account", "account_id", "purpose"),)
+
+
+class DailyActive(Base):
+    """That an account was active on a day (UTC). Outlives the account: a count, no person."""
+
+    __tablename__ = "daily_active"
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    account_id: Mapped[UUID] = mapped_column(primary_key=True)
+
+
+IDEMPOTENCY_KEYS = idempotency_table(Base.metadata, SCHEMA)

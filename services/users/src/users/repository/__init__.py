@@ -1,0 +1,1 @@
+"""All SQL of users, by noun. Functions take a Reader or a Transaction and answer dataclasses."""

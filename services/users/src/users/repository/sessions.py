@@ -1,0 +1,166 @@
+"""Statements on sessions, their refresh tokens, and the days on which an account was active.
+
+Whoever changes both locks the account before its sessions, so that no two can wait for each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import Interval, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from twelvefold.contracts.accounts import Role
+from twelvefold.database import Reader, Transaction
+from users.models import Account, DailyActive, RefreshToken, Session
+
+
+@dataclass(frozen=True, slots=True)
+class LockedSession:
+    """A session that nobody else changes until this transaction ends."""
+
+    id: UUID
+    account_id: UUID
+    role: Role
+    revoked: bool
+    expired: bool
+    disabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUse:
+    """Whether a refresh token was exchanged before, and if so within the leeway."""
+
+    used: bool
+    within_leeway: bool
+
+
+_LOCK_BY_TOKEN = (
+    select(
+        Session.id,
+        Session.account_id,
+        Account.role,
+        Session.revoked_at.is_not(None),
+        Session.expires_at <= func.now(),
+        Account.disabled_at.is_not(None),
+    )
+    .join(Account, Account.id == Session.account_id)
+    .where(
+        Session.id
+        == select(RefreshToken.session_id)
+        .where(RefreshToken.hash == bindparam("token_hash"))
+        .scalar_subquery()
+    )
+    .with_for_update(of=Session)
+)
+# Asked after the lock, in a statement of its own: it sees what the lock was waiting for.
+_USE = select(
+    RefreshToken.used_at.is_not(None),
+    func.coalesce(
+        RefreshToken.used_at > func.clock_timestamp() - bindparam("leeway", type_=Interval), False
+    ),
+).where(RefreshToken.hash == bindparam("token_hash"))
+_MARK_USED = (
+    update(RefreshToken)
+    .where(RefreshToken.hash == bindparam("token_hash"), RefreshToken.used_at.is_(None))
+    .values(used_at=func.clock_timestamp())
+)
+_TOUCH = (
+    update(Session).where(Session.id == bindparam("session_id")).values(last_used_at=func.now())
+)
+_REVOKE = (
+    update(Session)
+    .where(Session.id == bindparam("session_id"), Session.revoked_at.is_(None))
+    .values(revoked_at=func.now())
+)
+_SESSION_OF = select(RefreshToken.session_id).where(RefreshToken.hash == bindparam("token_hash"))
+_REVOKED_KEPT = timedelta(days=1)
+_FORGET_ENDED = delete(Session).where(
+    Session.account_id == bindparam("account_id"),
+    or_(Session.expires_at <= func.now(), Session.revoked_at < func.now() - _REVOKED_KEPT),
+)
+_ACTIVE = upsert(DailyActive).on_conflict_do_nothing()
+
+
+async def insert_session(
+    unit: Transaction,
+    *,
+    session_id: UUID,
+    account_id: UUID,
+    lifetime: timedelta,
+    user_agent: str | None,
+    address: str | None,
+) -> None:
+    await unit.execute(
+        insert(Session).values(
+            id=session_id,
+            account_id=account_id,
+            expires_at=func.now() + lifetime,
+            user_agent=user_agent,
+            address=address,
+        )
+    )
+
+
+async def insert_token(unit: Transaction, token_hash: bytes, session_id: UUID) -> None:
+    await unit.execute(insert(RefreshToken), {"hash": token_hash, "session_id": session_id})
+
+
+async def lock_by_token(unit: Transaction, token_hash: bytes) -> LockedSession | None:
+    """The family of a refresh token, or None where nobody has issued it."""
+    row = (await unit.execute(_LOCK_BY_TOKEN, {"token_hash": token_hash})).one_or_none()
+    if row is None:
+        return None
+    session_id, account_id, role, revoked, expired, disabled = row
+    return LockedSession(session_id, account_id, Role(role), revoked, expired, disabled)
+
+
+async def token_use(unit: Transaction, token_hash: bytes, leeway: timedelta) -> TokenUse:
+    """By the database's clock. The token's session must be locked."""
+    row = (await unit.execute(_USE, {"token_hash": token_hash, "leeway": leeway})).one()
+    return TokenUse(*row)
+
+
+async def mark_used(unit: Transaction, token_hash: bytes, session_id: UUID) -> None:
+    """Only the first exchange counts: the leeway does not grow with each further one."""
+    await unit.execute(_MARK_USED, {"token_hash": token_hash})
+    await unit.execute(_TOUCH, {"session_id": session_id})
+
+
+async def revoke(unit: Transaction, session_id: UUID) -> None:
+    await unit.execute(_REVOKE, {"session_id": session_id})
+
+
+async def revoke_all(
+    unit: Transaction, account_id: UUID, *, except_id: UUID | None = None
+) -> list[UUID]:
+    """Ends the account's sessions; the ids of those that were alive. The account is locked."""
+    statement = (
+        update(Session)
+        .where(
+            Session.account_id == account_id,
+            Session.revoked_at.is_(None),
+            Session.expires_at > func.now(),
+        )
+        .values(revoked_at=func.now())
+        .returning(Session.id)
+    )
+    if except_id is not None:
+        statement = statement.where(Session.id != except_id)
+    return list((await unit.execute(statement)).scalars())
+
+
+async def session_of(reader: Reader, token_hash: bytes) -> UUID | None:
+    found: UUID | None = await reader.scalar(_SESSION_OF, {"token_hash": token_hash})
+    return found
+
+
+async def forget_ended(unit: Transaction, account_id: UUID) -> None:
+    """Removes what can be of no use any more: tokens of these sessions are refused as unknown."""
+    await unit.execute(_FORGET_ENDED, {"account_id": account_id})
+
+
+async def mark_active(unit: Transaction, account_id: UUID) -> None:
+    await unit.execute(_ACTIVE.values(day=func.timezone("UTC", func.now()), account_id=account_id))

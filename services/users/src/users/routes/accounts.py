@@ -1,0 +1,115 @@
+"""Accounts and avatars over HTTP."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+
+from twelvefold.cache import Entry
+from twelvefold.contracts.accounts import User, UserCreate, UserUpdate
+from twelvefold.contracts.images import VariantReport
+from twelvefold.http.conditional import etag, matches, required_version
+from twelvefold.http.problems import problem_responses
+from users.dependencies import (
+    IdempotencyKey,
+    IfMatch,
+    IfNoneMatch,
+    Services,
+    from_api,
+    from_worker,
+    may_read,
+    may_write,
+)
+from users.schemas import Avatar
+
+_JSON = "application/json"
+_ANYBODY = "anonymous"  # who registers is nobody yet: all of them share one space of keys
+router = APIRouter(prefix="/internal/v1/users", tags=["users"])
+
+
+def _answer(entry: Entry) -> Response:
+    return Response(entry.body, headers={"ETag": etag(entry.version)}, media_type=_JSON)
+
+
+@router.post(
+    "",
+    operation_id="create_user",
+    dependencies=[from_api],
+    status_code=201,
+    response_model=User,
+    responses=problem_responses(401, 403, 409, 422, 503),
+)
+async def create_user(
+    request: Request, new: UserCreate, services: Services, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Registers an account and queues its welcome mail."""
+    body = await request.body()
+    once = services.idempotency.once(_ANYBODY, idempotency_key, "POST /users", body)
+    reply = await services.accounts.register(new, once)
+    return Response(reply.body, reply.status, headers=reply.headers, media_type=_JSON)
+
+
+@router.get(
+    "/{user_id}",
+    operation_id="get_user",
+    dependencies=[from_api, may_read],
+    response_model=User,
+    responses={304: {"description": "Not modified"}, **problem_responses(401, 403, 404, 422, 503)},
+)
+async def get_user(
+    user_id: UUID, services: Services, if_none_match: IfNoneMatch = None
+) -> Response:
+    """An account, to itself and to admins."""
+    entry = await services.accounts.get(user_id)
+    if matches(if_none_match, entry.version):
+        return Response(status_code=304, headers={"ETag": etag(entry.version)})
+    return _answer(entry)
+
+
+@router.patch(
+    "/{user_id}",
+    operation_id="update_user",
+    dependencies=[from_api, may_write],
+    response_model=User,
+    responses=problem_responses(401, 403, 404, 412, 422, 428, 503),
+)
+async def update_user(
+    user_id: UUID, changes: UserUpdate, services: Services, if_match: IfMatch = None
+) -> Response:
+    """Changes the given fields where If-Match names the current version."""
+    return _answer(await services.accounts.update(user_id, changes, required_version(if_match)))
+
+
+@router.delete(
+    "/{user_id}",
+    operation_id="delete_user",
+    dependencies=[from_api, may_write],
+    status_code=204,
+    responses=problem_responses(401, 403, 404, 412, 422, 503),
+)
+async def delete_user(user_id: UUID, services: Services, if_match: IfMatch = None) -> None:
+    """Deletes the account, where If-Match names the current version or is not sent."""
+    expected = None if if_match is None else required_version(if_match)
+    await services.accounts.delete(user_id, expected)
+
+
+@router.get(
+    "/{user_id}/avatar",
+    operation_id="get_avatar",
+    dependencies=[from_api, may_read],
+    responses=problem_responses(401, 403, 404, 422, 503),
+)
+async def get_avatar(user_id: UUID, services: Services) -> Avatar:
+    """The variants of the avatar; none before the first upload was processed."""
+    return Avatar(variants=await services.accounts.avatar(user_id))
+
+
+@router.put(
+    "/{user_id}/avatar",
+    operation_id="report_avatar",
+    dependencies=[from_worker],
+    status_code=204,
+    responses=problem_responses(401, 403, 404, 409, 422, 503),
+)
+async def report_avatar(user_id: UUID, report: VariantReport, services: Services) -> None:
+    """Takes the variants that a job has made; 409 where a newer job has reported."""
+    await services.accounts.report_avatar(user_id, report)

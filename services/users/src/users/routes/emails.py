@@ -1,0 +1,74 @@
+"""Mails with a link over HTTP: asked for and used at the edge, fetched by the worker."""
+
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from twelvefold.contracts.accounts import EmailContent
+from twelvefold.contracts.jobs import EmailSend, EmailTemplate
+from twelvefold.http.problems import problem_responses
+from users.dependencies import Services, from_api, from_worker
+from users.schemas import EmailRequest, PasswordReset, TokenConfirmation
+
+router = APIRouter(prefix="/internal/v1", tags=["emails"])
+
+
+@router.post(
+    "/email-verifications",
+    operation_id="request_email_verification",
+    dependencies=[from_api],
+    status_code=202,
+    responses=problem_responses(401, 403, 422, 503),
+)
+async def request_email_verification(asked: EmailRequest, services: Services) -> None:
+    """Queues the mail to the address, whether or not there is an account."""
+    await services.emails.request(EmailTemplate.VERIFY, asked.email)
+
+
+@router.post(
+    "/email-verifications/confirm",
+    operation_id="confirm_email",
+    dependencies=[from_api],
+    status_code=204,
+    responses=problem_responses(400, 401, 403, 422, 503),
+)
+async def confirm_email(asked: TokenConfirmation, services: Services) -> None:
+    """Marks the address as verified by the mailed token."""
+    await services.emails.verify(asked.token.get_secret_value())
+
+
+@router.post(
+    "/password-resets",
+    operation_id="request_password_reset",
+    dependencies=[from_api],
+    status_code=202,
+    responses=problem_responses(401, 403, 422, 503),
+)
+async def request_password_reset(asked: EmailRequest, services: Services) -> None:
+    """Queues the mail to the address, whether or not there is an account."""
+    await services.emails.request(EmailTemplate.RESET, asked.email)
+
+
+@router.post(
+    "/password-resets/confirm",
+    operation_id="confirm_password_reset",
+    dependencies=[from_api],
+    status_code=204,
+    responses=problem_responses(400, 401, 403, 422, 503),
+)
+async def confirm_password_reset(asked: PasswordReset, services: Services) -> None:
+    """Sets the password by the mailed token and ends every session."""
+    await services.emails.reset_password(
+        asked.token.get_secret_value(), asked.password.get_secret_value()
+    )
+
+
+@router.put(
+    "/emails/{job_id}",
+    operation_id="get_email_content",
+    dependencies=[from_worker],
+    responses=problem_responses(401, 403, 404, 422, 503),
+)
+async def get_email_content(job_id: UUID, mail: EmailSend, services: Services) -> EmailContent:
+    """What one mail needs, with a fresh link; 404 where there is nobody to send it to."""
+    return await services.emails.content(job_id, mail)

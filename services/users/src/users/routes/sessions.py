@@ -1,0 +1,73 @@
+"""Tokens and the keys that verify them over HTTP."""
+
+from fastapi import APIRouter, Response
+from pydantic import SecretStr
+
+from twelvefold.contracts.accounts import TokenPair
+from twelvefold.errors import OAuthError
+from twelvefold.http.problems import problem_responses
+from users.dependencies import Container, Services, from_api
+from users.schemas import JwkSet, TokenError, TokenRequest, TokenRevocation
+from users.service.sessions import Client
+
+_NOT_STORED = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749 section 5.1
+_PUBLISHED = {"Cache-Control": "public, max-age=300"}
+router = APIRouter(prefix="/internal/v1", tags=["sessions"], dependencies=[from_api])
+
+
+@router.post(
+    "/tokens",
+    operation_id="issue_token",
+    responses={
+        400: {"model": TokenError, "description": "Refused (RFC 6749 section 5.2)"},
+        **problem_responses(401, 403, 422, 503),
+    },
+)
+async def issue_token(asked: TokenRequest, services: Services, response: Response) -> TokenPair:
+    """Tokens for a password or for a refresh token."""
+    response.headers.update(_NOT_STORED)
+    return await _granted(asked, services)
+
+
+async def _granted(asked: TokenRequest, services: Container) -> TokenPair:
+    match asked.grant_type:
+        case "password":
+            username = asked.username
+            if not username or asked.password is None:
+                raise OAuthError("invalid_request", "username and password are needed")
+            client = Client(asked.user_agent, asked.address)
+            return await services.sessions.log_in(username, _revealed(asked.password), client)
+        case "refresh_token":
+            if asked.refresh_token is None:
+                raise OAuthError("invalid_request", "refresh_token is needed")
+            return await services.sessions.refresh(_revealed(asked.refresh_token))
+        case _:
+            raise OAuthError("unsupported_grant_type", "use password or refresh_token")
+
+
+def _revealed(secret: SecretStr) -> str:
+    return secret.get_secret_value()
+
+
+@router.post(
+    "/tokens/revoke",
+    operation_id="revoke_token",
+    responses=problem_responses(401, 403, 422, 503),
+    response_class=Response,
+)
+async def revoke_token(asked: TokenRevocation, services: Services) -> Response:
+    """Ends the token's session; 200 for an unknown token too (RFC 7009 section 2.2)."""
+    await services.sessions.revoke(_revealed(asked.token))
+    return Response(headers=_NOT_STORED)
+
+
+@router.get(
+    "/jwks",
+    operation_id="get_jwks",
+    response_model=JwkSet,
+    responses=problem_responses(401, 403),
+)
+async def get_jwks(services: Services, response: Response) -> dict[str, object]:
+    """The public keys of access tokens."""
+    response.headers.update(_PUBLISHED)
+    return {**services.keys.public_jwks()}

@@ -1,0 +1,68 @@
+"""Bodies of users' internal API that are nobody's contract beyond the edge's client."""
+
+from pydantic import BaseModel, ConfigDict, EmailStr, Field, SecretStr
+
+from twelvefold.contracts.accounts import Password
+from twelvefold.contracts.images import Variant
+
+
+class _Body(BaseModel):
+    # A newer edge may send more than this release knows.
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class TokenRequest(_Body):
+    """RFC 6749 sections 4.3.2 and 6, and what the edge knows of the client."""
+
+    grant_type: str = Field(examples=["password"])
+    username: str | None = None
+    password: SecretStr | None = None
+    refresh_token: SecretStr | None = None
+    user_agent: str | None = None
+    address: str | None = None
+
+
+class TokenRevocation(_Body):
+    """RFC 7009 section 2.1."""
+
+    token: SecretStr
+
+
+class EmailRequest(_Body):
+    email: EmailStr = Field(max_length=254)
+
+
+class TokenConfirmation(_Body):
+    token: SecretStr
+
+
+class PasswordReset(_Body):
+    token: SecretStr
+    password: Password
+
+
+class Avatar(BaseModel):
+    variants: list[Variant]
+
+
+class Jwk(BaseModel):
+    """One public key (RFC 7517 section 4)."""
+
+    kty: str
+    crv: str
+    x: str
+    y: str
+    alg: str
+    use: str
+    kid: str
+
+
+class JwkSet(BaseModel):
+    keys: list[Jwk]
+
+
+class TokenError(BaseModel):
+    """RFC 6749 section 5.2."""
+
+    error: str
+    error_description: str | None = None

@@ -1,0 +1,180 @@
+"""Accounts and their avatars: register, read, change, delete."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC
+from functools import partial
+from typing import NoReturn
+from uuid import UUID
+
+from twelvefold.cache import Cache, Entry
+from twelvefold.contracts.accounts import UserCreate, UserUpdate
+from twelvefold.contracts.images import Variant, VariantReport
+from twelvefold.contracts.jobs import EMAIL_SEND, EmailSend, EmailTemplate
+from twelvefold.database import Database, Transaction
+from twelvefold.errors import Conflict, FieldError, NotFound, PreconditionFailed
+from twelvefold.http.conditional import etag
+from twelvefold.http.idempotency import Once, Reply
+from twelvefold.identifiers import new_id
+from twelvefold.jobs import JobQueue
+from twelvefold.security.passwords import PasswordHasher
+from twelvefold.security.revocation import Revocations
+from users.repository import accounts as repository
+from users.repository.accounts import AccountRecord
+from users.service.documents import CACHE_TTL, absent, cache_key, document
+from users.service.follow_ups import FollowUp, FollowUps
+
+_CREATED = 201
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """The use cases. Every method that changes a row commits before it returns."""
+
+    database: Database
+    cache: Cache
+    jobs: JobQueue
+    hasher: PasswordHasher
+    revocations: Revocations
+    follow_ups: FollowUps
+
+    async def register(self, new: UserCreate, once: Once) -> Reply:
+        """The new account as its 201; its welcome mail is queued by the same commit.
+
+        Raises Conflict where the address is taken, Overloaded where too many register at once.
+        """
+        stored: list[FollowUp] = []
+
+        async def effect(unit: Transaction, password_hash: str) -> Reply:
+            account = await self._insert(unit, new, password_hash)
+            await self._enqueue_welcome(unit, account.id)
+            entry = document(account)
+            stored.append(self._keep(unit, account.id, entry))
+            return Reply(_CREATED, entry.body or b"", {"ETag": etag(entry.version)})
+
+        password = new.password.get_secret_value()
+        reply = await once.run(self.database, effect, prepare=lambda: self.hasher.hash(password))
+        for follow_up in stored:
+            await follow_up.finished()
+        return reply
+
+    async def get(self, account_id: UUID) -> Entry:
+        """The account's JSON and version, from the cache first. Raises NotFound."""
+        entry = await self.cache.get_or_load(
+            cache_key(account_id), partial(self._load, account_id), CACHE_TTL
+        )
+        if entry.body is None:
+            raise NotFound("no such account")
+        return entry
+
+    async def update(self, account_id: UUID, changes: UserUpdate, expected: int | None) -> Entry:
+        """The account after the change. `expected` None takes any version.
+
+        Raises NotFound, and PreconditionFailed where the account is not at that version.
+        """
+        values = changes.model_dump(exclude_unset=True, exclude_none=True)
+        async with self.database.transaction() as unit:
+            account = await repository.change(unit, account_id, expected, **values)
+            if account is None:
+                await self._refuse(unit, account_id)
+            entry = document(account)
+            stored = self._keep(unit, account_id, entry)
+        await stored.finished()
+        return entry
+
+    async def delete(self, account_id: UUID, expected: int | None) -> None:
+        """Removes the account, its sessions and tokens; access tokens of it die with the mark.
+
+        Raises as `update`.
+        """
+        async with self.database.transaction() as unit:
+            version = await repository.remove(unit, account_id, expected)
+            if version is None:
+                await self._refuse(unit, account_id)
+            followed = self.follow_ups.after(
+                unit,
+                partial(self.revocations.revoke, account_id),
+                partial(self.cache.set, cache_key(account_id), absent(version), CACHE_TTL),
+            )
+        await followed.finished()
+
+    async def avatar(self, account_id: UUID) -> list[Variant]:
+        """Its variants, none before the first upload was processed. Raises NotFound."""
+        async with self.database.read() as reader:
+            found = await repository.avatar(reader, account_id)
+        if found is None:
+            raise NotFound("no such account")
+        return [Variant.model_construct(**variant) for variant in found[0]]
+
+    async def report_avatar(self, account_id: UUID, report: VariantReport) -> None:
+        """Keeps the variants of the newest job; the same report again changes nothing.
+
+        A refused upload leaves the avatar that was there. Raises NotFound, and Conflict where a
+        newer job has reported.
+        """
+        if report.rejected is not None:
+            await self.avatar(account_id)
+            return
+        # A sender that names no zone means UTC, as everywhere in the suite.
+        created_at = report.job_created_at
+        if created_at.tzinfo is None:
+            created_at = created_at.replace(tzinfo=UTC)
+        variants = [variant.model_dump(mode="json") for variant in report.variants]
+        async with self.database.transaction() as unit:
+            account = await repository.set_avatar(
+                unit,
+                account_id,
+                variants,
+                job_id=report.job_id,
+                job_created_at=created_at,
+            )
+            if account is None:
+                await self._refuse_older(unit, account_id, report)
+                return
+            stored = self._keep(unit, account_id, document(account))
+        await stored.finished()
+
+    async def _load(self, account_id: UUID) -> Entry:
+        async with self.database.read() as reader:
+            account = await repository.by_id(reader, account_id)
+        return absent() if account is None else document(account)
+
+    async def _insert(
+        self, unit: Transaction, new: UserCreate, password_hash: str
+    ) -> AccountRecord:
+        account = await repository.insert_account(
+            unit,
+            account_id=new_id(),
+            email=new.email,
+            name=new.name,
+            password_hash=password_hash,
+        )
+        if account is None:
+            taken = FieldError("/body/email", "is taken")
+            raise Conflict("an account with this address exists", errors=[taken])
+        return account
+
+    async def _enqueue_welcome(self, unit: Transaction, account_id: UUID) -> None:
+        payload = EmailSend(template=EmailTemplate.WELCOME, user_id=account_id)
+        await self.jobs.enqueue(unit, EMAIL_SEND, payload)
+
+    def _keep(self, unit: Transaction, account_id: UUID, entry: Entry) -> FollowUp:
+        return self.follow_ups.after(
+            unit, partial(self.cache.set, cache_key(account_id), entry, CACHE_TTL)
+        )
+
+    async def _refuse(self, unit: Transaction, account_id: UUID) -> NoReturn:
+        """Why nothing changed: raises NotFound or PreconditionFailed."""
+        if await repository.version(unit, account_id) is None:
+            raise NotFound("no such account")
+        raise PreconditionFailed("the account has changed since that version")
+
+    async def _refuse_older(
+        self, unit: Transaction, account_id: UUID, report: VariantReport
+    ) -> None:
+        found = await repository.avatar(unit, account_id)
+        if found is None:
+            raise NotFound("no such account")
+        if found[1] != report.job_id:
+            raise Conflict("a newer upload has replaced this one")

@@ -1,0 +1,61 @@
+"""What operators do to accounts from a command line: no token, no mail."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from uuid import UUID
+
+from twelvefold.cache import Cache
+from twelvefold.contracts.accounts import Role, UserCreate
+from twelvefold.database import Database
+from twelvefold.errors import Conflict
+from twelvefold.identifiers import new_id
+from twelvefold.security.passwords import PasswordHasher
+from users.repository import accounts as repository
+from users.service.documents import CACHE_TTL, cache_key, document
+from users.service.follow_ups import FollowUps
+
+
+@dataclass(frozen=True, slots=True)
+class Admins:
+    """Makes admins of new and of existing accounts."""
+
+    database: Database
+    cache: Cache
+    hasher: PasswordHasher
+    follow_ups: FollowUps
+
+    async def promote(self, email: str, *, verified: bool) -> UUID | None:
+        """The account that is an admin now, from its next token on; None where there is none.
+
+        `verified` also takes the address as verified; without it that stays as it is.
+        """
+        async with self.database.transaction() as unit:
+            account_id = await repository.id_by_email(unit, email)
+            account = account_id and await repository.promote(unit, account_id, verified=verified)
+            if not account:
+                return None
+            entry = document(account)
+            stored = self.follow_ups.after(
+                unit, partial(self.cache.set, cache_key(account.id), entry, CACHE_TTL)
+            )
+        await stored.finished()
+        return account.id
+
+    async def create(self, new: UserCreate, *, verified: bool) -> UUID:
+        """The new admin account. Raises Conflict where the address is taken."""
+        password_hash = await self.hasher.hash(new.password.get_secret_value())
+        async with self.database.transaction() as unit:
+            account = await repository.insert_account(
+                unit,
+                account_id=new_id(),
+                email=new.email,
+                name=new.name,
+                password_hash=password_hash,
+                role=Role.ADMIN,
+                verified=verified,
+            )
+            if account is None:
+                raise Conflict("an account with this address exists")
+        return account.id

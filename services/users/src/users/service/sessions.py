@@ -1,0 +1,185 @@
+"""Sessions: logging in, exchanging refresh tokens, ending.
+
+A login begins a family of refresh tokens. Each is exchanged for the next; for LEEWAY after its
+use a token may be exchanged again within the family, since a lost response looks like theft.
+Afterwards a reuse ends the family (RFC 9700 section 4.14.2). A family ends 30 days after its login.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import NoReturn
+from uuid import UUID
+
+import structlog
+
+from twelvefold.contracts.accounts import Role, TokenPair
+from twelvefold.database import Database, Transaction
+from twelvefold.errors import OAuthError, Overloaded, Unauthenticated
+from twelvefold.identifiers import new_id
+from twelvefold.security.passwords import PasswordHasher
+from twelvefold.security.principal import scope_of
+from twelvefold.security.revocation import Revocations
+from twelvefold.security.tokens import TokenIssuer, TokenVerifier
+from users.repository import accounts
+from users.repository import sessions as repository
+from users.repository.accounts import Credentials
+from users.service.follow_ups import FollowUp, FollowUps
+
+LIFETIME = timedelta(days=30)
+LEEWAY = timedelta(seconds=10)
+_SECRET_BYTES = 32
+_MAX_ADDRESS = 254  # characters of an e-mail address (RFC 5321 section 4.5.3.1.3)
+_MAX_NOTE = 200  # characters that are kept of what a client says about itself
+
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Where a login came from, for the list that its owner sees."""
+
+    user_agent: str | None = None
+    address: str | None = None
+
+
+def new_secret() -> str:
+    """256 random bits for a URL or a header."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(_SECRET_BYTES)).rstrip(b"=").decode()
+
+
+def hashed(secret: str) -> bytes:
+    """What is stored of a secret: random as it is, it needs no salt and no slow hash."""
+    return hashlib.sha256(secret.encode("utf-8", "replace")).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """The use cases. Refusals are `OAuthError`s, in the words of RFC 6749 section 5.2."""
+
+    database: Database
+    hasher: PasswordHasher
+    issuer: TokenIssuer
+    verifier: TokenVerifier
+    revocations: Revocations
+    follow_ups: FollowUps
+    count_active: bool
+
+    async def log_in(self, username: str, password: str, client: Client) -> TokenPair:
+        """Tokens of a new session.
+
+        An unknown address, a wrong password and a disabled account answer alike and do the same
+        work. Raises OAuthError invalid_grant, Overloaded where too many log in at once.
+        """
+        found: Credentials | None = None
+        if len(username) <= _MAX_ADDRESS and username.isprintable():
+            async with self.database.read() as reader:
+                found = await accounts.credentials(reader, username)
+        fits = await self.hasher.verify(password, found.password_hash if found else None)
+        if found is None or not fits or found.disabled:
+            _refuse("the address or the password is wrong")
+        refresh_token, session_id = new_secret(), new_id()
+        async with self.database.transaction() as unit:
+            role = await accounts.role_if_unchanged(unit, found)
+            if role is None:
+                _refuse("the address or the password is wrong")
+            await repository.forget_ended(unit, found.account_id)
+            await repository.insert_session(
+                unit,
+                session_id=session_id,
+                account_id=found.account_id,
+                lifetime=LIFETIME,
+                user_agent=_note(client.user_agent),
+                address=_note(client.address),
+            )
+            await repository.insert_token(unit, hashed(refresh_token), session_id)
+            if self.count_active:
+                await repository.mark_active(unit, found.account_id)
+        if self.hasher.needs_rehash(found.password_hash):
+            self.follow_ups.start(partial(self._rehash, found, password))
+        return self._pair(found.account_id, role, session_id, refresh_token)
+
+    async def refresh(self, token: str) -> TokenPair:
+        """Tokens of the same session. Raises OAuthError invalid_grant.
+
+        Exchanges of one family take turns by the lock on its row. A reuse after the leeway is
+        refused and ends the family, which must commit although the answer is an error.
+        """
+        old, new = hashed(token), new_secret()
+        ended: FollowUp | None = None
+        async with self.database.transaction() as unit:
+            family = await repository.lock_by_token(unit, old)
+            if family is None or family.revoked or family.expired or family.disabled:
+                _refuse("the refresh token is unknown, revoked or has expired")
+            use = await repository.token_use(unit, old, LEEWAY)
+            if use.used and not use.within_leeway:
+                ended = await self._end(unit, family.id)
+            else:
+                await repository.mark_used(unit, old, family.id)
+                await repository.insert_token(unit, hashed(new), family.id)
+                if self.count_active:
+                    await repository.mark_active(unit, family.account_id)
+        if ended is not None:
+            await ended.finished()
+            _log.warning("refresh_token_reused", session_id=str(family.id))
+            _refuse("the refresh token was used before: its session has been ended")
+        return self._pair(family.account_id, family.role, family.id, new)
+
+    async def revoke(self, token: str) -> None:
+        """Ends the session of a refresh or access token; an unknown one is none of our business.
+
+        RFC 7009 section 2.2: the client cannot do anything about an invalid token.
+        """
+        session_id = await self._session_of(token)
+        if session_id is None:
+            return
+        async with self.database.transaction() as unit:
+            ended = await self._end(unit, session_id)
+        await ended.finished()
+
+    async def _end(self, unit: Transaction, session_id: UUID) -> FollowUp:
+        await repository.revoke(unit, session_id)
+        return self.follow_ups.after(unit, partial(self.revocations.revoke, session_id))
+
+    async def _session_of(self, token: str) -> UUID | None:
+        if token.count(".") == 2:  # noqa: PLR2004  (the form of a JWT, RFC 7515 section 3.1)
+            try:
+                return (await self.verifier.verify(token)).session_id
+            except Unauthenticated:
+                return None
+        async with self.database.read() as reader:
+            return await repository.session_of(reader, hashed(token))
+
+    async def _rehash(self, found: Credentials, password: str) -> None:
+        try:
+            new_hash = await self.hasher.hash(password)
+        except Overloaded:
+            return  # the next login tries again
+        async with self.database.transaction() as unit:
+            await accounts.replace_hash(unit, found.account_id, found.password_hash, new_hash)
+
+    def _pair(self, account_id: UUID, role: Role, session_id: UUID, refresh: str) -> TokenPair:
+        scope = scope_of(role)
+        return TokenPair(
+            access_token=self.issuer.issue(account_id, role, scope, session_id),
+            expires_in=self.issuer.ttl,
+            refresh_token=refresh,
+            scope=scope,
+        )
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise OAuthError("invalid_grant", reason)
+
+
+def _note(value: str | None) -> str | None:
+    """What a client says about itself: cut short, without what PostgreSQL or a log chokes on."""
+    if value is None:
+        return None
+    return "".join(character for character in value if character.isprintable())[:_MAX_NOTE]

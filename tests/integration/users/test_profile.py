@@ -1,0 +1,199 @@
+"""Reading, changing and deleting an account, by whom and under which condition."""
+
+import asyncio
+import time
+import uuid
+
+import jwt
+import pytest
+
+from twelvefold.contracts.accounts import Role
+from twelvefold.security.keys import KeySet
+from twelvefold.security.principal import scope_of
+from twelvefold.security.revocation import revocation_key
+from twelvefold.security.tokens import TokenIssuer
+from users.service.documents import cache_key
+
+
+async def bearer_of_an_admin(api, sql):
+    admin = await api.register()
+    await sql.execute("UPDATE users.accounts SET role = 'admin' WHERE id = $1::uuid", admin.id)
+    admin.tokens = (await api.log_in(admin.email)).json()
+    return admin.bearer
+
+
+async def test_an_account_reads_itself_and_its_etag_saves_the_body(api):
+    account = await api.member()
+    answer = await api.http.get(f"/users/{account.id}", headers=account.bearer)
+    assert (answer.status_code, answer.json()) == (200, account.body)
+    assert answer.headers["etag"] == account.etag
+    headers = {**account.bearer, "If-None-Match": account.etag}
+    unchanged = await api.http.get(f"/users/{account.id}", headers=headers)
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+    assert unchanged.headers["etag"] == account.etag
+
+
+async def test_a_read_comes_from_the_cache_and_a_lost_entry_from_the_row(api, sql, process):
+    account = await api.member()
+    await sql.execute(
+        "UPDATE users.accounts SET name = 'Behind our back' WHERE id = $1::uuid", account.id
+    )
+    cached = await api.http.get(f"/users/{account.id}", headers=account.bearer)
+    assert cached.json()["name"] == "Ada"
+    await process.backing.redis.delete(cache_key(uuid.UUID(account.id)))
+    loaded = await api.http.get(f"/users/{account.id}", headers=account.bearer)
+    assert loaded.json()["name"] == "Behind our back"
+
+
+async def test_somebody_elses_account_is_forbidden_whether_it_exists_or_not(api):
+    account, other = await api.member(), await api.register()
+    answers = [
+        await api.http.get(f"/users/{target}", headers=account.bearer)
+        for target in (other.id, uuid.uuid4())
+    ]
+    assert [answer.status_code for answer in answers] == [403, 403]
+    assert answers[0].json()["detail"] == answers[1].json()["detail"]
+
+
+async def test_an_admin_reads_every_account_and_learns_of_those_that_are_not(api, sql):
+    account, bearer = await api.register(), await bearer_of_an_admin(api, sql)
+    assert (await api.http.get(f"/users/{account.id}", headers=bearer)).status_code == 200
+    for _ in range(2):  # the second answer is a negative entry of the cache
+        answer = await api.http.get(f"/users/{uuid.uuid4()}", headers=bearer)
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_the_bearer_token_is_verified_here_too(api):
+    account = await api.member()
+    stranger = TokenIssuer(KeySet.generate(), "twelvefold", "twelvefold-api")
+    forged = stranger.issue(uuid.UUID(account.id), Role.ADMIN, scope_of(Role.ADMIN), uuid.uuid4())
+    for headers in (
+        {},
+        {"Authorization": f"Bearer {forged}"},
+        {"Authorization": "Bearer "},
+        {"Authorization": "Basic YTpi"},
+    ):
+        answer = await api.http.get(f"/users/{account.id}", headers=headers)
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_a_token_without_the_scope_may_not_write(api, use_cases):
+    account = await api.member()
+    claims = jwt.decode(account.tokens["access_token"], options={"verify_signature": False})
+    narrow = use_cases.sessions.issuer.issue(
+        uuid.UUID(account.id), Role.USER, "users:read", uuid.UUID(claims["sid"])
+    )
+    headers = {"Authorization": f"Bearer {narrow}", "If-Match": account.etag}
+    read = await api.http.get(f"/users/{account.id}", headers=headers)
+    written = await api.http.patch(f"/users/{account.id}", headers=headers, json={"name": "x"})
+    assert (read.status_code, written.status_code) == (200, 403)
+
+
+async def test_a_change_raises_the_version_and_is_read_at_once(api):
+    account = await api.member()
+    headers = {**account.bearer, "If-Match": account.etag}
+    changed = await api.http.patch(
+        f"/users/{account.id}", headers=headers, json={"name": "Countess"}
+    )
+    assert (changed.status_code, changed.headers["etag"]) == (200, '"v2"')
+    read = await api.http.get(f"/users/{account.id}", headers=account.bearer)
+    assert (read.content, read.headers["etag"]) == (changed.content, '"v2"')
+    assert read.json()["name"] == "Countess"
+    assert read.json()["updated_at"] > read.json()["created_at"]
+
+
+async def test_a_change_needs_the_current_version(api, sql):
+    account = await api.member()
+    path, body = f"/users/{account.id}", {"name": "Countess"}
+    assert (await api.http.patch(path, headers=account.bearer, json=body)).status_code == 428
+    for tag in ('"v0"', '"v2"', 'W/"v1"', '"other"', "garbage"):
+        headers = {**account.bearer, "If-Match": tag}
+        assert (await api.http.patch(path, headers=headers, json=body)).status_code == 412, tag
+    headers = {**account.bearer, "If-Match": "*"}
+    assert (await api.http.patch(path, headers=headers, json=body)).status_code == 200
+    absent = {**await bearer_of_an_admin(api, sql), "If-Match": "*"}
+    answer = await api.http.patch(f"/users/{uuid.uuid4()}", headers=absent, json=body)
+    assert answer.status_code == 404
+
+
+async def test_of_racing_changes_the_version_counts_exactly_those_that_succeeded(api):
+    account = await api.member()
+    path, last = f"/users/{account.id}", account.etag
+    body = b""
+    for turn in range(10):
+        headers = {**account.bearer, "If-Match": last}
+        answers = await asyncio.gather(
+            *(
+                api.http.patch(path, headers=headers, json={"name": f"{turn} {number}"})
+                for number in range(8)
+            )
+        )
+        successes = [answer for answer in answers if answer.status_code == 200]
+        assert len(successes) == 1
+        assert {answer.status_code for answer in answers} == {200, 412}
+        last, body = successes[0].headers["etag"], successes[0].content
+    read = await api.http.get(path, headers=account.bearer)
+    assert read.headers["etag"] == last == '"v11"'
+    assert read.content == body
+
+
+@pytest.mark.parametrize(
+    "body", [{"name": ""}, {"role": "admin"}, {"email": "b@example.com"}, {"disabled": True}]
+)
+async def test_what_is_not_ones_own_to_change_is_refused(api, body):
+    account = await api.member()
+    headers = {**account.bearer, "If-Match": "*"}
+    answer = await api.http.patch(f"/users/{account.id}", headers=headers, json=body)
+    assert answer.status_code == 422
+
+
+async def test_a_deleted_account_is_gone_with_its_sessions_and_stays_gone(api, sql, process):
+    account = await api.member()
+    path = f"/users/{account.id}"
+    headers = {**account.bearer, "If-Match": '"v7"'}
+    assert (await api.http.delete(path, headers=headers)).status_code == 412
+    headers["If-Match"] = account.etag
+    assert (await api.http.delete(path, headers=headers)).status_code == 204
+    assert (await api.http.get(path, headers=account.bearer)).status_code == 404
+    assert (await api.http.delete(path, headers=account.bearer)).status_code == 404
+    assert (await api.log_in(account.email)).status_code == 400
+    assert (await api.refresh(account.tokens["refresh_token"])).status_code == 400
+    assert await process.backing.redis.exists(revocation_key(uuid.UUID(account.id)))
+    rows = await sql.fetchval(
+        "SELECT count(*) FROM users.sessions WHERE account_id = $1::uuid", account.id
+    )
+    assert rows == 0
+    again = await api.register(account.email)
+    assert again.id != account.id
+
+
+async def test_a_loader_that_is_late_cannot_bring_a_deleted_account_back(api, use_cases):
+    account = await api.member()
+    key = cache_key(uuid.UUID(account.id))
+    late = await use_cases.accounts._load(uuid.UUID(account.id))
+    await api.http.delete(f"/users/{account.id}", headers=account.bearer)
+    assert await use_cases.accounts.cache.set(key, late, 60)
+    assert (await use_cases.accounts.cache.get(key)).body is None
+
+
+async def test_a_deletion_without_a_condition_takes_any_version(api):
+    account = await api.member()
+    headers = {**account.bearer, "If-Match": account.etag}
+    await api.http.patch(f"/users/{account.id}", headers=headers, json={"name": "Countess"})
+    answer = await api.http.delete(f"/users/{account.id}", headers=account.bearer)
+    assert (answer.status_code, answer.content) == (204, b"")
+
+
+async def test_an_expired_token_is_refused(api, use_cases):
+    account = await api.member()
+    issuer = use_cases.sessions.issuer
+    old = TokenIssuer(issuer._keys, issuer._issuer, issuer._audience, ttl=-10)
+    token = old.issue(uuid.UUID(account.id), Role.USER, "users:read", uuid.uuid4())
+    assert jwt.decode(token, options={"verify_signature": False})["exp"] < time.time()
+    answer = await api.http.get(
+        f"/users/{account.id}", headers={"Authorization": f"Bearer {token}"}
+    )
+    assert answer.status_code == 401
+    assert 'error="invalid_token"' in answer.headers["www-authenticate"]

@@ -1,0 +1,139 @@
+"""Registration: one account an address, its mail in the same commit, nothing without a row."""
+
+import asyncio
+import uuid
+
+import pytest
+from tests.integration.users.running_users import (
+    API,
+    PASSWORD,
+    Caller,
+    client_of,
+    registration,
+    settings_for,
+)
+
+from twelvefold.errors import Unavailable
+from users.app import create_app
+from users.service.documents import cache_key
+
+
+def fresh_address(prefix="ada"):
+    return f"{prefix}.{uuid.uuid4().hex}@example.com"
+
+
+async def mails_of(sql, account_id):
+    return await sql.fetch(
+        "SELECT payload FROM jobs.jobs WHERE kind = 'email.send' AND payload->>'user_id' = $1",
+        str(account_id),
+    )
+
+
+async def test_a_registration_answers_the_account_without_its_password(api):
+    email = fresh_address("Ada.Lovelace")
+    answer = await api.http.post("/users", json=registration(email))
+    assert answer.status_code == 201
+    assert answer.headers["etag"] == '"v1"'
+    body = answer.json()
+    assert body["email"] == email
+    assert (body["role"], body["email_verified"], body["disabled"]) == ("user", False, False)
+    assert body["created_at"].endswith("Z")
+    assert PASSWORD not in answer.text
+    assert "password" not in answer.text
+
+
+async def test_twenty_registrations_of_one_address_make_one_account_and_one_mail(api, sql):
+    email = fresh_address()
+    spellings = [email, email.upper().replace("@EXAMPLE.COM", "@example.com")] * 10
+    answers = await asyncio.gather(
+        *(api.http.post("/users", json=registration(spelling)) for spelling in spellings)
+    )
+    statuses = sorted(answer.status_code for answer in answers)
+    assert statuses == [201] + [409] * 19
+    refused = next(answer for answer in answers if answer.status_code == 409)
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert refused.json()["errors"][0]["pointer"] == "/body/email"
+    rows = await sql.fetch("SELECT id FROM users.accounts WHERE email_key = $1", email)
+    assert len(rows) == 1
+    assert len(await mails_of(sql, rows[0]["id"])) == 1
+
+
+async def test_an_account_whose_mail_cannot_be_queued_is_not_there(
+    api, sql, use_cases, monkeypatch
+):
+    async def fails(*arguments, **named):
+        raise Unavailable("no queue")
+
+    monkeypatch.setattr(type(use_cases.accounts.jobs), "enqueue", fails)
+    email = fresh_address()
+    answer = await api.http.post("/users", json=registration(email))
+    assert answer.status_code == 503
+    assert not await sql.fetchval("SELECT count(*) FROM users.accounts WHERE email = $1", email)
+
+
+async def test_a_queued_mail_holds_ids_only(api, sql):
+    account = await api.register()
+    (mail,) = await mails_of(sql, account.id)
+    assert account.email not in mail["payload"]
+    assert "welcome" in mail["payload"]
+
+
+async def test_the_new_account_is_in_the_cache_once_it_is_answered(api, use_cases):
+    account = await api.register()
+    entry = await use_cases.accounts.cache.get(cache_key(account.id))
+    assert entry.version == 1
+    assert account.email.encode() in entry.body
+
+
+async def test_the_same_key_registers_once_and_answers_alike(api, sql):
+    email, key = fresh_address(), {"Idempotency-Key": f'"{uuid.uuid4()}"'}
+    first = await api.http.post("/users", json=registration(email), headers=key)
+    again = await api.http.post("/users", json=registration(email), headers=key)
+    assert (again.status_code, again.content) == (201, first.content)
+    assert again.headers["etag"] == first.headers["etag"]
+    assert again.headers["idempotency-replayed"] == "true"
+    other = await api.http.post("/users", json=registration(fresh_address()), headers=key)
+    assert other.status_code == 422
+    assert len(await mails_of(sql, first.json()["id"])) == 1
+
+
+FAULTS = {
+    "no email": ({"email": None}, "/body/email"),
+    "email without a domain": ({"email": "ada"}, "/body/email"),
+    "empty name": ({"name": ""}, "/body/name"),
+    "name with a line break": ({"name": "Ada\nBcc: all"}, "/body/name"),
+    "short password": ({"password": "s3cret7"}, "/body/password"),
+    "long password": ({"password": "x" * 257}, "/body/password"),
+    "a role of one's own": ({"role": "admin"}, "/body/role"),
+}
+
+
+@pytest.mark.parametrize(("changes", "pointer"), FAULTS.values(), ids=FAULTS)
+async def test_wrong_input_is_named_by_pointer_and_not_repeated(api, changes, pointer):
+    body = registration(fresh_address(), **changes)
+    answer = await api.http.post("/users", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == pointer
+    assert "s3cret7" not in answer.text
+
+
+async def test_half_a_character_is_refused_before_the_database_sees_it(api):
+    body = b'{"email": "a@example.com", "name": "\\ud800", "password": "correct horse"}'
+    headers = {"Content-Type": "application/json"}
+    assert (await api.http.post("/users", content=body, headers=headers)).status_code == 422
+    body = b'{"email": "a@example.com", "name": "Ada", "password": "correct \\ud800 horse"}'
+    assert (await api.http.post("/users", content=body, headers=headers)).status_code == 422
+
+
+async def test_registration_and_login_work_without_redis(database):
+    settings = settings_for(database, "redis://127.0.0.1:1/0")
+    async with create_app(settings).open() as process, client_of(process, API) as client:
+        lonely = Caller(client)
+        account = await lonely.member()
+        answer = await client.get(f"/users/{account.id}", headers=account.bearer)
+        assert answer.status_code == 200
+        revoked = await client.post(
+            "/tokens/revoke", json={"token": account.tokens["refresh_token"]}
+        )
+        assert revoked.status_code == 200
+        assert (await lonely.refresh(account.tokens["refresh_token"])).status_code == 400

@@ -1,0 +1,256 @@
+"""Logging in, exchanging refresh tokens, ending sessions."""
+
+import asyncio
+import statistics
+import time
+
+import jwt
+import pytest
+from tests.integration.users.running_users import (
+    API,
+    PASSWORD,
+    Caller,
+    client_of,
+    settings_for,
+)
+
+from twelvefold.security.passwords import PasswordHasher
+from twelvefold.security.revocation import revocation_key
+from users.app import create_app
+
+ACCOUNTS_HASH = "SELECT password_hash FROM users.accounts WHERE id = $1::uuid"
+
+
+async def later(sql, seconds):
+    """Moves every use of a refresh token into the past."""
+    await sql.execute(
+        "UPDATE users.refresh_tokens SET used_at = used_at - make_interval(secs => $1)", seconds
+    )
+
+
+async def family_of(sql, account):
+    return await sql.fetchrow(
+        "SELECT * FROM users.sessions WHERE account_id = $1::uuid", account.id
+    )
+
+
+async def test_a_login_answers_a_bearer_token_that_names_its_session(api, sql):
+    account = await api.register()
+    agent = "Browser/1\n" + "x" * 500
+    answer = await api.log_in(account.email, user_agent=agent, address="203.0.113.7")
+    assert answer.status_code == 200
+    assert answer.headers["cache-control"] == "no-store"
+    pair = answer.json()
+    assert (pair["token_type"], pair["expires_in"]) == ("Bearer", 600)
+    assert "users:read" in pair["scope"].split()
+    assert "admin" not in pair["scope"]
+    claims = jwt.decode(pair["access_token"], options={"verify_signature": False})
+    family = await family_of(sql, account)
+    assert claims["sid"] == str(family["id"])
+    assert claims["sub"] == account.id
+    assert len(family["user_agent"]) == 200
+    assert family["address"] == "203.0.113.7"
+    assert 29 < (family["expires_at"] - family["created_at"]).total_seconds() / 86400 <= 30
+    stored = await sql.fetchval("SELECT string_agg(hash::text, ',') FROM users.refresh_tokens")
+    assert pair["refresh_token"].encode().hex() not in stored
+
+
+async def test_the_address_is_recognised_in_any_case(api):
+    account = await api.register()
+    assert (await api.log_in(account.email.upper())).status_code == 200
+
+
+async def test_wrong_password_unknown_and_disabled_account_answer_alike(api, sql):
+    account = await api.register()
+    disabled = await api.register()
+    await sql.execute(
+        "UPDATE users.accounts SET disabled_at = now() WHERE id = $1::uuid", disabled.id
+    )
+    answers = [
+        await api.log_in(account.email, "not the password"),
+        await api.log_in("nobody@example.com"),
+        await api.log_in(disabled.email),
+        await api.log_in("line\nbreak@example.com"),
+        await api.log_in("x" * 100_000),
+    ]
+    assert {answer.status_code for answer in answers} == {400}
+    assert {answer.content for answer in answers} == {answers[0].content}
+    assert answers[0].json()["error"] == "invalid_grant"
+
+
+async def test_an_unknown_account_costs_the_same_hash(api, use_cases, monkeypatch):
+    account = await api.register()
+    work: list[str] = []
+    real = PasswordHasher._verify
+
+    def counted(self, stored, password):
+        work.append(stored.split("$")[3])
+        return real(self, stored, password)
+
+    monkeypatch.setattr(PasswordHasher, "_verify", counted)
+    for _ in range(3):
+        await api.log_in(account.email, "not the password")
+        await api.log_in("nobody@example.com", "not the password")
+    assert work == ["m=1024,t=1,p=1"] * 6
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ({"grant_type": "password", "username": "a@example.com"}, "invalid_request"),
+        ({"grant_type": "password", "password": "x"}, "invalid_request"),
+        ({"grant_type": "refresh_token"}, "invalid_request"),
+        ({"grant_type": "client_credentials"}, "unsupported_grant_type"),
+        ({"grant_type": "refresh_token", "refresh_token": "made-up"}, "invalid_grant"),
+        ({"grant_type": "refresh_token", "refresh_token": "é\n"}, "invalid_grant"),
+    ],
+)
+async def test_other_token_requests_are_refused_in_the_words_of_rfc_6749(api, body, error):
+    answer = await api.http.post("/tokens", json=body)
+    assert (answer.status_code, answer.json()["error"]) == (400, error)
+    assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_a_refresh_token_is_exchanged_for_the_next_of_its_family(api, sql):
+    account = await api.member()
+    token = account.tokens["refresh_token"]
+    for _ in range(3):
+        answer = await api.refresh(token)
+        assert answer.status_code == 200
+        assert answer.json()["refresh_token"] != token
+        token = answer.json()["refresh_token"]
+        sid = jwt.decode(answer.json()["access_token"], options={"verify_signature": False})["sid"]
+        assert sid == str((await family_of(sql, account))["id"])
+
+
+async def test_within_the_leeway_a_token_may_be_exchanged_again(api, sql):
+    account = await api.member()
+    token = account.tokens["refresh_token"]
+    first, second = await api.refresh(token), await api.refresh(token)
+    await later(sql, 8)
+    third = await api.refresh(token)
+    assert [answer.status_code for answer in (first, second, third)] == [200] * 3
+    for answer in (first, second, third):
+        assert (await api.refresh(answer.json()["refresh_token"])).status_code == 200
+
+
+async def test_after_the_leeway_a_reuse_ends_the_session(api, sql, process):
+    account = await api.member()
+    token = account.tokens["refresh_token"]
+    successor = (await api.refresh(token)).json()["refresh_token"]
+    await later(sql, 11)
+    assert (await api.refresh(token)).json()["error"] == "invalid_grant"
+    assert (await api.refresh(successor)).json()["error"] == "invalid_grant"
+    family = await family_of(sql, account)
+    assert family["revoked_at"] is not None
+    assert await process.backing.redis.ttl(revocation_key(family["id"])) >= 600
+
+
+async def test_a_session_ends_for_good_at_its_date(api, sql):
+    account = await api.member()
+    await sql.execute(
+        "UPDATE users.sessions SET expires_at = now() WHERE account_id = $1::uuid", account.id
+    )
+    assert (await api.refresh(account.tokens["refresh_token"])).status_code == 400
+
+
+async def test_racing_refreshes_all_stay_in_one_family(api, sql):
+    account = await api.member()
+    token = account.tokens["refresh_token"]
+    for _ in range(10):
+        answers = await asyncio.gather(*(api.refresh(token) for _ in range(4)))
+        assert {answer.status_code for answer in answers} == {200}
+        token = answers[-1].json()["refresh_token"]
+    families = await sql.fetch(
+        "SELECT revoked_at FROM users.sessions WHERE account_id = $1::uuid", account.id
+    )
+    assert [row["revoked_at"] for row in families] == [None]
+
+
+async def test_revoking_either_token_ends_the_session(api, sql, process):
+    for kind in ("refresh_token", "access_token"):
+        account = await api.member()
+        answer = await api.http.post("/tokens/revoke", json={"token": account.tokens[kind]})
+        assert answer.status_code == 200
+        assert (await api.refresh(account.tokens["refresh_token"])).status_code == 400
+        family = await family_of(sql, account)
+        assert await process.backing.redis.exists(revocation_key(family["id"]))
+
+
+@pytest.mark.parametrize("token", ["unknown", "", "a.b.c", "é\n"])
+async def test_revoking_an_unknown_token_succeeds(api, token):
+    answer = await api.http.post("/tokens/revoke", json={"token": token})
+    assert answer.status_code == 200
+
+
+async def test_a_login_while_the_password_changes_gets_no_session(api, sql, use_cases, monkeypatch):
+    account = await api.register()
+    real = PasswordHasher.verify
+
+    async def overtaken(self, password, stored):
+        fits = await real(self, password, stored)
+        await sql.execute(
+            "UPDATE users.accounts SET password_changed_at = now() WHERE id = $1::uuid", account.id
+        )
+        return fits
+
+    monkeypatch.setattr(PasswordHasher, "verify", overtaken)
+    assert (await api.log_in(account.email)).status_code == 400
+    assert await family_of(sql, account) is None
+
+
+async def test_a_login_brings_an_old_hash_up_to_date(api, sql, use_cases):
+    account = await api.register()
+    weaker = PasswordHasher(memory=512, passes=1, threads=1)
+    old = await weaker.hash(PASSWORD)
+    await weaker.aclose()
+    await sql.execute(
+        "UPDATE users.accounts SET password_hash = $2 WHERE id = $1::uuid", account.id, old
+    )
+    answers = await asyncio.gather(*(api.log_in(account.email) for _ in range(3)))
+    assert {answer.status_code for answer in answers} == {200}
+    await use_cases.follow_ups.aclose()
+    assert "m=1024,t=1,p=1" in await sql.fetchval(ACCOUNTS_HASH, account.id)
+    assert (await api.log_in(account.email)).status_code == 200
+    version = await sql.fetchval(
+        "SELECT version FROM users.accounts WHERE id = $1::uuid", account.id
+    )
+    assert version == 1
+
+
+async def test_a_login_counts_the_account_as_active_once_a_day(api, sql):
+    account = await api.member()
+    await api.log_in(account.email)
+    await api.refresh(account.tokens["refresh_token"])
+    days = await sql.fetchval(
+        "SELECT count(*) FROM users.daily_active WHERE account_id = $1::uuid", account.id
+    )
+    assert days == 1
+
+
+async def test_logins_of_full_cost_leave_the_event_loop_free(database, redis_url):
+    settings = settings_for(database, redis_url, argon2_memory=65536, argon2_passes=3)
+    async with create_app(settings).open() as process, client_of(process, API) as client:
+        await _log_in_twelve_times(Caller(client))
+
+
+async def _log_in_twelve_times(api):
+    account = await api.register()
+    work = asyncio.gather(*(api.log_in(account.email) for _ in range(12)))
+    lags: list[float] = []
+    while not work.done():
+        start = time.perf_counter()
+        await asyncio.sleep(0.005)
+        lags.append(time.perf_counter() - start - 0.005)
+    assert {answer.status_code for answer in await work} == {200}
+    # Hashed on the loop, twelve logins would let it turn about twelve times.
+    assert len(lags) > 60
+    assert statistics.median(lags) < 0.02
+
+
+async def test_the_published_keys_hold_no_private_part(api):
+    answer = await api.http.get("/jwks")
+    assert answer.status_code == 200
+    assert "max-age" in answer.headers["cache-control"]
+    (key,) = answer.json()["keys"]
+    assert set(key) == {"kty", "crv", "x", "y", "alg", "use", "kid"}
