@@ -86,6 +86,10 @@ StrongSecrets = Annotated[list[StrongSecret], NoDecode, BeforeValidator(_split)]
 CommaList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 
 
+def _content(path: str) -> str:
+    return Path(path).read_text(encoding="utf-8").strip()
+
+
 class _FileSource(PydanticBaseSettingsSource):
     """`NAME_FILE` names a file that holds NAME: how platforms mount secrets."""
 
@@ -94,10 +98,9 @@ class _FileSource(PydanticBaseSettingsSource):
         if path is None:
             return None, field_name, False
         try:
-            return Path(path).read_text(encoding="utf-8").strip(), field_name, False
-        except OSError as error:
-            reason = error.strerror or "not readable"
-            raise ValueError(f"{field_name.upper()}_FILE: {path}: {reason}") from error
+            return _content(path), field_name, False
+        except (OSError, UnicodeDecodeError):
+            return None, field_name, False  # `load` names the file
 
     def __call__(self) -> dict[str, Any]:
         found = {
@@ -183,7 +186,10 @@ def load(settings_class: type[S]) -> S:
         problems += [_problem(detail) for detail in error.errors(include_input=False)]
     except pydantic_settings.SettingsError as error:
         problems.append(SettingProblem("environment", str(error)))
-    problems += unknown_names(settings_class)
+    unreadable = _unreadable_files(settings_class)
+    explained = {problem.name.removesuffix("_FILE") for problem in unreadable}
+    problems = [problem for problem in problems if problem.name not in explained]
+    problems += unreadable + unknown_names(settings_class)
     if problems or settings is None:
         raise SettingsError(problems)
     return settings
@@ -194,6 +200,20 @@ def _problem(detail: Any) -> SettingProblem:
     if detail["type"] == "missing":
         return SettingProblem(name, f"is missing (or give {name}_FILE)")
     return SettingProblem(name, detail["msg"].removeprefix("Value error, "))
+
+
+def _unreadable_files(settings_class: type[EnvironmentSettings]) -> list[SettingProblem]:
+    problems = []
+    for name in (f"{field.upper()}_FILE" for field in settings_class.model_fields):
+        path = os.environ.get(name)
+        try:
+            _ = path is None or _content(path)
+        except OSError as error:
+            reason = error.strerror or "not readable"
+            problems.append(SettingProblem(name, f"names {path}: {reason}"))
+        except UnicodeDecodeError:
+            problems.append(SettingProblem(name, f"names {path}: not UTF-8"))
+    return problems
 
 
 def unknown_names(settings_class: type[EnvironmentSettings]) -> list[SettingProblem]:
