@@ -1,0 +1,165 @@
+"""The composition root of api: the only place that picks implementations.
+
+Nothing is built at import, and what is slow to import is imported when a process is created.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from api.settings import ApiSettings
+from twelvefold.revisions import Migrations
+from twelvefold.service import Service
+
+if TYPE_CHECKING:
+    from api.dependencies import Container
+    from api.users_client import UsersClient
+    from twelvefold.backing import BackingServices
+    from twelvefold.jobs import JobEvents, Ringer
+    from twelvefold.process import ServiceProcess
+    from twelvefold.security.tokens import TokenVerifier
+
+MIGRATIONS = Migrations(service="api", schema="api", package="api.migrations", order=2)
+DESCRIPTION = """\
+Accounts, images and background jobs.
+
+Errors are `application/problem+json` (RFC 9457); the token endpoints alone answer errors by
+RFC 6749. Times are RFC 3339 in UTC, ids are UUIDs. Lists take `limit` and `cursor` and carry a
+`Link` to the next page. `X-Request-ID` is on every response; quote it when you report a problem.
+"""
+
+
+def create_app(settings: ApiSettings, *, users: UsersClient | None = None) -> ServiceProcess:
+    """The api process: the public app and an internal one. `users` stands in for the service."""
+    from api.auth import require_policies
+    from api.documentation import document
+    from api.routes import INTERNAL, PUBLIC
+    from api.routes.auth import BODY_LIMIT
+    from twelvefold.backing import BackingServices
+    from twelvefold.health import Health
+    from twelvefold.http.app import create_service_app
+    from twelvefold.jobs import JobEvents, Ringer
+    from twelvefold.migrations import is_ready
+    from twelvefold.process import ServiceProcess
+
+    require_policies(PUBLIC)
+    backing = BackingServices(settings, application_name="twelvefold-api")
+    health = Health(backing)
+    ringer = Ringer(settings)
+    events = JobEvents(backing.database, settings)
+    verifier, use_cases = compose(
+        settings, backing, ringer, events, users or _http_users(settings, backing)
+    )
+    public = create_service_app(
+        title="Twelvefold",
+        description=DESCRIPTION,
+        settings=settings,
+        routers=PUBLIC,
+        state=use_cases,
+        public=True,
+        health=health,
+        body_limits={
+            "/api/v1/images": settings.images_max_bytes,
+            "/api/v1/users/me/avatar": settings.images_max_bytes,
+            "/api/v1/auth": BODY_LIMIT,
+        },
+    )
+    document(public)
+    internal = create_service_app(
+        title="Twelvefold api, internal",
+        description="What the worker reports, for the owner of the rows.",
+        settings=settings,
+        routers=INTERNAL,
+        state=use_cases,
+        public=False,
+        health=health,
+        callers={
+            "worker": [secret.get_secret_value() for secret in settings.internal_secrets_worker]
+        },
+    )
+    return ServiceProcess(
+        name="api",
+        settings=settings,
+        health=health,
+        backing=backing,
+        public=public,
+        internal=internal,
+        background=[ringer.running, events.running, partial(_closing, verifier)],
+        schema_ready=partial(is_ready, backing.database, MIGRATIONS),
+        drain=[use_cases.streams.drain],
+    )
+
+
+def compose(
+    settings: ApiSettings,
+    backing: BackingServices,
+    ringer: Ringer,
+    events: JobEvents,
+    users: UsersClient,
+) -> tuple[TokenVerifier, Container]:
+    """The use cases on their implementations, and the verifier, which has to be closed."""
+    from api.auth import Gate
+    from api.dependencies import Container
+    from api.event_stream import EventStreams
+    from api.repository import ImageRepository
+    from api.service.accounts import Accounts
+    from api.service.credentials import Credentials, PublishedKeys
+    from api.service.images import Images
+    from api.service.jobs import Jobs
+    from api.service.uploads import Uploads
+    from twelvefold.http.paging import CursorCodec
+    from twelvefold.jobs import JobQueue
+    from twelvefold.security.revocation import Revocations
+    from twelvefold.security.tokens import TokenVerifier
+
+    keys = PublishedKeys(users)
+    verifier = TokenVerifier(keys.fetch, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
+    queue = JobQueue(backing.database, ringer)
+    images = Images(
+        backing.database,
+        ImageRepository(),
+        queue,
+        backing.object_store,
+        Uploads(backing.object_store, max_bytes=settings.images_max_bytes),
+    )
+    return verifier, Container(
+        gate=Gate(verifier, Revocations(backing.redis)),
+        accounts=Accounts(users, backing.cache, backing.object_store),
+        credentials=Credentials(users, keys),
+        images=images,
+        jobs=Jobs(backing.database, queue, events, images),
+        streams=EventStreams(most=settings.events_max_streams),
+        image_cursors=CursorCodec(settings.secret_key, "images"),
+        job_cursors=CursorCodec(settings.secret_key, "jobs"),
+        issuer=settings.jwt_issuer,
+        public_url=settings.public_url,
+    )
+
+
+def _http_users(settings: ApiSettings, backing: BackingServices) -> UsersClient:
+    from api.users_client import HttpUsersClient
+    from twelvefold.http.internal import InternalClient
+
+    client = InternalClient(
+        "users",
+        settings.users_url,
+        caller="api",
+        secret=settings.internal_secret,
+        timeout=settings.internal_timeout,
+    )
+    backing.register("users", client.ping, client.aclose)
+    return HttpUsersClient(client)
+
+
+@asynccontextmanager
+async def _closing(verifier: TokenVerifier) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await verifier.aclose()
+
+
+SERVICE = Service("api", ApiSettings, create_app, MIGRATIONS)

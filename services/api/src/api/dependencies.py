@@ -1,0 +1,50 @@
+"""What routes ask for: the use cases of this process, and a page's bounds."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Header, Query, Request
+
+from twelvefold.http.paging import CursorCodec
+
+from .auth import Gate
+from .event_stream import EventStreams
+from .service.accounts import Accounts
+from .service.credentials import Credentials
+from .service.images import Images
+from .service.jobs import Jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """Made once by the composition root; `app.state.container` of both apps."""
+
+    gate: Gate
+    accounts: Accounts
+    credentials: Credentials
+    images: Images
+    jobs: Jobs
+    streams: EventStreams
+    image_cursors: CursorCodec
+    job_cursors: CursorCodec
+    issuer: str
+    public_url: str | None = None
+
+
+# async: FastAPI runs a plain function in a thread, which costs more than most requests.
+async def _container(request: Request) -> Container:
+    container: Container = request.app.state.container
+    return container
+
+
+Services = Annotated[Container, Depends(_container)]
+Limit = Annotated[int, Query(ge=1, le=100, description="Most items of one page.")]
+Cursor = Annotated[
+    str | None, Query(max_length=512, description="`next_cursor` of the page before.")
+]
+IfMatch = Annotated[
+    str | None, Header(description="ETag that the change is based on.", examples=['"v3"'])
+]
+IfNoneMatch = Annotated[
+    str | None, Header(description="ETag that the caller holds already.", examples=['"v3"'])
+]

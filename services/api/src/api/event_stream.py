@@ -1,0 +1,157 @@
+"""A job's changes as server-sent events (html.spec.whatwg.org, section 9.2).
+
+Owns the form of the stream and when it ends: with the job, with the token, with the process. The
+id of an event is the version of the row, so that a client who comes back misses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, suppress
+from uuid import UUID
+
+from twelvefold.errors import NotFound, Overloaded, TooManyRequests
+from twelvefold.jobs import JobRecord
+from twelvefold.security.principal import Principal
+
+from .schemas import Job
+
+HEARTBEAT = 15.0  # seconds; proxies commonly end what is silent for 60
+MAX_PER_CALLER = 20
+_RETRY = b"retry: 2000\n\n"  # milliseconds until a client comes back
+_ALIVE = b": alive\n\n"
+
+StillValid = Callable[[], Awaitable[bool]]
+
+
+class EventStreams:
+    """The open streams of this process, at most `most` of them."""
+
+    def __init__(self, *, most: int, heartbeat: float = HEARTBEAT) -> None:
+        self._most = most
+        self._heartbeat = heartbeat
+        self._open: Counter[UUID] = Counter()
+        self._draining = asyncio.Event()
+
+    def require_room(self, caller: UUID) -> None:
+        """Raises Overloaded, or TooManyRequests where this caller alone has too many."""
+        if self._open.total() >= self._most:
+            raise Overloaded("too many event streams are open", retry_after=5)
+        if self._open[caller] >= MAX_PER_CALLER:
+            raise TooManyRequests("you have too many event streams open", retry_after=5)
+
+    async def drain(self) -> None:
+        """Ends every stream in order; clients come back to another process."""
+        self._draining.set()
+
+    async def stream(
+        self,
+        changes: AsyncGenerator[JobRecord],
+        principal: Principal,
+        *,
+        after: int | None,
+        still_valid: StillValid,
+    ) -> AsyncGenerator[bytes]:
+        """Events of what comes after version `after`, a comment in silence, and why it ends."""
+        self._open[principal.id] += 1
+        try:
+            reader = _Reader(changes, self._draining, self._heartbeat)
+            # Closed in this order: a generator cannot be closed while somebody waits for it.
+            async with (
+                aclosing(changes),
+                aclosing(reader.frames(principal.expires_at, after, still_valid)) as frames,
+            ):
+                yield _RETRY
+                async for frame in frames:
+                    yield frame
+        finally:
+            self._open[principal.id] -= 1
+            if not self._open[principal.id]:
+                del self._open[principal.id]
+
+
+class _Reader:
+    """Waits for whatever comes first: a change, silence, the token's end, the process's end."""
+
+    def __init__(
+        self, changes: AsyncIterator[JobRecord], draining: asyncio.Event, heartbeat: float
+    ) -> None:
+        self._changes = changes
+        self._draining = draining
+        self._heartbeat = heartbeat
+
+    async def frames(
+        self, expires_at: float, after: int | None, still_valid: StillValid
+    ) -> AsyncGenerator[bytes]:
+        status: str | None = None
+        drained = asyncio.create_task(self._draining.wait())
+        change = self._next()
+        try:
+            while True:
+                wait = min(self._heartbeat, expires_at - time.time())
+                if wait <= 0:
+                    yield _end("token_expired")
+                    return
+                done, _ = await asyncio.wait(
+                    (change, drained), timeout=wait, return_when=asyncio.FIRST_COMPLETED
+                )
+                if change in done:
+                    job = change.result()
+                    if job is None:
+                        yield _end("gone")
+                        return
+                    if after is None or job.version > after:
+                        yield _event("progress" if job.status == status else "state", job)
+                    if job.status.ended:
+                        yield _end("finished", job)
+                        return
+                    status = job.status
+                    change = self._next()
+                elif drained in done:
+                    yield _end("draining")
+                    return
+                elif await still_valid():
+                    yield _ALIVE
+                else:
+                    yield _end("token_revoked")
+                    return
+        finally:
+            await _cancelled(change, drained)
+
+    def _next(self) -> asyncio.Task[JobRecord | None]:
+        async def following() -> JobRecord | None:
+            """None where the row is gone: pruned, or erased with its owner's account."""
+            try:
+                return await anext(self._changes, None)
+            except NotFound:
+                return None
+
+        return asyncio.create_task(following())
+
+
+async def _cancelled(*tasks: asyncio.Task[JobRecord | None] | asyncio.Task[bool]) -> None:
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with suppress(asyncio.CancelledError, Exception):
+            await task
+
+
+def _event(name: str, job: JobRecord) -> bytes:
+    body = Job.of(job).model_dump_json()
+    return f"id: {job.version}\nevent: {name}\ndata: {body}\n\n".encode()
+
+
+def _end(reason: str, job: JobRecord | None = None) -> bytes:
+    """The last event says why, so that a client knows whether to come back."""
+    members = {"reason": reason} if job is None else {"reason": reason, "status": job.status.value}
+    return f"event: end\ndata: {json.dumps(members)}\n\n".encode()
+
+
+def last_version(header: str | None) -> int | None:
+    """The version that Last-Event-ID names; None for anything that is no id of ours."""
+    return int(header) if header and header.isdecimal() and len(header) < 19 else None  # noqa: PLR2004 (of a 64-bit number)

@@ -1,0 +1,1 @@
+"""The revisions of schema `api`, run by `twelvefold db migrate api`."""

@@ -1,0 +1,226 @@
+"""/api/v1/auth: tokens (RFC 6749, RFC 7009) and the mails that prove an address."""
+
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import Response
+from pydantic import SecretStr
+
+from api.auth import anyone
+from api.dependencies import Services
+from api.schemas import EmailAddress, EmailConfirmation, PasswordReset
+from api.users_client import TokenRequest
+from twelvefold.contracts.accounts import TokenPair
+from twelvefold.errors import OAuthError
+
+from .responses import Responses, described, refusals
+
+BODY_LIMIT = 16 * 1024  # bytes; nothing that belongs here is near it
+_MAX_FIELDS = 20
+_MAX_USER_AGENT = 256
+_FORM = "application/x-www-form-urlencoded"
+_NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+router = APIRouter(prefix="/api/v1/auth", tags=["auth"], dependencies=[anyone])
+
+
+def _form(properties: dict[str, Any], required: list[str], example: dict[str, str]) -> Any:
+    schema = {"type": "object", "properties": properties, "required": required}
+    content = {_FORM: {"schema": schema, "example": example}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+_TOKEN_FORM = _form(
+    {
+        "grant_type": {"type": "string", "enum": ["password", "refresh_token"]},
+        "username": {"type": "string", "description": "E-mail address; grant `password`."},
+        "password": {"type": "string", "format": "password"},
+        "refresh_token": {"type": "string", "description": "Grant `refresh_token`."},
+        "scope": {"type": "string", "description": "Ignored: the answer says what was granted."},
+    },
+    ["grant_type"],
+    {"grant_type": "password", "username": "ada@example.com", "password": "correct horse battery"},
+)
+_REVOKE_FORM = _form(
+    {
+        "token": {"type": "string", "description": "A refresh or an access token."},
+        "token_type_hint": {"type": "string"},
+    },
+    ["token"],
+    {"token": "mF_9.B5f-4.1JqM"},
+)
+_OAUTH_ERROR: Responses = {
+    400: {
+        "description": "Refused (RFC 6749 section 5.2)",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "title": "OAuthError",
+                    "type": "object",
+                    "required": ["error"],
+                    "properties": {
+                        "error": {
+                            "type": "string",
+                            "enum": [
+                                "invalid_request",
+                                "invalid_client",
+                                "invalid_grant",
+                                "unauthorized_client",
+                                "unsupported_grant_type",
+                                "invalid_scope",
+                            ],
+                        },
+                        "error_description": {"type": "string"},
+                    },
+                },
+                "example": {"error": "invalid_grant", "error_description": "wrong credentials"},
+            }
+        },
+    }
+}
+
+
+def _invalid(detail: str) -> OAuthError:
+    return OAuthError("invalid_request", detail)
+
+
+async def _fields(request: Request) -> dict[str, str]:
+    """The form's fields. An empty one counts as left out, a repeated one is an error (RFC 6749
+    section 3.2). Raises OAuthError: on these endpoints a bad form is no problem document.
+    """
+    named = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if named != _FORM:
+        raise _invalid(f"the body must be {_FORM}")
+    try:
+        pairs = parse_qsl(
+            (await request.body()).decode("ascii"), max_num_fields=_MAX_FIELDS, errors="strict"
+        )
+    except ValueError:  # too many fields, or bytes that are no UTF-8
+        raise _invalid("the form is malformed") from None
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise _invalid("a parameter is there more than once")
+    if any("\0" in value for value in fields.values()):
+        raise _invalid("a parameter holds a NUL character")
+    return fields
+
+
+def _required(fields: dict[str, str], name: str) -> str:
+    if name not in fields:
+        raise _invalid(f"{name} is missing")
+    return fields[name]
+
+
+@router.post(
+    "/token",
+    operation_id="create_token",
+    summary="Log in, or exchange a refresh token",
+    response_model=TokenPair,
+    openapi_extra=_TOKEN_FORM,
+    responses={
+        **described(200, "An access token of 10 minutes and a refresh token"),
+        **_OAUTH_ERROR,
+        **refusals(413),
+    },
+)
+async def create_token(
+    request: Request,
+    services: Services,
+    user_agent: Annotated[str | None, Header(include_in_schema=False)] = None,
+) -> Response:
+    """Each refresh token works once; use the new one from then on."""
+    fields = await _fields(request)
+    grant = _required(fields, "grant_type")
+    user_agent = user_agent[:_MAX_USER_AGENT] if user_agent else None
+    address = request.client.host if request.client else None
+    if grant == "password":
+        asked = TokenRequest(
+            grant,
+            username=_required(fields, "username"),
+            password=SecretStr(_required(fields, "password")),
+            user_agent=user_agent,
+            address=address,
+        )
+    elif grant == "refresh_token":
+        token = SecretStr(_required(fields, "refresh_token"))
+        asked = TokenRequest(grant, refresh_token=token, user_agent=user_agent, address=address)
+    else:
+        raise OAuthError("unsupported_grant_type", "password and refresh_token are the grants here")
+    pair = await services.credentials.issue_token(asked)
+    return Response(pair, 200, _NO_STORE, media_type="application/json")
+
+
+@router.post(
+    "/revoke",
+    operation_id="revoke_token",
+    summary="Revoke a token and its session",
+    openapi_extra=_REVOKE_FORM,
+    response_class=Response,
+    responses={
+        **described(200, "Revoked, or not known here"),
+        **_OAUTH_ERROR,
+        **refusals(413),
+    },
+)
+async def revoke_token(request: Request, services: Services) -> Response:
+    fields = await _fields(request)
+    await services.credentials.revoke_token(SecretStr(_required(fields, "token")))
+    return Response(status_code=200, headers=_NO_STORE)
+
+
+@router.post(
+    "/email-verifications",
+    operation_id="request_email_verification",
+    summary="Ask for a mail that verifies an address",
+    status_code=202,
+    response_class=Response,
+    responses={
+        **described(202, "The same answer whether or not there is such an account"),
+        **refusals(400, 413, 422),
+    },
+)
+async def request_email_verification(asked: EmailAddress, services: Services) -> Response:
+    await services.credentials.request_email_verification(asked.email)
+    return Response(status_code=202)
+
+
+@router.post(
+    "/email-verifications/confirm",
+    operation_id="confirm_email",
+    summary="Verify an address by the token of the mail",
+    status_code=204,
+    responses=refusals(400, 413, 422),
+)
+async def confirm_email(confirmation: EmailConfirmation, services: Services) -> Response:
+    await services.credentials.confirm_email(confirmation.token)
+    return Response(status_code=204)
+
+
+@router.post(
+    "/password-resets",
+    operation_id="request_password_reset",
+    summary="Ask for a mail that resets a password",
+    status_code=202,
+    response_class=Response,
+    responses={
+        **described(202, "The same answer whether or not there is such an account"),
+        **refusals(400, 413, 422),
+    },
+)
+async def request_password_reset(asked: EmailAddress, services: Services) -> Response:
+    await services.credentials.request_password_reset(asked.email)
+    return Response(status_code=202)
+
+
+@router.post(
+    "/password-resets/confirm",
+    operation_id="reset_password",
+    summary="Set a new password by the token of the mail",
+    status_code=204,
+    responses=refusals(400, 413, 422),
+)
+async def reset_password(reset: PasswordReset, services: Services) -> Response:
+    """Ends every session of the account."""
+    await services.credentials.reset_password(reset.token, reset.password)
+    return Response(status_code=204)

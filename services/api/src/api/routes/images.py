@@ -1,0 +1,136 @@
+"""/api/v1/images: upload, list, show, delete."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import Response
+
+from api.auth import signed_in
+from api.dependencies import Cursor, IfMatch, IfNoneMatch, Limit, Services
+from api.repository import Image as ImageRecord
+from api.schemas import Image, ImageAccepted, Job
+from twelvefold.http.conditional import etag, required_version
+from twelvefold.http.paging import Page
+from twelvefold.security.principal import Principal
+
+from .responses import (
+    IMAGE_BODY,
+    NOT_MODIFIED,
+    REDIRECT,
+    body_of,
+    described,
+    json_response,
+    page,
+    redirect,
+    refusals,
+    versioned,
+)
+
+router = APIRouter(prefix="/api/v1/images", tags=["images"])
+ReadsImages = Annotated[Principal, signed_in("images:read")]
+WritesImages = Annotated[Principal, signed_in("images:write")]
+ImageId = Annotated[UUID, Path(description="Id of the image.")]
+OwnerId = Annotated[
+    UUID | None, Query(description="Whose; without it one's own, or for admins everybody's.")
+]
+
+
+@router.post(
+    "",
+    operation_id="create_image",
+    summary="Upload an image",
+    status_code=202,
+    response_model=ImageAccepted,
+    openapi_extra=IMAGE_BODY,
+    responses={
+        **described(202, "Stored; a job makes its variants", "Location", "ETag", "Link"),
+        **refusals(400, 401, 403, 413, 415),
+    },
+)
+async def create_image(request: Request, principal: WritesImages, services: Services) -> Response:
+    content_type = request.headers.get("content-type")
+    accepted = await services.images.upload(principal, body_of(request), content_type)
+    headers = {
+        "Location": f"{router.prefix}/{accepted.image.id}",
+        "ETag": etag(accepted.image.version),
+        # Where to see how far the work is (RFC 8631).
+        "Link": f'</api/v1/jobs/{accepted.job.id}>; rel="status"',
+    }
+    body = ImageAccepted(image=Image.of(accepted.image), job=Job.of(accepted.job))
+    return json_response(body, 202, headers)
+
+
+@router.get(
+    "",
+    operation_id="list_images",
+    summary="List images",
+    response_model=Page[Image],
+    responses={**described(200, "Newest first", "Link"), **refusals(401, 403, 422)},
+)
+async def list_images(
+    request: Request,
+    principal: ReadsImages,
+    services: Services,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+    owner_id: OwnerId = None,
+) -> Response:
+    cursors = services.image_cursors
+    after = None if cursor is None else cursors.decode(cursor)
+    rows = await services.images.list(principal, owner_id=owner_id, limit=limit + 1, after=after)
+    return page(request, rows, limit, cursors, position=lambda row: row.position, view=Image.of)
+
+
+@router.get(
+    "/{image_id}",
+    operation_id="get_image",
+    summary="Show an image",
+    response_model=Image,
+    responses={
+        **described(200, "The image", "ETag"),
+        **NOT_MODIFIED,
+        **refusals(401, 403, 404, 422),
+    },
+)
+async def get_image(
+    image_id: ImageId,
+    principal: ReadsImages,
+    services: Services,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    found: ImageRecord = await services.images.get(principal, image_id)
+    return versioned(Image.of(found).model_dump_json(), found.version, if_none_match)
+
+
+@router.get(
+    "/{image_id}/{variant}",
+    operation_id="get_image_variant",
+    summary="Show a smaller copy of an image",
+    status_code=307,
+    response_class=Response,
+    responses={**REDIRECT, **refusals(401, 403, 404, 422)},
+)
+async def get_image_variant(
+    image_id: ImageId,
+    variant: Annotated[str, Path(max_length=20, description="Longest side: 128, 512, 1024.")],
+    principal: ReadsImages,
+    services: Services,
+) -> Response:
+    return redirect(await services.images.variant_url(principal, image_id, variant))
+
+
+@router.delete(
+    "/{image_id}",
+    operation_id="delete_image",
+    summary="Delete an image",
+    status_code=204,
+    responses=refusals(401, 403, 404, 412, 422),
+)
+async def delete_image(
+    image_id: ImageId, principal: WritesImages, services: Services, if_match: IfMatch = None
+) -> Response:
+    """With everything made of it. If-Match is honoured where it is sent."""
+    version = None if if_match is None else required_version(if_match)
+    await services.images.delete(principal, image_id, version)
+    return Response(status_code=204)

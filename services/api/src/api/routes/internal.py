@@ -1,0 +1,29 @@
+"""/internal/v1: what the worker reports to the owner of the rows. Never on the public port."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import Response
+
+from api.dependencies import Services
+from twelvefold.contracts.images import VariantReport
+from twelvefold.http.internal import require_caller
+
+from .responses import refusals
+
+router = APIRouter(
+    prefix="/internal/v1", tags=["images"], dependencies=[Depends(require_caller("worker"))]
+)
+
+
+@router.put(
+    "/images/{image_id}/variants",
+    operation_id="put_image_variants",
+    summary="Report the variants of an image, or why there are none",
+    status_code=204,
+    responses=refusals(401, 403, 404, 409, 422),
+)
+async def put_image_variants(image_id: UUID, report: VariantReport, services: Services) -> Response:
+    """Idempotent by job; 409 where a newer job has reported, 404 where the image is gone."""
+    await services.images.report(image_id, report)
+    return Response(status_code=204)

@@ -1,0 +1,160 @@
+"""/api/v1/jobs: start, list, show, cancel, retry, watch."""
+
+from functools import partial
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi.responses import Response, StreamingResponse
+
+from api.auth import signed_in
+from api.dependencies import Cursor, Limit, Services
+from api.event_stream import last_version
+from api.schemas import Job, JobCreate
+from twelvefold.http.paging import Page
+from twelvefold.jobs import JobRecord, JobStatus
+from twelvefold.security.principal import Principal
+
+from .responses import Responses, described, json_response, page, refusals
+
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
+ReadsJobs = Annotated[Principal, signed_in("jobs:read")]
+WritesJobs = Annotated[Principal, signed_in("jobs:write")]
+JobId = Annotated[UUID, Path(description="Id of the job.")]
+_STREAM: Responses = {
+    200: {
+        "description": "Events `state` and `progress` with the job as data, and `end` with why",
+        "content": {
+            "text/event-stream": {
+                "schema": {"type": "string"},
+                "example": (
+                    'id: 3\nevent: state\ndata: {"id": "…", "status": "succeeded", …}\n\n'
+                    'event: end\ndata: {"reason": "finished", "status": "succeeded"}\n\n'
+                ),
+            }
+        },
+    },
+    204: {"description": "Ended, and Last-Event-ID says that the caller knows: do not come back"},
+}
+
+
+def _accepted(job: JobRecord) -> Response:
+    return json_response(Job.of(job), 202, {"Location": f"{router.prefix}/{job.id}"})
+
+
+@router.post(
+    "",
+    operation_id="create_job",
+    summary="Start a job",
+    status_code=202,
+    response_model=Job,
+    responses={
+        **described(202, "It will run", "Location"),
+        **refusals(400, 401, 403, 413, 422),
+    },
+)
+async def create_job(asked: JobCreate, principal: WritesJobs, services: Services) -> Response:
+    return _accepted(await services.jobs.create(principal, asked.type, asked.payload))
+
+
+@router.get(
+    "",
+    operation_id="list_jobs",
+    summary="List jobs",
+    response_model=Page[Job],
+    responses={**described(200, "Newest first", "Link"), **refusals(401, 403, 422)},
+)
+async def list_jobs(
+    request: Request,
+    principal: ReadsJobs,
+    services: Services,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+    owner_id: Annotated[
+        UUID | None, Query(description="Whose; without it one's own, or for admins everybody's.")
+    ] = None,
+    status: Annotated[JobStatus | None, Query(description="Only in this state.")] = None,
+    type: Annotated[str | None, Query(max_length=100, description="Only of this type.")] = None,  # noqa: A002 (the contract's name)
+) -> Response:
+    cursors = services.job_cursors
+    rows = await services.jobs.list(
+        principal,
+        owner_id=owner_id,
+        status=status,
+        kind=type,
+        limit=limit + 1,
+        after=None if cursor is None else cursors.decode(cursor),
+    )
+    return page(request, rows, limit, cursors, position=lambda row: row.position, view=Job.of)
+
+
+@router.get(
+    "/{job_id}",
+    operation_id="get_job",
+    summary="Show a job",
+    response_model=Job,
+    responses={**described(200, "The job"), **refusals(401, 403, 404, 422)},
+)
+async def get_job(job_id: JobId, principal: ReadsJobs, services: Services) -> Response:
+    return json_response(Job.of(await services.jobs.get(principal, job_id)))
+
+
+@router.post(
+    "/{job_id}/cancel",
+    operation_id="cancel_job",
+    summary="Cancel a job",
+    status_code=202,
+    response_model=Job,
+    responses={
+        **described(202, "Cancelled; a running job is asked to stop", "Location"),
+        **refusals(401, 403, 404, 409, 422),
+    },
+)
+async def cancel_job(job_id: JobId, principal: WritesJobs, services: Services) -> Response:
+    return _accepted(await services.jobs.cancel(principal, job_id))
+
+
+@router.post(
+    "/{job_id}/retry",
+    operation_id="retry_job",
+    summary="Run a job again that ended without success",
+    status_code=202,
+    response_model=Job,
+    responses={
+        **described(202, "It will run", "Location"),
+        **refusals(401, 403, 404, 409, 422),
+    },
+)
+async def retry_job(job_id: JobId, principal: WritesJobs, services: Services) -> Response:
+    return _accepted(await services.jobs.retry(principal, job_id))
+
+
+@router.get(
+    "/{job_id}/events",
+    operation_id="watch_job",
+    summary="Watch a job until it ends",
+    response_class=StreamingResponse,
+    responses={**_STREAM, **refusals(401, 403, 404, 422, 429)},
+)
+async def watch_job(
+    job_id: JobId,
+    principal: ReadsJobs,
+    services: Services,
+    last_event_id: Annotated[
+        str | None, Header(description="Id of the last event that the caller has.")
+    ] = None,
+) -> Response:
+    """Server-sent events. The stream ends with the job or with the token, whichever is first."""
+    known = last_version(last_event_id)
+    job = await services.jobs.get(principal, job_id)
+    if job.status.ended and known == job.version:
+        return Response(status_code=204)
+    services.streams.require_room(principal.id)
+    frames = services.streams.stream(
+        services.jobs.changes(job_id),
+        principal,
+        after=known,
+        still_valid=partial(services.gate.is_valid, principal),
+    )
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(frames, 200, headers, media_type="text/event-stream")

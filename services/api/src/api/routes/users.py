@@ -1,0 +1,156 @@
+"""/api/v1/users: registration, profiles, avatars."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import Response
+
+from api.auth import anyone, signed_in
+from api.dependencies import IfMatch, IfNoneMatch, Services
+from api.schemas import Job
+from twelvefold.contracts.accounts import User, UserCreate, UserUpdate
+from twelvefold.http.conditional import etag, required_version
+from twelvefold.security.principal import Principal
+
+from .responses import (
+    IMAGE_BODY,
+    NOT_MODIFIED,
+    REDIRECT,
+    body_of,
+    described,
+    json_response,
+    redirect,
+    refusals,
+    versioned,
+)
+
+router = APIRouter(prefix="/api/v1/users", tags=["users"])
+ReadsUsers = Annotated[Principal, signed_in("users:read")]
+WritesUsers = Annotated[Principal, signed_in("users:write")]
+UserId = Annotated[UUID, Path(description="Id of the account.")]
+
+
+@router.post(
+    "",
+    operation_id="create_user",
+    summary="Register an account",
+    status_code=201,
+    response_model=User,
+    dependencies=[anyone],
+    responses={
+        **described(201, "The account; a welcome mail is on its way", "Location", "ETag"),
+        **refusals(400, 409, 413, 422),
+    },
+)
+async def create_user(new: UserCreate, services: Services) -> Response:
+    document = await services.accounts.create(new)
+    headers = {"Location": f"{router.prefix}/{document.id}", "ETag": etag(document.version)}
+    return Response(document.body, 201, headers, media_type="application/json")
+
+
+@router.get(
+    "/me",
+    operation_id="get_me",
+    summary="Show my account",
+    response_model=User,
+    responses={
+        **described(200, "The caller's account", "ETag"),
+        **NOT_MODIFIED,
+        **refusals(401, 403, 404),
+    },
+)
+async def get_me(
+    principal: ReadsUsers, services: Services, if_none_match: IfNoneMatch = None
+) -> Response:
+    document = await services.accounts.get(principal, principal.id)
+    return versioned(document.body, document.version, if_none_match)
+
+
+@router.patch(
+    "/me",
+    operation_id="update_me",
+    summary="Change my account",
+    response_model=User,
+    responses={
+        **described(200, "The account after the change", "ETag"),
+        **refusals(400, 401, 403, 404, 412, 413, 422, 428),
+    },
+)
+async def update_me(
+    changes: UserUpdate, principal: WritesUsers, services: Services, if_match: IfMatch = None
+) -> Response:
+    required_version(if_match)
+    document = await services.accounts.update(principal, changes, if_match=if_match or "*")
+    return versioned(document.body, document.version, None)
+
+
+@router.delete(
+    "/me",
+    operation_id="delete_me",
+    summary="Delete my account",
+    status_code=204,
+    responses=refusals(401, 403, 404, 412),
+)
+async def delete_me(
+    principal: WritesUsers, services: Services, if_match: IfMatch = None
+) -> Response:
+    """Ends every session at once; what is kept on the account is erased by a job."""
+    if if_match is not None:
+        required_version(if_match)
+    await services.accounts.delete(principal, if_match=if_match)
+    return Response(status_code=204)
+
+
+@router.put(
+    "/me/avatar",
+    operation_id="put_my_avatar",
+    summary="Upload my avatar",
+    status_code=202,
+    response_model=Job,
+    openapi_extra=IMAGE_BODY,
+    responses={
+        **described(202, "The job that makes its variants", "Location"),
+        **refusals(400, 401, 403, 413, 415),
+    },
+)
+async def put_my_avatar(request: Request, principal: WritesUsers, services: Services) -> Response:
+    content_type = request.headers.get("content-type")
+    job = await services.images.upload_avatar(principal, body_of(request), content_type)
+    return json_response(Job.of(job), 202, {"Location": f"/api/v1/jobs/{job.id}"})
+
+
+@router.get(
+    "/{user_id}",
+    operation_id="get_user",
+    summary="Show an account",
+    response_model=User,
+    responses={
+        **described(200, "The account", "ETag"),
+        **NOT_MODIFIED,
+        **refusals(401, 403, 404, 422),
+    },
+)
+async def get_user(
+    user_id: UserId, principal: ReadsUsers, services: Services, if_none_match: IfNoneMatch = None
+) -> Response:
+    """One's own, or as an admin anybody's. Any other id is 403, whether it exists or not."""
+    document = await services.accounts.get(principal, user_id)
+    return versioned(document.body, document.version, if_none_match)
+
+
+@router.get(
+    "/{user_id}/avatar/{variant}",
+    operation_id="get_avatar",
+    summary="Show an avatar",
+    status_code=307,
+    response_class=Response,
+    responses={**REDIRECT, **refusals(401, 403, 404, 422)},
+)
+async def get_avatar(
+    user_id: UserId,
+    variant: Annotated[str, Path(max_length=20, description="Longest side: 128, 512, 1024.")],
+    principal: ReadsUsers,
+    services: Services,
+) -> Response:
+    return redirect(await services.accounts.avatar_url(principal, user_id, variant))

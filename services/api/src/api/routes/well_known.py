@@ -1,0 +1,52 @@
+"""/.well-known: what verifiers and OAuth clients look up by themselves."""
+
+import json
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from api.auth import SCOPES, anyone
+from api.dependencies import Services
+from api.schemas import ServerMetadata
+
+from .responses import described, json_response, refusals
+
+_CACHED = {"Cache-Control": "public, max-age=300"}
+router = APIRouter(prefix="/.well-known", tags=["discovery"], dependencies=[anyone])
+
+
+@router.get(
+    "/jwks.json",
+    operation_id="get_jwks",
+    summary="Public keys of access tokens (RFC 7517)",
+    response_model=dict[str, Any],
+    responses={**described(200, "A JWK set"), **refusals()},
+)
+async def get_jwks(services: Services) -> Response:
+    keys = await services.credentials.key_set()
+    return Response(json.dumps(keys), 200, _CACHED, media_type="application/json")
+
+
+@router.get(
+    "/oauth-authorization-server",
+    operation_id="get_server_metadata",
+    summary="Where the token endpoints are (RFC 8414)",
+    response_model=ServerMetadata,
+    responses={**described(200, "The metadata"), **refusals()},
+)
+async def get_server_metadata(request: Request, services: Services) -> Response:
+    base = (services.public_url or str(request.base_url)).rstrip("/")
+    metadata = ServerMetadata(
+        issuer=services.issuer,
+        token_endpoint=f"{base}/api/v1/auth/token",
+        revocation_endpoint=f"{base}/api/v1/auth/revoke",
+        jwks_uri=f"{base}/.well-known/jwks.json",
+        service_documentation=f"{base}/docs",
+        scopes_supported=list(SCOPES),
+        response_types_supported=[],  # there is no authorization endpoint
+        grant_types_supported=["password", "refresh_token"],
+        token_endpoint_auth_methods_supported=["none"],
+        revocation_endpoint_auth_methods_supported=["none"],
+    )
+    return json_response(metadata, headers=_CACHED)

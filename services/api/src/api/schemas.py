@@ -1,0 +1,197 @@
+"""What clients send and get, as the OpenAPI document shows it. No behaviour."""
+
+from datetime import datetime
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, EmailStr, Field, SecretStr
+from twelvefold.jobs import JobRecord, JobStatus
+
+from api import repository
+from twelvefold.contracts.accounts import Password
+from twelvefold.contracts.images import ImageStatus
+
+_IMAGE_ID = "0198c5f0-7b1c-7a52-9d0e-4a6c2f1b8e11"
+_JOB_ID = "0198c5f0-7b2a-7c31-8f4d-93b7e05d6a22"
+_USER_ID = "0198c5ef-1d04-7e90-a3c2-5f81d7b640c3"
+_TIME = "2026-03-01T09:30:00Z"
+
+
+def _example(example: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [example]})
+
+
+class ImageVariant(BaseModel):
+    """A smaller copy, in WebP and without metadata."""
+
+    name: str = Field(description="Longest side in pixels.", examples=["128"])
+    url: str = Field(description="Path that redirects to the bytes.")
+    content_type: str
+    width: int
+    height: int
+    size: int = Field(description="Bytes.")
+
+
+_VARIANT = {
+    "name": "128",
+    "url": f"/api/v1/images/{_IMAGE_ID}/128",
+    "content_type": "image/webp",
+    "width": 128,
+    "height": 96,
+    "size": 4021,
+}
+_IMAGE = {
+    "id": _IMAGE_ID,
+    "owner_id": _USER_ID,
+    "status": "ready",
+    "reason": None,
+    "content_type": "image/jpeg",
+    "size": 482113,
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "variants": [_VARIANT],
+    "created_at": _TIME,
+    "updated_at": _TIME,
+}
+_JOB = {
+    "id": _JOB_ID,
+    "type": "image.process",
+    "status": "queued",
+    "progress": 0,
+    "attempts": 0,
+    "max_attempts": 5,
+    "created_at": _TIME,
+    "run_at": _TIME,
+    "started_at": None,
+    "finished_at": None,
+    "result": None,
+    "error": None,
+}
+
+
+class Image(BaseModel):
+    """An uploaded image."""
+
+    model_config = _example(_IMAGE)
+
+    id: UUID
+    owner_id: UUID
+    status: ImageStatus
+    reason: str | None = Field(description="Why it was rejected.")
+    content_type: str = Field(description="Of the upload, found by its bytes.")
+    size: int = Field(description="Bytes of the upload.")
+    sha256: str = Field(description="Of the upload, hexadecimal.")
+    variants: list[ImageVariant] = Field(description="Empty until the image is ready.")
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, row: repository.Image) -> Self:
+        """Without what is only ours: object keys and jobs."""
+        return cls(
+            id=row.id,
+            owner_id=row.owner_id,
+            status=row.status,
+            reason=row.reason,
+            content_type=row.content_type,
+            size=row.size,
+            sha256=row.sha256,
+            variants=[
+                ImageVariant(
+                    name=variant.name,
+                    url=f"/api/v1/images/{row.id}/{variant.name}",
+                    content_type=variant.content_type,
+                    width=variant.width,
+                    height=variant.height,
+                    size=variant.size,
+                )
+                for variant in row.variants
+            ],
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+        )
+
+
+class Job(BaseModel):
+    """Work that goes on after the request that asked for it."""
+
+    model_config = _example(_JOB)
+
+    id: UUID
+    type: str
+    status: JobStatus
+    progress: int = Field(ge=0, le=100, description="Per cent.")
+    attempts: int = Field(description="Runs that ended in an error.")
+    max_attempts: int
+    created_at: datetime
+    run_at: datetime = Field(description="Not before then.")
+    started_at: datetime | None
+    finished_at: datetime | None
+    result: dict[str, Any] | None
+    error: str | None = Field(description="Why it failed, was rejected or is dead.")
+
+    @classmethod
+    def of(cls, record: JobRecord) -> Self:
+        return cls.model_validate(record, from_attributes=True)
+
+
+class ImageAccepted(BaseModel):
+    """The image and the job that makes its variants."""
+
+    model_config = _example(
+        {"image": {**_IMAGE, "status": "processing", "variants": []}, "job": _JOB}
+    )
+
+    image: Image
+    job: Job
+
+
+class JobCreate(BaseModel):
+    """`image.process` takes `{"image_id": …}`. Admins may start every other type as well."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"type": "image.process", "payload": {"image_id": _IMAGE_ID}}]
+        },
+    )
+
+    type: Annotated[str, Field(min_length=1, max_length=100)]
+    payload: dict[str, Any]
+
+
+class EmailAddress(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    email: Annotated[EmailStr, Field(max_length=254, examples=["ada@example.com"])]
+
+
+# A token from a mail's link. Secret, so that no error or log can show it.
+MailedToken = Annotated[SecretStr, Field(min_length=1, max_length=512)]
+
+
+class EmailConfirmation(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    token: MailedToken
+
+
+class PasswordReset(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    token: MailedToken
+    password: Password
+
+
+class ServerMetadata(BaseModel):
+    """Where the token endpoints are (RFC 8414)."""
+
+    issuer: str
+    token_endpoint: str
+    revocation_endpoint: str
+    jwks_uri: str
+    service_documentation: str
+    scopes_supported: list[str]
+    response_types_supported: list[str]
+    grant_types_supported: list[str]
+    token_endpoint_auth_methods_supported: list[str]
+    revocation_endpoint_auth_methods_supported: list[str]

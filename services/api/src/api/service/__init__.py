@@ -1,0 +1,1 @@
+"""Use cases of api, by noun. They own transactions, and know no framework and no vendor."""

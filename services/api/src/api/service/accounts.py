@@ -1,0 +1,57 @@
+"""Accounts as the edge serves them: read from the cache first, everything else passed to users."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from api.users_client import UserDocument, UsersClient
+from twelvefold.cache import Cache
+from twelvefold.contracts.accounts import UserCreate, UserUpdate
+from twelvefold.errors import NotFound
+from twelvefold.object_store import ObjectStore
+from twelvefold.security.principal import Principal
+
+PRESIGNED_FOR = timedelta(minutes=5)
+
+
+class Accounts:
+    """Use cases on accounts. Users owns the rows and fills the cache; the edge only reads it."""
+
+    def __init__(self, users: UsersClient, cache: Cache, store: ObjectStore) -> None:
+        self._users = users
+        self._cache = cache
+        self._store = store
+
+    async def create(self, new: UserCreate) -> UserDocument:
+        """Raises Conflict where the address is taken."""
+        return await self._users.create(new)
+
+    async def get(self, principal: Principal, user_id: UUID) -> UserDocument:
+        """Raises Forbidden for another's account (existing or not), NotFound without one."""
+        principal.require_self_or_admin(user_id)
+        entry = await self._cache.get(f"user:{user_id}")
+        if entry is None:
+            return await self._users.get(user_id, bearer=principal.token)
+        if entry.body is None:
+            raise NotFound("no such account")
+        return UserDocument(entry.body, entry.version)
+
+    async def update(
+        self, principal: Principal, changes: UserUpdate, *, if_match: str
+    ) -> UserDocument:
+        """Raises PreconditionFailed where `if_match` names another version than the row's."""
+        return await self._users.update(
+            principal.id, changes, if_match=if_match, bearer=principal.token
+        )
+
+    async def delete(self, principal: Principal, *, if_match: str | None) -> None:
+        await self._users.delete(principal.id, if_match=if_match, bearer=principal.token)
+
+    async def avatar_url(self, principal: Principal, user_id: UUID, variant: str) -> str:
+        """A URL of 5 minutes. Raises Forbidden as `get` does, NotFound without that variant."""
+        principal.require_self_or_admin(user_id)
+        for found in await self._users.avatar(user_id, bearer=principal.token):
+            if found.name == variant:
+                return await self._store.presign(found.object_key, PRESIGNED_FOR)
+        raise NotFound("no such avatar")

@@ -1,0 +1,197 @@
+"""Images: uploaded, listed, shown, deleted, and given the variants that the worker made."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+from twelvefold.jobs import JobQueue, JobRecord
+
+from api.repository import Image, ImageRepository, NewImage, Position
+from twelvefold.contracts.images import VariantReport
+from twelvefold.contracts.jobs import IMAGE_PROCESS, ImageProcess
+from twelvefold.database import Database, Reader
+from twelvefold.errors import (
+    Conflict,
+    FieldError,
+    Forbidden,
+    Invalid,
+    NotFound,
+    PreconditionFailed,
+)
+from twelvefold.identifiers import new_id
+from twelvefold.object_store import ObjectStore
+from twelvefold.security.principal import Principal
+
+from .uploads import Uploads
+
+PRESIGNED_FOR = timedelta(minutes=5)
+_DELETE_TIMEOUT = 2.0  # seconds for the objects of a deleted row; the sweeper finds the rest
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A stored image and the job that makes its variants, committed together."""
+
+    image: Image
+    job: JobRecord
+
+
+class Images:
+    """Use cases on images. A foreign image is as absent as one that never was."""
+
+    def __init__(
+        self,
+        database: Database,
+        images: ImageRepository,
+        jobs: JobQueue,
+        store: ObjectStore,
+        uploads: Uploads,
+    ) -> None:
+        self._database = database
+        self._images = images
+        self._jobs = jobs
+        self._store = store
+        self._uploads = uploads
+
+    async def upload(
+        self, principal: Principal, body: AsyncIterator[bytes], content_type: str | None
+    ) -> Accepted:
+        """Stores the bytes first, then commits row and job. Raises as `Uploads.receive` does."""
+        async with self._uploads.receive(body, content_type) as upload:
+            new = NewImage(
+                id=new_id(),
+                owner_id=principal.id,
+                object_key=upload.object_key,
+                content_type=upload.content_type,
+                size=upload.size,
+                sha256=upload.sha256,
+            )
+            payload = ImageProcess(target="image", target_id=new.id, object_key=upload.object_key)
+            async with self._database.transaction() as unit:
+                image = await self._images.add(unit, new)
+                job_id = await self._jobs.enqueue(
+                    unit, IMAGE_PROCESS, payload, owner_id=principal.id
+                )
+                accepted = Accepted(image, await self._job(unit, job_id))
+                upload.keep()
+        return accepted
+
+    async def upload_avatar(
+        self, principal: Principal, body: AsyncIterator[bytes], content_type: str | None
+    ) -> JobRecord:
+        """As `upload`, but the account is the target: users keeps the variants, no row is here."""
+        async with self._uploads.receive(body, content_type) as upload:
+            payload = ImageProcess(
+                target="avatar", target_id=principal.id, object_key=upload.object_key
+            )
+            async with self._database.transaction() as unit:
+                job_id = await self._jobs.enqueue(
+                    unit, IMAGE_PROCESS, payload, owner_id=principal.id
+                )
+                job = await self._job(unit, job_id)
+                upload.keep()
+        return job
+
+    async def get(self, principal: Principal, image_id: UUID) -> Image:
+        """Raises NotFound, also for an image of somebody else's."""
+        async with self._database.read() as reader:
+            return await self._visible(reader, principal, image_id)
+
+    async def list(
+        self, principal: Principal, *, owner_id: UUID | None, limit: int, after: Position | None
+    ) -> Sequence[Image]:
+        """Newest first. Without `owner_id` a user's own, an admin's: everybody's.
+
+        Raises Forbidden where a user asks for another's.
+        """
+        owner = listed_owner(principal, owner_id)
+        async with self._database.read() as reader:
+            return await self._images.list(reader, owner_id=owner, limit=limit, after=after)
+
+    async def variant_url(self, principal: Principal, image_id: UUID, name: str) -> str:
+        """A URL of 5 minutes. Raises NotFound where there is no such variant (yet)."""
+        image = await self.get(principal, image_id)
+        for variant in image.variants:
+            if variant.name == name:
+                return await self._store.presign(variant.object_key, PRESIGNED_FOR)
+        raise NotFound("no such variant")
+
+    async def delete(self, principal: Principal, image_id: UUID, version: int | None) -> None:
+        """Raises NotFound, or PreconditionFailed where the row is not at `version`."""
+        async with self._database.transaction() as unit:
+            await self._visible(unit, principal, image_id)
+            deleted = await self._images.delete(unit, image_id, version)
+            if deleted is None:
+                raise PreconditionFailed("the image has changed")
+        await self._remove_objects(deleted)
+
+    async def report(self, image_id: UUID, report: VariantReport) -> None:
+        """Keeps what the worker made, idempotently by job.
+
+        Raises NotFound for a deleted image, Conflict where a newer job has reported already.
+        """
+        if (report.rejected is None) == (not report.variants):
+            raise Invalid(
+                "either variants or a reason for refusing them",
+                errors=[FieldError("/body/variants", "goes without /body/rejected")],
+            )
+        async with self._database.transaction() as unit:
+            if await self._images.apply(unit, image_id, report):
+                return
+            image = await self._images.get(unit, image_id)
+        if image is None:
+            raise NotFound("no such image")
+        if image.job_id != report.job_id:
+            raise Conflict("a newer job has reported already")
+
+    async def reprocess(self, principal: Principal, image_id: UUID) -> JobRecord:
+        """Makes the variants of an image anew. Raises Invalid where it is not the caller's."""
+        async with self._database.transaction() as unit:
+            image = await self._images.get(unit, image_id)
+            if image is None or not _may_see(principal, image):
+                raise Invalid(
+                    "the payload names no image of yours",
+                    errors=[FieldError("/body/payload/image_id", "is no image of yours")],
+                )
+            payload = ImageProcess(target="image", target_id=image.id, object_key=image.object_key)
+            job_id = await self._jobs.enqueue(unit, IMAGE_PROCESS, payload, owner_id=principal.id)
+            return await self._job(unit, job_id)
+
+    async def _visible(self, reader: Reader, principal: Principal, image_id: UUID) -> Image:
+        image = await self._images.get(reader, image_id)
+        if image is None or not _may_see(principal, image):
+            raise NotFound("no such image")
+        return image
+
+    async def _job(self, reader: Reader, job_id: UUID) -> JobRecord:
+        job = await self._jobs.get(reader, job_id)
+        if job is None:
+            raise RuntimeError("a job that was just inserted is not there")
+        return job
+
+    async def _remove_objects(self, image: Image) -> None:
+        try:
+            async with asyncio.timeout(_DELETE_TIMEOUT), asyncio.TaskGroup() as group:
+                for key in image.object_keys:
+                    group.create_task(self._store.delete(key))
+        except Exception as error:  # the row is gone for good; orphans are swept
+            _log.warning("objects_orphaned", image_id=str(image.id), reason=repr(error))
+
+
+def _may_see(principal: Principal, image: Image) -> bool:
+    return image.owner_id == principal.id or principal.is_admin
+
+
+def listed_owner(principal: Principal, owner_id: UUID | None) -> UUID | None:
+    """Whose rows a list shows; None: everybody's. Raises Forbidden for another's."""
+    if principal.is_admin:
+        return owner_id
+    if owner_id not in (None, principal.id):
+        raise Forbidden("only admins list what belongs to others")
+    return principal.id

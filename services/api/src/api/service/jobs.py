@@ -1,0 +1,134 @@
+"""Jobs as their owners see them: started, watched, cancelled, retried. Never their payloads."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from api.repository import Position
+from twelvefold.contracts.jobs import (
+    ACCOUNT_ERASE,
+    EMAIL_SEND,
+    IMAGE_PROCESS,
+    AccountErase,
+    EmailSend,
+    JobPayload,
+)
+from twelvefold.database import Database, Reader
+from twelvefold.errors import FieldError, Forbidden, Invalid, NotFound
+from twelvefold.jobs import JobEvents, JobQueue, JobRecord, JobStatus
+from twelvefold.security.principal import Principal
+
+from .images import Images, listed_owner
+
+# Besides image.process, which takes an image's id instead of the payload that the worker gets.
+_ADMIN_KINDS: Mapping[str, type[JobPayload]] = {
+    EMAIL_SEND: EmailSend,
+    ACCOUNT_ERASE: AccountErase,
+}
+M = TypeVar("M", bound=BaseModel)
+
+
+class ImageReference(BaseModel):
+    """What a client gives to have an image processed again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    image_id: UUID
+
+
+class Jobs:
+    """Use cases on jobs. A foreign job is as absent as one that never was."""
+
+    def __init__(
+        self, database: Database, queue: JobQueue, events: JobEvents, images: Images
+    ) -> None:
+        self._database = database
+        self._queue = queue
+        self._events = events
+        self._images = images
+
+    async def create(
+        self, principal: Principal, kind: str, payload: Mapping[str, Any]
+    ) -> JobRecord:
+        """Raises Invalid for an unknown type or a bad payload, Forbidden for an admins' type."""
+        if kind == IMAGE_PROCESS:
+            return await self._images.reprocess(
+                principal, _checked(ImageReference, payload).image_id
+            )
+        if kind not in _ADMIN_KINDS:
+            raise Invalid(
+                "no such type of job", errors=[FieldError("/body/type", "is no type of job")]
+            )
+        if not principal.is_admin:
+            raise Forbidden("only admins start jobs of this type")
+        checked = _checked(_ADMIN_KINDS[kind], payload)
+        async with self._database.transaction() as unit:
+            job_id = await self._queue.enqueue(unit, kind, checked, owner_id=principal.id)
+            return await self._visible(unit, principal, job_id)
+
+    async def get(self, principal: Principal, job_id: UUID) -> JobRecord:
+        """Raises NotFound, also for a job of somebody else's."""
+        async with self._database.read() as reader:
+            return await self._visible(reader, principal, job_id)
+
+    async def list(
+        self,
+        principal: Principal,
+        *,
+        owner_id: UUID | None,
+        status: JobStatus | None,
+        kind: str | None,
+        limit: int,
+        after: Position | None,
+    ) -> Sequence[JobRecord]:
+        """Newest first. Without `owner_id` a user's own, an admin's: everybody's.
+
+        Raises Forbidden where a user asks for another's.
+        """
+        owner = listed_owner(principal, owner_id)
+        async with self._database.read() as reader:
+            return await self._queue.list(
+                reader, owner_id=owner, status=status, kind=kind, after=after, limit=limit
+            )
+
+    async def cancel(self, principal: Principal, job_id: UUID) -> JobRecord:
+        """Raises Conflict where the job has ended, NotFound as `get` does."""
+        async with self._database.transaction() as unit:
+            await self._visible(unit, principal, job_id)
+            return await self._queue.cancel(unit, job_id)
+
+    async def retry(self, principal: Principal, job_id: UUID) -> JobRecord:
+        """Raises Conflict where the job waits, runs or succeeded, NotFound as `get` does."""
+        async with self._database.transaction() as unit:
+            await self._visible(unit, principal, job_id)
+            return await self._queue.retry(unit, job_id)
+
+    def changes(self, job_id: UUID) -> AsyncGenerator[JobRecord]:
+        """The job as it is, then after every change, until it ends. Ask `get` first."""
+        return self._events.watch(job_id)
+
+    async def _visible(self, reader: Reader, principal: Principal, job_id: UUID) -> JobRecord:
+        job = await self._queue.get(reader, job_id)
+        if job is None or (job.owner_id != principal.id and not principal.is_admin):
+            raise NotFound("no such job")
+        return job
+
+
+def _checked(model: type[M], payload: Mapping[str, Any]) -> M:
+    try:
+        return model.model_validate(payload)
+    except ValidationError as error:
+        faults = [
+            FieldError("/body/payload" + _pointer(detail["loc"]), detail["msg"])
+            for detail in error.errors(include_input=False, include_url=False)
+        ]
+        raise Invalid("the payload is at fault", errors=faults) from None
+
+
+def _pointer(location: Sequence[str | int]) -> str:
+    """RFC 6901 section 3."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)

@@ -1,0 +1,53 @@
+"""The settings of api. Names and defaults; what each is for is in its description."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from twelvefold.settings import (
+    BillingSettings,
+    CallerSettings,
+    FeatureFlags,
+    ObjectStoreSettings,
+    PostgresSettings,
+    RedisSettings,
+    SecretKeySettings,
+    ServiceSettings,
+    StrongSecrets,
+    TokenSettings,
+)
+
+MEBIBYTE = 1024 * 1024
+
+
+class ApiSettings(
+    ServiceSettings,
+    PostgresSettings,
+    RedisSettings,
+    ObjectStoreSettings,
+    SecretKeySettings,
+    TokenSettings,
+    CallerSettings,
+    FeatureFlags,
+    BillingSettings,
+):
+    """Everything that the api process reads from the environment."""
+
+    prefixes: ClassVar[tuple[str, ...]] = ("IMAGES_", "EVENTS_")
+
+    users_url: str = Field(
+        description="Base URL of users' internal port.", examples=["http://users:8001"]
+    )
+    internal_secrets_worker: StrongSecrets = Field(
+        description="Secrets that worker may show on the internal port, comma separated.",
+        examples=["64-random-hexadecimal-characters"],
+    )
+    public_url: str | None = Field(
+        None, description="Base URL of the API in its metadata; none: as the client called it."
+    )
+    images_max_bytes: int = Field(
+        10 * MEBIBYTE, gt=0, description="Largest image; beyond it 413 while it streams."
+    )
+    events_max_streams: int = Field(
+        200, gt=0, description="Open event streams per process; beyond it 503."
+    )

@@ -1,0 +1,186 @@
+"""What the edge asks of users, and how: over its internal port, with the caller's own token.
+
+Owns paths and shapes of users' internal API. Deadlines, pooling, secrets and forwarded headers are
+`twelvefold.http.internal`'s; nothing here retries.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from uuid import UUID
+
+from pydantic import SecretStr, TypeAdapter
+
+from twelvefold.contracts.accounts import UserCreate, UserUpdate
+from twelvefold.contracts.images import Variant
+from twelvefold.errors import DependencyUnavailable
+from twelvefold.http.internal import InternalClient
+
+_BASE = "/internal/v1"
+_ETAG = re.compile(r'"v(\d{1,18})"')
+_VARIANTS = TypeAdapter(list[Variant])
+
+
+@dataclass(frozen=True, slots=True)
+class UserDocument:
+    """A `User` as JSON bytes, exactly as users wrote it, and the row version behind its ETag."""
+
+    body: bytes = field(repr=False)
+    version: int
+
+    @property
+    def id(self) -> UUID:
+        return UUID(json.loads(self.body)["id"])
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """The fields of RFC 6749 sections 4.3 and 6 that we take, and where the request came from."""
+
+    grant_type: str
+    username: str | None = None
+    password: SecretStr | None = None
+    refresh_token: SecretStr | None = None
+    user_agent: str | None = None
+    address: str | None = None
+
+
+class UsersClient(Protocol):
+    """Accounts and credentials. `bearer` is the caller's token, which users verifies again.
+
+    Every method raises DependencyUnavailable where users does not answer in time, and the error
+    of `twelvefold.errors` that users' problem names where it refuses.
+    """
+
+    async def create(self, new: UserCreate) -> UserDocument:
+        """Raises Conflict where the address is taken."""
+        ...
+
+    async def get(self, user_id: UUID, *, bearer: str) -> UserDocument:
+        """Raises NotFound where there is no such account."""
+        ...
+
+    async def update(
+        self, user_id: UUID, changes: UserUpdate, *, if_match: str, bearer: str
+    ) -> UserDocument:
+        """Raises PreconditionFailed where the version of `if_match` is not current."""
+        ...
+
+    async def delete(self, user_id: UUID, *, if_match: str | None, bearer: str) -> None: ...
+
+    async def avatar(self, user_id: UUID, *, bearer: str) -> list[Variant]:
+        """The variants of the account's avatar; empty where it has none."""
+        ...
+
+    async def issue_token(self, request: TokenRequest) -> bytes:
+        """A `TokenPair` as JSON. Raises OAuthError where the grant is refused."""
+        ...
+
+    async def revoke_token(self, token: SecretStr) -> None:
+        """Succeeds for an unknown token too (RFC 7009 section 2.2)."""
+        ...
+
+    async def key_set(self) -> dict[str, Any]:
+        """The public keys of tokens as a JWK set (RFC 7517 section 5)."""
+        ...
+
+    async def request_email_verification(self, email: str) -> None: ...
+
+    async def confirm_email(self, token: SecretStr) -> None:
+        """Raises BadRequest where the token is unknown, used or too old."""
+        ...
+
+    async def request_password_reset(self, email: str) -> None: ...
+
+    async def reset_password(self, token: SecretStr, password: SecretStr) -> None:
+        """Raises BadRequest where the token is unknown, used or too old."""
+        ...
+
+
+class HttpUsersClient:
+    """Over HTTP, see users' OpenAPI document of its internal app."""
+
+    def __init__(self, client: InternalClient) -> None:
+        self._client = client
+
+    async def create(self, new: UserCreate) -> UserDocument:
+        body = {
+            "email": new.email,
+            "name": new.name,
+            "password": new.password.get_secret_value(),
+        }
+        return _document(await self._client.request("POST", f"{_BASE}/users", json=body))
+
+    async def get(self, user_id: UUID, *, bearer: str) -> UserDocument:
+        path = f"{_BASE}/users/{user_id}"
+        return _document(await self._client.request("GET", path, bearer=bearer))
+
+    async def update(
+        self, user_id: UUID, changes: UserUpdate, *, if_match: str, bearer: str
+    ) -> UserDocument:
+        response = await self._client.request(
+            "PATCH",
+            f"{_BASE}/users/{user_id}",
+            json=changes.model_dump(mode="json", exclude_unset=True),
+            headers={"If-Match": if_match},
+            bearer=bearer,
+        )
+        return _document(response)
+
+    async def delete(self, user_id: UUID, *, if_match: str | None, bearer: str) -> None:
+        headers = {} if if_match is None else {"If-Match": if_match}
+        path = f"{_BASE}/users/{user_id}"
+        await self._client.request("DELETE", path, headers=headers, bearer=bearer)
+
+    async def avatar(self, user_id: UUID, *, bearer: str) -> list[Variant]:
+        path = f"{_BASE}/users/{user_id}/avatar"
+        response = await self._client.request("GET", path, bearer=bearer)
+        return _VARIANTS.validate_python(response.json().get("variants", []))
+
+    async def issue_token(self, request: TokenRequest) -> bytes:
+        body = {
+            "grant_type": request.grant_type,
+            "username": request.username,
+            "password": _revealed(request.password),
+            "refresh_token": _revealed(request.refresh_token),
+            "user_agent": request.user_agent,
+            "address": request.address,
+        }
+        return (await self._client.request("POST", f"{_BASE}/tokens", json=body)).content
+
+    async def revoke_token(self, token: SecretStr) -> None:
+        await self._post("tokens/revoke", {"token": token.get_secret_value()})
+
+    async def key_set(self) -> dict[str, Any]:
+        found: dict[str, Any] = (await self._client.request("GET", f"{_BASE}/jwks")).json()
+        return found
+
+    async def request_email_verification(self, email: str) -> None:
+        await self._post("email-verifications", {"email": email})
+
+    async def confirm_email(self, token: SecretStr) -> None:
+        await self._post("email-verifications/confirm", {"token": token.get_secret_value()})
+
+    async def request_password_reset(self, email: str) -> None:
+        await self._post("password-resets", {"email": email})
+
+    async def reset_password(self, token: SecretStr, password: SecretStr) -> None:
+        body = {"token": token.get_secret_value(), "password": password.get_secret_value()}
+        await self._post("password-resets/confirm", body)
+
+    async def _post(self, path: str, body: dict[str, str]) -> None:
+        await self._client.request("POST", f"{_BASE}/{path}", json=body)
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
+def _document(response: Any) -> UserDocument:
+    found = _ETAG.fullmatch(response.headers.get("etag", ""))
+    if found is None:  # without a version neither ETag nor cache could be right
+        raise DependencyUnavailable("users")
+    return UserDocument(response.content, int(found[1]))

@@ -1,0 +1,175 @@
+"""Users in memory, for tests of the edge alone. Held to the same suite as the real client."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import SecretStr
+
+from api.users_client import TokenRequest, UserDocument
+from twelvefold.contracts.accounts import Role, TokenPair, User, UserCreate, UserUpdate
+from twelvefold.contracts.images import Variant
+from twelvefold.errors import (
+    BadRequest,
+    Conflict,
+    DependencyUnavailable,
+    NotFound,
+    OAuthError,
+    PreconditionFailed,
+)
+from twelvefold.http.conditional import required_version
+from twelvefold.identifiers import new_id
+from twelvefold.security.keys import KeySet
+from twelvefold.security.principal import scope_of
+from twelvefold.security.tokens import TokenIssuer
+
+ISSUER = "twelvefold"
+AUDIENCE = "twelvefold-api"
+
+
+@dataclass
+class Account:
+    """One account with what proves it."""
+
+    user: User
+    password: str
+    version: int = 1
+    avatar: list[Variant] = field(default_factory=list)
+
+    @property
+    def document(self) -> UserDocument:
+        return UserDocument(self.user.model_dump_json().encode(), self.version)
+
+
+class FakeUsersClient:
+    """Issues real tokens, signed by a key of its own. `away` makes it lost."""
+
+    def __init__(self) -> None:
+        self.keys = KeySet.generate()
+        self.issuer = TokenIssuer(self.keys, ISSUER, AUDIENCE)
+        self.accounts: dict[UUID, Account] = {}
+        self.refresh_tokens: dict[str, UUID] = {}
+        self.mailed: list[tuple[str, str]] = []
+        self.away = False
+        self.calls: list[str] = []
+
+    def token_for(self, user_id: UUID, *, role: Role = Role.USER, scope: str | None = None) -> str:
+        """An access token, without asking for a password."""
+        granted = scope_of(role) if scope is None else scope
+        return self.issuer.issue(user_id, role, granted, new_id())
+
+    def _called(self, name: str) -> None:
+        self.calls.append(name)
+        if self.away:
+            raise DependencyUnavailable("users")
+
+    def _account(self, user_id: UUID) -> Account:
+        if user_id not in self.accounts:
+            raise NotFound("no such account")
+        return self.accounts[user_id]
+
+    async def create(self, new: UserCreate) -> UserDocument:
+        self._called("create")
+        if any(account.user.email == new.email for account in self.accounts.values()):
+            raise Conflict("this address is taken")
+        now = datetime.now(UTC)
+        user = User(
+            id=new_id(),
+            email=new.email,
+            name=new.name,
+            role=Role.USER,
+            email_verified=False,
+            disabled=False,
+            has_avatar=False,
+            created_at=now,
+            updated_at=now,
+        )
+        self.accounts[user.id] = Account(user, new.password.get_secret_value())
+        return self.accounts[user.id].document
+
+    async def get(self, user_id: UUID, *, bearer: str) -> UserDocument:
+        self._called("get")
+        return self._account(user_id).document
+
+    async def update(
+        self, user_id: UUID, changes: UserUpdate, *, if_match: str, bearer: str
+    ) -> UserDocument:
+        self._called("update")
+        account = self._checked(user_id, if_match)
+        account.user = account.user.model_copy(update=changes.model_dump(exclude_unset=True))
+        account.version += 1
+        return account.document
+
+    async def delete(self, user_id: UUID, *, if_match: str | None, bearer: str) -> None:
+        self._called("delete")
+        self._checked(user_id, if_match or "*")
+        del self.accounts[user_id]
+
+    def _checked(self, user_id: UUID, if_match: str) -> Account:
+        account = self._account(user_id)
+        if required_version(if_match) not in (None, account.version):
+            raise PreconditionFailed("the account has changed")
+        return account
+
+    async def avatar(self, user_id: UUID, *, bearer: str) -> list[Variant]:
+        self._called("avatar")
+        return self._account(user_id).avatar
+
+    async def issue_token(self, request: TokenRequest) -> bytes:
+        self._called("issue_token")
+        if request.grant_type == "password":
+            found = [
+                account.user.id
+                for account in self.accounts.values()
+                if account.user.email == request.username
+                and request.password is not None
+                and account.password == request.password.get_secret_value()
+            ]
+        else:
+            token = request.refresh_token.get_secret_value() if request.refresh_token else ""
+            spent = self.refresh_tokens.pop(token, None)
+            found = [] if spent is None else [spent]
+        if not found:
+            raise OAuthError("invalid_grant", "the credentials are not valid")
+        user = self.accounts[found[0]].user
+        refresh = f"refresh-{time.monotonic_ns()}"
+        self.refresh_tokens[refresh] = user.id
+        pair = TokenPair(
+            access_token=self.token_for(user.id, role=user.role),
+            expires_in=self.issuer.ttl,
+            refresh_token=refresh,
+            scope=scope_of(user.role),
+        )
+        return pair.model_dump_json().encode()
+
+    async def revoke_token(self, token: SecretStr) -> None:
+        self._called("revoke_token")
+        self.refresh_tokens.pop(token.get_secret_value(), None)
+
+    async def key_set(self) -> dict[str, Any]:
+        self._called("key_set")
+        found: dict[str, Any] = json.loads(json.dumps(self.keys.public_jwks()))
+        return found
+
+    async def request_email_verification(self, email: str) -> None:
+        self._called("request_email_verification")
+        self.mailed.append(("verify", email))
+
+    async def confirm_email(self, token: SecretStr) -> None:
+        self._called("confirm_email")
+        if token.get_secret_value() != "good-token":
+            raise BadRequest("the token is not valid any more")
+
+    async def request_password_reset(self, email: str) -> None:
+        self._called("request_password_reset")
+        self.mailed.append(("reset", email))
+
+    async def reset_password(self, token: SecretStr, password: SecretStr) -> None:
+        self._called("reset_password")
+        if token.get_secret_value() != "good-token":
+            raise BadRequest("the token is not valid any more")

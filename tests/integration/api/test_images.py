@@ -1,0 +1,244 @@
+"""Images from the upload to the redirect, on the real database and object store."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import httpx
+import pytest
+
+from twelvefold.identifiers import new_id
+
+from .conftest import Caller
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
+HEADERS = {"content-type": "image/png"}
+
+
+async def upload(caller: Caller, content: bytes = PNG, headers=HEADERS) -> httpx.Response:
+    return await caller.client.post("/api/v1/images", content=content, headers=headers)
+
+
+def report(key: str = "variants/x/128.webp", job_id=None, created_at=None, **changed):
+    variant = {
+        "name": "128",
+        "object_key": key,
+        "content_type": "image/webp",
+        "width": 128,
+        "height": 96,
+        "size": 10,
+    }
+    return {
+        "job_id": str(job_id or new_id()),
+        "job_created_at": (created_at or datetime.now(UTC)).isoformat(),
+        "variants": [variant],
+        **changed,
+    }
+
+
+async def put_report(worker: httpx.AsyncClient, image_id: str, body) -> int:
+    answer = await worker.put(f"/internal/v1/images/{image_id}/variants", json=body)
+    return answer.status_code
+
+
+async def test_an_upload_is_stored_and_its_job_committed_with_it(ada, api, sql):
+    answer = await upload(ada)
+    assert answer.status_code == 202, answer.text
+    image, job = answer.json()["image"], answer.json()["job"]
+    assert answer.headers["location"] == f"/api/v1/images/{image['id']}"
+    assert answer.headers["etag"] == '"v1"'
+    assert answer.headers["link"] == f'</api/v1/jobs/{job["id"]}>; rel="status"'
+    assert (image["status"], image["size"], image["content_type"]) == (
+        "processing",
+        len(PNG),
+        "image/png",
+    )
+    assert (job["type"], job["status"]) == ("image.process", "queued")
+    row = await sql.fetchrow("SELECT * FROM jobs.jobs WHERE id = $1", UUID(job["id"]))
+    assert row["owner_id"] == ada.id
+    payload = json.loads(row["payload"])
+    assert (payload["target"], payload["target_id"]) == ("image", image["id"])
+    stored = await api.backing.object_store.stat(payload["object_key"])
+    assert (stored.size, payload["object_key"][:8]) == (len(PNG), "uploads/")
+
+
+async def test_a_large_image_is_stored_in_parts_and_keeps_its_hash(ada):
+    import hashlib
+
+    content = PNG + b"\7" * (5 * 1024 * 1024)
+
+    async def streamed():
+        for start in range(0, len(content), 100_000):
+            yield content[start : start + 100_000]
+
+    answer = await ada.client.post("/api/v1/images", content=streamed(), headers=HEADERS)
+    assert answer.json()["image"]["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+async def _objects(api) -> int:
+    return len([stored async for stored in api.backing.object_store.list("uploads/")])
+
+
+async def test_an_image_over_the_limit_is_413_however_it_is_sent(ada, api):
+    content = PNG + b"\0" * (6 * 1024 * 1024)
+
+    async def streamed():
+        for start in range(0, len(content), 65536):
+            yield content[start : start + 65536]
+
+    before = await _objects(api)
+    for body in (content, streamed()):
+        answer = await ada.client.post("/api/v1/images", content=body, headers=HEADERS)
+        assert answer.status_code == 413
+        assert answer.headers["content-type"] == "application/problem+json"
+    assert await _objects(api) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type"),
+    [(PNG, "text/html"), (b"<html>", "image/png"), (b"", "image/png"), (b"GIF89a....", "")],
+)
+async def test_what_is_no_image_is_415(ada, content, content_type):
+    answer = await upload(ada, content, {"content-type": content_type})
+    assert answer.status_code == 415
+    assert answer.json()["type"] == "/problems/unsupported-media-type"
+
+
+async def test_a_commit_that_fails_leaves_no_object(ada, api, sql):
+    before = await _objects(api)
+    await sql.execute("ALTER TABLE api.images RENAME TO images_away")
+    try:
+        answer = await upload(ada)
+    finally:
+        await sql.execute("ALTER TABLE api.images_away RENAME TO images")
+    assert answer.status_code == 500
+    assert await _objects(api) == before
+
+
+async def test_the_variants_of_the_newest_job_are_shown_and_served(ada, api, worker):
+    image_id = (await upload(ada)).json()["image"]["id"]
+    key = f"variants/{image_id}/128.webp"
+
+    async def content():
+        yield b"0123456789"
+
+    await api.backing.object_store.put(key, content(), "image/webp")
+    path = f"/api/v1/images/{image_id}"
+    assert (await ada.client.get(f"{path}/128")).status_code == 404
+    assert await put_report(worker, image_id, report(key)) == 204
+    shown = await ada.client.get(path)
+    assert (shown.json()["status"], shown.headers["etag"]) == ("ready", '"v2"')
+    assert shown.json()["variants"][0]["url"] == f"{path}/128"
+    assert "object_key" not in shown.text
+    unchanged = await ada.client.get(path, headers={"if-none-match": '"v2"'})
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+    redirect = await ada.client.get(f"{path}/128")
+    assert redirect.status_code == 307
+    async with httpx.AsyncClient() as anybody:
+        assert (await anybody.get(redirect.headers["location"])).content == b"0123456789"
+    assert (await ada.client.get(f"{path}/999")).status_code == 404
+
+
+async def test_an_older_job_never_replaces_a_newer_ones_result(ada, worker):
+    image_id = (await upload(ada)).json()["image"]["id"]
+    now = datetime.now(UTC)
+    newer = report("variants/newer", created_at=now)
+    older = report("variants/older", created_at=now - timedelta(seconds=1))
+    assert await put_report(worker, image_id, newer) == 204
+    assert await put_report(worker, image_id, older) == 409
+    assert await put_report(worker, image_id, newer) == 204, "the same job may report again"
+    shown = await ada.client.get(f"/api/v1/images/{image_id}")
+    assert shown.headers["etag"] == '"v2"'
+
+
+async def test_a_refused_image_says_why(ada, worker):
+    image_id = (await upload(ada)).json()["image"]["id"]
+    body = report(variants=[], rejected="the image is truncated")
+    assert await put_report(worker, image_id, body) == 204
+    shown = (await ada.client.get(f"/api/v1/images/{image_id}")).json()
+    assert (shown["status"], shown["reason"]) == ("rejected", "the image is truncated")
+
+
+async def test_a_report_is_checked(worker, ada):
+    image_id = (await upload(ada)).json()["image"]["id"]
+    assert await put_report(worker, str(new_id()), report()) == 404
+    assert await put_report(worker, image_id, report(variants=[])) == 422
+    assert await put_report(worker, image_id, report(rejected="both")) == 422
+    worker.headers["x-caller-secret"] = "guessed"
+    assert await put_report(worker, image_id, report()) == 401
+
+
+async def test_a_foreign_image_is_as_absent_as_none(ada, bob, admin):
+    image_id = (await upload(ada)).json()["image"]["id"]
+    for path in (f"/api/v1/images/{image_id}", f"/api/v1/images/{image_id}/128"):
+        foreign = await bob.client.get(path)
+        absent = await bob.client.get(path.replace(image_id, str(new_id())))
+        assert (foreign.status_code, foreign.json()["detail"]) == (
+            absent.status_code,
+            absent.json()["detail"],
+        )
+        assert foreign.status_code == 404
+    assert (await bob.client.delete(f"/api/v1/images/{image_id}")).status_code == 404
+    assert (await admin.client.get(f"/api/v1/images/{image_id}")).status_code == 200
+
+
+async def test_a_list_is_walked_by_its_links_newest_first(ada, bob, admin):
+    made = [(await upload(ada)).json()["image"]["id"] for _ in range(5)]
+    await upload(bob)
+    seen: list[str] = []
+    path: str | None = "/api/v1/images?limit=2"
+    pages = 0
+    while path:
+        answer = await ada.client.get(path)
+        assert answer.status_code == 200, answer.text
+        seen += [image["id"] for image in answer.json()["items"]]
+        pages += 1
+        link = answer.headers.get("link")
+        assert (link is None) == (answer.json()["next_cursor"] is None)
+        path = link.partition(">")[0][1:] if link else None
+    assert (seen, pages) == (made[::-1], 3)
+    theirs = await admin.client.get("/api/v1/images", params={"owner_id": str(ada.id)})
+    assert [image["id"] for image in theirs.json()["items"]] == made[::-1]
+    foreign = await bob.client.get("/api/v1/images", params={"owner_id": str(ada.id)})
+    assert foreign.status_code == 403
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "cursor=x", "owner_id=x"])
+async def test_a_bad_query_is_named(ada, query):
+    answer = await ada.client.get(f"/api/v1/images?{query}")
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == f"/query/{query.partition('=')[0]}"
+
+
+async def test_a_cursor_of_another_list_is_refused(ada):
+    for _ in range(2):
+        await upload(ada)
+    jobs = await ada.client.get("/api/v1/jobs?limit=1")
+    cursor = jobs.json()["next_cursor"]
+    answer = await ada.client.get("/api/v1/images", params={"cursor": cursor})
+    assert answer.status_code == 422
+
+
+async def test_a_deleted_image_is_gone_with_its_objects(ada, api, worker, sql):
+    image_id = (await upload(ada)).json()["image"]["id"]
+    path = f"/api/v1/images/{image_id}"
+    key = await sql.fetchval("SELECT object_key FROM api.images WHERE id = $1", UUID(image_id))
+    stale = await ada.client.delete(path, headers={"if-match": '"v7"'})
+    assert stale.status_code == 412
+    done = await ada.client.delete(path, headers={"if-match": '"v1"'})
+    assert (done.status_code, done.content) == (204, b"")
+    assert await api.backing.object_store.stat(key) is None
+    assert (await ada.client.get(path)).status_code == 404
+    assert (await ada.client.delete(path)).status_code == 404
+    assert await put_report(worker, image_id, report()) == 404
+
+
+async def test_an_avatar_is_processed_for_the_account(ada, sql):
+    answer = await ada.client.put("/api/v1/users/me/avatar", content=PNG, headers=HEADERS)
+    assert answer.status_code == 202, answer.text
+    assert answer.headers["location"] == f"/api/v1/jobs/{answer.json()['id']}"
+    payload = await sql.fetchval(
+        "SELECT payload FROM jobs.jobs WHERE id = $1", UUID(answer.json()["id"])
+    )
+    assert json.loads(payload)["target"] == "avatar"
+    assert json.loads(payload)["target_id"] == str(ada.id)

@@ -1,0 +1,157 @@
+"""The token endpoints, the keys, and what a bearer token must be."""
+
+import time
+
+import jwt
+import pytest
+
+from twelvefold.contracts.accounts import Role
+from twelvefold.identifiers import new_id
+from twelvefold.security.keys import KeySet
+from twelvefold.security.revocation import Revocations
+from twelvefold.security.tokens import TokenIssuer
+
+from .conftest import client_of
+
+TOKEN = "/api/v1/auth/token"
+PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture
+async def address(anonymous) -> str:
+    address = f"{new_id().hex}@example.com"
+    body = {"email": address, "name": "Ada", "password": PASSWORD}
+    assert (await anonymous.post("/api/v1/users", json=body)).status_code == 201
+    return address
+
+
+async def test_a_password_buys_tokens_that_open_the_api(anonymous, address):
+    answer = await anonymous.post(
+        TOKEN, data={"grant_type": "password", "username": address, "password": PASSWORD}
+    )
+    assert answer.status_code == 200
+    assert (answer.headers["cache-control"], answer.headers["pragma"]) == ("no-store", "no-cache")
+    pair = answer.json()
+    assert (pair["token_type"], pair["expires_in"]) == ("Bearer", 600)
+    headers = {"authorization": f"bearer {pair['access_token']}"}
+    assert (await anonymous.get("/api/v1/users/me", headers=headers)).status_code == 200
+    refreshed = await anonymous.post(
+        TOKEN, data={"grant_type": "refresh_token", "refresh_token": pair["refresh_token"]}
+    )
+    assert refreshed.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("form", "error"),
+    [
+        ({}, "invalid_request"),
+        ({"grant_type": ""}, "invalid_request"),
+        ({"grant_type": "client_credentials"}, "unsupported_grant_type"),
+        ({"grant_type": "password"}, "invalid_request"),
+        ({"grant_type": "password", "username": "ada"}, "invalid_request"),
+        ({"grant_type": "password", "username": "a\0", "password": "b"}, "invalid_request"),
+        ({"grant_type": "refresh_token"}, "invalid_request"),
+        ({"grant_type": ["password", "password"]}, "invalid_request"),
+        ({f"field{number}": "x" for number in range(30)}, "invalid_request"),
+        ({"grant_type": "password", "username": "x", "password": "wrong"}, "invalid_grant"),
+        ({"grant_type": "refresh_token", "refresh_token": "unknown"}, "invalid_grant"),
+    ],
+)
+async def test_a_refusal_speaks_oauth(anonymous, form, error):
+    answer = await anonymous.post(TOKEN, data=form)
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.json()["error"] == error
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type"),
+    [
+        (b'{"grant_type": "password"}', "application/json"),
+        (b"--x\r\n\r\n--x--", "multipart/form-data; boundary=x"),
+        (b"grant_type=%ff%fe", "application/x-www-form-urlencoded"),
+        (b"grant_type=\xc3\xa4", "application/x-www-form-urlencoded"),
+        (b"", ""),
+    ],
+)
+async def test_a_body_that_is_no_form_is_an_invalid_request(anonymous, content, content_type):
+    answer = await anonymous.post(TOKEN, content=content, headers={"content-type": content_type})
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+
+
+async def test_a_large_form_is_413(anonymous):
+    answer = await anonymous.post(TOKEN, data={"grant_type": "x" * 20_000})
+    assert answer.status_code == 413
+
+
+async def test_revoking_is_200_whatever_the_token(anonymous):
+    answer = await anonymous.post("/api/v1/auth/revoke", data={"token": "unknown"})
+    assert (answer.status_code, answer.content) == (200, b"")
+    missing = await anonymous.post("/api/v1/auth/revoke", data={})
+    assert (missing.status_code, missing.json()["error"]) == (400, "invalid_request")
+
+
+async def test_the_keys_and_the_metadata_are_public_and_cacheable(anonymous, users):
+    keys = await anonymous.get("/.well-known/jwks.json")
+    assert keys.json() == users.keys.public_jwks()
+    assert all("d" not in key for key in keys.json()["keys"])
+    assert keys.headers["cache-control"] == "public, max-age=300"
+    metadata = (await anonymous.get("/.well-known/oauth-authorization-server")).json()
+    assert metadata["token_endpoint"] == "http://api.test/api/v1/auth/token"
+    assert metadata["jwks_uri"] == "http://api.test/.well-known/jwks.json"
+
+
+async def test_a_mail_is_asked_for_with_the_same_answer_for_everybody(anonymous, users):
+    for path in ("email-verifications", "password-resets"):
+        answer = await anonymous.post(
+            f"/api/v1/auth/{path}", json={"email": f"{new_id().hex}@example.com"}
+        )
+        assert (answer.status_code, answer.content) == (202, b"")
+        bad = await anonymous.post(f"/api/v1/auth/{path}", json={"email": "nobody"})
+        assert bad.status_code == 422
+
+
+async def test_a_mailed_token_confirms_once_it_is_good(anonymous):
+    for path, extra in (("email-verifications", {}), ("password-resets", {"password": PASSWORD})):
+        for token, status in (("good-token", 204), ("bad-token", 400)):
+            answer = await anonymous.post(
+                f"/api/v1/auth/{path}/confirm", json={"token": token, **extra}
+            )
+            assert answer.status_code == status
+            assert token not in answer.text
+
+
+@pytest.mark.parametrize("header", [None, "", "Basic abc", "Bearer", "Bearer ", "abc"])
+async def test_without_a_bearer_token_it_is_401_with_a_challenge(anonymous, header):
+    headers = {} if header is None else {"authorization": header}
+    answer = await anonymous.get("/api/v1/users/me", headers=headers)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == 'Bearer realm="twelvefold"'
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_token_that_is_not_ours_is_401(api, users):
+    stranger = TokenIssuer(KeySet.generate(), "twelvefold", "twelvefold-api")
+    wrong_audience = TokenIssuer(users.keys, "twelvefold", "another-api")
+    expired = TokenIssuer(users.keys, "twelvefold", "twelvefold-api", ttl=-60)
+    unsigned = jwt.encode({"sub": str(new_id()), "exp": time.time() + 60}, "", "none")
+    tokens = [
+        issuer.issue(new_id(), Role.USER, "users:read", new_id())
+        for issuer in (stranger, wrong_audience, expired)
+    ]
+    for token in (*tokens, unsigned, "a.b.c", "x" * 5000):
+        async with client_of(api, token) as client:
+            answer = await client.get("/api/v1/users/me")
+        assert answer.status_code == 401
+        assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+        assert token not in answer.text
+
+
+async def test_a_revoked_account_is_out_at_once(api, sign_in):
+    caller = await sign_in()
+    assert (await caller.client.get("/api/v1/jobs")).status_code == 200
+    await Revocations(api.backing.redis).revoke(caller.id)
+    answer = await caller.client.get("/api/v1/jobs")
+    assert answer.status_code == 401
+    assert 'error="invalid_token"' in answer.headers["www-authenticate"]

@@ -1,0 +1,185 @@
+"""The stream of one job's changes."""
+
+import asyncio
+import json
+import math
+import time
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+
+from api.event_stream import MAX_PER_CALLER, EventStreams, last_version
+from twelvefold.contracts.accounts import Role
+from twelvefold.errors import NotFound, Overloaded, TooManyRequests
+from twelvefold.jobs import JobRecord, JobStatus
+from twelvefold.security.principal import Principal
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def principal(expires_at: float = math.inf) -> Principal:
+    return Principal(uuid4(), Role.USER, frozenset(), uuid4(), "token", expires_at)
+
+
+def job(status: JobStatus, version: int, progress: int = 0) -> JobRecord:
+    return JobRecord(
+        id=uuid4(),
+        kind="image.process",
+        queue="default",
+        priority=0,
+        owner_id=uuid4(),
+        status=status,
+        progress=progress,
+        attempts=0,
+        crashes=0,
+        max_attempts=5,
+        cancel_requested=False,
+        created_at=NOW,
+        run_at=NOW,
+        started_at=None,
+        finished_at=None,
+        result=None,
+        error=None,
+        version=version,
+    )
+
+
+async def changes(*jobs: JobRecord) -> AsyncGenerator[JobRecord]:
+    for record in jobs:
+        yield record
+    await asyncio.Event().wait()
+
+
+async def valid() -> bool:
+    return True
+
+
+async def invalid() -> bool:
+    return False
+
+
+def streamed(
+    streams: EventStreams,
+    source: AsyncGenerator[JobRecord],
+    caller: Principal | None = None,
+    *,
+    after: int | None = None,
+    still_valid=valid,
+) -> AsyncGenerator[bytes]:
+    return streams.stream(source, caller or principal(), after=after, still_valid=still_valid)
+
+
+async def read(frames: AsyncGenerator[bytes]) -> list[dict[str, str]]:
+    """Events by field; comments and the retry line are left out."""
+    async with asyncio.timeout(5):
+        text = b"".join([frame async for frame in frames]).decode()
+    found = []
+    for block in text.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if line[0] != ":")
+        if "event" in fields:
+            found.append(fields)
+    return found
+
+
+QUEUED = job(JobStatus.QUEUED, 0)
+RUNNING = job(JobStatus.RUNNING, 1)
+HALF = job(JobStatus.RUNNING, 2, progress=50)
+DONE = job(JobStatus.SUCCEEDED, 3, progress=100)
+
+
+async def test_a_job_is_followed_from_its_state_to_its_end():
+    events = await read(streamed(EventStreams(most=1), changes(QUEUED, RUNNING, HALF, DONE)))
+    assert [(event["event"], event.get("id")) for event in events] == [
+        ("state", "0"),
+        ("state", "1"),
+        ("progress", "2"),
+        ("state", "3"),
+        ("end", None),
+    ]
+    assert json.loads(events[2]["data"])["progress"] == 50
+    assert json.loads(events[-1]["data"]) == {"reason": "finished", "status": "succeeded"}
+
+
+async def test_who_comes_back_gets_only_what_is_new():
+    events = await read(streamed(EventStreams(most=1), changes(HALF, DONE), after=2))
+    assert [event.get("id") for event in events] == ["3", None]
+
+
+async def test_the_stream_ends_with_the_token():
+    caller = principal(expires_at=time.time() + 0.05)
+    events = await read(streamed(EventStreams(most=1), changes(QUEUED), caller))
+    assert json.loads(events[-1]["data"]) == {"reason": "token_expired"}
+
+
+async def test_silence_is_filled_with_comments():
+    frames = streamed(EventStreams(most=1, heartbeat=0.01), changes(QUEUED))
+    seen = []
+    async for frame in frames:
+        seen.append(frame)
+        if seen.count(b": alive\n\n") == 2:
+            break
+    await frames.aclose()
+
+
+async def test_a_revoked_session_ends_its_streams():
+    frames = streamed(EventStreams(most=1, heartbeat=0.01), changes(QUEUED), still_valid=invalid)
+    events = await read(frames)
+    assert json.loads(events[-1]["data"]) == {"reason": "token_revoked"}
+
+
+async def test_a_draining_process_ends_every_stream_in_order():
+    streams = EventStreams(most=1)
+    reading = asyncio.create_task(read(streamed(streams, changes(QUEUED))))
+    await streams.drain()
+    events = await reading
+    assert json.loads(events[-1]["data"]) == {"reason": "draining"}
+
+
+async def test_a_job_that_is_gone_ends_its_stream():
+    async def pruned() -> AsyncGenerator[JobRecord]:
+        yield QUEUED
+        raise NotFound("no such job")
+
+    events = await read(streamed(EventStreams(most=1), pruned()))
+    assert json.loads(events[-1]["data"]) == {"reason": "gone"}
+
+
+async def test_streams_are_bounded_by_process_and_by_caller():
+    streams = EventStreams(most=MAX_PER_CALLER + 1)
+    caller = principal()
+    frames = [streamed(streams, changes(QUEUED), caller) for _ in range(MAX_PER_CALLER)]
+    for opened in frames:
+        await anext(opened)
+    with pytest.raises(TooManyRequests):
+        streams.require_room(caller.id)
+    streams.require_room(uuid4())
+    frames.append(streamed(streams, changes(QUEUED)))
+    await anext(frames[-1])
+    with pytest.raises(Overloaded):
+        streams.require_room(uuid4())
+    for opened in frames:
+        await opened.aclose()
+    streams.require_room(caller.id)
+
+
+async def test_a_reader_who_leaves_ends_the_watch():
+    left = asyncio.Event()
+
+    async def watched() -> AsyncGenerator[JobRecord]:
+        try:
+            yield QUEUED
+            await asyncio.Event().wait()
+        finally:
+            left.set()
+
+    frames = streamed(EventStreams(most=1), watched())
+    assert [await anext(frames) for _ in range(2)][1].startswith(b"id: 0\n")
+    await frames.aclose()
+    assert left.is_set()
+
+
+@pytest.mark.parametrize("header", [None, "", "x", "-1", "1" * 30, "²"])
+def test_an_event_id_that_is_not_ours_is_no_id(header):
+    assert last_version(header) is None
