@@ -1,0 +1,100 @@
+"""What follows a commit: begun by it alone, finished whatever becomes of the request."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from twelvefold.database import Transaction
+from users.service import follow_ups as module
+from users.service.follow_ups import FollowUps
+
+
+class Work:
+    """One piece that waits to be let go."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.begun = False
+        self.done = False
+
+    async def __call__(self) -> None:
+        self.begun = True
+        await self.gate.wait()
+        self.done = True
+
+
+@pytest.fixture
+def unit():
+    never_asked: Any = None  # nothing here runs a statement
+    return Transaction(never_asked)
+
+
+async def turn():
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+async def test_without_a_commit_nothing_follows(unit):
+    work, follow_ups = Work(), FollowUps()
+    follow_up = follow_ups.after(unit, work)
+    await turn()
+    await follow_up.finished()
+    assert not work.begun
+
+
+async def test_a_request_waits_for_what_follows_its_commit(unit):
+    work, follow_ups = Work(), FollowUps()
+    follow_up = follow_ups.after(unit, work)
+    unit.committed()
+    waiting = asyncio.create_task(follow_up.finished())
+    await turn()
+    assert work.begun
+    assert not waiting.done()
+    work.gate.set()
+    await waiting
+    assert work.done
+
+
+async def test_a_cancelled_request_does_not_take_it_along(unit):
+    work, follow_ups = Work(), FollowUps()
+    follow_up = follow_ups.after(unit, work)
+    unit.committed()
+    waiting = asyncio.create_task(follow_up.finished())
+    await turn()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    work.gate.set()
+    await follow_ups.aclose()
+    assert work.done
+
+
+async def test_a_failure_is_no_failure_of_the_request_and_the_rest_follows(unit):
+    async def fails():
+        raise RuntimeError("lost")
+
+    work, follow_ups = Work(), FollowUps()
+    work.gate.set()
+    follow_up = follow_ups.after(unit, fails, work)
+    unit.committed()
+    await follow_up.finished()
+    assert work.done
+
+
+async def test_closing_waits_a_bounded_time(unit, monkeypatch):
+    monkeypatch.setattr(module, "_GRACE", 0.01)
+    work, follow_ups = Work(), FollowUps()
+    task = follow_ups.start(work)
+    await turn()
+    await follow_ups.aclose()
+    assert task and task.cancelled()
+    assert not follow_ups._running
+
+
+async def test_too_much_at_a_time_is_dropped(monkeypatch):
+    monkeypatch.setattr(module, "_LIMIT", 1)
+    work, follow_ups = Work(), FollowUps()
+    assert follow_ups.start(work) is not None
+    assert follow_ups.start(work) is None
+    work.gate.set()
+    await follow_ups.aclose()
