@@ -58,6 +58,10 @@ class Checkout:
         return self.state / "endpoints.json"
 
     @property
+    def schemas(self) -> Path:
+        return self.state / "schemas.json"
+
+    @property
     def demo(self) -> Path:
         return self.state / "demo.json"
 

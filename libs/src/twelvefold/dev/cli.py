@@ -58,7 +58,7 @@ def up(
     ] = None,
 ) -> None:
     """Runs the suite: servers, migrations, services with reload, a demo account."""
-    from .launch import follow, run_detached, run_here
+    from .detached import follow, run_detached
     from .progress import Progress
 
     counts = _counts(scale or [])
@@ -74,6 +74,8 @@ def up(
                 lock.release()  # the supervisor takes it
                 run_detached(checkout, counts, progress)
             else:
+                from .launch import run_here
+
                 try:
                     run_here(checkout, counts, progress)
                 except StackError:

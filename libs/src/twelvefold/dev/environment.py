@@ -25,6 +25,7 @@ _DEFAULTS = {
     "LOG_LEVEL": "INFO",
     "HTTP_LAME_DUCK": "0",  # nothing routes to us by readiness: a restart need not wait
     "HTTP_GRACE": "5",
+    "WORKER_GRACE": "5",  # a released job runs again at the next start
     "MAIL_FROM": "Twelvefold <no-reply@twelvefold.localhost>",
     "ENABLE_CACHING": "true",
     "OTEL_TRACES_SAMPLER_ARG": "1",
@@ -84,13 +85,16 @@ class Environments:
 
     def of_preparation(self) -> dict[str, str]:
         """Of the process that bootstraps and migrates."""
-        passwords = {role: self._password(role) for role in self._roles()}
         return {
             **self._inherited(),
             "ENVIRONMENT": "development",
             "BOOTSTRAP_DATABASE_URL": self._addresses.postgres,
-            "BOOTSTRAP_ROLE_PASSWORDS": json.dumps(passwords),
+            "BOOTSTRAP_ROLE_PASSWORDS": json.dumps(self.role_passwords()),
         }
+
+    def role_passwords(self) -> dict[str, str]:
+        """Of every schema's owner and app role."""
+        return {role: self._password(role) for role in self._roles()}
 
     def _inherited(self) -> dict[str, str]:
         # A misspelt name stays in, for the process to report.

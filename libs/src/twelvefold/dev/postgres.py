@@ -6,6 +6,7 @@ and its server outlives its starter.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import shutil
@@ -143,6 +144,23 @@ class PostgresServer(EmbeddedServer):
         if code != 0:
             raise ServerFailed(self.name, f"has no data: initdb ended with code {code}; see {log}")
         fresh.rename(self.data)
+
+    async def lines_of(self, query: str) -> list[str]:
+        """What psql prints for `query`, as superuser; nothing where it fails."""
+        process = await asyncio.create_subprocess_exec(
+            postgres_installation(None) / "bin" / "psql",
+            "--no-psqlrc",
+            "--tuples-only",
+            "--no-align",
+            f"--command={query}",
+            f"--dbname=postgresql://{SUPERUSER}@{LOOPBACK}:{self.port}/postgres",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env={"PGPASSWORD": self._password, "PGCONNECT_TIMEOUT": "5", "LC_ALL": "C"},
+        )
+        output, _ = await process.communicate()
+        return output.decode().splitlines() if process.returncode == 0 else []
 
     def launch(self, output: int | IO[bytes]) -> Launch:
         settings = _SETTINGS | {"port": str(self.port)} | ({} if self._durable else _NOT_DURABLE)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -20,10 +19,11 @@ from .announcements import Announcements
 from .checkout import Checkout, write_private
 from .control import ControlServer, Message
 from .demo import DemoFailed, demo_account
+from .detached import SUPERVISOR
 from .ending import Ending, unless
 from .leftovers import end_leftovers
 from .logs import LogFile, LogPipe, Show
-from .processes import ChildProcess, Launch
+from .schemas import SCHEMAS, migrate
 from .servers import EmbeddedServer, Server, ServerFailed, StackError
 from .services import EDGE, ServiceProcess
 from .status import own_row, rows
@@ -34,10 +34,8 @@ from .wiring import Wiring, mail_folder
 if TYPE_CHECKING:
     from twelvefold.service import Service
 
-SUPERVISOR = "twelvefold"
 _READY_TIMEOUT = 60.0  # seconds for a service to become ready for work
 _READY_POLL = 0.05
-_SCHEMAS = "schemas"
 MAX_PROCESSES = 16  # of one service
 
 
@@ -69,7 +67,7 @@ class Stack:
             name: [self._service(name, number) for number in range(1, count + 1)]
             for name, count in self._scale.items()
         }
-        self._schemas = self._pipe(_SCHEMAS)
+        self._schemas = self._pipe(SCHEMAS)
         self._sources = Sources(checkout.root, services)
 
     async def run(self) -> None:
@@ -98,7 +96,7 @@ class Stack:
             async with asyncio.TaskGroup() as starting:
                 for server in self._servers:
                     starting.create_task(self._step(server.name, server.start()))
-                starting.create_task(self._step(_SCHEMAS, self._prepare()))
+                starting.create_task(self._step(SCHEMAS, self._prepare()))
                 for process in self._service_processes():
                     starting.create_task(self._step(process.name, self._until_ready(process)))
         except* StackError as group:
@@ -127,20 +125,14 @@ class Stack:
             await asyncio.sleep(_READY_POLL)
 
     async def _prepare(self) -> None:
-        child = ChildProcess(
-            Launch(
-                command=[sys.executable, "-P", "-m", "twelvefold.dev.prepare"],
-                environment=self._wiring.environments.of_preparation(),
-                directory=self._checkout.root,
-                output=self._schemas.writing,
-            )
-        )
-        try:
-            code = await child.wait()
-        finally:
-            await child.stop(((signal.SIGTERM, 5.0),))
-        if code != 0:
-            raise ServerFailed(_SCHEMAS, "could not be migrated")
+        record = self._wiring.schema_record()
+        if record.exists():
+            await self._servers[0].wait_until_up()
+            if await record.is_current():
+                return
+        environment = self._wiring.environments.of_preparation()
+        await migrate(environment, self._checkout.root, self._schemas.writing)
+        record.note()
 
     async def _ready(self) -> Message:
         firsts = {name: processes[0].server for name, processes in self._processes.items()}

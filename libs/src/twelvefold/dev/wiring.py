@@ -22,6 +22,7 @@ from .environment import (
 )
 from .object_store import REGION, S3Credentials
 from .ports import PortPicker
+from .schemas import SchemaRecord
 from .secret_store import SecretStore
 from .servers import EmbeddedServer, ExternalServer, Server
 from .services import EDGE, INTERNAL, PUBLIC, ServiceProcess, ServiceSockets
@@ -38,6 +39,7 @@ class Wiring:
     ) -> None:
         """Binds the services' sockets. Raises OSError where no port is free."""
         self.checkout = checkout
+        self._services = services
         secrets = SecretStore(checkout.secrets)
         credentials = secrets.server_credentials()
         embedded = EmbeddedServers(
@@ -83,6 +85,10 @@ class Wiring:
             "internal": dict(self.addresses.internal),
             "management": {name: process.url for name, process in processes.items()},
         }
+
+    def schema_record(self) -> SchemaRecord:
+        passwords = self.environments.role_passwords()
+        return SchemaRecord(self.checkout.schemas, self.postgres, self._services, passwords)
 
     def data_homes(self) -> list[Path]:
         return [server.home for server in self.servers if isinstance(server, EmbeddedServer)]
