@@ -87,7 +87,8 @@ async def test_closing_waits_a_bounded_time(unit, monkeypatch):
     task = follow_ups.start(work)
     await turn()
     await follow_ups.aclose()
-    assert task and task.cancelled()
+    assert task is not None
+    assert task.cancelled()
     assert not follow_ups._running
 
 

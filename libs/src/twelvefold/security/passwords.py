@@ -28,7 +28,7 @@ LANES = 1
 THREADS = 4
 QUEUE = 128  # waiting beyond those being hashed: some seconds of work
 _SALT, _HASH = 16, 32  # bytes
-_NICENESS = 10
+_NICENESS = 10  # more than the thread that serves requests
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -105,8 +105,10 @@ def _yield_to_the_loop() -> None:
 
     On Linux niceness is per thread; elsewhere the scheduler decides.
     """
+    thread = threading.get_native_id()
     with contextlib.suppress(OSError, AttributeError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        niceness = os.getpriority(os.PRIO_PROCESS, thread) + _NICENESS
+        os.setpriority(os.PRIO_PROCESS, thread, niceness)
 
 
 def _bytes(password: str) -> bytes:
