@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from twelvefold.migrations import Migrations
+from twelvefold.revisions import Migrations
 from twelvefold.service import Service
 from worker.settings import WorkerSettings
 
