@@ -72,6 +72,12 @@ http_requests_refused = Counter(
     registry=REGISTRY,
 )
 
+event_loop_lag = Gauge(
+    "event_loop_lag_seconds",
+    "How late the event loop was when last looked at, once a second.",
+    registry=REGISTRY,
+)
+
 # Calls to other services.
 client_requests = Histogram(
     "client_request_duration_seconds",

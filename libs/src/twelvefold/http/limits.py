@@ -18,10 +18,11 @@ from twelvefold.errors import BadRequest, FieldError, Invalid, PayloadTooLarge, 
 
 from .problems import RequestRefused, problem_response
 
-# After a refusal we go on reading for a moment: closing a socket that holds unread bytes resets
-# the connection, and the client may lose the answer before it reads it.
-LINGER_SECONDS = 1.0
-LINGER_BYTES = 1_048_576
+# After a refusal we go on reading for a moment and throw away what comes: closing a socket that
+# holds unread bytes resets the connection, and a client that reads only after it has sent
+# everything would never see its 413.
+LINGER_SECONDS = 2.0
+LINGER_BYTES = 64 * 1_048_576
 _CLOSE = {"Connection": "close"}
 # \u0000 where the backslash is not itself escaped.
 _JSON_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")

@@ -94,9 +94,12 @@ class RequestLayer:
         try:
             await self.app(scope, receive, send)
         except asyncio.CancelledError:
-            if timer is None or not timer.settled():
+            if timer is not None and timer.settled():
+                await exchange.refuse_late(receive)
+            elif self._health.draining and exchange.status is None:
+                await self._refuse_drained(exchange, scope, receive)
+            else:
                 raise
-            await exchange.refuse_late(receive)
         except Exception:
             if timer is not None and timer.settled():
                 # What a library made of our cancellation; the time was up all the same.
@@ -109,6 +112,14 @@ class RequestLayer:
         finally:
             if timer is not None:
                 timer.cancel()
+
+    @staticmethod
+    async def _refuse_drained(exchange: _Exchange, scope: Scope, receive: Receive) -> None:
+        """The server cancels what the grace period did not suffice for."""
+        if task := asyncio.current_task():
+            task.uncancel()
+        gone = Unavailable("The process ends; please try again.", retry_after=1)
+        await problem_response(gone, scope)(scope, receive, exchange.send)
 
     def context(self, scope: Scope) -> RequestContext:
         """What the headers say about the request; who sent them decides what counts."""

@@ -1,26 +1,36 @@
-"""Serves a process: its sockets, its signals and the order in which it ends."""
+"""Serves a process: its sockets, its signals and the order in which it ends.
+
+Owns the event loop of a service. One owner of signals; the order at SIGTERM and SIGINT:
+
+1. /readyz turns 503, every answer carries `Connection: close`, the process's drains are called;
+2. the lame duck: for HTTP_LAME_DUCK seconds requests are still taken, while balancers learn;
+3. listeners close, connections close as they fall quiet, requests in flight have HTTP_GRACE;
+4. background work is left and backing services close, each in reverse;
+5. the management listener closes, and the exit code is 0. A second signal ends it at once.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import os
 import signal
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
 import structlog
-import uvicorn
 from starlette.types import ASGIApp
 
+from twelvefold import metrics
 from twelvefold.process import ServiceProcess
-from twelvefold.settings import HttpSettings
+from twelvefold.telemetry import shutdown_telemetry
 
 from .management import create_management_app
+from .server import BACKLOG, Server
 
-BACKLOG = 2048
-LAST_ACCEPTED = 0.1  # seconds that a connection accepted last has for sending its request
-KEEP_ALIVE = 75  # seconds; above the 60 s that load balancers commonly keep an idle connection
+CANNOT_START = 1
+SIGNALLED = 128  # added to the number of the signal, as shells do
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _log = structlog.get_logger(__name__)
 
@@ -35,28 +45,8 @@ class Listener:
     fd: int | None = None
 
 
-class _Server(uvicorn.Server):
-    """A uvicorn server that leaves the signals to their one owner."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def bind(listener: Listener, host: str) -> socket.socket:
-    """The listening socket. Raises OSError where the address is taken."""
-    if listener.fd is not None:
-        return socket.socket(fileno=listener.fd)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.bind((host, listener.port))
-    bound.listen(BACKLOG)
-    return bound
-
-
 def listeners_of(process: ServiceProcess) -> list[Listener]:
-    """What the process listens on; the management port last, since it stops last."""
+    """What the process listens on; the management port last, since it closes last."""
     settings = process.settings
     found = []
     if process.public is not None:
@@ -72,82 +62,141 @@ def listeners_of(process: ServiceProcess) -> list[Listener]:
     return found
 
 
-def _server(listener: Listener, settings: HttpSettings) -> _Server:
-    return _Server(
-        uvicorn.Config(
-            listener.app,
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=bool(settings.http_trusted_proxies) and listener.name == "public",
-            forwarded_allow_ips=settings.http_trusted_proxies,
-            backlog=BACKLOG,
-            timeout_keep_alive=KEEP_ALIVE,
-            timeout_graceful_shutdown=max(1, round(settings.http_grace)),
-        )
-    )
+def bind(listener: Listener, host: str) -> socket.socket:
+    """The listening socket. Raises OSError where the address is taken."""
+    if listener.fd is not None:
+        return socket.socket(fileno=listener.fd)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, listener.port))
+        bound.listen(BACKLOG)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+class _Signals:
+    """The one owner of SIGTERM and SIGINT while a process runs."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._main = asyncio.current_task()
+        self._stop = asyncio.Event()
+        # Until the process has opened, stopping means to abandon the opening.
+        self.opening = True
+        for number in _SIGNALS:
+            self._loop.add_signal_handler(number, self._on_signal, number)
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        if self._stop.is_set():
+            _log.warning("killed", signal=number.name)
+            os._exit(SIGNALLED + number)
+        _log.info("stopping", signal=number.name)
+        self._stop.set()
+        if self.opening and self._main is not None:
+            self._main.cancel()
+
+    @property
+    def received(self) -> bool:
+        return self._stop.is_set()
+
+    async def wait(self) -> None:
+        self.opening = False
+        await self._stop.wait()
+
+    def release(self) -> None:
+        for number in _SIGNALS:
+            self._loop.remove_signal_handler(number)
 
 
 async def serve(process: ServiceProcess) -> None:
-    """Serves until a signal, then ends in order (design: readiness, drain, listeners, backing)."""
+    """Serves until a signal comes, then ends in the order above.
+
+    Raises OSError where a socket cannot be bound, and whatever background work raises on opening.
+    """
     settings = process.settings
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, stop.set)
-    listeners = listeners_of(process)
-    sockets = [bind(listener, settings.http_host) for listener in listeners]
-    servers = [_server(listener, settings) for listener in listeners]
-    tasks: list[asyncio.Task[None]] = []
-    try:
-        tasks = [
-            asyncio.create_task(server.serve(sockets=[bound]), name=f"serve-{listener.name}")
-            for server, bound, listener in zip(servers, sockets, listeners, strict=True)
-        ]
-        for bound, listener in zip(sockets, listeners, strict=True):
-            _log.info(
-                "listening",
-                name=listener.name,
-                host=bound.getsockname()[0],
-                port=bound.getsockname()[1],
-            )
-        async with process.open():
-            await stop.wait()
+    signals = _Signals()
+    servers: list[Server] = []
+    async with AsyncExitStack() as stack:
+        stack.callback(signals.release)
+        listeners = listeners_of(process)
+        bound = [bind(listener, settings.http_host) for listener in listeners]
+        for listener, listening in zip(listeners, bound, strict=True):
+            server = Server(listener.app, settings, proxied=listener.name == "public")
+            await server.start(listening)
+            servers.append(server)
+            host, port, *_ = listening.getsockname()
+            _log.info("listening", name=listener.name, host=host, port=port)
+        management = servers.pop()
+        stack.push_async_callback(management.finish, grace=1.0)
+        ticking = asyncio.create_task(_tick([*servers, management]), name="tick")
+        stack.callback(ticking.cancel)
+        try:
+            async with process.open():
+                await signals.wait()
+                await _drain(process, servers)
+        except asyncio.CancelledError:
+            if not signals.received:
+                raise
+            # Stopped while it was opening: there is no work to drain and nobody was sent here.
             process.health.mark_draining()
-            for number in _SIGNALS:
-                loop.remove_signal_handler(number)
-            for drain in process.drain:
-                await drain()
-            await asyncio.sleep(settings.http_lame_duck)
-            await _stopped(servers[:-1], tasks[:-1])
-        await _stopped(servers[-1:], tasks[-1:])
-    finally:
-        for task in tasks:
-            task.cancel()
-        _log.info("stopped")
+            await _finished(servers, settings.http_grace)
+    _log.info("stopped")
 
 
-async def _stopped(servers: Sequence[_Server], tasks: Sequence[asyncio.Task[None]]) -> None:
-    # Where a socket is shared, the next process takes what comes from here on.
-    for server in servers:
-        # Set once it listens: a signal may come before.
-        for listening in getattr(server, "servers", ()):
-            listening.close()
-    # uvicorn closes connections without a request at once: not those that came a moment ago.
-    await asyncio.sleep(LAST_ACCEPTED)
-    for server in servers:
-        server.should_exit = True
-    if tasks:
-        await asyncio.wait(tasks)
+async def _drain(process: ServiceProcess, servers: Sequence[Server]) -> None:
+    settings = process.settings
+    process.health.mark_draining()
+    await asyncio.gather(*(_called(drain, settings.http_grace) for drain in process.drain))
+    await asyncio.sleep(settings.http_lame_duck)
+    await _finished(servers, settings.http_grace)
+
+
+async def _finished(servers: Sequence[Server], grace: float) -> None:
+    await asyncio.gather(*(server.finish(grace=grace) for server in servers))
+
+
+async def _called(drain: Callable[[], Awaitable[None]], limit: float) -> None:
+    try:
+        async with asyncio.timeout(limit):
+            await drain()
+    except Exception:
+        _log.exception("drain_failed", drain=getattr(drain, "__qualname__", repr(drain)))
+
+
+async def _tick(servers: Sequence[Server]) -> None:
+    """Once a second: the Date header, and how late the loop is."""
+    loop = asyncio.get_running_loop()
+    while True:
+        for server in servers:
+            await server.on_tick(0)
+        due = loop.time() + 1.0
+        await asyncio.sleep(1.0)
+        metrics.event_loop_lag.set(max(0.0, loop.time() - due))
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    with suppress(ImportError):
+        import uvloop
+
+        return uvloop.new_event_loop()
+    return asyncio.new_event_loop()
 
 
 def run(process: ServiceProcess) -> int:
     """Serves `process` on a loop of its own until a signal; returns the exit code."""
-    import uvloop
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(process))
+    try:
+        with asyncio.Runner(loop_factory=_new_loop) as runner:
+            runner.run(serve(process))
+    except OSError as error:
+        _log.critical("cannot_listen", error=error.strerror or str(error))
+        return CANNOT_START
+    except Exception:
+        _log.exception("process_failed")
+        return CANNOT_START
+    finally:
+        shutdown_telemetry()
     return 0

@@ -1,0 +1,92 @@
+"""One listening socket and its connections: uvicorn's server with an orderly end.
+
+Owns starting, and finishing without dropping a request. Signals, and when to finish, are `serve`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import cast
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+from twelvefold.settings import HttpSettings
+
+from .protocol import BoundedProtocol
+
+BACKLOG = 2048
+KEEP_ALIVE = 75  # seconds; above the 60 s that load balancers commonly keep an idle connection
+# A connection that was last used this long ago may be closed in a drain: a client between two
+# requests is back much sooner, and gets `Connection: close` with its next answer.
+QUIET = 0.2  # seconds
+_LOOK = 0.02  # seconds between looks at the connections of a drain
+_CANCELLED = 1.0  # seconds that requests have to end after the grace period
+_log = structlog.get_logger(__name__)
+
+
+class Server(uvicorn.Server):
+    """Not run by uvicorn's own `serve`, which takes signals and drops idle connections."""
+
+    def __init__(self, app: ASGIApp, settings: HttpSettings, *, proxied: bool) -> None:
+        trusted = settings.http_trusted_proxies if proxied else []
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=BoundedProtocol,
+                ws="none",
+                lifespan="off",
+                interface="asgi3",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=bool(trusted),
+                forwarded_allow_ips=trusted,
+                backlog=BACKLOG,
+                timeout_keep_alive=KEEP_ALIVE,
+            )
+        )
+
+    @property
+    def connections(self) -> list[BoundedProtocol]:
+        return cast("list[BoundedProtocol]", list(self.server_state.connections))
+
+    async def start(self, listening: socket.socket) -> None:
+        """Accepts on `listening` from now on, and owns it."""
+        self.config.load()
+        self.lifespan = self.config.lifespan_class(self.config)
+        await self.on_tick(0)  # the first answers have a Date, too
+        await self.startup(sockets=[listening])
+
+    async def finish(self, *, grace: float) -> None:
+        """Stops accepting, lets requests end within `grace` seconds, closes every connection."""
+        # What the kernel has accepted for us is ours to answer.
+        await asyncio.sleep(0)
+        for server in self.servers:
+            server.close()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + grace
+        while self.server_state.connections and loop.time() < end:
+            self._close_quiet(loop.time())
+            await asyncio.sleep(_LOOK)
+        await self._cancel()
+
+    def _close_quiet(self, now: float) -> None:
+        for connection in self.connections:
+            if connection.busy:
+                connection.shutdown()  # its answer is its last
+            elif now - connection.quiet_since >= QUIET:
+                connection.transport.close()
+
+    async def _cancel(self) -> None:
+        """Ends what is left; the request layer answers 503 where no answer has begun."""
+        tasks = list(self.server_state.tasks)
+        if tasks:
+            _log.warning("grace_is_over", requests=len(tasks))
+            for task in tasks:
+                task.cancel("the grace period is over")
+            await asyncio.wait(tasks, timeout=_CANCELLED)
+        for connection in self.connections:
+            connection.transport.abort()
