@@ -132,7 +132,9 @@ class MailSettings(EnvironmentSettings):
         examples=["Twelvefold <no-reply@example.com>"],
     )
     smtp_url: SecretStr | None = Field(
-        None, description="smtp://, smtp+starttls:// or smtps:// URL with optional credentials."
+        None,
+        description="smtp://, smtp+starttls:// or smtps:// URL with optional credentials.",
+        examples=["smtp+starttls://user:…@smtp.example.com:587"],
     )
     sendgrid_api_key: SecretStr | None = Field(
         None, description="Sends through SendGrid instead of SMTP."

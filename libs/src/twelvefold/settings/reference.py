@@ -26,10 +26,10 @@ def example(settings_class: type[S]) -> S:
     """
     values: dict[str, Any] = {"environment": "testing"}
     for name, field in settings_class.model_fields.items():
-        if field.is_required():
-            if not field.examples:
-                raise ValueError(f"{name.upper()} has no example")
+        if field.examples:
             values[name] = field.examples[0]
+        elif field.is_required():
+            raise ValueError(f"{name.upper()} has no example")
     return settings_class(**values)
 
 
