@@ -26,9 +26,9 @@ REGION = "us-east-1"
 _HTTP_TIMEOUT = 5.0  # seconds for creating a bucket
 # Volumes are created as they are needed and grow to this size; none is allocated ahead.
 _VOLUME_MEGABYTES, _VOLUMES = 256, 400
-# For large uploads. It needs 50 MB idle: a limit near that keeps the collector busy for ever
-# (64MiB cost 10 % of a processor, and five times the time to start).
-_GO = {"GOMEMLIMIT": "192MiB"}
+# It reserves some 200 MB that it hardly touches, so the collector may come a little earlier. No
+# GOMEMLIMIT near that: the collector would run for ever (192MiB cost 15 % of a processor, idle).
+_GO = {"GOGC": "50"}
 
 
 @dataclass(frozen=True, slots=True)
