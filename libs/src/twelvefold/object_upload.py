@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 PART_BYTES = 5 * 1024 * 1024  # S3's least size of a part that is not the last
-CHUNK_BYTES = 64 * 1024  # hashed in 0.2 ms, so that the loop does not wait for it
+CHUNK_BYTES = 64 * 1024
+TURN_BYTES = 2 * CHUNK_BYTES  # summed and copied in under a millisecond
 
 
 class Part:
@@ -56,9 +57,10 @@ class Part:
 async def parts(chunks: AsyncIterator[bytes], digest: Any) -> AsyncGenerator[Part]:
     """Full parts, then the last one, which is marked: at least one, empty for an empty stream.
 
-    Hashes into `digest` on the way. Holds one part at a time.
+    Hashes into `digest` on the way, and gives the loop a turn even where `chunks` never waits.
+    Holds one part at a time.
     """
-    part = Part(1)
+    part, unbroken = Part(1), 0
     async for chunk in chunks:
         rest = memoryview(chunk)
         while rest:
@@ -69,8 +71,10 @@ async def parts(chunks: AsyncIterator[bytes], digest: Any) -> AsyncGenerator[Par
             part.write(piece)
             digest.update(piece)
             rest = rest[len(piece) :]
-            if rest:
-                await asyncio.sleep(0)  # a chunk larger than ours must not hold the loop
+            unbroken += len(piece)
+            if unbroken >= TURN_BYTES:
+                unbroken = 0
+                await asyncio.sleep(0)
     part.last = True
     yield part
 
@@ -86,7 +90,7 @@ class MultipartUpload:
     ) -> None:
         self.size = 0  # bytes given to `send`
         self._client = client
-        self._target = {"Bucket": bucket, "Key": key}
+        self._target: dict[str, Any] = {"Bucket": bucket, "Key": key}
         self._timeout = timeout
         # A task, so that the upload's id is not lost with a caller cancelled right now.
         self._created = asyncio.create_task(self._create(content_type))
