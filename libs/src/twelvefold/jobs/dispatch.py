@@ -21,6 +21,7 @@ from sqlalchemy import text
 
 from twelvefold import metrics
 from twelvefold.database import Database
+from twelvefold.tasks import end_tasks
 
 from .contract import MAX_CRASHES, CronJob, Ring
 from .lease import KEPT_ERRORS
@@ -139,9 +140,7 @@ class Dispatcher:
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            await end_tasks(tasks)
 
     async def ring_due(self) -> int:
         """Rings for due jobs of this queue that nobody has claimed; returns how many."""

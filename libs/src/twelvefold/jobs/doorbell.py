@@ -21,6 +21,7 @@ import structlog
 from twelvefold import metrics
 from twelvefold.redis import create_redis
 from twelvefold.settings import RedisSettings
+from twelvefold.tasks import end_tasks
 
 from .contract import Ring
 from .handover import Handover
@@ -134,8 +135,7 @@ class ArqListener:
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.wait([task])
+            await end_tasks([task])
 
     def stop(self) -> None:
         """Takes no further ring; they stay in Redis for other workers."""
@@ -194,7 +194,8 @@ class ArqListener:
             await worker.main()
         finally:
             self._worker = None
-            await _ended(list(worker.tasks.values()))
+            # They only wait for jobs. arq itself puts the rings of cancelled waiters back.
+            await end_tasks(list(worker.tasks.values()))
             await pool.connection_pool.disconnect()
 
     def _polled(self) -> None:
@@ -218,14 +219,3 @@ def _create_worker(polled: Callable[[], None], **arguments: Any) -> Worker:
             polled()
 
     return QuietWorker(**arguments)
-
-
-async def _ended(waiting: Sequence[asyncio.Task[Any]]) -> None:
-    """Ends what only waits for a job. arq puts the rings of cancelled waiters back by itself."""
-    for task in waiting:
-        task.cancel()
-    if waiting:
-        await asyncio.wait(waiting)
-        for task in waiting:
-            if not task.cancelled():
-                task.exception()  # looked at, so that nobody complains that it never was

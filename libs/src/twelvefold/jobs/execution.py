@@ -29,8 +29,13 @@ from .lease import Claim, LeaseLost, Leases, Settlement
 
 MAX_RESULT_BYTES = 65_536
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_NUDGE = 1.0  # seconds after which a handler that was cancelled and goes on is cancelled again
 _UNUSABLE_BACKOFF = Backoff(base=10.0, cap=60.0)
 _log = structlog.get_logger(__name__)
+
+
+class _RunTooLong(Exception):
+    """The kind's timeout has passed."""
 
 
 class Stop(StrEnum):
@@ -40,6 +45,7 @@ class Stop(StrEnum):
     LOST = "lost"  # the lease is somebody else's
     LAPSED = "lapsed"  # the lease could not be extended in time
     SHUTDOWN = "shutdown"  # this process ends
+    LATE = "late"  # its time is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +135,13 @@ class Running:
         """Cancels the handler. The first reason stays, but a lost lease outranks the others."""
         if self.stopped is None or why is Stop.LOST:
             self.stopped = why
-        if self._task is not None:
+        self._cancel()
+
+    def _cancel(self) -> None:
+        # Again and again: a cancellation can get lost on its way (see `twelvefold.tasks`).
+        if self._task is not None and not self._task.done():
             self._task.cancel()
+            asyncio.get_running_loop().call_later(_NUDGE, self._cancel)
 
     async def run(self, registration: Registration[Any] | None) -> Ended | None:
         """Runs the handler. None where the lease is lost: nothing is to be written."""
@@ -142,20 +153,13 @@ class Running:
             return self._unusable(f"undecodable payload: {_places(error)}")
         if self.stopped is None:
             self._task = asyncio.create_task(
-                self._handled(registration, payload), name=f"job-{self.claim.id}"
+                _handled(registration, self.job, payload), name=f"job-{self.claim.id}"
             )
-            await asyncio.wait([self._task])
+            await asyncio.wait([self._task], timeout=registration.kind.timeout)
+            if not self._task.done():
+                self.stop(Stop.LATE)
+                await asyncio.wait([self._task])
         return self._ended(registration)
-
-    async def _handled(self, registration: Registration[Any], payload: Any) -> Any:
-        async with asyncio.timeout(registration.kind.timeout) as limit:
-            try:
-                return await registration.handler(self.job, payload)
-            except TimeoutError as error:
-                if limit.expired():
-                    raise
-                # A timeout of the handler's own is an error like any other.
-                raise RuntimeError("timed out inside") from error
 
     def _ended(self, registration: Registration[Any]) -> Ended | None:
         if self.stopped is Stop.LOST:
@@ -167,7 +171,7 @@ class Running:
             return self._succeeded(registration, self._task.result())
         if isinstance(error, LeaseLost):
             return None
-        if self.stopped is not None:
+        if self.stopped is not None and self.stopped is not Stop.LATE:
             # It was cancelled and fell over its own cleaning up.
             return self._cut_short(registration)
         if isinstance(error, Rejected):
@@ -191,13 +195,13 @@ class Running:
         attempts = self.claim.attempts + 1
         limit = self.claim.max_attempts or kind.max_attempts
         pause = _retry_after(error)
-        text = describe(error, kind.timeout)
+        text = describe(error)
         _log.warning(
             "job_failed",
             attempt=attempts,
             max_attempts=limit,
             error=text,
-            exc_info=None if isinstance(error, (TwelvefoldError, TimeoutError)) else error,
+            exc_info=None if isinstance(error, (TwelvefoldError, _RunTooLong)) else error,
         )
         return self._as(
             JobStatus.DEAD if attempts >= limit else JobStatus.FAILED,
@@ -209,6 +213,10 @@ class Running:
     def _cut_short(self, registration: Registration[Any]) -> Ended:
         if self.stopped is Stop.CANCELLED:
             return self._as(JobStatus.CANCELLED)
+        if self.stopped is Stop.LATE:
+            return self.failed(
+                registration, _RunTooLong(f"not done within {registration.kind.timeout:g} s")
+            )
         if self.stopped is not None:
             return self.released()
         # Nobody stopped it: the handler cancelled itself, which is an error of its own.
@@ -245,6 +253,11 @@ class Running:
         return Ended(settlement, effects)
 
 
+async def _handled(registration: Registration[Any], job: Job, payload: Any) -> Any:
+    # A coroutine of our own: a handler may be any awaitable's function.
+    return await registration.handler(job, payload)
+
+
 def encode_result(result: Mapping[str, Any] | None) -> str | None:
     """JSON that PostgreSQL takes. Raises TypeError or ValueError for what it would not."""
     if result is None:
@@ -257,12 +270,12 @@ def encode_result(result: Mapping[str, Any] | None) -> str | None:
     return encoded
 
 
-def describe(error: BaseException, timeout: float) -> str:
+def describe(error: BaseException) -> str:
     """What the job's owner may read. Foreign errors may quote anything: only their class is told."""
     if isinstance(error, TwelvefoldError):
         return error.detail
-    if isinstance(error, TimeoutError):
-        return f"not done within {timeout:g} s"
+    if isinstance(error, _RunTooLong):
+        return str(error)
     return f"internal error ({type(error).__name__})"
 
 

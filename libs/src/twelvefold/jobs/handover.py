@@ -15,6 +15,8 @@ from typing import Generic, Literal, TypeVar
 
 import structlog
 
+from twelvefold.tasks import end_tasks
+
 T = TypeVar("T")
 Fate = Literal["sent", "dropped", "failed"]
 _log = structlog.get_logger(__name__)
@@ -68,8 +70,7 @@ class Handover(Generic[T]):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._flush):
                     await self._idle.wait()
-            task.cancel()
-            await asyncio.wait([task])
+            await end_tasks([task])
 
     async def _forever(self) -> None:
         while True:

@@ -8,6 +8,7 @@ called is `execution`'s, the statements are `lease`'s.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +20,7 @@ import structlog
 
 from twelvefold import metrics
 from twelvefold.database import Database
+from twelvefold.tasks import end_tasks
 
 from .contract import Registry
 from .execution import Job, Running, Stop
@@ -120,8 +122,7 @@ class Runner:
             # A claim under way is finished, not cancelled: its jobs are ours already.
             await asyncio.wait(loops[:1])
             await self._end_jobs()
-            loops[1].cancel()
-            await asyncio.wait(loops[1:])
+            await end_tasks(loops)
 
     # Claiming
 
@@ -255,9 +256,9 @@ class Runner:
             for task in late:
                 # Not released: it may still be at work. The lease expires.
                 _log.error("job_abandoned", task=task.get_name())
-                task.cancel()
-            if late:
-                await asyncio.wait(late, timeout=1.0)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await end_tasks(late)
         for ticket in self._tickets:
             ticket.cancel()
 

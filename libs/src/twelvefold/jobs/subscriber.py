@@ -17,6 +17,7 @@ import structlog
 
 from twelvefold.redis import create_redis
 from twelvefold.settings import RedisSettings
+from twelvefold.tasks import end_tasks
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -62,8 +63,7 @@ class Subscriber:
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.wait([task])
+            await end_tasks([task])
             await redis.aclose()
 
     async def _forever(self, redis: Redis) -> None:
@@ -105,10 +105,7 @@ class Subscriber:
                     reading.result()
                     reading = None
         finally:
-            for task in (reading, changing):
-                if task is not None:
-                    task.cancel()
-                    await asyncio.wait([task])
+            await end_tasks(task for task in (reading, changing) if task is not None)
 
     async def _subscribe(self, pubsub: PubSub) -> None:
         wanted = set(self._callbacks)

@@ -1,0 +1,24 @@
+"""A database of jobs for each test, emptied; the servers are the run's."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from tests.integration.jobs.workbench import Workbench, open_database, redis_settings
+
+
+@pytest.fixture(scope="session")
+async def jobs_database(new_database):
+    return await new_database()
+
+
+@pytest.fixture
+async def bench(jobs_database, redis_url) -> AsyncIterator[Workbench]:
+    sql = await asyncpg.connect(jobs_database.superuser_url)
+    await sql.execute("TRUNCATE jobs.jobs CASCADE")
+    producer = open_database(jobs_database.url("api_app"))
+    database = open_database(jobs_database.url("worker_app"))
+    yield Workbench(producer, database, sql, redis_settings(redis_url))
+    await database.aclose()
+    await producer.aclose()
+    await sql.close()

@@ -1,0 +1,261 @@
+"""The doorbell on a real Redis: it wakes, it may be lost, and nothing else is lost with it."""
+
+import asyncio
+import json
+import time
+from dataclasses import replace
+
+import arq.constants
+import arq.jobs
+import pytest
+import redis.asyncio
+from arq.connections import ArqRedis
+from tests.integration.jobs.workbench import (
+    NOWHERE,
+    QUICK,
+    QUICK_DISPATCH,
+    WORK,
+    Probe,
+    Work,
+    redis_settings,
+    registry_of,
+    until,
+)
+from tests.proxy import open_proxy
+
+from twelvefold.identifiers import new_id
+from twelvefold.jobs import JobQueue, Ring, Ringer
+from twelvefold.jobs.doorbell import FUNCTION, JOB_KEY, dumps, queue_key, wire
+
+# Never by itself: only a ring can wake the runner within the test's patience.
+DEAF = replace(QUICK, poll=3600.0, poll_alone=3600.0)
+SILENT = replace(QUICK_DISPATCH, ring=3600.0)
+
+
+@pytest.fixture
+async def redis_client(bench):
+    client = redis.asyncio.from_url(bench.redis.redis_url.get_secret_value())
+    yield client
+    await client.aclose()
+
+
+async def enqueue(bench, ringer, count=1):
+    queue = JobQueue(bench.producer, ringer)
+    ids = []
+    for number in range(count):
+        async with bench.producer.transaction() as unit:
+            ids.append(await queue.enqueue(unit, WORK, Work(name=str(number))))
+    return ids
+
+
+def test_a_ring_is_what_arq_itself_would_write():
+    job_id, now = new_id(), 1_700_000_000_000
+    theirs = arq.jobs.serialize_job(FUNCTION, (str(job_id),), {}, None, now, serializer=dumps)
+    assert wire(job_id, now) == theirs
+    assert arq.constants.job_key_prefix == JOB_KEY
+
+
+async def test_a_ring_starts_a_job_at_once(bench):
+    probe = Probe()
+    async with bench.consuming(registry_of(probe), runner=DEAF, dispatcher=SILENT) as consumer:
+        await until(lambda: consumer.listener.connected)
+        ringer = Ringer(bench.redis)
+        async with ringer.running():
+            (job_id,) = await enqueue(bench, ringer)
+        await bench.becomes("succeeded", job_id)
+    assert probe.runs == [job_id]
+
+
+async def test_rings_leave_nothing_behind_in_redis(bench, redis_client):
+    async with bench.consuming(registry_of(Probe()), runner=DEAF, dispatcher=SILENT) as consumer:
+        await until(lambda: consumer.listener.connected)
+        ringer = Ringer(bench.redis)
+        async with ringer.running():
+            ids = await enqueue(bench, ringer, 5)
+        await bench.becomes("succeeded", *ids)
+
+        async def empty() -> bool:
+            return bool(await redis_client.dbsize() == 0)
+
+        await until(empty)
+
+
+async def test_a_ring_holds_an_id_as_json_and_nothing_else(bench, redis_client):
+    ringer = Ringer(bench.redis)
+    async with ringer.running():
+        (job_id,) = await enqueue(bench, ringer)
+    content = json.loads(await redis_client.get(f"{JOB_KEY}{job_id}:0"))
+    assert (content["f"], content["a"], content["k"]) == (FUNCTION, [str(job_id)], {})
+    assert await redis_client.zrange(queue_key("default"), 0, -1) == [f"{job_id}:0".encode()]
+
+
+async def test_ringing_twice_for_the_same_claim_is_one_ring(bench, redis_client):
+    ringer, ring = Ringer(bench.redis), Ring(new_id(), 3)
+    async with ringer.running():
+        ringer.ring(ring)
+        ringer.ring(ring)
+        ringer.ring(ring._replace(claim_no=4))
+    assert await redis_client.zcard(queue_key("default")) == 2
+
+
+async def test_jobs_run_although_redis_was_never_there(bench):
+    probe = Probe()
+    ringer = Ringer(NOWHERE)
+    async with bench.consuming(registry_of(probe), redis=NOWHERE), ringer.running():
+        ids = await enqueue(bench, ringer, 5)
+        await bench.becomes("succeeded", *ids)
+    assert sorted(probe.runs) == sorted(ids)
+
+
+async def test_enqueueing_does_not_wait_for_a_redis_that_hangs(bench, redis_url):
+    async with open_proxy(redis_url) as proxy:
+        ringer = Ringer(redis_settings(proxy.url(redis_url)))
+        async with ringer.running():
+            proxy.hold()
+            started = time.perf_counter()
+            await enqueue(bench, ringer, 10)
+            assert time.perf_counter() - started < 2.0
+
+
+async def test_a_lost_redis_only_slows_the_worker_and_is_used_again_when_it_is_back(
+    bench, redis_url
+):
+    probe = Probe()
+    async with open_proxy(redis_url) as proxy:
+        through = redis_settings(proxy.url(redis_url))
+        ringer = Ringer(bench.redis)
+        async with (
+            ringer.running(),
+            bench.consuming(registry_of(probe), redis=through) as consumer,
+        ):
+            await until(lambda: consumer.listener.connected)
+            await proxy.refuse()
+            await until(lambda: not consumer.listener.connected)
+            alone = await enqueue(bench, ringer, 3)
+            await bench.becomes("succeeded", *alone)
+            await proxy.listen()
+            await until(lambda: consumer.listener.connected)
+            together = await enqueue(bench, ringer, 3)
+            await bench.becomes("succeeded", *together)
+    assert sorted(probe.runs) == sorted([*alone, *together])
+
+
+async def test_a_running_job_survives_the_loss_of_redis(bench, redis_url):
+    probe = Probe()
+    probe.hold()
+    async with open_proxy(redis_url) as proxy:
+        ringer = Ringer(bench.redis)
+        async with (
+            ringer.running(),
+            bench.consuming(
+                registry_of(probe), redis=redis_settings(proxy.url(redis_url)), dispatcher=SILENT
+            ) as consumer,
+        ):
+            (job_id,) = await enqueue(bench, ringer)
+            await probe.started.wait()
+            await proxy.refuse()
+            await until(lambda: not consumer.listener.connected)
+            probe.let_go.set()
+            await bench.becomes("succeeded", job_id)
+    assert (probe.cancelled, len(probe.runs)) == (0, 1)
+
+
+async def test_flushing_redis_loses_no_job_and_repeats_none(bench, redis_client):
+    ringer = Ringer(bench.redis)
+    async with ringer.running():
+        ids = await enqueue(bench, ringer, 50)
+    await redis_client.flushdb()
+    probe = Probe()
+    # Overdue at once, so that the test need not wait for five seconds.
+    async with bench.consuming(registry_of(probe), runner=replace(QUICK, overdue=0.0)):
+        await until(lambda: len(probe.runs) >= 10)
+        await redis_client.flushdb()
+        await bench.becomes("succeeded", *ids)
+    assert sorted(probe.runs) == sorted(ids)
+
+
+async def test_a_key_that_arq_left_locked_delays_a_job_and_no_more(bench, redis_client):
+    ringer = Ringer(bench.redis)
+    async with ringer.running():
+        (job_id,) = await enqueue(bench, ringer)
+    # As after a worker that was killed between arq's claim and ours.
+    await redis_client.set(f"{arq.constants.in_progress_key_prefix}{job_id}:0", b"1")
+    await bench.due_since(job_id, 5.1)
+    async with bench.consuming(registry_of(Probe())):
+        await bench.becomes("succeeded", job_id)
+
+
+async def test_a_draining_worker_leaves_rings_to_others(bench, redis_client):
+    probe = Probe()
+    async with bench.consuming(registry_of(probe), runner=DEAF, dispatcher=SILENT) as consumer:
+        await until(lambda: consumer.listener.connected)
+        await consumer.drain()
+        ringer = Ringer(bench.redis)
+        async with ringer.running():
+            (job_id,) = await enqueue(bench, ringer)
+    assert await redis_client.zcard(queue_key("default")) == 1
+    assert (await bench.record(job_id)).status == "queued"
+
+
+async def test_a_worker_takes_no_more_rings_than_it_has_slots(bench, redis_client):
+    probe = Probe()
+    probe.hold()
+    ringer = Ringer(bench.redis)
+    async with ringer.running():
+        ids = await enqueue(bench, ringer, 10)
+    slots = replace(DEAF, concurrency=3)
+    async with bench.consuming(registry_of(probe), runner=slots, dispatcher=SILENT):
+        await until(lambda: len(probe.runs) == 3)
+        waiting = await redis_client.keys(f"{arq.constants.in_progress_key_prefix}*")
+        assert len(waiting) <= 3 + 1
+        probe.let_go.set()
+        await bench.becomes("succeeded", *ids)
+
+
+async def test_what_somebody_pickled_into_redis_is_never_executed(bench, redis_client):
+    pickled = ArqRedis.from_url(bench.redis.redis_url.get_secret_value())
+    await pickled.enqueue_job(FUNCTION, str(new_id()), _queue_name=queue_key("default"))
+    await pickled.aclose()
+    async with bench.consuming(registry_of(Probe())) as consumer:
+
+        async def discarded() -> bool:
+            return bool(await redis_client.zcard(queue_key("default")) == 0)
+
+        await until(discarded)
+        assert consumer.listener.connected
+        await bench.becomes("succeeded", await bench.enqueue())
+
+
+async def test_cancelling_is_felt_at_once_by_a_hint(bench):
+    probe = Probe()
+    probe.hold()
+    slow_heart = replace(QUICK, heartbeat=3600.0)
+    ringer = Ringer(bench.redis)
+    async with ringer.running(), bench.consuming(registry_of(probe), runner=slow_heart) as consumer:
+        (job_id,) = await enqueue(bench, ringer)
+        await probe.started.wait()
+        await until(lambda: bool(consumer._subscriber._subscribed))
+        async with bench.producer.transaction() as unit:
+            await JobQueue(bench.producer, ringer).cancel(unit, job_id)
+        await bench.becomes("cancelled", job_id)
+
+
+async def test_rings_are_dropped_while_redis_is_away_and_sent_once_it_is_back(bench, redis_url):
+    async with open_proxy(redis_url) as proxy:
+        settings = redis_settings(proxy.url(redis_url))
+        ringer = Ringer(settings)
+        async with ringer.running(), redis.asyncio.from_url(redis_url) as client:
+            await proxy.refuse()
+            ringer.ring(Ring(new_id()))
+            await proxy.listen()
+            kept = Ring(new_id(), 7)
+
+            async def arrives() -> bool:
+                ringer.ring(kept)
+                await asyncio.sleep(0)
+                return bool(await client.zcard(queue_key("default")))
+
+            await until(arrives)
+            assert await client.zrange(queue_key("default"), 0, -1) == [
+                f"{kept.job_id}:{kept.claim_no}".encode()
+            ]

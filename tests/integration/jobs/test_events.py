@@ -1,0 +1,111 @@
+"""Following a job: each newer state once, from where the client was, with and without Redis."""
+
+import asyncio
+from contextlib import aclosing
+from uuid import uuid4
+
+import pytest
+from tests.integration.jobs.workbench import (
+    NOWHERE,
+    Probe,
+    redis_settings,
+    registry_of,
+    until,
+)
+from tests.proxy import open_proxy
+
+from twelvefold.errors import NotFound
+from twelvefold.jobs import JobEvents, JobQueue, JobStatus, Ringer
+
+UNHURRIED = 3600.0  # a floor that no test waits for: only hints can help
+
+
+async def states(events, job_id, last_version=None):
+    return [record async for record in events.watch(job_id, last_version)]
+
+
+async def test_a_watcher_sees_the_states_up_to_the_end(bench):
+    probe = Probe()
+    probe.hold()
+    job_id = await bench.enqueue()
+    events = JobEvents(bench.producer, bench.redis, floor=UNHURRIED)
+    async with events.running():
+        watching = asyncio.create_task(states(events, job_id))
+        await until(lambda: bool(events._subscriber._subscribed))
+        async with bench.consuming(registry_of(probe)):
+            await probe.started.wait()
+            probe.let_go.set()
+            async with asyncio.timeout(10):
+                seen = await watching
+    assert seen[0].status == "queued"
+    assert seen[-1].status == "succeeded"
+    versions = [record.version for record in seen]
+    assert versions == sorted(set(versions))
+
+
+async def test_without_redis_the_floor_still_tells(bench):
+    job_id = await bench.enqueue()
+    events = JobEvents(bench.producer, NOWHERE, floor=0.05)
+    async with events.running(), bench.running(registry_of(Probe())):
+        async with asyncio.timeout(10):
+            seen = await states(events, job_id)
+    assert seen[-1].status == "succeeded"
+
+
+async def test_a_watcher_that_comes_back_sees_only_what_is_newer(bench):
+    job_id = await bench.enqueue()
+    async with bench.running(registry_of(Probe())):
+        await bench.becomes("succeeded", job_id)
+    events = JobEvents(bench.producer, NOWHERE)
+    (last,) = await states(events, job_id)
+    assert await states(events, job_id, last.version - 1) == [last]
+    assert await states(events, job_id, last.version) == []
+
+
+async def test_an_unknown_job_is_not_found(bench):
+    with pytest.raises(NotFound):
+        await states(JobEvents(bench.producer, NOWHERE), uuid4())
+
+
+async def test_many_watchers_share_one_connection(bench, redis_url):
+    ids = [await bench.enqueue() for _ in range(20)]
+    async with open_proxy(redis_url) as proxy:
+        events = JobEvents(bench.producer, redis_settings(proxy.url(redis_url)), floor=UNHURRIED)
+        ringer = Ringer(bench.redis)
+        async with events.running(), ringer.running():
+            watching = [asyncio.create_task(states(events, job_id)) for job_id in ids]
+            await until(lambda: len(events._subscriber._subscribed) == 20)
+            assert proxy.accepted == 1
+            for job_id in ids:
+                async with bench.producer.transaction() as unit:
+                    await JobQueue(bench.producer, ringer).cancel(unit, job_id)
+            async with asyncio.timeout(10):
+                for seen in await asyncio.gather(*watching):
+                    assert seen[-1].status is JobStatus.CANCELLED
+
+
+async def test_a_lost_subscription_is_renewed_and_what_was_missed_is_read(bench, redis_url):
+    job_id = await bench.enqueue()
+    async with open_proxy(redis_url) as proxy:
+        events = JobEvents(bench.producer, redis_settings(proxy.url(redis_url)), floor=UNHURRIED)
+        async with events.running():
+            watching = asyncio.create_task(states(events, job_id))
+            await until(lambda: bool(events._subscriber._subscribed))
+            await proxy.refuse()
+            await until(lambda: not events._subscriber._subscribed)
+            await bench.cancel(job_id)  # its doorbell tells nobody
+            await proxy.listen()
+            async with asyncio.timeout(10):
+                seen = await watching
+    assert seen[-1].status == "cancelled"
+
+
+async def test_when_nobody_watches_nothing_is_subscribed(bench):
+    job_id = await bench.enqueue()
+    events = JobEvents(bench.producer, bench.redis, floor=UNHURRIED)
+    async with events.running():
+        async with aclosing(events.watch(job_id)) as stream:
+            assert (await anext(stream)).status == "queued"
+            await until(lambda: bool(events._subscriber._subscribed))
+        await until(lambda: not events._subscriber._subscribed)
+        assert not events._subscriber._callbacks

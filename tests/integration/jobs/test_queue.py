@@ -1,0 +1,201 @@
+"""What a producer may do, and what it may not: the grants, the view, the two functions."""
+
+import asyncio
+import contextlib
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+import sqlalchemy.exc
+from sqlalchemy import text
+from tests.integration.jobs.workbench import WORK, Work, open_database
+
+from twelvefold.errors import Conflict, NotFound
+from twelvefold.identifiers import new_id
+from twelvefold.jobs import JobStatus, Ring
+from twelvefold.jobs.channels import CANCELS, changes_of
+
+
+async def test_what_is_rolled_back_is_neither_a_job_nor_a_ring(bench):
+    with contextlib.suppress(ZeroDivisionError):
+        async with bench.producer.transaction() as unit:
+            await bench.jobs.enqueue(unit, WORK, Work())
+            raise ZeroDivisionError
+    assert await bench.sql.fetchval("SELECT count(*) FROM jobs.jobs") == 0
+    assert bench.doorbell.rings == []
+
+
+async def test_the_bell_rings_after_the_commit_and_not_before(bench):
+    async with bench.producer.transaction() as unit:
+        job_id = await bench.jobs.enqueue(unit, WORK, Work())
+        assert bench.doorbell.rings == []
+    assert bench.doorbell.rings == [Ring(job_id, 0, "default")]
+
+
+async def test_a_scheduled_job_is_not_rung_for(bench):
+    await bench.enqueue(run_at=datetime.now(UTC) + timedelta(minutes=5))
+    assert bench.doorbell.rings == []
+
+
+async def test_a_unique_key_makes_one_job_and_everybody_learns_its_id(bench):
+    ids = await asyncio.gather(*(bench.enqueue(unique_key="evict 42") for _ in range(8)))
+    assert len(set(ids)) == 1
+    assert await bench.sql.fetchval("SELECT count(*) FROM jobs.jobs") == 1
+    assert len(bench.doorbell.rings) == 1
+    assert await bench.enqueue(unique_key="evict 43") != ids[0]
+    assert await bench.enqueue(kind="test.other", unique_key="evict 42") != ids[0]
+
+
+async def test_the_same_id_twice_is_one_job(bench):
+    job_id = new_id()
+    assert await bench.enqueue("first", job_id=job_id) == job_id
+    assert await bench.enqueue("second", job_id=job_id) == job_id
+    assert await bench.sql.fetchval("SELECT payload->>'name' FROM jobs.jobs") == "first"
+
+
+async def test_contradictions_are_refused_before_anything_is_sent(bench):
+    with pytest.raises(ValueError, match="unique key"):
+        await bench.enqueue(unique_key="a", job_id=new_id())
+    with pytest.raises(ValueError, match="time zone"):
+        await bench.enqueue(run_at=datetime(2030, 1, 1))  # noqa: DTZ001 (the fault)
+
+
+@pytest.mark.parametrize("role", ["api_app", "users_app"])
+async def test_other_services_insert_and_see_no_payload_and_change_nothing(
+    bench, jobs_database, role
+):
+    job_id = await bench.enqueue()
+    database = open_database(jobs_database.url(role))
+    forbidden = [
+        "SELECT payload FROM jobs.jobs",
+        "UPDATE jobs.jobs SET status = 'succeeded'",
+        "DELETE FROM jobs.jobs",
+        "INSERT INTO jobs.jobs (id, kind, payload, version) VALUES (gen_random_uuid(), '', '{}', 9)",
+        "INSERT INTO jobs.job_effects VALUES (gen_random_uuid(), 'x')",
+        "TRUNCATE jobs.jobs",
+    ]
+    for statement in forbidden:
+        with pytest.raises(sqlalchemy.exc.DBAPIError, match="permission denied"):
+            async with database.transaction() as unit:
+                await unit.execute(text(statement))
+    with pytest.raises(sqlalchemy.exc.DBAPIError, match="does not exist"):
+        async with database.read() as reader:
+            await reader.execute(text("SELECT payload FROM jobs.job_status"))
+    async with database.read() as reader:
+        seen = await reader.scalar(text("SELECT id FROM jobs.job_status"))
+    assert seen == job_id
+    await database.aclose()
+
+
+async def test_the_functions_run_as_the_owner_with_a_search_path_of_their_own(bench):
+    rows = await bench.sql.fetch(
+        "SELECT proname, prosecdef, proconfig, proacl::text[] AS acl FROM pg_proc "
+        "WHERE pronamespace = 'jobs'::regnamespace"
+    )
+    assert {row["proname"] for row in rows} == {"cancel_job", "retry_job"}
+    for row in rows:
+        assert row["prosecdef"]
+        assert row["proconfig"] == ["search_path=pg_catalog, pg_temp"]
+        # A grant to everybody has no name before the equals sign.
+        assert not [entry for entry in row["acl"] if entry.startswith("=")]
+
+
+async def test_a_waiting_job_is_cancelled_at_once(bench):
+    job_id = await bench.enqueue()
+    record = await bench.cancel(job_id)
+    assert (record.status, record.cancel_requested) == ("cancelled", True)
+    assert record.finished_at is not None
+    assert await bench.leases().claim(1) == []
+    assert bench.doorbell.notes == [(changes_of(job_id), str(record.version))]
+    assert (await bench.cancel(job_id)).version == record.version
+
+
+async def test_a_running_job_is_asked_to_stop(bench):
+    job_id = await bench.enqueue()
+    await bench.leases().claim(1)
+    record = await bench.cancel(job_id)
+    assert (record.status, record.cancel_requested) == ("running", True)
+    assert (CANCELS, str(job_id)) in bench.doorbell.notes
+
+
+@pytest.mark.parametrize("status", ["succeeded", "rejected", "dead"])
+async def test_what_has_ended_cannot_be_cancelled(bench, status):
+    job_id = await bench.enqueue()
+    await bench.sql.execute("UPDATE jobs.jobs SET status = $1", status)
+    with pytest.raises(Conflict):
+        await bench.cancel(job_id)
+
+
+@pytest.mark.parametrize("status", ["dead", "rejected", "cancelled"])
+async def test_what_ended_without_success_starts_afresh(bench, status):
+    job_id = await bench.enqueue()
+    await bench.sql.execute(
+        "UPDATE jobs.jobs SET status = $1, attempts = 5, crashes = 3, claim_no = 8, "
+        "cancel_requested = true, finished_at = now(), unusable_since = now()",
+        status,
+    )
+    bench.doorbell.rings.clear()
+    record = await bench.retry(job_id)
+    assert (record.status, record.attempts, record.crashes) == ("queued", 0, 0)
+    assert (record.cancel_requested, record.finished_at) == (False, None)
+    assert bench.doorbell.rings == [Ring(job_id, 8, "default")]
+    assert [claim.claim_no for claim in await bench.leases().claim(1)] == [9]
+
+
+async def test_a_failed_job_is_retried_now_and_keeps_its_count(bench):
+    job_id = await bench.enqueue()
+    await bench.sql.execute(
+        "UPDATE jobs.jobs SET status = 'failed', attempts = 2, run_at = now() + interval '1 h'"
+    )
+    assert await bench.leases().claim(1) == []
+    record = await bench.retry(job_id)
+    assert (record.status, record.attempts) == ("failed", 2)
+    assert [claim.id for claim in await bench.leases().claim(1)] == [job_id]
+
+
+@pytest.mark.parametrize("status", ["queued", "running", "succeeded"])
+async def test_what_waits_runs_or_succeeded_cannot_be_retried(bench, status):
+    job_id = await bench.enqueue()
+    await bench.sql.execute("UPDATE jobs.jobs SET status = $1", status)
+    with pytest.raises(Conflict):
+        await bench.retry(job_id)
+
+
+async def test_an_unknown_job_is_not_found(bench):
+    with pytest.raises(NotFound):
+        await bench.cancel(uuid4())
+    with pytest.raises(NotFound):
+        await bench.retry(uuid4())
+    assert await bench.jobs.find(uuid4()) is None
+
+
+async def test_jobs_are_listed_newest_first_by_owner_status_and_kind(bench):
+    mine, other = uuid4(), uuid4()
+    ids = [await bench.enqueue(owner_id=mine) for _ in range(5)]
+    foreign = await bench.enqueue(owner_id=other)
+    special = await bench.enqueue(kind="test.other", owner_id=mine)
+    await bench.cancel(ids[0])
+    async with bench.producer.read() as reader:
+        everything = await bench.jobs.list(reader)
+        assert [job.id for job in everything] == [special, foreign, *reversed(ids)]
+        first = await bench.jobs.list(reader, owner_id=mine, kind=WORK, limit=2)
+        rest = await bench.jobs.list(reader, owner_id=mine, kind=WORK, after=first[-1].position)
+        assert [job.id for job in (*first, *rest)] == list(reversed(ids))
+        cancelled = await bench.jobs.list(reader, status=JobStatus.CANCELLED)
+        assert [job.id for job in cancelled] == [ids[0]]
+
+
+async def test_every_change_raises_the_version(bench):
+    job_id = await bench.enqueue()
+    versions = [(await bench.record(job_id)).version]
+    leases = bench.leases()
+    (claim,) = await leases.claim(1)
+    versions.append(claim.version)
+    versions.append(await leases.progress(claim, 50))
+    versions.append((await bench.cancel(job_id)).version)
+    assert versions == sorted(set(versions))
+
+
+async def test_a_payload_that_is_no_reference_but_a_document_is_refused(bench):
+    with pytest.raises(sqlalchemy.exc.DBAPIError, match="jobs_payload_size"):
+        await bench.enqueue("x" * 20_000)

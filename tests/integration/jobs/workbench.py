@@ -1,0 +1,242 @@
+"""Jobs on real servers: a producer, workers with short intervals, and a look behind the scenes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from pydantic import SecretStr
+
+from twelvefold.contracts.jobs import JobPayload
+from twelvefold.database import Database
+from twelvefold.jobs import Backoff, CronJob, Job, JobKind, JobQueue, JobRecord, Registry, Ringer
+from twelvefold.jobs.consumer import Consumer, ConsumerOptions
+from twelvefold.jobs.contract import Handler
+from twelvefold.jobs.dispatch import Dispatcher, DispatcherOptions
+from twelvefold.jobs.lease import Leases, LeaseTerms
+from twelvefold.jobs.runner import Runner, RunnerOptions
+from twelvefold.settings import PostgresSettings, RedisSettings
+
+WORK = "test.work"
+AT_ONCE = Backoff(base=0.0, cap=0.0)
+PATIENCE = 10.0  # seconds after which a condition counts as never met
+# Nothing listens there: a Redis that is away from the beginning.
+NOWHERE = RedisSettings(environment="testing", redis_url=SecretStr("redis://127.0.0.1:1/0"))
+QUICK = RunnerOptions(
+    heartbeat=0.05, poll=0.05, poll_alone=0.02, retry=0.05, progress_interval=0.0, release=2.0
+)
+QUICK_DISPATCH = DispatcherOptions(
+    ring=0.05, ring_fresh=0.0, ring_again=0.2, reap=0.05, crash_backoff=(0.0, 0.0), tick=0.05
+)
+
+
+class Work(JobPayload):
+    name: str = "work"
+
+
+class Probe:
+    """A handler that records its runs and does what the test says."""
+
+    def __init__(self, behaviour: Handler[Work] | None = None) -> None:
+        self.runs: list[UUID] = []
+        self.names: list[str] = []
+        self.started = asyncio.Event()
+        self.let_go = asyncio.Event()
+        self.let_go.set()
+        self.cancelled = 0
+        self._behaviour = behaviour
+
+    def hold(self) -> None:
+        """From now on runs wait until `let_go` is set."""
+        self.let_go.clear()
+
+    async def __call__(self, job: Job, work: Work) -> Any:
+        self.runs.append(job.id)
+        self.names.append(work.name)
+        self.started.set()
+        try:
+            await self.let_go.wait()
+            return await self._behaviour(job, work) if self._behaviour else None
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+
+
+class RecordingDoorbell:
+    """Keeps what was rung and told, and wakes nobody."""
+
+    def __init__(self) -> None:
+        self.rings: list[Any] = []
+        self.notes: list[tuple[str, str]] = []
+
+    def ring(self, ring: Any) -> None:
+        self.rings.append(ring)
+
+    def publish(self, channel: str, message: str) -> None:
+        self.notes.append((channel, message))
+
+
+def work_kind(**policy: Any) -> JobKind[Work]:
+    return JobKind(WORK, Work, **{"backoff": AT_ONCE, "timeout": 5.0, "max_attempts": 3, **policy})
+
+
+def registry_of(handler: Handler[Work], **policy: Any) -> Registry:
+    registry = Registry()
+    registry.add(work_kind(**policy), handler)
+    return registry
+
+
+def redis_settings(url: str) -> RedisSettings:
+    return RedisSettings(environment="testing", redis_url=SecretStr(url))
+
+
+def open_database(url: str, **settings: Any) -> Database:
+    return Database(
+        PostgresSettings(environment="testing", database_url=SecretStr(url), **settings),
+        application_name="tests",
+    )
+
+
+async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
+    """Waits for the condition. Raises TimeoutError if it never comes true."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            met = condition()
+            if isinstance(met, Awaitable):
+                met = await met
+            if met:
+                return
+            await asyncio.sleep(0.01)
+
+
+@dataclass
+class Workbench:
+    """One database of jobs: as a producer, as a worker, and as its superuser."""
+
+    producer: Database
+    database: Database
+    sql: asyncpg.Connection
+    redis: RedisSettings
+    doorbell: RecordingDoorbell = field(default_factory=RecordingDoorbell)
+
+    @property
+    def jobs(self) -> JobQueue:
+        return JobQueue(self.producer, self.doorbell)
+
+    async def enqueue(self, name: str = "work", *, kind: str = WORK, **options: Any) -> UUID:
+        async with self.producer.transaction() as unit:
+            return await self.jobs.enqueue(unit, kind, Work(name=name), **options)
+
+    async def cancel(self, job_id: UUID) -> JobRecord:
+        async with self.producer.transaction() as unit:
+            return await self.jobs.cancel(unit, job_id)
+
+    async def retry(self, job_id: UUID) -> JobRecord:
+        async with self.producer.transaction() as unit:
+            return await self.jobs.retry(unit, job_id)
+
+    async def record(self, job_id: UUID) -> JobRecord:
+        found = await self.jobs.find(job_id)
+        assert found is not None
+        return found
+
+    async def row(self, job_id: UUID) -> dict[str, Any]:
+        row = await self.sql.fetchrow("SELECT * FROM jobs.jobs WHERE id = $1", job_id)
+        assert row is not None
+        return {**row, "errors": json.loads(row["errors"])}
+
+    async def becomes(self, status: str, *job_ids: UUID) -> None:
+        async def reached() -> bool:
+            return all([(await self.record(job_id)).status == status for job_id in job_ids])
+
+        await until(reached)
+
+    async def expire(self, job_id: UUID) -> None:
+        """As if the worker had been silent for the whole lease."""
+        await self.sql.execute(
+            "UPDATE jobs.jobs SET lease_until = now() - interval '1 s' WHERE id = $1", job_id
+        )
+
+    async def take_over(self, job_id: UUID) -> None:
+        """As if the lease had expired, and another worker had claimed the job by now."""
+        await self.sql.execute(
+            "UPDATE jobs.jobs SET claim_no = claim_no + 1, worker = 'another' WHERE id = $1", job_id
+        )
+
+    async def due_since(self, job_id: UUID, seconds: float) -> None:
+        await self.sql.execute(
+            "UPDATE jobs.jobs SET run_at = now() - make_interval(secs => $2) WHERE id = $1",
+            job_id,
+            seconds,
+        )
+
+    def leases(self, *kinds: JobKind[Any], **terms: Any) -> Leases:
+        return Leases(
+            self.database,
+            LeaseTerms(**{"worker": "tests", "queue": "default", "kinds": kinds, **terms}),
+        )
+
+    def dispatcher(
+        self, schedule: Sequence[CronJob] = (), options: DispatcherOptions = QUICK_DISPATCH
+    ) -> Dispatcher:
+        return Dispatcher(
+            self.database, self.doorbell, queue="default", schedule=schedule, options=options
+        )
+
+    @asynccontextmanager
+    async def running(
+        self,
+        registry: Registry,
+        options: RunnerOptions = QUICK,
+        *,
+        database: Database | None = None,
+        alone: bool = True,
+        **terms: Any,
+    ) -> AsyncIterator[Runner]:
+        """A runner by itself: no Redis, no dispatcher."""
+        used = database or self.database
+        leases = Leases(
+            used,
+            LeaseTerms(**{"worker": "tests", "queue": "default", "kinds": registry.kinds, **terms}),
+        )
+        runner = Runner(used, leases, registry, options=options, alone=lambda: alone)
+        async with runner.running():
+            yield runner
+
+    @asynccontextmanager
+    async def consuming(
+        self,
+        registry: Registry,
+        *,
+        redis: RedisSettings | None = None,
+        runner: RunnerOptions = QUICK,
+        dispatcher: DispatcherOptions = QUICK_DISPATCH,
+        schedule: Sequence[CronJob] = (),
+        **options: Any,
+    ) -> AsyncIterator[Consumer]:
+        """A whole worker: doorbell, runner, dispatcher."""
+        used = redis or self.redis
+        ringer = Ringer(used)
+        consumer = Consumer(
+            self.database,
+            used,
+            registry,
+            ringer=ringer,
+            schedule=schedule,
+            options=ConsumerOptions(
+                **{"worker": "tests", "runner": runner, "dispatcher": dispatcher, **options}
+            ),
+        )
+        async with ringer.running(), consumer.running():
+            yield consumer
+
+
+def moments_ago(now: datetime, then: datetime, seconds: float = 5.0) -> bool:
+    return abs((now - then).total_seconds()) < seconds
