@@ -140,7 +140,7 @@ def postgres_superuser_url(servers: ServerUrls) -> str:
 async def redis_url(servers: ServerUrls, worker_number: int) -> str:
     """An empty Redis database. Pub/sub is shared by all of them: use channel names of your own."""
     url = f"{servers.redis.rpartition('/')[0]}/{worker_number}"
-    client = redis.asyncio.from_url(url)  # type: ignore[no-untyped-call]  # redis 5 has no types here
+    client = redis.asyncio.from_url(url)
     async with client:
         await client.flushdb()
     return url
