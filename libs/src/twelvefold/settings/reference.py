@@ -35,22 +35,23 @@ def example(settings_class: type[S]) -> S:
 
 def markdown(by_service: Mapping[str, type[EnvironmentSettings]]) -> str:
     """One row a variable, with the services that read it, required ones first."""
-    fields: dict[str, FieldInfo] = {}
-    readers: dict[str, list[str]] = {}
+    readers: dict[tuple[bool, str, str, str], list[str]] = {}
     for service, settings_class in by_service.items():
         for name, field in settings_class.model_fields.items():
-            fields.setdefault(name, field)
-            readers.setdefault(name, []).append(service)
+            # A service may give a shared setting another default: a row of its own then.
+            row = (not field.is_required(), name.upper(), _default(field), _about(field))
+            readers.setdefault(row, []).append(service)
     rows = ["| variable | default | read by | what it is |", "|---|---|---|---|"]
-    for name in sorted(fields, key=lambda name: (not fields[name].is_required(), name)):
-        field = fields[name]
-        everybody = len(readers[name]) == len(by_service)
-        who = "all" if everybody else ", ".join(sorted(readers[name]))
-        about = " ".join(
-            part for part in (field.description or "", _choices(field)) if part
-        ).replace("|", "\\|")
-        rows.append(f"| `{name.upper()}` | {_default(field)} | {who} | {about} |")
+    for row in sorted(readers):
+        _, name, default, about = row
+        who = "all" if len(readers[row]) == len(by_service) else ", ".join(sorted(readers[row]))
+        rows.append(f"| `{name}` | {default} | {who} | {about} |")
     return "\n".join(rows)
+
+
+def _about(field: FieldInfo) -> str:
+    parts = (field.description or "", _choices(field))
+    return " ".join(part for part in parts if part).replace("|", "\\|")
 
 
 def _default(field: FieldInfo) -> str:
