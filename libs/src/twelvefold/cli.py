@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
-from pydantic import SecretStr
 
 from .errors import TwelvefoldError
+from .redaction import redacted_settings
 from .settings import BootstrapSettings, EnvironmentSettings, MigrationSettings, SettingsError, load
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def show(
 ) -> None:
     """Shows the settings in force, secrets redacted."""
     settings = load_or_fail(service_named(service).settings)
-    values = redacted(settings)
+    values = redacted_settings(settings)
     if as_json:
         typer.echo(json.dumps(values, indent=2))
         return
@@ -211,18 +211,6 @@ def reference(
         typer.echo(content)
     elif not table.write(file, content, check=check) and check:
         fail(f"the settings table in {file} is out of date: run make docs")
-
-
-def redacted(settings: EnvironmentSettings) -> dict[str, Any]:
-    """Names and values for people: a secret shows that it is set, not what it is."""
-    shown: dict[str, Any] = {}
-    for name in type(settings).model_fields:
-        value = getattr(settings, name)
-        secret = isinstance(value, SecretStr) or (
-            isinstance(value, list) and any(isinstance(part, SecretStr) for part in value)
-        )
-        shown[name.upper()] = "(set)" if secret else value
-    return json.loads(json.dumps(shown, default=str))  # type: ignore[no-any-return]  # a JSON object in, the same out
 
 
 def _add_commands() -> None:

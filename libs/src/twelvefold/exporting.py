@@ -25,7 +25,7 @@ from opentelemetry.trace import Status
 
 from .redaction import REDACTED, is_secret, redact
 from .settings import TelemetrySettings
-from .telemetry import EXPORT_TIMEOUT, SAMPLED
+from .telemetry import EXPORT_TIMEOUT, decided
 
 
 class GateSampler(Sampler):
@@ -37,8 +37,7 @@ class GateSampler(Sampler):
     def should_sample(
         self, parent_context: otel.Context | None, *args: Any, **kwargs: Any
     ) -> SamplingResult:
-        decided = parent_context is not None and otel.get_value(SAMPLED, parent_context)
-        sampler = ALWAYS_ON if decided else self._otherwise
+        sampler = ALWAYS_ON if decided.get() else self._otherwise
         return sampler.should_sample(parent_context, *args, **kwargs)
 
     def get_description(self) -> str:

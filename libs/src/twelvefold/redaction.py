@@ -10,7 +10,12 @@ import re
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
+from pydantic import SecretStr
+
+from .settings import EnvironmentSettings
+
 REDACTED = "[redacted]"
+SET = "(set)"
 _SECRET_KEY = re.compile(
     r"password|passwd|secret|token|authorization|cookie|api[-_]?key|access[-_]?key"
     r"|private[-_]?key|credential|signature|e?mail_body",
@@ -97,3 +102,21 @@ def _without_secret_keys(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_without_secret_keys(item) for item in value]
     return value
+
+
+def redacted_settings(settings: EnvironmentSettings) -> dict[str, Any]:
+    """Names and values, fit for JSON; a secret shows that it is set, not what it is."""
+    return {
+        name.upper(): _shown(value)
+        for name, value in settings.model_dump().items()  # in the order of the groups
+    }
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, SecretStr):
+        return SET
+    if isinstance(value, dict):
+        return {str(key): _shown(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_shown(item) for item in value]
+    return value if value is None or isinstance(value, (bool, int, float)) else redact(str(value))

@@ -38,7 +38,9 @@ def main(service: Service) -> int:
     try:
         settings = load(service.settings)
     except SettingsError as error:
-        sys.stderr.write(f"{service.name}: {len(error.problems)} setting(s) to mend\n")
+        count = len(error.problems)
+        noun = "setting" if count == 1 else "settings"
+        sys.stderr.write(f"{service.name}: {count} {noun} to mend in the environment\n")
         for problem in error.problems:
             sys.stderr.write(f"  {problem}\n")
         return EXIT_SETTINGS

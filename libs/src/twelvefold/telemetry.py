@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from opentelemetry import context, propagate, trace
@@ -22,8 +23,9 @@ from .settings import TelemetrySettings
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
-# In the OpenTelemetry context: the gate has decided for this request, do not throw dice again.
-SAMPLED = context.create_key("twelvefold-sampled")
+# The gate has decided for this request: do not throw dice again. No value of OpenTelemetry's own
+# context, since extracting a B3 header starts a new one of those.
+decided: ContextVar[bool] = ContextVar("twelvefold_sampled", default=False)
 EXPORT_TIMEOUT = 5  # seconds for one batch; a collector that is away must not delay the end
 _W3C = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
 _providers: list[TracerProvider] = []

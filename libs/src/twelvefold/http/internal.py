@@ -9,17 +9,25 @@ import asyncio
 import hmac
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Annotated, Any
+from functools import cached_property
+from typing import Annotated, Any, NoReturn
 
+import aiohttp
 import httpx
+import structlog
 from fastapi import Header, Request
+from opentelemetry import trace
 from pydantic import SecretStr
 
-from twelvefold import errors, metrics, telemetry
+from twelvefold import metrics, telemetry
 from twelvefold.errors import (
+    BadRequest,
     DependencyUnavailable,
     FieldError,
     Forbidden,
+    NotFound,
+    OAuthError,
+    TooManyRequests,
     TwelvefoldError,
     Unauthenticated,
 )
@@ -30,36 +38,55 @@ DEADLINE_MARGIN = 0.05  # seconds that we keep for answering once a callee has u
 MAX_CONNECTIONS = 100
 KEEPALIVE_EXPIRY = 30.0  # seconds; below the callee's own, so that we never race its closing
 CONNECT_TIMEOUT = 1.0  # seconds
+_SERVER_ERROR = 500
+_log = structlog.get_logger(__name__)
+
+
+class CallerUnknown(Unauthenticated):
+    """The calling service's name and secret do not fit; never the fault of the client behind it."""
+
+    code, title = "caller-unknown", "Unknown caller"
+
+
+class CallerRefused(Forbidden):
+    """The calling service has no business here; never the fault of the client behind it."""
+
+    code, title = "caller-refused", "Caller not admitted"
+
+
+_OURS = frozenset({CallerUnknown.code, CallerRefused.code})
 
 
 def require_caller(*callers: str) -> Callable[..., Awaitable[str]]:
     """A dependency that admits these callers only and returns the caller's name.
 
     Accepted secrets are `app.state.callers` (name -> several, so that one can be rotated).
-    Raises Unauthenticated where the secret does not fit, Forbidden where the caller may not.
+    Raises CallerUnknown where the secret does not fit, CallerRefused for any other caller.
     """
 
     async def check(
         request: Request,
-        x_caller: Annotated[str | None, Header(include_in_schema=False)] = None,
-        x_caller_secret: Annotated[str | None, Header(include_in_schema=False)] = None,
+        x_caller: Annotated[str, Header(include_in_schema=False)] = "",
+        x_caller_secret: Annotated[str, Header(include_in_schema=False)] = "",
     ) -> str:
-        accepted: Mapping[str, list[str]] = request.app.state.callers
-        shown = (x_caller_secret or "").encode()
-        known = accepted.get(x_caller or "", [])
-        # Every secret is compared, so that time tells neither which one fits nor how many exist.
-        fits = [hmac.compare_digest(shown, _secret(secret)) for secret in known]
+        accepted: Mapping[str, list[str | SecretStr]] = request.app.state.callers
+        shown = x_caller_secret.encode()
+        # All are compared, so that the time does not tell which of a caller's secrets fits.
+        fits = [
+            hmac.compare_digest(shown, _plain(secret).encode())
+            for secret in accepted.get(x_caller, [])
+        ]
         if not any(fits):
-            raise Unauthenticated("Unknown caller or wrong secret.")
+            raise CallerUnknown("Unknown caller or wrong secret.")
         if x_caller not in callers:
-            raise Forbidden("This caller may not do that.")
+            raise CallerRefused("This caller may not do that.")
         return x_caller
 
     return check
 
 
-def _secret(value: str | SecretStr) -> bytes:
-    return (value.get_secret_value() if isinstance(value, SecretStr) else value).encode()
+def _plain(secret: str | SecretStr) -> str:
+    return secret.get_secret_value() if isinstance(secret, SecretStr) else secret
 
 
 class InternalClient:
@@ -80,22 +107,32 @@ class InternalClient:
         self._timeout = timeout
         self._headers = {
             "X-Caller": caller,
-            "X-Caller-Secret": _secret(secret).decode(),
+            "X-Caller-Secret": _plain(secret),
             "Accept": "application/json, application/problem+json",
         }
         self._base_url = base_url
-        self._transport = transport
-        self._client: httpx.AsyncClient | None = None
+        self._given = transport
 
-    @property
-    def client(self) -> httpx.AsyncClient:
-        if self._client is None:
-            self._client = httpx.AsyncClient(
-                base_url=self._base_url,
-                transport=self._transport or _aiohttp_transport(),
-                trust_env=False,
-            )
-        return self._client
+    @cached_property
+    def _transport(self) -> httpx.AsyncBaseTransport:
+        return self._given or _aiohttp_transport()
+
+    @cached_property
+    def _client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            base_url=self._base_url, transport=self._transport, trust_env=False
+        )
+
+    @cached_property
+    def _traced_client(self) -> httpx.AsyncClient:
+        """The same pool behind spans: a call that is not sampled does not pay for them."""
+        from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
+
+        client = httpx.AsyncClient(
+            base_url=self._base_url, transport=self._transport, trust_env=False
+        )
+        HTTPXClientInstrumentor.instrument_client(client)
+        return client
 
     async def request(
         self,
@@ -113,114 +150,142 @@ class InternalClient:
 
         Raises DependencyUnavailable where the callee does not answer in time or at all.
         """
-        timeout = self._timeout
-        sent = {**self._headers, **self._forwarded(), **(headers or {})}
-        context = current_request()
-        left = context.remaining() if context else None
-        if left is not None:
-            timeout = min(timeout, left - DEADLINE_MARGIN)
-            if timeout <= 0:
-                raise DependencyUnavailable(self.name)
-            sent["X-Request-Deadline"] = str(int(timeout * 1000))
+        sent = {**self._headers, **_forwarded(), **(headers or {})}
         if bearer is not None:
             sent["Authorization"] = f"Bearer {bearer}"
         if idempotency_key is not None:
             sent["Idempotency-Key"] = idempotency_key
-        started = time.perf_counter()
-        outcome = "error"
-        try:
-            async with asyncio.timeout(timeout):
-                response = await self.client.request(
-                    method,
-                    path,
-                    json=json,
-                    content=content,
-                    params=params,
-                    headers=sent,
-                    timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
-                )
-            outcome = f"{response.status_code // 100}xx"
-        except TimeoutError as error:
-            outcome = "timeout"
-            raise DependencyUnavailable(self.name) from error
-        except (httpx.HTTPError, OSError) as error:
-            outcome = "timeout" if isinstance(error, httpx.TimeoutException) else "error"
-            raise DependencyUnavailable(self.name) from error
-        finally:
-            elapsed = time.perf_counter() - started
-            metrics.client_requests.labels(self.name, outcome).observe(elapsed)
+        timeout = self._within_deadline()
+        sent["X-Request-Deadline"] = str(int(timeout * 1000))
+        client = self._client
+        if telemetry.is_exporting() and trace.get_current_span().is_recording():
+            client = self._traced_client
+        request = client.build_request(
+            method,
+            path,
+            json=json,
+            content=content,
+            params=params,
+            headers=sent,
+            timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
+        )
+        response = await self._observed(client, request, within=timeout)
         if response.is_error:
             raise_problem(response, name=self.name)
         return response
 
-    @staticmethod
-    def _forwarded() -> dict[str, str]:
-        headers: dict[str, str] = {}
-        telemetry.inject(headers)
-        if context := current_request():
-            headers["X-Request-ID"] = context.request_id
-            headers.update(context.routing)
-        return headers
+    def _within_deadline(self) -> float:
+        context = current_request()
+        left = context.remaining() if context else None
+        if left is None:
+            return self._timeout
+        if left <= DEADLINE_MARGIN:
+            raise DependencyUnavailable(self.name)
+        return min(self._timeout, left - DEADLINE_MARGIN)
+
+    async def _observed(
+        self, client: httpx.AsyncClient, request: httpx.Request, *, within: float
+    ) -> httpx.Response:
+        started = time.perf_counter()
+        outcome = "error"
+        try:
+            async with asyncio.timeout(within):
+                response = await client.send(request)
+        except (TimeoutError, httpx.TimeoutException) as error:
+            outcome = "timeout"
+            raise DependencyUnavailable(self.name) from error
+        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+            raise DependencyUnavailable(self.name) from error
+        else:
+            outcome = f"{response.status_code // 100}xx"
+            return response
+        finally:
+            elapsed = time.perf_counter() - started
+            metrics.client_requests.labels(self.name, outcome).observe(elapsed)
 
     async def ping(self) -> None:
         """Raises DependencyUnavailable unless the callee answers at all."""
         try:
-            await self.client.get("/", timeout=CONNECT_TIMEOUT)
-        except (httpx.HTTPError, OSError, TimeoutError) as error:
+            await self._client.get("/", timeout=CONNECT_TIMEOUT)
+        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
             raise DependencyUnavailable(self.name) from error
 
     async def aclose(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        """Closes the pool; the client is not used afterwards."""
+        await self._client.aclose()
+
+
+def _forwarded() -> dict[str, str]:
+    headers: dict[str, str] = {}
+    telemetry.inject(headers)
+    if context := current_request():
+        headers["X-Request-ID"] = context.request_id
+        headers.update(context.routing)
+    return headers
 
 
 def _aiohttp_transport() -> httpx.AsyncBaseTransport:
     # httpx's own pool collapses under concurrency; aiohttp's does not.
     from httpx_aiohttp import AiohttpTransport
 
-    return AiohttpTransport(
-        limits=httpx.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=KEEPALIVE_EXPIRY),
-        trust_env=False,
-    )
+    def session() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=MAX_CONNECTIONS, keepalive_timeout=KEEPALIVE_EXPIRY, ttl_dns_cache=10
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),  # one user's cookie is never another's
+        )
+
+    return AiohttpTransport(client=session, trust_env=False)
 
 
-def _by_code(base: type[TwelvefoldError]) -> dict[str, type[TwelvefoldError]]:
-    found = {base.code: base} if "code" in vars(base) else {}
-    for kind in base.__subclasses__():
-        found.update(_by_code(kind))
-    return found
+def _kinds(kind: type[TwelvefoldError]) -> list[type[TwelvefoldError]]:
+    """Every error below `kind`, the general ones before the special ones."""
+    children = kind.__subclasses__()
+    return children + [found for child in children for found in _kinds(child)]
 
 
-def raise_problem(response: httpx.Response, *, name: str = "callee") -> None:
-    """Raises the error that a problem answer names; a callee's 5xx is its unavailability."""
+def _kind(code: str, status: int) -> type[TwelvefoldError]:
+    """The error with this code and status; else the first of the status; else of its class."""
+    same = [kind for kind in _kinds(TwelvefoldError) if kind.status == status]
+    exact = [kind for kind in same if kind.code == code]
+    return next(iter(exact or same), NotFound if status == 410 else BadRequest)  # noqa: PLR2004 (Gone)
+
+
+def raise_problem(response: httpx.Response, *, name: str = "callee") -> NoReturn:
+    """Raises the error that a problem answer names.
+
+    A callee's 5xx, and its refusal of us as a caller, is DependencyUnavailable: neither is the
+    fault of the client behind this request.
+    """
     status = response.status_code
+    body = _object(response)
+    if isinstance(body.get("error"), str):
+        raise OAuthError(body["error"], str(body.get("error_description", "")), status=status)
+    retry_after = response.headers.get("Retry-After", "")
+    seconds = int(retry_after) if retry_after.isdecimal() else 2
+    code = str(body.get("type", "")).rpartition("/")[2]
+    if code in _OURS:
+        _log.error("caller_refused", callee=name, code=code)
+    if status >= _SERVER_ERROR or code in _OURS:
+        raise DependencyUnavailable(name, retry_after=seconds)
+    detail = str(body.get("detail", ""))
+    if status == TooManyRequests.status:
+        raise TooManyRequests(detail, retry_after=seconds)
+    error = _kind(code, status)(detail)
+    if challenge := response.headers.get("WWW-Authenticate"):
+        error.headers = {"WWW-Authenticate": challenge}
+    faults = body.get("errors")
+    error.errors = tuple(
+        FieldError(str(item.get("pointer", "")), str(item.get("detail", "")))
+        for item in (faults if isinstance(faults, list) else [])
+    )
+    raise error
+
+
+def _object(response: httpx.Response) -> dict[str, Any]:
     try:
         body = response.json()
     except ValueError:
-        body = {}
-    if not isinstance(body, dict):
-        body = {}
-    if isinstance(body.get("error"), str):
-        raise errors.OAuthError(
-            body["error"], str(body.get("error_description", "")), status=status
-        )
-    retry_after = response.headers.get("Retry-After", "")
-    seconds = int(retry_after) if retry_after.isdecimal() else 2
-    if status >= 500:  # noqa: PLR2004 - the class of server errors
-        raise DependencyUnavailable(name, retry_after=seconds)
-    if status == errors.TooManyRequests.status:
-        raise errors.TooManyRequests(str(body.get("detail", "")), retry_after=seconds)
-    code = str(body.get("type", "")).rpartition("/")[2]
-    kind = _by_code(TwelvefoldError).get(code)
-    if kind is None or kind.status != status:
-        kind = next(
-            (k for k in _by_code(TwelvefoldError).values() if k.status == status),
-            errors.BadRequest,
-        )
-    error = kind(str(body.get("detail", "")))
-    error.errors = tuple(
-        FieldError(str(item.get("pointer", "")), str(item.get("detail", "")))
-        for item in body.get("errors") or []
-    )
-    raise error
+        return {}
+    return body if isinstance(body, dict) else {}

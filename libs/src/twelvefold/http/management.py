@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,7 +23,8 @@ from starlette.types import ASGIApp
 
 from twelvefold import metrics
 from twelvefold.health import Health
-from twelvefold.settings import EnvironmentSettings, ServiceSettings
+from twelvefold.redaction import redacted_settings
+from twelvefold.settings import ServiceSettings
 
 from .problems import EXCEPTION_HANDLERS
 
@@ -61,7 +61,7 @@ def create_management_app(*, name: str, settings: ServiceSettings, health: Healt
                 "requests": metrics.counts.requests,
                 "errors": metrics.counts.errors,
                 "rss_bytes": rss_bytes(),
-                "settings": redacted(settings),
+                "settings": redacted_settings(settings),
             }
         )
 
@@ -81,17 +81,6 @@ def _json(value: Any, status: int = 200) -> Response:
         headers={"Cache-Control": "no-store"},
         media_type="application/json",
     )
-
-
-def redacted(settings: EnvironmentSettings) -> dict[str, Any]:
-    """Names and values; a secret shows that it is set, not what it is."""
-    shown: dict[str, Any] = {}
-    for name in type(settings).model_fields:
-        value = getattr(settings, name)
-        parts = value if isinstance(value, list) else [value]
-        secret = any(isinstance(part, SecretStr) for part in parts)
-        shown[name.upper()] = "(set)" if secret else value
-    return shown
 
 
 def rss_bytes() -> int:

@@ -8,7 +8,7 @@ import base64
 import hashlib
 import hmac
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 from uuid import UUID
 
@@ -22,6 +22,7 @@ Position = tuple[datetime, UUID]
 _MAC_BYTES = 16  # truncated HMAC-SHA-256; NIST SP 800-107 allows it for authentication
 _MAX_LENGTH = 512
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class Page(BaseModel, Generic[T]):
@@ -50,7 +51,7 @@ class CursorCodec:
     def encode(self, position: Position) -> str:
         """The cursor after `position`; `created_at` must be aware and is kept to the microsecond."""
         created_at, identifier = position
-        micros = round((created_at - _EPOCH).total_seconds() * 1_000_000)
+        micros = (created_at - _EPOCH) // _MICROSECOND
         body = json.dumps([micros, identifier.hex], separators=(",", ":")).encode()
         mac = hmac.digest(self._key, body, hashlib.sha256)[:_MAC_BYTES]
         return base64.urlsafe_b64encode(mac + body).rstrip(b"=").decode()
@@ -66,8 +67,8 @@ class CursorCodec:
             if not hmac.compare_digest(mac, expected):
                 raise ValueError
             micros, identifier = json.loads(body)
-            return datetime.fromtimestamp(micros / 1_000_000, UTC), UUID(identifier)
-        except (ValueError, TypeError):
+            return _EPOCH + micros * _MICROSECOND, UUID(identifier)
+        except (ValueError, TypeError, OverflowError):
             raise Invalid(
                 "The cursor is not one of ours.",
                 errors=[FieldError("/query/cursor", "is not a cursor of this list")],

@@ -97,11 +97,13 @@ class SamplingGate:
             # The instrumentation must not find a parent here; ours is a new trace.
             scope["headers"] = [pair for pair in scope["headers"] if pair[0] not in _PROPAGATION]
             scope[_LINK] = parent
-        token = otel.attach(otel.Context({telemetry.SAMPLED: True}))
+        decided = telemetry.decided.set(True)
+        token = otel.attach(otel.Context())
         try:
             await traced(scope, receive, send)
         finally:
             otel.detach(token)
+            telemetry.decided.reset(decided)
 
 
 def instrumented(app: FastAPI) -> ASGIApp:

@@ -1,0 +1,186 @@
+"""A service app with one route per behaviour, for the tests of the layers around routes."""
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import httpx
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field, SecretStr
+
+from twelvefold.errors import DependencyUnavailable, Invalid, NotFound, OAuthError, Unauthenticated
+from twelvefold.health import Health
+from twelvefold.http.app import create_service_app
+from twelvefold.http.context import current_request, set_principal
+from twelvefold.http.internal import require_caller
+from twelvefold.http.problems import problem_responses
+from twelvefold.logs import configure_logs
+from twelvefold.settings import ServiceSettings
+
+router = APIRouter(prefix="/api/v1")
+
+
+class Account(BaseModel):
+    name: str = Field(max_length=20)
+    password: SecretStr = Field(min_length=12)
+
+
+@router.get("/things/{thing_id}", responses=problem_responses(404))
+async def thing(thing_id: int) -> dict[str, int]:
+    if thing_id == 404:
+        raise NotFound("There is no such thing.")
+    return {"id": thing_id}
+
+
+@router.put("/things/{thing_id}")
+async def put_thing(thing_id: int) -> None: ...
+
+
+@router.get("/search")
+async def search(
+    limit: Annotated[int, Query(ge=1, le=100)], x_number: Annotated[int, Header()] = 0
+):
+    return {"limit": limit, "number": x_number}
+
+
+@router.post("/accounts", status_code=201)
+async def register(account: Account) -> dict[str, str]:
+    return {"name": account.name}
+
+
+@router.post("/anything")
+async def anything(body: dict[str, Any]) -> dict[str, Any]:
+    return body
+
+
+@router.post("/upload")
+async def upload(request: Request) -> dict[str, int]:
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+    return {"size": size}
+
+
+@router.get("/boom")
+async def boom() -> None:
+    raise RuntimeError("the wires are crossed")
+
+
+@router.get("/half")
+async def half() -> StreamingResponse:
+    async def lines() -> AsyncIterator[bytes]:
+        yield b"first\n"
+        raise RuntimeError("after the answer began")
+
+    return StreamingResponse(lines())
+
+
+@router.get("/away")
+async def away() -> None:
+    raise DependencyUnavailable("postgres", retry_after=3)
+
+
+@router.get("/invalid")
+async def invalid() -> None:
+    raise Invalid("No.")
+
+
+@router.get("/me")
+async def me() -> None:
+    raise Unauthenticated(token_error="invalid_token")
+
+
+@router.post("/token")
+async def token() -> None:
+    raise OAuthError("invalid_grant", "The password does not fit.")
+
+
+@router.get("/slow")
+async def slow(seconds: float) -> None:
+    await asyncio.sleep(seconds)
+
+
+@router.get("/stubborn")
+async def stubborn() -> None:
+    """A library that turns a cancellation into an error of its own."""
+    try:
+        await asyncio.sleep(5)
+    except asyncio.CancelledError:
+        raise ConnectionError("interrupted") from None
+
+
+@router.get("/cached")
+async def cached(request: Request):
+    kind = request.query_params["kind"]
+    headers = {"etag": {"ETag": '"v1"'}, "own": {"Cache-Control": "public, max-age=60"}}[kind]
+    return StreamingResponse(iter([b"x"]), headers=headers)
+
+
+@router.get("/context")
+async def context() -> dict[str, Any]:
+    set_principal("0190f7a0-0000-7000-8000-00000000000a")
+    found = current_request()
+    assert found
+    return {
+        "request_id": found.request_id,
+        "remaining": found.remaining(),
+        "routing": found.routing,
+        "traceparent": found.traceparent,
+    }
+
+
+@router.get("/private", dependencies=[Depends(require_caller("api"))])
+async def private() -> str:
+    return "welcome"
+
+
+@router.get("/files/{name:path}")
+async def files(name: str) -> dict[str, str]:
+    return {"name": name}
+
+
+SETTINGS = ServiceSettings(environment="testing", http_max_body_bytes=1_000)
+
+
+class Demo:
+    """The app, a client of it, and the log lines it wrote."""
+
+    def __init__(self, app: FastAPI, client: httpx.AsyncClient, log: io.BytesIO) -> None:
+        self.app = app
+        self.client = client
+        self._log = log
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self._log.getvalue().splitlines()]
+
+    def line(self, event: str) -> dict[str, Any]:
+        return next(line for line in reversed(self.lines) if line["event"] == event)
+
+
+@asynccontextmanager
+async def demo(
+    settings: ServiceSettings = SETTINGS, *, public: bool = True, health: Health | None = None
+) -> AsyncIterator[Demo]:
+    log = io.BytesIO()
+    configure_logs(settings, service="demo", stream=log)
+    if health is None:
+        health = Health()
+        health.mark_ready()
+    app = create_service_app(
+        title="demo",
+        settings=settings,
+        routers=[router],
+        state=None,
+        public=public,
+        health=health,
+        body_limits={"/api/v1/upload": 5_000},
+        callers={"api": [SecretStr("new-secret"), "old-secret"], "worker": ["worker-secret"]},
+    )
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://demo") as client:
+        yield Demo(app, client, log)

@@ -1,0 +1,182 @@
+"""Calls between services: who may call, what is forwarded, and what an answer's error becomes."""
+
+import asyncio
+import time
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request
+from pydantic import SecretStr
+from tests.unit.http.demo import demo
+
+from twelvefold.errors import (
+    BadRequest,
+    Conflict,
+    DependencyUnavailable,
+    Forbidden,
+    Invalid,
+    NotFound,
+    OAuthError,
+    PreconditionFailed,
+    TooManyRequests,
+    Unauthenticated,
+)
+from twelvefold.http.context import RequestContext, request_context
+from twelvefold.http.internal import InternalClient, raise_problem
+
+
+@pytest.mark.parametrize(
+    ("caller", "secret", "status"),
+    [
+        ("api", "new-secret", 200),
+        ("api", "old-secret", 200),
+        ("api", "worker-secret", 401),
+        ("api", "", 401),
+        ("", "new-secret", 401),
+        ("worker", "worker-secret", 403),
+        ("worker", "new-secret", 401),
+        ("stranger", "new-secret", 401),
+    ],
+)
+async def test_a_caller_is_admitted_by_name_and_any_of_its_secrets(caller, secret, status):
+    headers = {"X-Caller": caller, "X-Caller-Secret": secret}
+    async with demo(public=False) as it:
+        answer = await it.client.get("/api/v1/private", headers=headers)
+        without = await it.client.get("/api/v1/private")
+    assert answer.status_code == status
+    assert without.status_code == 401
+
+
+def callee() -> tuple[FastAPI, list[Request]]:
+    app = FastAPI()
+    seen: list[Request] = []
+
+    @app.api_route("/{path:path}", methods=["GET", "POST"])
+    async def any_path(request: Request) -> dict[str, str]:
+        seen.append(request)
+        if request.url.path == "/slow":
+            await asyncio.sleep(30)
+        return {"ok": "yes"}
+
+    return app, seen
+
+
+def client_of(app: FastAPI, timeout: float = 5.0) -> InternalClient:
+    return InternalClient(
+        "users",
+        "http://users",
+        caller="api",
+        secret=SecretStr("s3cret"),
+        timeout=timeout,
+        transport=httpx.ASGITransport(app),
+    )
+
+
+async def test_what_belongs_to_the_request_in_hand_is_forwarded():
+    app, seen = callee()
+    context = RequestContext(
+        "request-1", deadline=time.monotonic() + 2, routing={"canary": "always", "experiment": "b"}
+    )
+    with request_context(context):
+        await client_of(app).request(
+            "POST",
+            "/x",
+            json={},
+            bearer="a.b.c",
+            idempotency_key='"key"',
+            headers={"If-Match": "*"},
+        )
+    headers = seen[0].headers
+    assert headers["x-caller"] == "api"
+    assert headers["x-caller-secret"] == "s3cret"
+    assert headers["x-request-id"] == "request-1"
+    assert headers["authorization"] == "Bearer a.b.c"
+    assert headers["idempotency-key"] == '"key"'
+    assert headers["if-match"] == "*"
+    assert headers["canary"] == "always"
+    assert headers["experiment"] == "b"
+    assert 1_000 < int(headers["x-request-deadline"]) < 2_000
+
+
+async def test_outside_a_request_a_call_has_its_own_time_only():
+    app, seen = callee()
+    await client_of(app, timeout=3.0).request("GET", "/x")
+    assert seen[0].headers["x-request-deadline"] == "3000"
+    assert "x-request-id" not in seen[0].headers
+
+
+async def test_past_the_deadline_nobody_is_called():
+    app, seen = callee()
+    context = RequestContext("r", deadline=time.monotonic() + 0.01)
+    with request_context(context), pytest.raises(DependencyUnavailable):
+        await client_of(app).request("GET", "/x")
+    assert not seen
+
+
+async def test_a_callee_that_is_too_slow_is_unavailable_in_time():
+    app, _ = callee()
+    started = time.monotonic()
+    with pytest.raises(DependencyUnavailable) as slow:
+        await client_of(app, timeout=0.1).request("GET", "/slow")
+    assert slow.value.name == "users"
+    assert time.monotonic() - started < 5
+
+
+async def test_a_callee_that_is_not_there_is_unavailable():
+    client = InternalClient("users", "http://127.0.0.1:9", caller="api", secret="s")
+    with pytest.raises(DependencyUnavailable):
+        await client.request("GET", "/x")
+    with pytest.raises(DependencyUnavailable):
+        await client.ping()
+    await client.aclose()
+
+
+def answered(status: int, code: str = "", headers: dict[str, str] | None = None, **more: object):
+    body = {"type": f"/problems/{code}", "detail": "because", **more}
+    return httpx.Response(status, json=body, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("response", "error"),
+    [
+        (answered(400, "bad-request"), BadRequest),
+        (answered(401, "unauthenticated"), Unauthenticated),
+        (answered(403, "forbidden"), Forbidden),
+        (answered(404, "not-found"), NotFound),
+        (answered(409, "conflict"), Conflict),
+        (answered(412, "precondition-failed"), PreconditionFailed),
+        (answered(422, "invalid"), Invalid),
+        (answered(422, "something-new"), Invalid),
+        (answered(410, "gone"), NotFound),
+        (answered(418, "teapot"), BadRequest),
+        (answered(429, "too-many-requests"), TooManyRequests),
+        (answered(500, "internal"), DependencyUnavailable),
+        (answered(503, "overloaded"), DependencyUnavailable),
+        (answered(401, "caller-unknown"), DependencyUnavailable),
+        (answered(403, "caller-refused"), DependencyUnavailable),
+        (httpx.Response(404, text="no json"), NotFound),
+        (httpx.Response(502, text="<html>"), DependencyUnavailable),
+        (httpx.Response(404, json=["a", "list"]), NotFound),
+        (httpx.Response(400, json={"error": "invalid_grant"}), OAuthError),
+    ],
+)
+def test_a_problem_becomes_the_error_that_it_names(response, error):
+    with pytest.raises(error) as raised:
+        raise_problem(response)
+    assert type(raised.value) is error
+
+
+def test_faults_and_headers_of_a_problem_are_kept():
+    faults = [{"pointer": "/body/email", "detail": "is no address"}]
+    with pytest.raises(Invalid) as invalid:
+        raise_problem(answered(422, "invalid", errors=faults))
+    assert [(e.pointer, e.detail) for e in invalid.value.errors] == [
+        ("/body/email", "is no address")
+    ]
+    assert invalid.value.detail == "because"
+    with pytest.raises(Unauthenticated) as expired:
+        raise_problem(answered(401, "unauthenticated", {"WWW-Authenticate": 'Bearer error="x"'}))
+    assert expired.value.headers == {"WWW-Authenticate": 'Bearer error="x"'}
+    with pytest.raises(TooManyRequests) as busy:
+        raise_problem(answered(429, "too-many-requests", {"Retry-After": "7"}))
+    assert busy.value.headers == {"Retry-After": "7"}

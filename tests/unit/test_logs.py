@@ -1,0 +1,130 @@
+"""Log lines: one JSON object each, whoever writes them, with ids and without secrets."""
+
+import io
+import json
+import logging
+import sys
+
+import pytest
+import structlog
+
+from twelvefold.http.context import RequestContext, request_context
+from twelvefold.logs import configure_logs
+from twelvefold.settings import EnvironmentSettings
+
+
+@pytest.fixture
+def output():
+    stream = io.BytesIO()
+    configured(stream)
+    return stream
+
+
+def configured(stream: io.BytesIO, **settings: str) -> None:
+    given = EnvironmentSettings.model_validate({"environment": "testing", **settings})
+    configure_logs(given, service="demo", stream=stream)
+
+
+def lines(stream: io.BytesIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_line_says_when_how_grave_what_and_by_whom(output):
+    structlog.get_logger("shop.orders").warning("sold_out", article=7)
+    (line,) = lines(output)
+    assert list(line) == ["time", "level", "event", "service", "logger", "article"]
+    assert line["level"] == "warning"
+    assert line["event"] == "sold_out"
+    assert line["service"] == "demo"
+    assert line["logger"] == "shop.orders"
+    assert str(line["time"]).endswith("Z")
+
+
+def test_inside_a_request_its_ids_are_on_every_line(output):
+    context = RequestContext("r-1", trace_id="a" * 32, span_id="b" * 16, log_fields={"job": "j-1"})
+    with request_context(context):
+        structlog.get_logger().info("ours")
+        logging.getLogger("library").warning("theirs")
+    structlog.get_logger().info("outside")
+    ours, theirs, outside = lines(output)
+    for line in (ours, theirs):
+        assert line["request_id"] == "r-1"
+        assert line["trace_id"] == "a" * 32
+        assert line["span_id"] == "b" * 16
+        assert line["job"] == "j-1"
+    assert "request_id" not in outside
+
+
+def test_the_standard_librarys_loggers_write_the_same_lines(output):
+    logging.getLogger("sqlalchemy.pool").error("away: %s", "db", extra={"attempt": 3})
+    (line,) = lines(output)
+    assert line["event"] == "away: db"
+    assert line["level"] == "error"
+    assert line["logger"] == "sqlalchemy.pool"
+    assert line["attempt"] == 3
+    assert line["service"] == "demo"
+
+
+def test_libraries_are_quiet_below_a_warning_and_uvicorn_logs_no_access(output):
+    logging.getLogger("uvicorn.error").info("Started server process")
+    logging.getLogger("uvicorn.access").warning("GET /")
+    logging.getLogger("httpx").info("HTTP Request")
+    assert lines(output) == []
+
+
+def test_the_level_is_that_of_the_settings(output):
+    structlog.get_logger().debug("no")
+    configured(output, log_level="ERROR")
+    structlog.get_logger().warning("no")
+    structlog.get_logger().error("yes")
+    assert [line["event"] for line in lines(output)] == ["yes"]
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_secrets_are_not_written_by_key_by_shape_or_in_a_traceback(output, log_format):
+    configured(output, log_format=log_format)
+    log = structlog.get_logger()
+    log.info("login", password="hunter2", user={"refresh_token": "hunter2"})
+    log.info("called with Bearer hunter2hunter2")
+    logging.getLogger("library").warning("redis://:hunter2@cache/0 is away")
+    password = "hunter2"
+    try:
+        raise RuntimeError(f"password={password}")
+    except RuntimeError:
+        log.exception("failed")
+        logging.getLogger("library").exception("failed too")
+    text = output.getvalue().decode()
+    assert text.count("\nRuntimeError: ") + text.count("\\nRuntimeError: ") == 2
+    assert "hunter2" not in text
+
+
+def test_what_is_no_json_is_written_all_the_same(output):
+    structlog.get_logger().info("odd", lone="\ud800", raw=b"\xff", what=object(), where={1: {2}})
+    (line,) = lines(output)
+    assert line["event"] == "odd"
+
+
+def test_a_reader_that_has_gone_away_fails_nobody():
+    class Gone(io.BytesIO):
+        def write(self, data: object) -> int:
+            raise BrokenPipeError
+
+    configured(Gone())
+    structlog.get_logger().info("hello")
+    logging.getLogger("library").warning("hello")
+
+
+def test_on_a_pipe_the_format_is_json_and_on_a_terminal_readable(monkeypatch):
+    class Terminal(io.TextIOWrapper):
+        def isatty(self) -> bool:
+            return True
+
+    written = io.BytesIO()
+    terminal = Terminal(written, encoding="utf-8")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    configure_logs(EnvironmentSettings(environment="testing"), service="demo")
+    structlog.get_logger("x").info("hello", size=3)
+    text = written.getvalue().decode()
+    assert "hello" in text
+    assert "\x1b[" in text
+    assert not text.startswith("{")

@@ -1,0 +1,80 @@
+"""What looks like a secret, by its name or by its shape, does not leave the process."""
+
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twelvefold.redaction import is_secret, redact, redact_fields, redact_text
+
+JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
+KEY = "-----BEGIN PRIVATE KEY-----\\nMIGHAgEAMBMG\\n-----END PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["password", "new_password", "PASSWORD", "token", "refresh_token", "access_token", "secret",
+     "client_secret", "Authorization", "cookie", "Set-Cookie", "api_key", "api-key", "x-api-key",
+     "aws_secret_access_key", "private_key", "credentials", "email_body"],
+)  # fmt: skip
+def test_a_name_that_holds_a_secret_is_known(name):
+    assert is_secret(name)
+
+
+@pytest.mark.parametrize("name", ["token_type", "path", "status", "key", "author", "email"])
+def test_a_name_that_only_looks_like_one_is_left(name):
+    assert not is_secret(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("sent Authorization: Bearer abcdefgh12345678", "abcdefgh12345678"),
+        ("authorization: basic dXNlcjpodW50ZXIy", "dXNlcjpodW50ZXIy"),
+        (f"got {JWT} from the client", JWT),
+        (JWT, JWT),
+        ("postgresql://users_app:hunter2@db:5432/app", "hunter2"),
+        ("redis://:hunter2@cache/0", "hunter2"),
+        ("password=hunter2", "hunter2"),
+        ("refresh_token: hunter2", "hunter2"),
+        ("https://x.test/confirm?token=hunter2&a=1", "hunter2"),
+        (f"loaded {KEY}", "MIGHAgEAMBMG"),
+    ],
+)
+def test_a_shape_of_a_secret_is_known_in_any_text(text, secret):
+    assert secret not in redact_text(text.encode()).decode()
+    assert secret not in redact({"note": [text]})["note"][0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["GET /api/v1/users/{user_id} took 3.2 ms", "http://127.0.0.1:8000", "host:5432 is away",
+     "https://example.com/a?b=c", "password changed", "basic auth is off"],
+)  # fmt: skip
+def test_plain_text_is_left_as_it_is(text):
+    assert redact_text(text.encode()).decode() == text
+
+
+def test_fields_are_redacted_at_any_depth():
+    fields = {"user": {"password": "a", "name": "Ada"}, "list": [{"token": "b"}], "secret": "c"}
+    assert redact_fields(fields) == {
+        "user": {"password": "[redacted]", "name": "Ada"},
+        "list": [{"token": "[redacted]"}],
+        "secret": "[redacted]",
+    }
+
+
+@given(st.dictionaries(st.text(), st.text()))
+def test_a_line_of_json_stays_one(fields):
+    line = json.dumps(fields).encode()
+    assert json.loads(redact_text(line)).keys() == fields.keys()
+
+
+@pytest.mark.parametrize("piece", ["eyJaaaaaaaa.", "a://b:", "bearer ", "token=", "-----BEGIN "])
+def test_no_text_takes_long(piece):
+    text = (piece * 20_000).encode()
+    started = time.process_time()
+    redact_text(text)
+    assert time.process_time() - started < 2

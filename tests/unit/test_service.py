@@ -1,0 +1,31 @@
+"""The start of a process: settings at fault are told in lines, not in a traceback."""
+
+import pytest
+
+from twelvefold.service import EXIT_SETTINGS, Service, main
+from twelvefold.settings import RedisSettings, SecretKeySettings, ServiceSettings
+
+
+class Settings(ServiceSettings, RedisSettings, SecretKeySettings):
+    pass
+
+
+def created(_: Settings):
+    pytest.fail("must not be created")
+
+
+def test_every_setting_at_fault_is_named_and_the_exit_code_is_2(monkeypatch, capsys):
+    for name in ("REDIS_URL", "SECRET_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ENVIRONMENT", "production")
+    monkeypatch.setenv("PORT", "many")
+    monkeypatch.setenv("HTTP_MAX_CONCURENCY", "5")
+    assert main(Service("demo", Settings, created)) == EXIT_SETTINGS
+    told = capsys.readouterr()
+    assert told.out == ""
+    first, *rest = told.err.splitlines()
+    assert first == "demo: 4 settings to mend in the environment"
+    assert {line.split()[0] for line in rest} == {
+        "PORT", "REDIS_URL", "SECRET_KEY", "HTTP_MAX_CONCURENCY",
+    }  # fmt: skip
+    assert all(line.startswith("  ") for line in rest)
