@@ -1,7 +1,9 @@
 """Images from the upload to the redirect, on the real database and object store."""
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -242,3 +244,59 @@ async def test_an_avatar_is_processed_for_the_account(ada, sql):
     )
     assert json.loads(payload)["target"] == "avatar"
     assert json.loads(payload)["target_id"] == str(ada.id)
+
+
+async def test_an_upload_under_way_holds_no_connection_to_the_database(open_api, sign_in):
+    process = await open_api(database_pool_size=1, database_pool_timeout=0.2)
+    caller = await sign_in(process=process)
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow():
+        yield PNG
+        begun.set()
+        await go_on.wait()
+        yield PNG
+
+    uploading = asyncio.create_task(
+        caller.client.post("/api/v1/images", content=slow(), headers=HEADERS)
+    )
+    await begun.wait()
+    assert (await caller.client.get("/api/v1/images")).status_code == 200
+    go_on.set()
+    assert (await uploading).json()["image"]["size"] == 2 * len(PNG)
+
+
+async def test_a_client_who_goes_away_leaves_nothing(ada, api, sql):
+    messages = [
+        {"type": "http.request", "body": PNG, "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive():
+        return messages.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    sent: list[dict[str, Any]] = []
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": "/api/v1/images",
+        "raw_path": b"/api/v1/images",
+        "query_string": b"",
+        "headers": [
+            (b"authorization", f"Bearer {ada.token}".encode()),
+            (b"content-type", b"image/png"),
+            (b"transfer-encoding", b"chunked"),
+        ],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+    }
+    before = await _objects(api)
+    await api.public(scope, receive, send)
+    assert await _objects(api) == before
+    assert await sql.fetchval("SELECT count(*) FROM api.images WHERE owner_id = $1", ada.id) == 0
+    assert sent[0]["status"] == 400

@@ -5,8 +5,9 @@ Nothing is built at import, and what is slow to import is imported when a proces
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
     from api.dependencies import Container
     from api.users_client import UsersClient
     from twelvefold.backing import BackingServices
+    from twelvefold.health import Health
     from twelvefold.jobs import JobEvents, Ringer
     from twelvefold.process import ServiceProcess
     from twelvefold.security.tokens import TokenVerifier
 
+_READY_POLL = 0.1  # seconds
 MIGRATIONS = Migrations(service="api", schema="api", package="api.migrations", order=2)
 DESCRIPTION = """\
 Accounts, images and background jobs.
@@ -87,7 +90,12 @@ def create_app(settings: ApiSettings, *, users: UsersClient | None = None) -> Se
         backing=backing,
         public=public,
         internal=internal,
-        background=[ringer.running, events.running, partial(_closing, verifier)],
+        background=[
+            ringer.running,
+            events.running,
+            partial(_closing, verifier),
+            partial(_warming, health, backing, use_cases),
+        ],
         schema_ready=partial(is_ready, backing.database, MIGRATIONS),
         drain=[use_cases.streams.drain],
     )
@@ -160,6 +168,31 @@ async def _closing(verifier: TokenVerifier) -> AsyncIterator[None]:
         yield
     finally:
         await verifier.aclose()
+
+
+@asynccontextmanager
+async def _warming(
+    health: Health, backing: BackingServices, use_cases: Container
+) -> AsyncIterator[None]:
+    """Connects once the process is ready, so that no request waits for it.
+
+    The client of S3 alone takes a second to import; until then a request does it for itself.
+    """
+    from twelvefold.errors import DependencyUnavailable
+
+    async def warm() -> None:
+        while not health.ready:  # noqa: ASYNC110 (health has no event, and this is soon enough)
+            await asyncio.sleep(_READY_POLL)
+        await backing.ping()
+        with suppress(DependencyUnavailable):
+            await use_cases.credentials.key_set()
+
+    task = asyncio.create_task(warm(), name="warming")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 SERVICE = Service("api", ApiSettings, create_app, MIGRATIONS)

@@ -41,3 +41,12 @@ def _complete(found: dict[str, Any]) -> None:
             if operation.get("security"):
                 # Clients that hold a token need no OAuth flow to send it.
                 operation["security"].append({"bearer": []})
+            if "428" in operation["responses"]:
+                _require_if_match(operation["parameters"])
+
+
+def _require_if_match(parameters: list[dict[str, Any]]) -> None:
+    # FastAPI would answer 422 for a header that it takes for required; we answer 428.
+    for parameter in parameters:
+        if parameter["name"] == "if-match":
+            parameter["required"] = True

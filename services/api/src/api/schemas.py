@@ -5,11 +5,12 @@ from typing import Annotated, Any, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, EmailStr, Field, SecretStr
-from twelvefold.jobs import JobRecord, JobStatus
 
 from api import repository
 from twelvefold.contracts.accounts import Password
 from twelvefold.contracts.images import ImageStatus
+from twelvefold.http.paging import Page
+from twelvefold.jobs import JobRecord, JobStatus
 
 _IMAGE_ID = "0198c5f0-7b1c-7a52-9d0e-4a6c2f1b8e11"
 _JOB_ID = "0198c5f0-7b2a-7c31-8f4d-93b7e05d6a22"
@@ -143,6 +144,14 @@ class ImageAccepted(BaseModel):
 
     image: Image
     job: Job
+
+
+class ImagePage(Page[Image]):
+    """One page of images, newest first."""
+
+
+class JobPage(Page[Job]):
+    """One page of jobs, newest first."""
 
 
 class JobCreate(BaseModel):

@@ -1,9 +1,9 @@
 """/api/v1/auth: tokens (RFC 6749, RFC 7009) and the mails that prove an address."""
 
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import SecretStr
 
@@ -120,19 +120,15 @@ def _required(fields: dict[str, str], name: str) -> str:
     openapi_extra=_TOKEN_FORM,
     responses={
         **described(200, "An access token of 10 minutes and a refresh token"),
-        **_OAUTH_ERROR,
         **refusals(413),
+        **_OAUTH_ERROR,
     },
 )
-async def create_token(
-    request: Request,
-    services: Services,
-    user_agent: Annotated[str | None, Header(include_in_schema=False)] = None,
-) -> Response:
+async def create_token(request: Request, services: Services) -> Response:
     """Each refresh token works once; use the new one from then on."""
     fields = await _fields(request)
     grant = _required(fields, "grant_type")
-    user_agent = user_agent[:_MAX_USER_AGENT] if user_agent else None
+    user_agent = request.headers.get("user-agent", "")[:_MAX_USER_AGENT] or None
     address = request.client.host if request.client else None
     if grant == "password":
         asked = TokenRequest(
@@ -159,8 +155,8 @@ async def create_token(
     response_class=Response,
     responses={
         **described(200, "Revoked, or not known here"),
-        **_OAUTH_ERROR,
         **refusals(413),
+        **_OAUTH_ERROR,
     },
 )
 async def revoke_token(request: Request, services: Services) -> Response:
@@ -177,7 +173,7 @@ async def revoke_token(request: Request, services: Services) -> Response:
     response_class=Response,
     responses={
         **described(202, "The same answer whether or not there is such an account"),
-        **refusals(400, 413, 422),
+        **refusals(413, 415, 422),
     },
 )
 async def request_email_verification(asked: EmailAddress, services: Services) -> Response:
@@ -190,7 +186,7 @@ async def request_email_verification(asked: EmailAddress, services: Services) ->
     operation_id="confirm_email",
     summary="Verify an address by the token of the mail",
     status_code=204,
-    responses=refusals(400, 413, 422),
+    responses=refusals(413, 415, 422),
 )
 async def confirm_email(confirmation: EmailConfirmation, services: Services) -> Response:
     await services.credentials.confirm_email(confirmation.token)
@@ -205,7 +201,7 @@ async def confirm_email(confirmation: EmailConfirmation, services: Services) -> 
     response_class=Response,
     responses={
         **described(202, "The same answer whether or not there is such an account"),
-        **refusals(400, 413, 422),
+        **refusals(413, 415, 422),
     },
 )
 async def request_password_reset(asked: EmailAddress, services: Services) -> Response:
@@ -218,7 +214,7 @@ async def request_password_reset(asked: EmailAddress, services: Services) -> Res
     operation_id="reset_password",
     summary="Set a new password by the token of the mail",
     status_code=204,
-    responses=refusals(400, 413, 422),
+    responses=refusals(413, 415, 422),
 )
 async def reset_password(reset: PasswordReset, services: Services) -> Response:
     """Ends every session of the account."""

@@ -9,9 +9,8 @@ from fastapi.responses import Response
 from api.auth import signed_in
 from api.dependencies import Cursor, IfMatch, IfNoneMatch, Limit, Services
 from api.repository import Image as ImageRecord
-from api.schemas import Image, ImageAccepted, Job
+from api.schemas import Image, ImageAccepted, ImagePage, Job
 from twelvefold.http.conditional import etag, required_version
-from twelvefold.http.paging import Page
 from twelvefold.security.principal import Principal
 
 from .responses import (
@@ -45,7 +44,7 @@ OwnerId = Annotated[
     openapi_extra=IMAGE_BODY,
     responses={
         **described(202, "Stored; a job makes its variants", "Location", "ETag", "Link"),
-        **refusals(400, 401, 403, 413, 415),
+        **refusals(401, 403, 413, 415),
     },
 )
 async def create_image(request: Request, principal: WritesImages, services: Services) -> Response:
@@ -65,7 +64,7 @@ async def create_image(request: Request, principal: WritesImages, services: Serv
     "",
     operation_id="list_images",
     summary="List images",
-    response_model=Page[Image],
+    response_model=ImagePage,
     responses={**described(200, "Newest first", "Link"), **refusals(401, 403, 422)},
 )
 async def list_images(

@@ -10,8 +10,7 @@ from fastapi.responses import Response, StreamingResponse
 from api.auth import signed_in
 from api.dependencies import Cursor, Limit, Services
 from api.event_stream import last_version
-from api.schemas import Job, JobCreate
-from twelvefold.http.paging import Page
+from api.schemas import Job, JobCreate, JobPage
 from twelvefold.jobs import JobRecord, JobStatus
 from twelvefold.security.principal import Principal
 
@@ -50,7 +49,7 @@ def _accepted(job: JobRecord) -> Response:
     response_model=Job,
     responses={
         **described(202, "It will run", "Location"),
-        **refusals(400, 401, 403, 413, 422),
+        **refusals(401, 403, 413, 415, 422),
     },
 )
 async def create_job(asked: JobCreate, principal: WritesJobs, services: Services) -> Response:
@@ -61,7 +60,7 @@ async def create_job(asked: JobCreate, principal: WritesJobs, services: Services
     "",
     operation_id="list_jobs",
     summary="List jobs",
-    response_model=Page[Job],
+    response_model=JobPage,
     responses={**described(200, "Newest first", "Link"), **refusals(401, 403, 422)},
 )
 async def list_jobs(

@@ -112,5 +112,5 @@ REDIRECT: Responses = {
 
 
 def refusals(*statuses: int) -> Responses:
-    """Problems of a route; every route may also answer 500 and 503."""
-    return problem_responses(*statuses, 500, 503)
+    """Problems of a route, besides those that every route may answer."""
+    return problem_responses(*sorted({400, 500, 503, *statuses}))

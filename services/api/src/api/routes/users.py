@@ -40,7 +40,7 @@ UserId = Annotated[UUID, Path(description="Id of the account.")]
     dependencies=[anyone],
     responses={
         **described(201, "The account; a welcome mail is on its way", "Location", "ETag"),
-        **refusals(400, 409, 413, 422),
+        **refusals(409, 413, 415, 422),
     },
 )
 async def create_user(new: UserCreate, services: Services) -> Response:
@@ -74,7 +74,7 @@ async def get_me(
     response_model=User,
     responses={
         **described(200, "The account after the change", "ETag"),
-        **refusals(400, 401, 403, 404, 412, 413, 422, 428),
+        **refusals(401, 403, 404, 412, 413, 415, 422, 428),
     },
 )
 async def update_me(
@@ -111,7 +111,7 @@ async def delete_me(
     openapi_extra=IMAGE_BODY,
     responses={
         **described(202, "The job that makes its variants", "Location"),
-        **refusals(400, 401, 403, 413, 415),
+        **refusals(401, 403, 413, 415),
     },
 )
 async def put_my_avatar(request: Request, principal: WritesUsers, services: Services) -> Response:
