@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import uuid
+from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
@@ -70,7 +71,9 @@ def _is_an_outage(answer: httpx.Response) -> bool:
     return True
 
 
-async def _until_it_answers(request, status: int) -> httpx.Response:
+async def _until_it_answers(
+    request: Callable[[], Awaitable[httpx.Response]], status: int
+) -> httpx.Response:
     async with asyncio.timeout(BACK_WITHIN):
         while (answer := await request()).status_code != status:
             assert _is_an_outage(answer)
