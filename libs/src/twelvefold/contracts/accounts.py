@@ -1,11 +1,21 @@
 """What users answers and the edge passes on: accounts, profiles, tokens."""
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    EmailStr,
+    Field,
+    SecretStr,
+    model_validator,
+)
+
+from .images import Variant
 
 
 class Role(StrEnum):
@@ -68,6 +78,123 @@ class UserUpdate(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Name | None = None
+
+
+class UserAdminUpdate(BaseModel):
+    """What only an admin may change. Only the fields that are given change."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    role: Role | None = None
+    disabled: bool | None = Field(None, description="True ends every session at once.")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.role is None and self.disabled is None:
+            raise ValueError("give role, disabled or both")
+        return self
+
+
+class UserPosition(BaseModel):
+    """Where a page of users ends; the edge makes its cursor of it."""
+
+    created_at: datetime
+    id: UUID
+
+
+class UserPage(BaseModel):
+    """Users, newest first."""
+
+    items: list[User]
+    next: UserPosition | None = Field(None, description="None on the last page.")
+
+
+# Any length that a password ever had; a longer one would only cost work.
+GivenPassword = Annotated[SecretStr, Field(max_length=256), AfterValidator(_encodable)]
+
+
+class PasswordChange(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    current: GivenPassword
+    new: Password
+
+
+class EmailChange(BaseModel):
+    """The new address counts once a link that was mailed to it has been followed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    email: Annotated[EmailStr, Field(max_length=254, examples=["ada@example.org"])]
+    password: GivenPassword | None = Field(
+        None, description="The account's password; checked where it is given."
+    )
+
+
+class Session(BaseModel):
+    """A login that has not ended. Its id is the `sid` of its access tokens."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: UUID
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    user_agent: str | None
+    address: str | None
+    current: bool = Field(description="Whether the caller's own token is of this session.")
+
+
+class SessionList(BaseModel):
+    """At most 1,000, the latest used first."""
+
+    items: list[Session]
+
+
+class MailRecord(BaseModel):
+    """A mail with a link: its purpose and where it went, never the link."""
+
+    purpose: str
+    email: EmailStr
+    created_at: datetime
+    expires_at: datetime
+    used_at: datetime | None
+
+
+class UserExport(BaseModel):
+    """Everything that users keeps about an account; of secrets only when they changed."""
+
+    user: User
+    password_changed_at: datetime
+    email_verified_at: datetime | None
+    disabled_at: datetime | None
+    avatar: list[Variant]
+    pending_email: EmailStr | None = Field(
+        None, description="A new address that is not confirmed yet."
+    )
+    sessions: list[Session]
+    active_days: list[date] = Field(description="Days (UTC) on which tokens were issued.")
+    mails: list[MailRecord] = Field(description="Mails with a link that has not expired.")
+
+
+class DailyAccounts(BaseModel):
+    """One day (UTC). Registrations count accounts that are gone by now, too."""
+
+    day: date
+    registrations: int
+    active_users: int
+
+
+class DailyAccountsReport(BaseModel):
+    """A row for every day that was asked for, zeros included, in their order."""
+
+    items: list[DailyAccounts]
+
+
+class AccountErasure(BaseModel):
+    """Sent by the worker to each owner of an account's data; idempotent."""
+
+    job_id: UUID
 
 
 class TokenPair(BaseModel):

@@ -16,6 +16,7 @@ class EmailTemplate(StrEnum):
     WELCOME = "welcome"
     VERIFY = "verify"
     RESET = "reset"
+    CHANGE_EMAIL = "change_email"  # goes to the address that is asked for, not the account's
 
 
 class JobPayload(BaseModel):
@@ -39,3 +40,13 @@ class ImageProcess(JobPayload):
 
 class AccountErase(JobPayload):
     user_id: UUID
+
+
+class CacheEvict(JobPayload):
+    """The row behind a cached entry is at `version` now, and the cache could not be told.
+
+    Done once the cache holds no entry older than that; until it answers, the job waits.
+    """
+
+    key: str
+    version: int
