@@ -9,15 +9,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import StreamingResponse
 
 from twelvefold.errors import Unauthenticated
 from twelvefold.health import Health
+from twelvefold.http import protocol
 from twelvefold.http.app import create_service_app
+from twelvefold.http.context import current_request
+from twelvefold.http.internal import InternalClient, require_caller
 from twelvefold.process import ServiceProcess
 from twelvefold.service import Service, main
 from twelvefold.settings import ServiceSettings
+
+protocol.HEAD_SECONDS = 2.0  # ten seconds would be long for a test
 
 
 class Settings(ServiceSettings):
@@ -25,16 +30,19 @@ class Settings(ServiceSettings):
     schema_file: Path  # the schema is there once this file is
     drain_seconds: float = 0.0
     opening_hangs: bool = False
+    peer_url: str = ""
 
 
 class Backing:
-    def __init__(self, note) -> None:
+    def __init__(self, note, peer: InternalClient) -> None:
         self._note = note
+        self._peer = peer
 
     async def ping(self) -> dict[str, str]:
         return {"postgres": "ok"}
 
     async def aclose(self) -> None:
+        await self._peer.aclose()
         self._note("backing closed")
 
 
@@ -69,6 +77,24 @@ async def upload(request: Request) -> dict[str, int]:
     async for chunk in request.stream():
         size += len(chunk)
     return {"size": size}
+
+
+@router.get("/hop")
+async def hop(request: Request) -> dict[str, str | None]:
+    peer: InternalClient = request.app.state.container
+    answer = await peer.request("GET", "/internal/v1/seen")
+    seen: dict[str, str | None] = answer.json()
+    return seen
+
+
+internal_router = APIRouter(prefix="/internal/v1", dependencies=[Depends(require_caller("child"))])
+
+
+@internal_router.get("/seen")
+async def seen() -> dict[str, str | None]:
+    found = current_request()
+    assert found
+    return {"request_id": found.request_id, "trace_id": found.trace_id}
 
 
 def create(settings: Settings) -> ServiceProcess:
@@ -108,16 +134,26 @@ def create(settings: Settings) -> ServiceProcess:
         drained.set()
         note("drained")
 
-    backing = Backing(note)
+    peer = InternalClient("peer", settings.peer_url, caller="child", secret="of-child")
+    backing = Backing(note, peer)
     health = Health(backing)
     public = create_service_app(
         title="child",
         settings=settings,
         routers=[router],
-        state=None,
+        state=peer,
         public=True,
         health=health,
         body_limits={"/api/v1/upload": 5_000_000},
+    )
+    internal = create_service_app(
+        title="child, internal",
+        settings=settings,
+        routers=[internal_router],
+        state=None,
+        public=False,
+        health=health,
+        callers={"child": ["of-child"]},
     )
     return ServiceProcess(
         name="child",
@@ -125,6 +161,7 @@ def create(settings: Settings) -> ServiceProcess:
         health=health,
         backing=backing,
         public=public,
+        internal=internal,
         background=[part("first"), part("second")],
         schema_ready=schema_ready,
         drain=[drain],

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import httpx
-from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Form, Header, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field, SecretStr
 
@@ -95,7 +95,7 @@ async def me() -> None:
 
 
 @router.post("/token")
-async def token() -> None:
+async def token(username: Annotated[str, Form()] = "") -> None:
     raise OAuthError("invalid_grant", "The password does not fit.")
 
 

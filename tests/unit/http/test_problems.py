@@ -141,11 +141,20 @@ async def test_the_openapi_document_describes_errors_as_problems():
         document = (await it.client.get("/openapi.json")).json()
     assert "HTTPValidationError" not in json.dumps(document)
     register = document["paths"]["/api/v1/accounts"]["post"]["responses"]
-    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    assert register["422"]["content"] == problem
-    assert register["default"]["content"] == problem
+    assert "default" not in register
+    assert register["422"] == {"$ref": "#/components/responses/Invalid"}
+    assert register.keys() >= {"400", "413", "415", "429", "500", "503"}
     found = document["paths"]["/api/v1/things/{thing_id}"]["get"]["responses"]["404"]
-    assert found == {"description": "Not found", "content": problem}
+    assert found == {"$ref": "#/components/responses/NotFound"}
+    shared = document["components"]["responses"]
+    assert shared["NotFound"]["description"] == "Not found"
+    for response in shared.values():
+        content = response["content"]["application/problem+json"]
+        assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
+        assert "X-Request-ID" in response["headers"]
+    assert {"Retry-After", "RateLimit", "RateLimit-Policy"} <= shared["TooManyRequests"][
+        "headers"
+    ].keys()
     members = document["components"]["schemas"]["Problem"]["properties"]
     assert set(members) == {
         "type",

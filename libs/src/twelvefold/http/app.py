@@ -4,14 +4,14 @@ Owns what is around the routes. Routes and use cases are the service's; sockets 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from pydantic import BaseModel
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
@@ -22,7 +22,7 @@ from twelvefold.settings import ServiceSettings
 from .dispatch import RouteIndex
 from .docs import add_docs
 from .limits import BodyLimit
-from .openapi import with_problems
+from .openapi import PROBES, with_problems
 from .problems import EXCEPTION_HANDLERS
 from .requests import Conduct, RequestLayer
 from .tracing import SamplingGate, instrumented
@@ -40,9 +40,12 @@ class ServiceApp(FastAPI):
     is off, so that the layers for it would only cost time.
     """
 
-    def __init__(self, *, core: Callable[[ASGIApp], ASGIApp], **kwargs: Any) -> None:
+    def __init__(
+        self, *, core: Callable[[ASGIApp], ASGIApp], limited: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self._core = core
+        self._limited = limited
 
     def plain_stack(self) -> ASGIApp:
         """Our inner layers around the routes."""
@@ -59,7 +62,7 @@ class ServiceApp(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The document, made once, with problems for errors."""
         if self.openapi_schema is None:
-            with_problems(super().openapi())
+            with_problems(super().openapi(), limited=self._limited)
         return super().openapi()
 
 
@@ -92,6 +95,7 @@ def create_service_app(
 
     app = ServiceApp(
         core=core,
+        limited=public,
         title=title,
         description=description,
         version=settings.service_version,
@@ -125,12 +129,27 @@ def create_service_app(
     return app
 
 
+class Status(BaseModel):
+    """How the process is. What is behind it is told on the management port only."""
+
+    status: Literal["ok", "degraded", "unavailable"]
+
+
 def _add_probes(app: FastAPI, health: Health) -> None:
     """/health and /ready say how the process is without telling what is behind it."""
 
-    async def status(_: Request) -> Response:
+    async def status() -> Response:
         report = await health.report()
         return JSONResponse({"status": report.status}, 200 if report.ready else 503)
 
-    app.add_route("/health", status, include_in_schema=False)
-    app.add_route("/ready", status, include_in_schema=False)
+    for path, summary in (("/health", "How the API is"), ("/ready", "Whether it takes requests")):
+        app.add_api_route(
+            path,
+            status,
+            operation_id=f"get_{path[1:]}",
+            summary=summary,
+            tags=[PROBES],
+            response_model=Status,
+            response_description="It answers; `degraded` where something behind it is away",
+            responses={503: {"model": Status, "description": "It starts or it drains"}},
+        )

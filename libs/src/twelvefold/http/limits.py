@@ -24,11 +24,15 @@ from .problems import RequestRefused, problem_response
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 64 * 1_048_576
 _CLOSE = {"Connection": "close"}
-# \u0000 where the backslash is not itself escaped.
-_JSON_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+# How a NUL is written in the bodies that are text; in JSON only where the backslash is not itself
+# escaped.
+_NULS = {
+    b"json": re.compile(rb"(?<!\\)(?:\\\\)*\\u0000"),
+    b"x-www-form-urlencoded": re.compile(rb"%00"),
+}
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding", b"content-type"})
 _ONLY_TYPE = frozenset({b"content-type"})
-_KEPT = 5  # bytes of a chunk that may be the beginning of \u0000
+_KEPT = 5  # bytes of a chunk that may be the beginning of one
 
 
 class BodyLimit:
@@ -65,7 +69,7 @@ class BodyLimit:
         if length.isdigit() and int(length) > limit:
             await _refuse(_too_large(limit), scope, receive, send)
             return
-        body = _Body(receive, limit, checked=b"json" in found.get(b"content-type", b"").lower())
+        body = _Body(receive, limit, found.get(b"content-type", b"").lower())
         try:
             await self.app(scope, body.receive, send)
         except RequestRefused as refused:
@@ -75,10 +79,10 @@ class BodyLimit:
 class _Body:
     """The body as the app reads it: counted, and looked through for NUL where it is text."""
 
-    def __init__(self, receive: Receive, limit: int, *, checked: bool) -> None:
+    def __init__(self, receive: Receive, limit: int, content_type: bytes) -> None:
         self._receive = receive
         self._limit = limit
-        self._checked = checked
+        self._nul = next((nul for kind, nul in _NULS.items() if kind in content_type), None)
         self._read = 0
         self._kept = b""
 
@@ -89,9 +93,9 @@ class _Body:
         self._read += len(chunk)
         if self._read > self._limit:
             raise RequestRefused(_too_large(self._limit))
-        if self._checked and chunk:
+        if self._nul is not None and chunk:
             text = self._kept + chunk
-            if b"u0000" in text and _JSON_NUL.search(text):
+            if self._nul.search(text):
                 fault = FieldError("/body", "holds a NUL character")
                 raise RequestRefused(Invalid("NUL characters are not allowed.", errors=[fault]))
             self._kept = text[-_KEPT:]
