@@ -30,6 +30,8 @@ _DEFAULTS = {
     "ENABLE_CACHING": "true",
     "OTEL_TRACES_SAMPLER_ARG": "1",
 }
+# Compiling every module again would triple the time of every start and reload.
+_NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 # Names in the user's environment that say which server is used instead of an embedded one.
 EXTERNAL_POSTGRES = "BOOTSTRAP_DATABASE_URL"
 EXTERNAL_REDIS = "REDIS_URL"
@@ -98,7 +100,8 @@ class Environments:
 
     def _inherited(self) -> dict[str, str]:
         # A misspelt name stays in, for the process to report.
-        kept = {key: value for key, value in self._own.items() if key not in self._settings_names}
+        dropped = self._settings_names | {_NO_BYTECODE}
+        kept = {key: value for key, value in self._own.items() if key not in dropped}
         # Few arenas: a process with some threads stays tens of megabytes smaller.
         return {"MALLOC_ARENA_MAX": "2", **kept, "PYTHONUNBUFFERED": "1"}
 
