@@ -55,8 +55,8 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
 def with_problems(document: dict[str, Any], *, limited: bool = False) -> dict[str, Any]:
     """Describes errors as problems, in place; doing it twice changes nothing more.
 
-    Each operation gets the statuses of EVERYWHERE, 413 and 415 where it takes a body, and 401 and
-    403 where it asks for a token, unless it describes them itself. `limited` says that there are
+    Each operation gets the statuses of EVERYWHERE, 413, 415 and 422 where it takes a body, and 401
+    and 403 where it asks for a token, unless it describes them itself. `limited` says that there are
     rate limits: 429 for everything but the probes.
     """
     components = document.setdefault("components", {})
@@ -87,7 +87,7 @@ def _implied(operation: dict[str, Any], *, limited: bool) -> Iterator[int]:
     if operation.get("security"):
         yield from (401, 403)
     if body := operation.get("requestBody"):
-        yield 413
+        yield from (413, 422)  # too large; or it holds a NUL
         if _FORM not in body["content"]:
             yield 415
 

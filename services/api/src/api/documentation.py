@@ -1,8 +1,14 @@
-"""What the OpenAPI document says beyond the routes: tags, and bearer as a plain alternative."""
+"""What the OpenAPI document says beyond the routes: tags, examples, links, a plain bearer token.
+
+Owns nothing of what a route answers. Problems and the headers of every answer come from
+twelvefold.http.openapi.
+"""
 
 from typing import Any
 
 from fastapi import FastAPI
+
+from twelvefold.http.openapi import PROBES, RATE_LIMIT, operations
 
 _TAGS = [
     {"name": "users", "description": "Accounts, their profiles and avatars."},
@@ -10,12 +16,74 @@ _TAGS = [
     {"name": "images", "description": "Uploads and the smaller copies made of them."},
     {"name": "jobs", "description": "Work in the background: watch it, cancel it, retry it."},
     {"name": "discovery", "description": "Keys and endpoints for verifiers and OAuth clients."},
+    {"name": PROBES, "description": "Whether the API answers. No token, never limited."},
 ]
 _BEARER = {
     "type": "http",
     "scheme": "bearer",
     "bearerFormat": "JWT",
     "description": "An access token, however it was had.",
+}
+_TIME = "2026-03-01T09:30:00Z"
+_MAILED_TOKEN = "q7Xw2c9kT0mZr4yVb1nH8sJd"  # noqa: S105  (an example, opens nothing)
+_PASSPHRASE = "correct horse battery staple"  # noqa: S105  (likewise)
+# Of models that are shared with other services, and so are no place for our documentation.
+_EXAMPLES: dict[str, Any] = {
+    "User": {
+        "id": "0198c5ef-1d04-7e90-a3c2-5f81d7b640c3",
+        "email": "ada@example.com",
+        "name": "Ada Lovelace",
+        "role": "user",
+        "email_verified": True,
+        "disabled": False,
+        "has_avatar": False,
+        "created_at": _TIME,
+        "updated_at": _TIME,
+    },
+    "UserCreate": {"email": "ada@example.com", "name": "Ada Lovelace", "password": _PASSPHRASE},
+    "UserUpdate": {"name": "Ada King"},
+    "TokenPair": {
+        "access_token": "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiIwMTk4In0.c2lnbmF0dXJl",
+        "token_type": "Bearer",
+        "expires_in": 600,
+        "refresh_token": "tGzv3JOkF0XG5Qx2TlKWIA",
+        "scope": "users:read users:write images:read images:write jobs:read jobs:write",
+    },
+    "EmailAddress": {"email": "ada@example.com"},
+    "EmailConfirmation": {"token": _MAILED_TOKEN},
+    "PasswordReset": {"token": _MAILED_TOKEN, "password": _PASSPHRASE},
+    "Status": {"status": "ok"},
+}
+_JOB_OF_ANSWER = {
+    "get_job": {"job_id": "$response.body#/id"},
+    "cancel_job": {"job_id": "$response.body#/id"},
+    "watch_job": {"job_id": "$response.body#/id"},
+}
+# What to do next with an answer (OpenAPI links): operation and status -> operation -> parameters.
+_LINKS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
+    ("create_user", "201"): {"get_user": {"user_id": "$response.body#/id"}},
+    ("get_me", "200"): {
+        "get_user": {"user_id": "$response.body#/id"},
+        "update_me": {"if-match": "$response.header.ETag"},
+    },
+    ("put_my_avatar", "202"): _JOB_OF_ANSWER,
+    ("create_job", "202"): _JOB_OF_ANSWER,
+    ("cancel_job", "202"): {"retry_job": {"job_id": "$response.body#/id"}},
+    ("create_image", "202"): {
+        "get_image": {"image_id": "$response.body#/image/id"},
+        "delete_image": {"image_id": "$response.body#/image/id"},
+        "get_job": {"job_id": "$response.body#/job/id"},
+        "cancel_job": {"job_id": "$response.body#/job/id"},
+        "watch_job": {"job_id": "$response.body#/job/id"},
+    },
+    ("get_image", "200"): {
+        "delete_image": {
+            "image_id": "$request.path.image_id",
+            "if-match": "$response.header.ETag",
+        },
+    },
+    ("list_images", "200"): {"list_images": {"cursor": "$response.body#/next_cursor"}},
+    ("list_jobs", "200"): {"list_jobs": {"cursor": "$response.body#/next_cursor"}},
 }
 
 
@@ -35,14 +103,20 @@ def document(app: FastAPI) -> None:
 
 
 def _complete(found: dict[str, Any]) -> None:
-    found["components"]["securitySchemes"]["bearer"] = _BEARER
-    for path in found["paths"].values():
-        for operation in path.values():
-            if operation.get("security"):
-                # Clients that hold a token need no OAuth flow to send it.
-                operation["security"].append({"bearer": []})
-            if "428" in operation["responses"]:
-                _require_if_match(operation["parameters"])
+    components = found["components"]
+    components["securitySchemes"]["bearer"] = _BEARER
+    for name, schema in components["schemas"].items():
+        if name in _EXAMPLES:
+            schema.setdefault("examples", [_EXAMPLES[name]])
+    for _, operation in operations(found):
+        if operation.get("security"):
+            # Clients that hold a token need no OAuth flow to send it.
+            operation["security"].append({"bearer": []})
+        if "428" in operation["responses"]:
+            _require_if_match(operation["parameters"])
+        if PROBES not in operation["tags"]:
+            _show_limits(operation["responses"])
+        _link(operation)
 
 
 def _require_if_match(parameters: list[dict[str, Any]]) -> None:
@@ -50,3 +124,20 @@ def _require_if_match(parameters: list[dict[str, Any]]) -> None:
     for parameter in parameters:
         if parameter["name"] == "if-match":
             parameter["required"] = True
+
+
+def _show_limits(responses: dict[str, Any]) -> None:
+    for status, response in responses.items():
+        if status < "400":
+            for name in RATE_LIMIT:
+                response["headers"].setdefault(name, {"$ref": f"#/components/headers/{name}"})
+
+
+def _link(operation: dict[str, Any]) -> None:
+    for status, response in operation["responses"].items():
+        links = _LINKS.get((operation["operationId"], status), {})
+        for target, parameters in links.items():
+            response.setdefault("links", {})[target] = {
+                "operationId": target,
+                "parameters": parameters,
+            }
