@@ -62,6 +62,7 @@ class Consumer:
             registry,
             options=options.runner,
             changed=changed,
+            silence=ringer.silence,
             alone=lambda: not self.listener.connected,
         )
         self.listener = ArqListener(

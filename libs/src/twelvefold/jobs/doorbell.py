@@ -8,6 +8,7 @@ in their processes. Consumers run arq's own worker under supervision, because a 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -38,6 +39,10 @@ _RESTART_AFTER = (0.1, 2.0)  # seconds: the first pause before arq runs again, a
 _log = structlog.get_logger(__name__)
 
 
+class _Silence(NamedTuple):
+    ring: Ring
+
+
 class _Note(NamedTuple):
     channel: str
     message: str
@@ -49,7 +54,8 @@ def queue_key(queue: str) -> str:
 
 
 def dumps(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+    # arq also serializes its own errors, only to throw them away.
+    return json.dumps(value, separators=(",", ":"), default=str).encode()
 
 
 class Ringer:
@@ -58,7 +64,7 @@ class Ringer:
     def __init__(self, settings: RedisSettings, *, capacity: int = 10_000) -> None:
         self._settings = settings
         self._redis: Redis | None = None
-        self._handover: Handover[Ring | _Note] = Handover(
+        self._handover: Handover[Ring | _Silence | _Note] = Handover(
             self._send,
             name="ringer",
             capacity=capacity,
@@ -68,6 +74,10 @@ class Ringer:
     def ring(self, ring: Ring) -> None:
         """Wakes a worker for one job. Never blocks, never fails."""
         self._handover.put(ring)
+
+    def silence(self, ring: Ring) -> None:
+        """Takes a ring back that nobody needs any more; arq would take it up for nothing."""
+        self._handover.put(_Silence(ring))
 
     def publish(self, channel: str, message: str) -> None:
         """Tells whoever listens on `channel`. Never blocks, never fails."""
@@ -83,19 +93,27 @@ class Ringer:
         finally:
             await self._redis.aclose()
 
-    async def _send(self, batch: Sequence[Ring | _Note]) -> None:
+    async def _send(self, batch: Sequence[Ring | _Silence | _Note]) -> None:
         if self._redis is None:
             raise RuntimeError("the ringer is not running")
         now = int(time.time() * 1000)
         pipe = self._redis.pipeline(transaction=False)
         for item in batch:
-            if isinstance(item, _Note):
-                pipe.publish(item.channel, item.message)
-                continue
-            ring_id = f"{item.job_id}:{item.claim_no}"
-            pipe.set(JOB_KEY + ring_id, wire(item.job_id, now), nx=True, ex=_RING_LIFE)
-            pipe.zadd(queue_key(item.queue), {ring_id: now}, nx=True)
+            match item:
+                case _Note(channel, message):
+                    pipe.publish(channel, message)
+                case _Silence(ring):
+                    pipe.zrem(queue_key(ring.queue), _ring_id(ring))
+                    pipe.delete(JOB_KEY + _ring_id(ring))
+                case Ring():
+                    content = wire(item.job_id, now)
+                    pipe.set(JOB_KEY + _ring_id(item), content, nx=True, ex=_RING_LIFE)
+                    pipe.zadd(queue_key(item.queue), {_ring_id(item): now}, nx=True)
         await pipe.execute()
+
+
+def _ring_id(ring: Ring) -> str:
+    return f"{ring.job_id}:{ring.claim_no}"
 
 
 def wire(job_id: UUID, now_ms: int) -> bytes:
@@ -146,7 +164,8 @@ class ArqListener:
     async def _supervise(self) -> None:
         # Slow to import: in a thread, so that the loop goes on meanwhile.
         await asyncio.to_thread(_import_arq)
-        logging.getLogger("arq").setLevel(logging.WARNING)
+        # It warns of rings that came twice or late: nothing that anybody has to know.
+        logging.getLogger("arq").setLevel(logging.ERROR)
         pause, longest = _RESTART_AFTER
         while True:
             began = time.monotonic()
@@ -167,7 +186,10 @@ class ArqListener:
         from arq.worker import func
 
         async def ring(_: dict[Any, Any], *args: Any, **__: Any) -> None:
-            await self._on_ring(UUID(args[0]))
+            # Cancelled at the end of this process: the ring is spent all the same, since arq
+            # would only complain about a second try. The dispatchers ring again.
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._on_ring(UUID(args[0]))
 
         # The connections are separate from the requests' and bounded like theirs.
         pool = ArqRedis(pool_or_conn=create_redis(self._settings).connection_pool)
@@ -194,7 +216,7 @@ class ArqListener:
             await worker.main()
         finally:
             self._worker = None
-            # They only wait for jobs. arq itself puts the rings of cancelled waiters back.
+            # They only wait for jobs, which are not theirs.
             await end_tasks(list(worker.tasks.values()))
             await pool.connection_pool.disconnect()
 

@@ -34,10 +34,15 @@ class Handover(Generic[T]):
         batch: int = 100,
         pause: float = 1.0,
         flush: float = 1.0,
+        spacing: float = 0.005,
         observe: Callable[[Fate, int], None] = lambda _fate, _count: None,
     ) -> None:
-        """`pause`: seconds without a try after a failure. `flush`: seconds for the rest at the end."""
+        """`pause`: seconds without a try after a failure. `flush`: seconds for the rest at the end.
+
+        `spacing`: seconds after a batch in which others gather for the next.
+        """
         self._send = send
+        self._spacing = spacing
         self._name = name
         self._capacity = capacity
         self._batch = batch
@@ -49,6 +54,7 @@ class Handover(Generic[T]):
         self._idle = asyncio.Event()
         self._idle.set()
         self._failing = False
+        self._ending = False
 
     def put(self, item: T) -> bool:
         """False where the item is dropped: the queue is full, or the other side is away."""
@@ -67,6 +73,7 @@ class Handover(Generic[T]):
         try:
             yield
         finally:
+            self._ending = True
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._flush):
                     await self._idle.wait()
@@ -79,6 +86,8 @@ class Handover(Generic[T]):
             if not await self._sent(batch):
                 self._observe("failed", len(batch))
                 await self._away()
+            elif not self._ending:
+                await asyncio.sleep(self._spacing)
             if not self._items:
                 self._filled.clear()
                 self._idle.set()

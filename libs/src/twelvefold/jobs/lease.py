@@ -18,6 +18,7 @@ from sqlalchemy import TextClause, text
 from twelvefold.database import Database, Transaction
 
 from .contract import JobKind, JobStatus
+from .line import Line
 
 KEPT_ERRORS = 10  # of a job's history
 
@@ -179,6 +180,8 @@ class Leases:
 
     def __init__(self, database: Database, terms: LeaseTerms) -> None:
         self._database = database
+        self._claiming = Line(database)
+        self._settling = Line(database)
         self.terms = terms
         self._attempts = json.dumps({kind.name: kind.max_attempts for kind in terms.kinds})
 
@@ -190,7 +193,7 @@ class Leases:
         `rooms` bounds the kinds that it names; at 0 they are passed over.
         """
         rooms = rooms or {}
-        rows = await self._rows(
+        rows = await self._claiming.rows(
             _CLAIM,
             {
                 "queue": self.terms.queue,
@@ -220,7 +223,7 @@ class Leases:
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled | None]:
         """Ends runs, in one statement and commit; None for those whose lease was lost."""
-        rows = await self._rows(_SETTLE, self._settlement(settlements))
+        rows = await self._settling.rows(_SETTLE, self._settlement(settlements))
         return self._matched(settlements, rows)
 
     async def settle_within(self, unit: Transaction, settlement: Settlement) -> Settled:
@@ -251,9 +254,13 @@ class Leases:
         noted = await unit.execute(_STEP, {"id": claim.id, "step": step})
         return bool(noted.rowcount)  # type: ignore[attr-defined]  # an INSERT's result is a CursorResult
 
+    async def aclose(self) -> None:
+        """Gives back the connections that were kept at hand."""
+        await self._claiming.aclose()
+        await self._settling.aclose()
+
     async def _rows(self, statement: TextClause, parameters: Mapping[str, Any]) -> list[Any]:
         async with self._database.read() as reader:
-            # `read` commits each statement by itself: one round trip.
             return list(await reader.execute(statement, parameters))
 
     def _settlement(self, settlements: Sequence[Settlement]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ is handed to the ringer after the commit, and losing it costs a second of latenc
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -13,7 +14,6 @@ from uuid import UUID, uuid5
 
 from pydantic import BaseModel
 from sqlalchemy import Row, select, text, tuple_
-from sqlalchemy.dialects.postgresql import insert
 
 from twelvefold import metrics, telemetry
 from twelvefold.database import Database, Reader, Transaction
@@ -23,12 +23,22 @@ from twelvefold.identifiers import new_id
 
 from .channels import CANCELS, changes_of
 from .contract import DEFAULT_MAX_ATTEMPTS, DEFAULT_QUEUE, JobRecord, JobStatus, Ring
-from .schema import job_status, jobs
+from .schema import job_status
 
 # Under it lies the id of every job with a unique key, so that who comes second knows the first's.
 UNIQUE_IDS = UUID("5f6d6b1c-6f0a-4a57-9a3e-0f5a3c6b1f11")
 Position = tuple[datetime, UUID]
 
+# As text, since it is part of many requests. Without a conflict target, which would ask for the
+# right to read the table.
+_INSERT = text("""
+INSERT INTO jobs.jobs (id, kind, queue, priority, payload, owner_id, run_at, unique_key,
+                       max_attempts, request_id, trace_context)
+VALUES (:id, :kind, :queue, :priority, CAST(:payload AS jsonb), :owner_id,
+        coalesce(:run_at, now()), :unique_key, :max_attempts, :request_id,
+        CAST(:trace_context AS jsonb))
+ON CONFLICT DO NOTHING
+""")
 _CANCEL = text("SELECT * FROM jobs.cancel_job(:id)")
 _RETRY = text("SELECT * FROM jobs.retry_job(:id)")
 
@@ -81,22 +91,21 @@ class JobQueue:
         if unique_key is not None:
             job_id = unique_id(kind, unique_key)
         job_id = job_id or new_id()
-        row: dict[str, Any] = {
+        carrier = telemetry.current_carrier()
+        row = {
             "id": job_id,
             "kind": kind,
             "queue": queue,
             "priority": priority,
-            "payload": payload.model_dump(mode="json"),
+            "payload": payload.model_dump_json(),
             "owner_id": owner_id,
+            "run_at": run_at,
             "unique_key": unique_key,
             "max_attempts": max_attempts,
             "request_id": current_request_id(),
-            "trace_context": telemetry.current_carrier() or None,
+            "trace_context": json.dumps(carrier) if carrier else None,
         }
-        if run_at is not None:
-            row["run_at"] = run_at
-        # Without a conflict target, which would ask for the right to read the table.
-        inserted = await unit.execute(insert(jobs).values(row).on_conflict_do_nothing())
+        inserted = await unit.execute(_INSERT, row)
         if inserted.rowcount == 0:  # type: ignore[attr-defined]  # an INSERT's result is a CursorResult
             return job_id
         metrics.jobs_enqueued.labels(kind).inc()

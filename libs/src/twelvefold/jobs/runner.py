@@ -22,7 +22,7 @@ from twelvefold import metrics
 from twelvefold.database import Database
 from twelvefold.tasks import end_tasks
 
-from .contract import Registry
+from .contract import Registry, Ring
 from .execution import Job, Running, Stop
 from .heart import Heart
 from .lease import Claim, Fence, Leases
@@ -58,26 +58,30 @@ class Runner:
         *,
         options: RunnerOptions,
         changed: Callable[[UUID, int], None] = lambda _id, _version: None,
+        silence: Callable[[Ring], None] = lambda _ring: None,
         alone: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`alone` says whether rings cannot be expected: then every due job is taken directly."""
+        """`silence` takes back the ring of a job that was claimed without it.
+
+        `alone` says whether rings cannot be expected: then every due job is taken directly.
+        """
         self._database = database
         self._leases = leases
         self._registry = registry
         self._options = options
         self._changed = changed
+        self._silence = silence
         self._alone = alone
         self._settler = Settler(database, leases, retry=options.retry)
         self._running: dict[Fence, Running] = {}
         self._heart = Heart(leases, self._running, interval=options.heartbeat, retry=options.retry)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._tickets: deque[asyncio.Future[None]] = deque()
+        self._tickets: deque[_Ticket] = deque()
         self._limits = {
             kind.name: kind.concurrency for kind in registry.kinds if kind.concurrency is not None
         }
         self._wake = asyncio.Event()
-        self._look = True  # straight into PostgreSQL, at every due job, at the next wake
-        self._more = False  # the last look found as much as fitted
+        self._look = True  # at the next wake, for every due job, straight into PostgreSQL
         self._stopping_since: float | None = None
 
     @property
@@ -85,17 +89,17 @@ class Runner:
         """Jobs that are running or being settled."""
         return len(self._running)
 
-    async def run(self, _hint: UUID | None = None) -> None:
+    async def run(self, hint: UUID | None = None) -> None:
         """What a ring does: waits for a slot, runs the best job that is due, returns at its end.
 
-        Not necessarily the one that rang: a more urgent job goes first, and its own ring finds
-        the other. Returns at once where nothing is due. To be cancelled without harm: the job
-        goes on.
+        Not necessarily the job of the ring, `hint`: a more urgent one goes first, and its own ring
+        finds the other. Returns at once where nothing is due. To be cancelled without harm: the
+        job goes on.
         """
-        ticket: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        ticket = _Ticket(hint, asyncio.get_running_loop().create_future())
         self._tickets.append(ticket)
         self._wake.set()
-        await ticket
+        await ticket.done
 
     def look_at(self, job_id: UUID) -> None:
         """Somebody may have asked this job to stop: asks the database now, not at the next beat."""
@@ -123,6 +127,7 @@ class Runner:
             await asyncio.wait(loops[:1])
             await self._end_jobs()
             await end_tasks(loops)
+            await self._leases.aclose()
 
     # Claiming
 
@@ -132,13 +137,12 @@ class Runner:
         while self._stopping_since is None:
             self._wake.clear()
             try:
-                await self._serve_tickets()
-                if self._look or self._more or time.monotonic() >= next_look:
+                if self._look or time.monotonic() >= next_look:
                     await self._look_directly()
-                    alone = self._alone()
-                    next_look = time.monotonic() + (
-                        self._options.poll_alone if alone else self._options.poll
-                    )
+                    options = self._options
+                    pause = options.poll_alone if self._alone() else options.poll
+                    next_look = time.monotonic() + pause
+                await self._serve_tickets()
                 told = False
             except Exception as error:
                 # PostgreSQL away, or its schema not there yet: nothing to do but to try again.
@@ -163,7 +167,7 @@ class Runner:
 
     async def _serve_tickets(self) -> None:
         while self._stopping_since is None:
-            self._tickets = deque(ticket for ticket in self._tickets if not ticket.done())
+            self._tickets = deque(ticket for ticket in self._tickets if not ticket.done.done())
             wanted = min(self._free, len(self._tickets))
             if wanted <= 0:
                 return
@@ -172,15 +176,13 @@ class Runner:
                 self._begin(running, self._tickets.popleft() if self._tickets else None)
             if not limited:
                 for _ in range(min(wanted - len(taken), len(self._tickets))):
-                    _resolve(self._tickets.popleft())
+                    self._tickets.popleft().resolve()
 
     async def _look_directly(self) -> None:
-        # After a slot of a limited kind came free no ring tells that another may begin.
         overdue = 0.0 if self._look or self._alone() else self._options.overdue
         while self._free > 0 and self._stopping_since is None:
-            wanted = self._free
-            taken, limited = await self._claim(wanted, overdue)
-            self._look, self._more = False, len(taken) == wanted
+            self._look = False
+            taken, limited = await self._claim(self._free, overdue)
             for running in taken:
                 self._begin(running, None)
             if not limited:
@@ -209,9 +211,14 @@ class Runner:
 
     # Running
 
-    def _begin(self, running: Running, ticket: asyncio.Future[None] | None) -> None:
+    def _begin(self, running: Running, ticket: _Ticket | None) -> None:
         claim = running.claim
         self._running[claim.fence] = running
+        # With every slot taken there may be more. Then the next free one is filled straight away,
+        # and by batches: much cheaper than by the rings, of which arq meanwhile takes no more.
+        self._look = self._look or self._free <= 0
+        if ticket is None or ticket.hint != claim.id:
+            self._silence(Ring(claim.id, claim.claim_no - 1, self._leases.terms.queue))
         self._changed(claim.id, claim.version)
         task = asyncio.create_task(self._work(running), name=f"run-{claim.id}")
         self._tasks.add(task)
@@ -222,7 +229,7 @@ class Runner:
             # Where a limit kept jobs back, no ring is left to start them.
             self._look = self._look or claim.kind in self._limits
             if ticket is not None:
-                _resolve(ticket)
+                ticket.resolve()
             self._wake.set()
 
         task.add_done_callback(done)
@@ -260,9 +267,16 @@ class Runner:
                 async with asyncio.timeout(1.0):
                     await end_tasks(late)
         for ticket in self._tickets:
-            ticket.cancel()
+            ticket.done.cancel()
 
 
-def _resolve(ticket: asyncio.Future[None]) -> None:
-    if not ticket.done():
-        ticket.set_result(None)
+@dataclass(frozen=True, slots=True)
+class _Ticket:
+    """A ring that waits for a slot, and then for the end of the job that it got."""
+
+    hint: UUID | None
+    done: asyncio.Future[None]
+
+    def resolve(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)

@@ -1,6 +1,6 @@
-"""The tables of schema `jobs` as its readers and writers name them.
+"""The view of schema `jobs` that everybody may read, for queries that are put together.
 
-Owned by worker, whose migrations create them; this is the shared view of the columns.
+Owned by worker, whose migrations create it.
 """
 
 from sqlalchemy import (
@@ -18,23 +18,6 @@ from sqlalchemy.dialects.postgresql import BIGINT, JSONB
 SCHEMA = "jobs"
 METADATA = MetaData(schema=SCHEMA)
 _TIME = DateTime(timezone=True)
-
-# What a producer may insert; everything else begins at its default.
-jobs = Table(
-    "jobs",
-    METADATA,
-    Column("id", Uuid, primary_key=True),
-    Column("kind", String),
-    Column("queue", String),
-    Column("priority", SmallInteger),
-    Column("payload", JSONB),
-    Column("owner_id", Uuid),
-    Column("run_at", _TIME),
-    Column("unique_key", String),
-    Column("max_attempts", SmallInteger),
-    Column("request_id", String),
-    Column("trace_context", JSONB),
-)
 
 # What everybody may read.
 job_status = Table(
