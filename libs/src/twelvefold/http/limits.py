@@ -26,9 +26,10 @@ LINGER_BYTES = 64 * 1_048_576
 _CLOSE = {"Connection": "close"}
 # How a NUL is written in the bodies that are text; in JSON only where the backslash is not itself
 # escaped.
+# With what is far cheaper to look for first.
 _NULS = {
-    b"json": re.compile(rb"(?<!\\)(?:\\\\)*\\u0000"),
-    b"x-www-form-urlencoded": re.compile(rb"%00"),
+    b"json": (b"u0000", re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")),
+    b"x-www-form-urlencoded": (b"%00", re.compile(rb"%00")),
 }
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding", b"content-type"})
 _ONLY_TYPE = frozenset({b"content-type"})
@@ -95,7 +96,8 @@ class _Body:
             raise RequestRefused(_too_large(self._limit))
         if self._nul is not None and chunk:
             text = self._kept + chunk
-            if self._nul.search(text):
+            hint, nul = self._nul
+            if hint in text and nul.search(text):
                 fault = FieldError("/body", "holds a NUL character")
                 raise RequestRefused(Invalid("NUL characters are not allowed.", errors=[fault]))
             self._kept = text[-_KEPT:]
