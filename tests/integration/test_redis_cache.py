@@ -13,13 +13,14 @@ import pytest
 from redis.asyncio import Redis
 from tests.proxy import Proxy, open_proxy
 
-from twelvefold.cache import SKIP_AFTER_FAILURE, Entry, RedisCache, jittered_milliseconds
+from twelvefold.breaker import PAUSE
+from twelvefold.cache import Entry, RedisCache, jittered_milliseconds
 from twelvefold.errors import DependencyUnavailable
 from twelvefold.redis import create_redis
 from twelvefold.settings import Environment, RedisSettings
 
 TIMEOUT = 0.25  # seconds, the default
-SLACK = 0.25  # for a machine that is busy with something else
+SLACK = 0.4  # for a machine that is busy with something else
 
 
 def redis_settings(url: str, **values) -> RedisSettings:
@@ -64,7 +65,7 @@ async def row() -> Entry:
 
 async def regained(cache: RedisCache, key: str) -> None:
     """Until Redis is asked again."""
-    async with asyncio.timeout(SKIP_AFTER_FAILURE * 3):
+    async with asyncio.timeout(PAUSE * 3):
         while await cache.get(key) is None:
             await asyncio.sleep(0.01)
 
@@ -119,13 +120,13 @@ async def test_a_slow_redis_is_a_miss_within_its_timeout(cache, key, proxy) -> N
 async def test_the_timeout_includes_connecting_and_waiting_for_a_connection(
     proxy, redis_url, key
 ) -> None:
-    settings = redis_settings(proxy.url(redis_url), redis_max_connections=1)
+    settings = redis_settings(proxy.url(redis_url), redis_max_connections=1, redis_timeout=1)
     async with create_redis(settings) as client:
-        cache = RedisCache(client, timeout=TIMEOUT)
+        cache = RedisCache(client, timeout=1)
         proxy.hold()
         began = time.monotonic()
         assert await asyncio.gather(*(cache.get(key) for _ in range(20))) == [None] * 20
-        assert time.monotonic() - began < TIMEOUT + SLACK
+        assert time.monotonic() - began < 1 + SLACK
 
 
 async def test_after_a_failure_redis_is_left_alone_and_then_probed_by_one_call(
@@ -141,7 +142,7 @@ async def test_after_a_failure_redis_is_left_alone_and_then_probed_by_one_call(
     assert time.monotonic() - began < TIMEOUT, "nobody waits for what is known to be slow"
     assert proxy.sent == before
     # Still slow when the pause is over: only the probe waits.
-    async with asyncio.timeout(SKIP_AFTER_FAILURE * 3):
+    async with asyncio.timeout(PAUSE * 3):
         while proxy.sent == before:
             await asyncio.gather(*(cache.get(key) for _ in range(20)))
             await asyncio.sleep(0.01)
@@ -210,14 +211,15 @@ async def test_cancellations_at_any_moment_mix_up_no_answers_and_lose_no_connect
 ) -> None:
     """Cancels half of a crowd at a random turn of the loop, over a pool that is too small."""
     chance = random.Random(12)  # noqa: S311  (repeatable, not secret)
-    async with create_redis(redis_settings(redis_url, redis_max_connections=5)) as client:
+    settings = redis_settings(redis_url, redis_max_connections=5, redis_timeout=5)
+    async with create_redis(settings) as client:
         cache = RedisCache(client, timeout=5)
         for number in range(50):
             await cache.set(f"{key}:{number}", Entry(number, b"%d" % number), ttl=60)
 
         async def read(number: int) -> None:
             entry = await cache.get(f"{key}:{number}")
-            assert entry is None or entry == Entry(number, b"%d" % number)
+            assert entry == Entry(number, b"%d" % number)
 
         cancelled = 0
         for _ in range(300):
@@ -235,6 +237,23 @@ async def test_cancellations_at_any_moment_mix_up_no_answers_and_lose_no_connect
         held = [await client.connection_pool.get_connection() for _ in range(5)]
         for connection in held:
             await client.connection_pool.release(connection)
+
+
+async def test_a_connection_that_came_free_is_not_lost_with_who_was_to_have_it(
+    redis_url, key
+) -> None:
+    settings = redis_settings(redis_url, redis_max_connections=1, redis_timeout=5)
+    async with create_redis(settings) as client:
+        pool = client.connection_pool
+        for _ in range(20):
+            only = await pool.get_connection()
+            first, second = (asyncio.create_task(pool.get_connection()) for _ in range(2))
+            for _ in range(3):
+                await asyncio.sleep(0)  # both wait
+            await pool.release(only)
+            first.cancel()
+            async with asyncio.timeout(1):
+                await pool.release(await second)
 
 
 async def test_the_client_never_has_more_connections_than_it_may(proxy, redis_url, key) -> None:

@@ -16,6 +16,7 @@ import structlog
 from redis.asyncio import Redis
 
 from . import metrics
+from .breaker import Breaker
 from .cache import Cache, NoCache, Outcome, RedisCache
 from .database import Database
 from .mail import Mailer, SendGridMailer, SmtpMailer
@@ -75,6 +76,11 @@ class BackingServices:
         return client
 
     @cached_property
+    def redis_breaker(self) -> Breaker:
+        """For everything that does without Redis where it is away."""
+        return Breaker("redis")
+
+    @cached_property
     def cache(self) -> Cache:
         """Where ENABLE_CACHING is off, one that keeps nothing."""
         cache: Cache
@@ -82,7 +88,9 @@ class BackingServices:
             cache = NoCache()
         else:
             timeout = self._group(RedisSettings).redis_timeout
-            cache = RedisCache(self.redis, timeout=timeout, observe=_counted())
+            cache = RedisCache(
+                self.redis, timeout=timeout, breaker=self.redis_breaker, observe=_counted()
+            )
         self._opened.append(_Opened("cache", None, cache.aclose))  # `redis` is pinged
         return cache
 

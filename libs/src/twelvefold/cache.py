@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import random
 import struct
-import time
 from collections.abc import Awaitable, Callable
 from typing import Literal, NamedTuple, Protocol
 
@@ -19,6 +18,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from .breaker import Breaker
 from .errors import DependencyUnavailable, Unavailable
 
 _log = structlog.get_logger(__name__)
@@ -27,7 +27,6 @@ Load = Callable[[], Awaitable["Entry"]]
 Outcome = Literal["hit", "miss", "negative", "unavailable", "set", "stale"]
 
 JITTER = 0.1  # share of a TTL by which it varies, so that entries set together expire apart
-SKIP_AFTER_FAILURE = 1.0  # seconds
 _VERSION = struct.Struct(">Q")
 # What tells that Redis is not there or too slow, as against refusing one command.
 _AWAY = (RedisConnectionError, RedisTimeoutError, TimeoutError, OSError)
@@ -124,34 +123,6 @@ class SingleFlight:
         await asyncio.gather(*flights, return_exceptions=True)
 
 
-class _Breaker:
-    """Open for a while after a failure; then one call probes while the others go on skipping."""
-
-    def __init__(self, pause: float) -> None:
-        self._pause = pause
-        self._open_until: float | None = None
-
-    def allows(self) -> bool:
-        if self._open_until is None:
-            return True
-        now = time.monotonic()
-        if now < self._open_until:
-            return False
-        # This call is the probe. Should it be cancelled, the next comes after another pause.
-        self._open_until = now + self._pause
-        return True
-
-    def failed(self, error: Exception) -> None:
-        if self._open_until is None:
-            _log.warning("cache_lost", error=type(error).__name__)
-        self._open_until = time.monotonic() + self._pause
-
-    def succeeded(self) -> None:
-        if self._open_until is not None:
-            _log.info("cache_regained")
-            self._open_until = None
-
-
 # An entry is the version, 8 bytes big-endian, and the body. Compared byte by byte: Lua's numbers
 # are exact to 2**53 only, and its order of strings follows the server's locale.
 _SET_IF_NEWER = """
@@ -178,12 +149,17 @@ class RedisCache:
     """
 
     def __init__(
-        self, client: Redis, *, timeout: float, observe: Callable[[Outcome], None] = lambda _: None
+        self,
+        client: Redis,
+        *,
+        timeout: float,
+        breaker: Breaker | None = None,
+        observe: Callable[[Outcome], None] = lambda _: None,
     ) -> None:
         self._client = client
         self._timeout = timeout
         self._observe = observe
-        self._breaker = _Breaker(SKIP_AFTER_FAILURE)
+        self._breaker = breaker or Breaker("redis")
         self._loads = SingleFlight()
         self._set_if_newer = client.register_script(_SET_IF_NEWER)
 

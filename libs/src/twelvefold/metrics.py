@@ -67,7 +67,7 @@ Gauge("http_requests_inprogress", "Requests being served now.", registry=REGISTR
 )
 http_requests_refused = Counter(
     "http_requests_refused",
-    "Requests refused by a bound of the process: concurrency, timeout, body.",
+    "Requests refused by a bound: concurrency, timeout, body, rate.",
     ("reason",),
     registry=REGISTRY,
 )

@@ -15,6 +15,7 @@ import structlog
 from tests.fakes.users_client import FakeUsersClient
 
 from api.app import create_app
+from api.limits import Limit
 from api.settings import ApiSettings
 from twelvefold.contracts.accounts import Role
 from twelvefold.identifiers import new_id
@@ -44,6 +45,8 @@ def api_environment(database, s3_settings, servers, worker_number) -> dict[str, 
         "internal_secret": "the-edge-shows-this-to-users-in-tests",
         "internal_secrets_worker": [WORKER_SECRET],
         "images_max_bytes": 6 * 1024 * 1024,
+        # Every test is the same client; tests of limits choose their own.
+        **{f"rate_limit_{limit.value}": 1_000_000 for limit in Limit},
         **s3_settings,
     }
 

@@ -28,6 +28,14 @@ _DEFAULTS = {
     "WORKER_GRACE": "5",  # a released job runs again at the next start
     "MAIL_FROM": "Twelvefold <no-reply@twelvefold.localhost>",
     "ENABLE_CACHING": "true",
+    "S3_EAGER": "false",
+    # One developer is every client at once, and so is a test.
+    "RATE_LIMIT_ANONYMOUS": "100000",
+    "RATE_LIMIT_USER": "100000",
+    "RATE_LIMIT_ADMIN": "100000",
+    "RATE_LIMIT_CREDENTIALS": "100000",
+    "RATE_LIMIT_REGISTRATION": "100000",
+    "RATE_LIMIT_MAIL": "100000",
     "OTEL_TRACES_SAMPLER_ARG": "1",
 }
 # Compiling every module again would triple the time of every start and reload.

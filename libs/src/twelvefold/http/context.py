@@ -34,6 +34,8 @@ class RequestContext:
     sampled: bool = False
     # The few request headers that the layers need, picked out in one pass.
     incoming: Mapping[bytes, bytes] = field(default_factory=dict)
+    # Further headers of the answer, whichever it becomes.
+    answer_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     # Further fields of every log line that is written meanwhile, e.g. a job's id.
     log_fields: dict[str, str] = field(default_factory=dict)
 

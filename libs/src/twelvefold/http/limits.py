@@ -24,12 +24,11 @@ from .problems import RequestRefused, problem_response
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 64 * 1_048_576
 _CLOSE = {"Connection": "close"}
-# How a NUL is written in the bodies that are text; in JSON only where the backslash is not itself
-# escaped.
-# With what is far cheaper to look for first.
+# How a NUL is written in JSON: only where the backslash is not itself escaped. With what is far
+# cheaper to look for first. Forms are OAuth's, whose errors have a form of their own: who reads
+# one looks for NUL.
 _NULS = {
     b"json": (b"u0000", re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")),
-    b"x-www-form-urlencoded": (b"%00", re.compile(rb"%00")),
 }
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding", b"content-type"})
 _ONLY_TYPE = frozenset({b"content-type"})

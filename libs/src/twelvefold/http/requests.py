@@ -211,7 +211,8 @@ class _Exchange:
             self.status = message["status"]
             self._begun_at = time.perf_counter()
             message["headers"] = self._layer.finished(
-                message.get("headers", ()), self.context.request_id
+                [*message.get("headers", ()), *self.context.answer_headers],
+                self.context.request_id,
             )
         elif message["type"] == "http.response.body":
             self._sent += len(message.get("body", b""))

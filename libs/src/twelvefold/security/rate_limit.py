@@ -9,17 +9,27 @@ limits by itself: never off, at most the quota times the number of processes.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import structlog
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from twelvefold.breaker import Breaker
 
 _MICROSECONDS = 1_000_000
 _LOCAL_KEYS = 10_000  # most recent keys that the fallback remembers
+
+# What tells that Redis is not there or too slow, as against refusing one command.
+_AWAY = (RedisConnectionError, RedisTimeoutError, TimeoutError, OSError)
+_log = structlog.get_logger(__name__)
 
 # KEYS[1] the bucket, KEYS[2..] revocation marks; ARGV: emission interval in µs, quota.
 # Returns admitted, remaining, µs until the next is admitted, µs until the quota is whole, marks.
@@ -110,24 +120,41 @@ class LocalRateLimiter:
 
 
 class RedisRateLimiter:
-    """GCRA in Redis, shared by every process; falls back to the process where Redis is away."""
+    """GCRA in Redis, shared by every process; falls back to the process where Redis is away.
 
-    def __init__(self, redis: Redis, *, prefix: str = "rate") -> None:
+    `timeout` (seconds) bounds a whole call, the wait for a connection included. After a failure
+    Redis is skipped for a second.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        timeout: float = 0.25,
+        breaker: Breaker | None = None,
+        prefix: str = "rate",
+    ) -> None:
         self._script = redis.register_script(_SCRIPT)
+        self._timeout = timeout
+        self._breaker = breaker or Breaker("redis")
         self._local = LocalRateLimiter()
         self._prefix = prefix
-        self._pause_until = 0.0
 
     async def admit(self, key: str, policy: Policy, marks: Sequence[str] = ()) -> Admission:
-        if time.monotonic() < self._pause_until:
+        if not self._breaker.allows():
             return await self._local.admit(key, policy)
         keys = [f"{self._prefix}:{policy.name}:{key}", *marks]
         try:
-            answer = await self._script(keys=keys, args=[policy.interval, policy.quota])
-        except (RedisError, OSError, TimeoutError):
-            # One slow answer a second at most, while Redis is away.
-            self._pause_until = time.monotonic() + 1.0
+            async with asyncio.timeout(self._timeout):
+                answer = await self._script(keys=keys, args=[policy.interval, policy.quota])
+        except _AWAY as error:
+            self._breaker.failed(error)
             return await self._local.admit(key, policy)
+        except RedisError as error:
+            # Redis answers, but refuses: out of memory, read-only.
+            _log.warning("rate_limit_refused", error=type(error).__name__)
+            return await self._local.admit(key, policy)
+        self._breaker.succeeded()
         admitted, remaining, wait, reset, values = answer
         return Admission(
             policy,

@@ -94,7 +94,7 @@ def create_app(settings: ApiSettings, *, users: UsersClient | None = None) -> Se
             ringer.running,
             events.running,
             partial(_closing, verifier),
-            partial(_warming, health, backing, use_cases),
+            partial(_warming, health, backing, use_cases, eager=settings.s3_eager),
         ],
         schema_ready=partial(is_ready, backing.database, MIGRATIONS),
         drain=[use_cases.streams.drain],
@@ -112,6 +112,7 @@ def compose(
     from api.auth import Gate
     from api.dependencies import Container
     from api.event_stream import EventStreams
+    from api.limits import Limits, quotas_of
     from api.repository import ImageRepository
     from api.service.accounts import Accounts
     from api.service.credentials import Credentials, PublishedKeys
@@ -120,6 +121,7 @@ def compose(
     from api.service.uploads import Uploads
     from twelvefold.http.paging import CursorCodec
     from twelvefold.jobs import JobQueue
+    from twelvefold.security.rate_limit import RedisRateLimiter
     from twelvefold.security.revocation import Revocations
     from twelvefold.security.tokens import TokenVerifier
 
@@ -133,8 +135,12 @@ def compose(
         backing.object_store,
         Uploads(backing.object_store, max_bytes=settings.images_max_bytes),
     )
+    limiter = RedisRateLimiter(
+        backing.redis, timeout=settings.redis_timeout, breaker=backing.redis_breaker
+    )
+    limits = Limits(limiter, quotas_of(settings))
     return verifier, Container(
-        gate=Gate(verifier, Revocations(backing.redis)),
+        gate=Gate(verifier, Revocations(backing.redis), limits),
         accounts=Accounts(users, backing.cache, backing.object_store),
         credentials=Credentials(users, keys),
         images=images,
@@ -172,7 +178,7 @@ async def _closing(verifier: TokenVerifier) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _warming(
-    health: Health, backing: BackingServices, use_cases: Container
+    health: Health, backing: BackingServices, use_cases: Container, *, eager: bool
 ) -> AsyncIterator[None]:
     """Connects once the process is ready, so that no request waits for it.
 
@@ -186,6 +192,8 @@ async def _warming(
         await backing.ping()
         with suppress(DependencyUnavailable):
             await use_cases.credentials.key_set()
+            if eager:
+                await backing.object_store.warm()
 
     task = asyncio.create_task(warm(), name="warming")
     try:

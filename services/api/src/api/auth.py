@@ -1,7 +1,7 @@
 """Who may call a route. Every route declares a policy; one without is refused at start.
 
 Owns the reading of the Authorization header and the checks that hold before a route runs: token,
-revocation, scope, role. Whose row it is, is decided by the use case, which knows the row.
+revocation, rate limit, scope, role. Whose row it is, is decided by the use case, which knows the row.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,8 +18,10 @@ from twelvefold.contracts.accounts import Role
 from twelvefold.errors import Forbidden, Unauthenticated
 from twelvefold.http.context import set_principal
 from twelvefold.security.principal import ADMIN_SCOPE, Principal
-from twelvefold.security.revocation import Revocations
+from twelvefold.security.revocation import Revocations, revocation_key
 from twelvefold.security.tokens import TokenVerifier
+
+from .limits import Limit, Limits, address_of, limit_of, refuse_beyond
 
 TOKEN_PATH = "/api/v1/auth/token"  # noqa: S105  (a path, no secret)
 SCOPES = {
@@ -36,36 +38,63 @@ SCOPES = {
 class Gate:
     """Turns the Authorization header into a principal (RFC 6750)."""
 
-    def __init__(self, verifier: TokenVerifier, revocations: Revocations) -> None:
+    def __init__(self, verifier: TokenVerifier, revocations: Revocations, limits: Limits) -> None:
         self._verifier = verifier
         self._revocations = revocations
+        self._limits = limits
 
-    async def admit(self, authorization: str | None) -> Principal:
-        """Raises Unauthenticated; DependencyUnavailable where no key can be had at all."""
-        scheme, _, token = (authorization or "").partition(" ")
-        token = token.strip()
-        if scheme.lower() != "bearer" or not token:
-            raise Unauthenticated("send a bearer token")
-        principal = await self._verifier.verify(token)
-        if not await self.is_valid(principal):
+    async def admit(self, request: Request, limit: Limit | None = None) -> Principal:
+        """Counts the request for its principal: by `limit`, else by what the role has.
+
+        Raises Unauthenticated, TooManyRequests; DependencyUnavailable where no key can be had at
+        all. Who shows no valid token counts by address.
+        """
+        try:
+            principal = await self._verifier.verify(_bearer(request.headers.get("authorization")))
+        except Unauthenticated:
+            await self.admit_anonymous(request, Limit.ANONYMOUS)
+            raise
+        marks = (revocation_key(principal.session_id), revocation_key(principal.id))
+        admission = await self._limits.count(limit or limit_of(principal), str(principal.id), marks)
+        if any(admission.marks):
             raise Unauthenticated("the access token was revoked", token_error="invalid_token")  # noqa: S106  (RFC 6750 section 3.1)
         set_principal(str(principal.id))
+        refuse_beyond(admission)
         return principal
+
+    async def admit_anonymous(self, request: Request, limit: Limit) -> None:
+        """Counts the request for its address. Raises TooManyRequests."""
+        await self._limits.require(limit, address_of(request))
 
     async def is_valid(self, principal: Principal) -> bool:
         """Whether neither the session nor the account was revoked meanwhile."""
         return not await self._revocations.is_revoked(principal.session_id, principal.id)
 
 
-class Anyone:
-    """A declared policy all the same: it was decided that no token is needed."""
+def _bearer(authorization: str | None) -> str:
+    scheme, _, token = (authorization or "").partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated("send a bearer token")
+    return token
 
-    async def __call__(self) -> None:
-        return None
+
+class Anyone:
+    """A declared policy all the same: no token is needed, and requests count by address."""
+
+    def __init__(self, limit: Limit) -> None:
+        self.limit = limit
+
+    async def __call__(self, request: Request) -> None:
+        gate: Gate = request.app.state.container.gate
+        await gate.admit_anonymous(request, self.limit)
 
 
 class SignedIn(SecurityBase):
-    """A valid token with these scopes and, where asked, the role of an admin."""
+    """A valid token with these scopes and, where asked, the role of an admin.
+
+    `limit` is for what needs a stricter one than the rest of the caller's requests.
+    """
 
     model = OAuth2(
         flows=OAuthFlows(password=OAuthFlowPassword(tokenUrl=TOKEN_PATH, scopes=SCOPES)),
@@ -73,13 +102,14 @@ class SignedIn(SecurityBase):
     )
     scheme_name = "oauth2"
 
-    def __init__(self, *scopes: str, role: Role | None = None) -> None:
+    def __init__(self, *scopes: str, role: Role | None = None, limit: Limit | None = None) -> None:
         self.scopes = frozenset(scopes)
         self.role = role
+        self.limit = limit
 
     async def __call__(self, request: Request) -> Principal:
         gate: Gate = request.app.state.container.gate
-        principal = await gate.admit(request.headers.get("authorization"))
+        principal = await gate.admit(request, self.limit)
         if not self.scopes <= principal.scopes:
             raise _too_narrow(self.scopes)
         if self.role is Role.ADMIN and not principal.is_admin:
@@ -95,13 +125,17 @@ def _too_narrow(scopes: Iterable[str]) -> Forbidden:
     )
 
 
-anyone = Depends(Anyone())
 _ADMIN = SignedIn(ADMIN_SCOPE, role=Role.ADMIN)
 
 
-def signed_in(*scopes: str) -> Any:
+def anyone(limit: Limit = Limit.ANONYMOUS) -> Any:
+    """No token needed; goes into `dependencies=[…]`."""
+    return Depends(Anyone(limit))
+
+
+def signed_in(*scopes: str, limit: Limit | None = None) -> Any:
     """The principal of a token with these scopes; goes into `Annotated[Principal, …]`."""
-    return Security(SignedIn(*scopes), scopes=scopes)
+    return Security(SignedIn(*scopes, limit=limit), scopes=scopes)
 
 
 def admin() -> Any:

@@ -33,7 +33,7 @@ class ApiSettings(
 ):
     """Everything that the api process reads from the environment."""
 
-    prefixes: ClassVar[tuple[str, ...]] = ("IMAGES_", "EVENTS_")
+    prefixes: ClassVar[tuple[str, ...]] = ("IMAGES_", "EVENTS_", "RATE_LIMIT_")
 
     users_url: str = Field(
         description="Base URL of users' internal port.", examples=["http://users:8001"]
@@ -50,4 +50,16 @@ class ApiSettings(
     )
     events_max_streams: int = Field(
         200, gt=0, description="Open event streams per process; beyond it 503."
+    )
+    rate_limit_anonymous: int = Field(
+        60, gt=0, description="Requests a minute by address, without a valid token; beyond it 429."
+    )
+    rate_limit_user: int = Field(300, gt=0, description="Requests a minute of one account.")
+    rate_limit_admin: int = Field(1200, gt=0, description="Requests a minute of one admin.")
+    rate_limit_credentials: int = Field(
+        20, gt=0, description="Logins and whatever else tries a secret, a minute by address."
+    )
+    rate_limit_registration: int = Field(10, gt=0, description="Registrations a minute by address.")
+    rate_limit_mail: int = Field(
+        5, gt=0, description="Mails asked for without a token, a minute by address."
     )

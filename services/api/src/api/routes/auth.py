@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from api.auth import anyone
 from api.dependencies import Services
+from api.limits import Limit
 from api.schemas import EmailAddress, EmailConfirmation, PasswordReset
 from api.users_client import TokenRequest
 from twelvefold.contracts.accounts import TokenPair
@@ -22,7 +23,9 @@ _MAX_USER_AGENT = 256
 _FORM = "application/x-www-form-urlencoded"
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
-router = APIRouter(prefix="/api/v1/auth", tags=["auth"], dependencies=[anyone])
+router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
+_GUESSED = [anyone(Limit.CREDENTIALS)]
+_MAILING = [anyone(Limit.MAIL)]
 
 
 def _form(properties: dict[str, Any], required: list[str], example: dict[str, str]) -> Any:
@@ -115,6 +118,7 @@ def _required(fields: dict[str, str], name: str) -> str:
 @router.post(
     "/token",
     operation_id="create_token",
+    dependencies=_GUESSED,
     summary="Log in, or exchange a refresh token",
     response_model=TokenPair,
     openapi_extra=_TOKEN_FORM,
@@ -150,6 +154,7 @@ async def create_token(request: Request, services: Services) -> Response:
 @router.post(
     "/revoke",
     operation_id="revoke_token",
+    dependencies=_GUESSED,
     summary="Revoke a token and its session",
     openapi_extra=_REVOKE_FORM,
     response_class=Response,
@@ -168,6 +173,7 @@ async def revoke_token(request: Request, services: Services) -> Response:
 @router.post(
     "/email-verifications",
     operation_id="request_email_verification",
+    dependencies=_MAILING,
     summary="Ask for a mail that verifies an address",
     status_code=202,
     response_class=Response,
@@ -184,6 +190,7 @@ async def request_email_verification(asked: EmailAddress, services: Services) ->
 @router.post(
     "/email-verifications/confirm",
     operation_id="confirm_email",
+    dependencies=_GUESSED,
     summary="Verify an address by the token of the mail",
     status_code=204,
     responses=refusals(413, 415, 422),
@@ -196,6 +203,7 @@ async def confirm_email(confirmation: EmailConfirmation, services: Services) -> 
 @router.post(
     "/password-resets",
     operation_id="request_password_reset",
+    dependencies=_MAILING,
     summary="Ask for a mail that resets a password",
     status_code=202,
     response_class=Response,
@@ -212,6 +220,7 @@ async def request_password_reset(asked: EmailAddress, services: Services) -> Res
 @router.post(
     "/password-resets/confirm",
     operation_id="reset_password",
+    dependencies=_GUESSED,
     summary="Set a new password by the token of the mail",
     status_code=204,
     responses=refusals(413, 415, 422),

@@ -8,6 +8,7 @@ from fastapi.responses import Response
 
 from api.auth import anyone, signed_in
 from api.dependencies import IfMatch, IfNoneMatch, Services
+from api.limits import Limit
 from api.schemas import Job
 from twelvefold.contracts.accounts import User, UserCreate, UserUpdate
 from twelvefold.http.conditional import etag, required_version
@@ -37,7 +38,7 @@ UserId = Annotated[UUID, Path(description="Id of the account.")]
     summary="Register an account",
     status_code=201,
     response_model=User,
-    dependencies=[anyone],
+    dependencies=[anyone(Limit.REGISTRATION)],
     responses={
         **described(201, "The account; a welcome mail is on its way", "Location", "ETag"),
         **refusals(409, 413, 415, 422),

@@ -13,7 +13,7 @@ from api.schemas import ServerMetadata
 from .responses import described, json_response, refusals
 
 _CACHED = {"Cache-Control": "public, max-age=300"}
-router = APIRouter(prefix="/.well-known", tags=["discovery"], dependencies=[anyone])
+router = APIRouter(prefix="/.well-known", tags=["discovery"], dependencies=[anyone()])
 
 
 @router.get(

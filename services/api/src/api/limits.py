@@ -1,0 +1,97 @@
+"""How often whom: the rate limits of the edge, by policy and by who asks.
+
+Owns the policies, whose bucket a request counts in, and the header fields of every limited answer.
+The counting itself is `twelvefold.security.rate_limit`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from starlette.requests import HTTPConnection
+
+from api.settings import ApiSettings
+from twelvefold import metrics
+from twelvefold.errors import TooManyRequests
+from twelvefold.http.context import current_request
+from twelvefold.security.principal import Principal
+from twelvefold.security.rate_limit import Admission, Policy, RateLimiter
+
+WINDOW = 60  # seconds
+_SITE_BITS = 64  # of an IPv6 address: what one subscriber has whole (RFC 6177, RFC 4291)
+_REFUSED = metrics.http_requests_refused.labels("rate")
+
+
+class Limit(StrEnum):
+    """The names of the policies, as clients see them in RateLimit-Policy."""
+
+    ANONYMOUS = "anonymous"  # by address
+    USER = "user"  # by account
+    ADMIN = "admin"  # by account
+    CREDENTIALS = "credentials"  # where a secret can be guessed
+    REGISTRATION = "registration"  # which tells whether an address has an account
+    MAIL = "mail"  # what sends mail to an address that the caller names
+
+
+class Limits:
+    """Counts requests. `quotas` are per minute; a burst may use a whole one."""
+
+    def __init__(self, limiter: RateLimiter, quotas: Mapping[Limit, int]) -> None:
+        self._limiter = limiter
+        self._policies = {name: Policy(name.value, quotas[name], WINDOW) for name in Limit}
+
+    async def count(self, limit: Limit, key: str, marks: Sequence[str] = ()) -> Admission:
+        """Counts one request and tells the client where it stands. Refuses nothing."""
+        admission = await self._limiter.admit(key, self._policies[limit], marks)
+        if context := current_request():
+            # A request that counts twice tells of the last one.
+            context.answer_headers[:] = [
+                (name.lower().encode(), value.encode())
+                for name, value in admission.headers.items()
+                if name != "Retry-After"  # the refusal's own
+            ]
+        return admission
+
+    async def require(self, limit: Limit, key: str) -> None:
+        """Counts one request. Raises TooManyRequests beyond the quota."""
+        refuse_beyond(await self.count(limit, key))
+
+
+def quotas_of(settings: ApiSettings) -> dict[Limit, int]:
+    """Requests a minute, by policy."""
+    return {limit: getattr(settings, f"rate_limit_{limit.value}") for limit in Limit}
+
+
+def refuse_beyond(admission: Admission) -> None:
+    """Raises TooManyRequests where the quota is used up."""
+    if not admission.admitted:
+        _REFUSED.inc()
+        raise TooManyRequests(
+            f"the quota of {admission.policy.quota} requests a minute is used up",
+            retry_after=admission.retry_after,
+        )
+
+
+def limit_of(principal: Principal) -> Limit:
+    """The policy of a caller's ordinary requests."""
+    return Limit.ADMIN if principal.is_admin else Limit.USER
+
+
+def address_of(connection: HTTPConnection) -> str:
+    """Whom a request without a token counts for: the client's address, of IPv6 its /64.
+
+    The server has put the client in place of a trusted proxy before (HTTP_TRUSTED_PROXIES).
+    """
+    if connection.client is None:
+        return "unknown"
+    try:
+        address: IPv4Address | IPv6Address = ip_address(connection.client.host)
+    except ValueError:
+        return "unknown"
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is None:
+            return str(IPv6Address(int(address) >> _SITE_BITS << _SITE_BITS))
+        address = address.ipv4_mapped
+    return str(address)

@@ -1,0 +1,151 @@
+"""Rate limits: whose bucket counts, what the client is told, and what holds without Redis."""
+
+import re
+import time
+
+import httpx
+import pytest
+import redis.asyncio
+
+from api.limits import Limit
+from twelvefold.contracts.accounts import Role
+from twelvefold.identifiers import new_id
+from twelvefold.security.revocation import revocation_key
+from twelvefold.security.tokens import TOKEN_TTL
+
+from .conftest import client_of
+
+# A machine that runs other tests beside may be slow: none of them is about that.
+FEW = {"redis_timeout": 5.0, **{f"rate_limit_{limit.value}": 3 for limit in Limit}}
+NOWHERE = "redis://127.0.0.1:9/0"
+WRONG = {"grant_type": "password", "username": "nobody@example.com", "password": "wrong"}
+
+
+@pytest.fixture(scope="module")
+async def strict(open_api):
+    """A process that admits three a minute of everything."""
+    return await open_api(**FEW)
+
+
+def at(process, address: str, token: str | None = None) -> httpx.AsyncClient:
+    """A client whose address the server sees as `address`."""
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    transport = httpx.ASGITransport(process.public, client=(address, 4711))
+    return httpx.AsyncClient(transport=transport, base_url="http://api.test", headers=headers)
+
+
+def new_address() -> str:
+    """Of a /64 that no other test uses."""
+    tail = new_id().hex[-8:]
+    return f"2001:db8:{tail[:4]}:{tail[4:]}::1"
+
+
+def assert_limited(answer, policy: str) -> None:
+    assert answer.status_code == 429, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["type"] == "/problems/too-many-requests"
+    assert 1 <= int(answer.headers["retry-after"]) <= 20
+    assert answer.headers["ratelimit-policy"] == f'"{policy}";q=3;w=60'
+    assert re.fullmatch(rf'"{policy}";r=0;t=\d+', answer.headers["ratelimit"])
+
+
+async def test_every_answer_tells_what_is_left_and_the_fourth_is_refused(strict, sign_in):
+    for role, policy in ((Role.USER, "user"), (Role.ADMIN, "admin")):
+        caller = await sign_in(role, process=strict)
+        for left, path in zip((2, 1, 0), ("", f"/{new_id()}", "?limit=0"), strict=True):
+            answer = await caller.client.get(f"/api/v1/images{path}")
+            assert answer.status_code in (200, 404, 422)
+            assert answer.headers["ratelimit-policy"] == f'"{policy}";q=3;w=60'
+            assert answer.headers["ratelimit"].startswith(f'"{policy}";r={left};t=')
+            assert "retry-after" not in answer.headers
+        assert_limited(await caller.client.get("/api/v1/jobs"), policy)
+
+
+async def test_accounts_do_not_share_and_addresses_do_not_count_for_them(strict, sign_in):
+    first, second = await sign_in(process=strict), await sign_in(process=strict)
+    for _ in range(3):
+        await first.client.get("/api/v1/images")
+    assert_limited(await first.client.get("/api/v1/images"), "user")
+    assert (await second.client.get("/api/v1/images")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "policy"),
+    [
+        ("GET", "/.well-known/jwks.json", "anonymous"),
+        ("POST", "/api/v1/auth/token", "credentials"),
+        ("POST", "/api/v1/auth/revoke", "credentials"),
+        ("POST", "/api/v1/auth/email-verifications/confirm", "credentials"),
+        ("POST", "/api/v1/auth/password-resets/confirm", "credentials"),
+        ("POST", "/api/v1/auth/email-verifications", "mail"),
+        ("POST", "/api/v1/auth/password-resets", "mail"),
+        ("POST", "/api/v1/users", "registration"),
+    ],
+)
+async def test_without_a_token_the_address_counts(strict, method, path, policy):
+    async with at(strict, new_address()) as client:
+        for _ in range(3):
+            answer = await client.request(method, path)
+            assert answer.status_code in (200, 400, 422)
+            assert answer.headers["ratelimit-policy"] == f'"{policy}";q=3;w=60'
+        assert_limited(await client.request(method, path), policy)
+    async with at(strict, new_address()) as client:
+        assert (await client.request(method, path)).status_code != 429
+
+
+async def test_bad_tokens_count_by_address(strict):
+    async with at(strict, new_address(), "not-a-token") as client:
+        for _ in range(3):
+            assert (await client.get("/api/v1/images")).status_code == 401
+        assert_limited(await client.get("/api/v1/images"), "anonymous")
+
+
+async def test_addresses_of_one_ipv6_site_are_one_and_a_mapped_one_is_ipv4(strict):
+    site = new_address().removesuffix("::1")
+    for address in (f"{site}::1", f"{site}::2", f"{site}:1:2:3:4"):
+        async with at(strict, address) as client:
+            assert (await client.get("/.well-known/jwks.json")).status_code == 200
+    async with at(strict, f"{site}:ffff::9") as client:
+        assert_limited(await client.get("/.well-known/jwks.json"), "anonymous")
+    plain = f"203.0.113.{int(time.time()) % 250}"
+    for address in (plain, f"::ffff:{plain}", plain):
+        async with at(strict, address) as client:
+            await client.get("/.well-known/jwks.json")
+    async with at(strict, f"::ffff:{plain}") as client:
+        assert_limited(await client.get("/.well-known/jwks.json"), "anonymous")
+
+
+async def test_the_quota_is_one_for_all_processes(strict, open_api, sign_in):
+    caller = await sign_in(process=strict)
+    other = await open_api(**FEW)
+    async with client_of(other, caller.token) as elsewhere:
+        for client in (caller.client, elsewhere, caller.client):
+            assert (await client.get("/api/v1/images")).status_code == 200
+        assert_limited(await elsewhere.get("/api/v1/images"), "user")
+
+
+async def test_without_redis_each_process_limits_by_itself(open_api, sign_in):
+    process = await open_api(redis_url=NOWHERE, **FEW)
+    caller = await sign_in(process=process)
+    for _ in range(3):
+        assert (await caller.client.get("/api/v1/images")).status_code == 200
+    assert_limited(await caller.client.get("/api/v1/images"), "user")
+
+
+async def test_a_revoked_token_is_401_also_beyond_the_quota(strict, sign_in, api_environment):
+    caller = await sign_in(process=strict)
+    for _ in range(4):
+        await caller.client.get("/api/v1/images")
+    async with redis.asyncio.from_url(api_environment["redis_url"]) as client:
+        await client.set(revocation_key(caller.id), b"1", ex=TOKEN_TTL)
+    answer = await caller.client.get("/api/v1/images")
+    assert answer.status_code == 401
+    assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+
+
+async def test_probes_are_never_limited(strict):
+    async with at(strict, new_address()) as client:
+        for _ in range(10):
+            answer = await client.get("/health")
+            assert answer.status_code == 200
+            assert "ratelimit" not in answer.headers
