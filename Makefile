@@ -59,14 +59,23 @@ contracts: $(SYNCED) ## import-linter: who may import whom
 	@$(BIN)/lint-imports --no-logo
 
 .PHONY: generated
-generated: $(SYNCED) ## Lock file, settings table and OpenAPI documents are up to date
+generated: $(SYNCED) ## Lock file, settings table, OpenAPI documents and client are up to date
 	@$(BIN)/uv lock --check --quiet
 	@$(BIN)/twelvefold config reference README.md --check
 	@$(BIN)/twelvefold openapi docs/api --check
+	@$(BIN)/python -m tests.client.generate --check
 
 .PHONY: test
 test: $(SYNCED) ## Every test, on real servers (ARGS="tests/unit -k cursor")
 	@exec $(BIN)/pytest -n auto --dist loadfile $(ARGS)
+
+.PHONY: contract
+contract: $(SYNCED) ## The running edge against its document (CONTRACT_CASES=20000, ARGS=--base-url=…)
+	@exec $(BIN)/pytest tests/contract $(ARGS)
+
+.PHONY: attack
+attack: $(SYNCED) ## Hostile and racing clients at full count, with a table of figures (some minutes)
+	@ATTACK_SCALE=full exec $(BIN)/pytest tests/attack -q $(ARGS)
 
 ##@ Write
 .PHONY: format
@@ -77,6 +86,10 @@ format: $(SYNCED) ## Format, and mend what ruff can mend
 .PHONY: openapi
 openapi: $(SYNCED) ## Write the OpenAPI documents to docs/api
 	@$(BIN)/twelvefold openapi docs/api
+
+.PHONY: client
+client: $(SYNCED) ## Write the Python client from docs/api/api.json (after `make openapi`)
+	@$(BIN)/python -m tests.client.generate
 
 .PHONY: docs
 docs: $(SYNCED) ## Write the settings table into the README

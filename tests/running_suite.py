@@ -1,10 +1,12 @@
 """A running suite for the contract and e2e tests: one of our own, or any by its URL.
 
     pytest tests/e2e --base-url https://staging.example.com
+    pytest tests/e2e --running-in .
 
-Without a URL `twelvefold up` runs in a checkout of its own (the sources are links), so that a
-developer's running suite is neither used nor disturbed. What only the laptop has (caught mail,
-management ports) is skipped elsewhere, with the reason printed.
+Without a URL `twelvefold up` runs in a checkout of its own (of the installed services, without
+sources: an edit beside a test restarts nothing), so that a developer's running suite is neither
+used nor disturbed. What only the laptop has (caught mail, management ports) is skipped elsewhere,
+with the reason printed.
 """
 
 from __future__ import annotations
@@ -30,6 +32,9 @@ STOP_TIMEOUT = 60
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("running suite")
     group.addoption("--base-url", help="Test the suite at this URL instead of one of our own.")
+    group.addoption(
+        "--running-in", type=Path, help="Test the suite that runs in this checkout, in full."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,11 @@ def _twelvefold(checkout: Path, *arguments: str, timeout: float) -> str:
     return done.stdout
 
 
+def _of(checkout: Path) -> Suite:
+    endpoints = json.loads((checkout / ".twelvefold/endpoints.json").read_text())
+    return Suite(endpoints["api"], checkout, endpoints["management"], endpoints)
+
+
 @pytest.fixture(scope="session")
 def suite(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -63,15 +73,17 @@ def suite(
     if url := request.config.getoption("--base-url"):
         yield Suite(url.rstrip("/"))
         return
+    if running := request.config.getoption("--running-in"):
+        yield _of(running.resolve())
+        return
     checkout = tmp_path_factory.mktemp("checkout")
-    for entry in ("libs", "services", "pyproject.toml", "uv.lock", "Makefile"):
-        (checkout / entry).symlink_to(ROOT / entry)
+    for folder in ("libs/src/twelvefold", "services"):  # by which a checkout is known
+        (checkout / folder).mkdir(parents=True)
     _twelvefold(checkout, "up", "--detach", timeout=START_TIMEOUT)
     try:
-        endpoints = json.loads((checkout / ".twelvefold/endpoints.json").read_text())
-        yield Suite(endpoints["api"], checkout, endpoints["management"], endpoints)
+        yield _of(checkout)
     finally:
-        _twelvefold(checkout, "down", timeout=STOP_TIMEOUT)
+        _twelvefold(checkout, "reset", "--yes", timeout=STOP_TIMEOUT)
 
 
 @pytest.fixture

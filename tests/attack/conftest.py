@@ -1,0 +1,156 @@
+"""Accounts to attack with, the databases behind the suite, and the watch over what leaks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+import httpx
+import pytest
+from httpx_aiohttp import AiohttpTransport
+from tests.running_suite import Suite
+
+T = TypeVar("T")
+
+
+class Planted:
+    """Secrets that these tests have used: none may be found in what the suite writes."""
+
+    def __init__(self) -> None:
+        self.secrets: set[str] = set()
+
+    def add(self, secret: str) -> str:
+        self.secrets.add(secret)
+        return secret
+
+    def found_in(self, files: Iterable[Path]) -> list[str]:
+        """`file: secret` for each that is there, the secret cut short."""
+        found = []
+        for file in files:
+            content = file.read_text(errors="replace")
+            found += [f"{file.name}: {one[:16]}…" for one in self.secrets if one in content]
+        return found
+
+
+def logs_of(suite: Suite) -> list[Path]:
+    """Every file in which the suite's processes and servers have written."""
+    assert suite.checkout is not None
+    return [file for file in (suite.checkout / ".twelvefold/logs").iterdir() if file.is_file()]
+
+
+@pytest.fixture(scope="session")
+def planted(suite: Suite) -> Iterator[Planted]:
+    """Looked for in all logs when everything has been tried."""
+    planted = Planted()
+    yield planted
+    if suite.checkout is not None:
+        assert not planted.found_in(logs_of(suite))
+
+
+@dataclass
+class Attacker:
+    """Somebody with an account, and a client that is as fast as it can be."""
+
+    http: httpx.AsyncClient
+    planted: Planted
+    email: str = field(default_factory=lambda: f"mallory.{uuid.uuid4().hex}@example.com")
+    password: str = field(default_factory=lambda: f"planted-password-{uuid.uuid4().hex}")
+    id: str = ""
+    tokens: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def bearer(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.tokens['access_token']}"}
+
+    async def register(self) -> None:
+        self.planted.add(self.password)
+        profile = {"email": self.email, "name": "Mallory", "password": self.password}
+        answer = await self.http.post("/api/v1/users", json=profile)
+        assert answer.status_code == 201, answer.text
+        self.id = answer.json()["id"]
+
+    async def log_in(self, **headers: str) -> dict[str, Any]:
+        """The tokens of a new session, which become the account's."""
+        answer = await self.token(
+            "password", username=self.email, password=self.password, **headers
+        )
+        assert answer.status_code == 200, answer.text
+        self.tokens = answer.json()
+        for name in ("access_token", "refresh_token"):
+            self.planted.add(self.tokens[name])
+        return self.tokens
+
+    async def refresh(self, token: str) -> httpx.Response:
+        return await self.token("refresh_token", refresh_token=token)
+
+    async def token(self, grant: str, **fields: str) -> httpx.Response:
+        form = {"grant_type": grant, **fields}
+        answer = await self.http.post("/api/v1/auth/token", data=form)
+        if answer.status_code == 200:
+            self.planted.add(answer.json()["refresh_token"])
+        return answer
+
+
+@pytest.fixture(scope="session")
+async def fast(suite: Suite) -> AsyncIterator[httpx.AsyncClient]:
+    """A client for storms: httpx's own pool would be what is measured."""
+    transport = AiohttpTransport()
+    async with httpx.AsyncClient(base_url=suite.url, timeout=60, transport=transport) as client:
+        yield client
+
+
+@pytest.fixture
+async def attacker(fast: httpx.AsyncClient, planted: Planted) -> Attacker:
+    """Registered and logged in."""
+    mallory = Attacker(fast, planted)
+    await mallory.register()
+    await mallory.log_in()
+    return mallory
+
+
+@pytest.fixture
+async def postgres(suite: Suite) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """The suite's database, as its superuser."""
+    if suite.checkout is None:
+        pytest.skip("a suite by URL shows no database")
+    connection = await asyncpg.connect(str(suite.endpoints["postgres"]))
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def secrets_of_suite(suite: Suite) -> dict[str, str]:
+    if suite.checkout is None:
+        pytest.skip("a suite by URL shows no secrets")
+    found: dict[str, str] = json.loads((suite.checkout / ".twelvefold/secrets.json").read_text())
+    return found
+
+
+@pytest.fixture(scope="session")
+def at_once() -> Callable[..., Awaitable[list[Any]]]:
+    """Runs the calls, at most `width` of them at a time; results in order."""
+
+    async def run(calls: Iterable[Callable[[], Awaitable[T]]], width: int) -> list[T]:
+        turn = asyncio.Semaphore(width)
+
+        async def one(call: Callable[[], Awaitable[T]]) -> T:
+            async with turn:
+                return await call()
+
+        return await asyncio.gather(*(one(call) for call in calls))
+
+    return run
+
+
+def assert_problem(answer: httpx.Response, *statuses: int) -> None:
+    """The answer is a problem document with one of these statuses that repeats itself."""
+    assert answer.status_code in statuses, f"{answer.status_code}: {answer.text[:300]}"
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == answer.status_code
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
