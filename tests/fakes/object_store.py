@@ -60,6 +60,9 @@ class InMemoryObjectStore:
     async def ensure_bucket(self) -> None:
         return None
 
+    async def warm(self) -> None:
+        """Nothing to load."""
+
     async def ping(self) -> None:
         return None
 

@@ -77,6 +77,24 @@ def open_clients(settings: ObjectStoreSettings) -> Clients:
     return asyncio.run(create())
 
 
+async def knock(settings: ObjectStoreSettings) -> None:
+    """Whether anybody answers at S3's address, without a client: any answer but a fault of its own.
+
+    Raises DependencyUnavailable("s3").
+    """
+    import aiohttp
+
+    url = settings.s3_endpoint or f"https://s3.{settings.s3_region}.amazonaws.com"
+    timeout = aiohttp.ClientTimeout(total=min(_CONNECT_TIMEOUT, settings.s3_timeout))
+    try:
+        async with aiohttp.ClientSession(timeout=timeout) as http, http.head(url) as answer:
+            status = answer.status
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise DependencyUnavailable("s3") from error
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise DependencyUnavailable("s3")
+
+
 def _revealed(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret else None
 

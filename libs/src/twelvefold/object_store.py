@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from .errors import NotFound
-from .object_client import Clients, is_missing, open_clients, translated
+from .object_client import Clients, is_missing, knock, open_clients, translated
 from .object_upload import CHUNK_BYTES, MultipartUpload, Part, parts
 from .settings import ObjectStoreSettings
 
@@ -73,8 +73,11 @@ class ObjectStore(Protocol):
     async def ensure_bucket(self) -> None:
         """Creates the bucket where it is missing. S3's own error where it is somebody else's."""
 
+    async def warm(self) -> None:
+        """Gets ready for the first call, which otherwise pays for it."""
+
     async def ping(self) -> None:
-        """Raises where the bucket cannot be reached."""
+        """Raises where the bucket cannot be reached; before the first call, where S3 cannot."""
 
     async def aclose(self) -> None:
         """Closes the connections, after what a failed put has left is removed."""
@@ -225,7 +228,14 @@ class S3ObjectStore:
             return {}  # S3 refuses this one where it is named
         return {"CreateBucketConfiguration": {"LocationConstraint": region}}
 
+    async def warm(self) -> None:
+        await self._clients()
+
     async def ping(self) -> None:
+        if self._opening is None:
+            # Nobody has needed the client yet: a probe is not worth its memory and its import.
+            await knock(self._settings)
+            return
         client = (await self._clients()).calls
         async with translated(self._timeout):
             await client.head_bucket(Bucket=self._bucket)

@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 from tests.integration.object_store.streams import zeros
 
+from twelvefold.errors import DependencyUnavailable
 from twelvefold.object_client import open_clients
 from twelvefold.object_upload import CHUNK_BYTES
 from twelvefold.settings import ObjectStoreSettings
@@ -61,6 +62,7 @@ async def test_urls_are_signed_for_the_public_endpoint_without_any_network(open_
 
 async def test_a_key_that_s3_refuses_is_an_error_of_ours_and_not_an_outage(open_store) -> None:
     store = open_store(s3_secret_access_key="wrong")
+    await store.warm()
     with pytest.raises(ClientError):
         await store.ping()
     with pytest.raises(ClientError):
@@ -69,6 +71,7 @@ async def test_a_key_that_s3_refuses_is_an_error_of_ours_and_not_an_outage(open_
 
 async def test_a_missing_bucket_is_created_once(open_store) -> None:
     store = open_store(s3_bucket=f"new-{uuid4()}")
+    await store.warm()
     with pytest.raises(ClientError):
         await store.ping()
     await asyncio.gather(store.ensure_bucket(), store.ensure_bucket())
@@ -86,12 +89,22 @@ async def test_whoever_comes_first_opens_the_client_for_all_even_when_cancelled(
 
     monkeypatch.setattr("twelvefold.object_store.open_clients", counted)
     store = open_store()
-    first = asyncio.create_task(store.ping())
+    first = asyncio.create_task(store.warm())
     await asyncio.sleep(0)
-    others = [asyncio.create_task(store.ping()) for _ in range(5)]
+    others = [asyncio.create_task(store.warm()) for _ in range(5)]
     first.cancel()
     await asyncio.gather(*others)
     assert len(opened) == 1
+
+
+async def test_a_probe_alone_opens_no_client(open_store, monkeypatch) -> None:
+    def unwanted(_: ObjectStoreSettings) -> Any:
+        raise AssertionError("a probe must not pay for the client")
+
+    monkeypatch.setattr("twelvefold.object_store.open_clients", unwanted)
+    await open_store().ping()
+    with pytest.raises(DependencyUnavailable):
+        await open_store(s3_endpoint="http://127.0.0.1:1").ping()
 
 
 async def test_a_store_that_was_never_used_closes_as_well_and_twice(open_store) -> None:

@@ -121,6 +121,10 @@ class ObjectStoreSettings(EnvironmentSettings):
     )
     s3_secret_access_key: SecretStr | None = Field(None, description="Goes with the key id.")
     s3_timeout: float = Field(10.0, gt=0, description="Seconds for one call to S3.")
+    s3_eager: bool = Field(
+        True,
+        description="Loads the client of S3 (30 MB, a second) at the start, not at the first use.",
+    )
     s3_max_connections: int = Field(20, ge=1, description="Connections per process.")
 
 
