@@ -9,7 +9,6 @@ from datetime import timedelta
 from uuid import UUID
 
 import structlog
-from twelvefold.jobs import JobQueue, JobRecord
 
 from api.repository import Image, ImageRepository, NewImage, Position
 from twelvefold.contracts.images import VariantReport
@@ -24,6 +23,7 @@ from twelvefold.errors import (
     PreconditionFailed,
 )
 from twelvefold.identifiers import new_id
+from twelvefold.jobs import JobQueue, JobRecord
 from twelvefold.object_store import ObjectStore
 from twelvefold.security.principal import Principal
 
