@@ -1,0 +1,98 @@
+"""The worker's use cases on a real database, S3 and mail server; the owners alone are a fake."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+from tests.fakes.owners import FakeOwners
+from tests.integration.jobs.workbench import NOWHERE, Workbench, open_database
+
+from twelvefold.jobs import Backoff, JobKind, Registry
+from twelvefold.mail import SmtpMailer
+from twelvefold.object_store import S3ObjectStore
+from twelvefold.settings import MailSettings, ObjectStoreSettings
+from worker.handlers import create_registry
+from worker.images import ImageLimits
+from worker.service import Letters, Pictures
+from worker.settings import WorkerSettings
+
+SENDER = "Twelvefold <no-reply@mail.example>"
+
+
+@pytest.fixture(scope="session")
+async def worker_database(new_database):
+    return await new_database()
+
+
+@pytest.fixture
+async def bench(worker_database) -> AsyncIterator[Workbench]:
+    sql = await asyncpg.connect(worker_database.superuser_url)
+    await sql.execute("TRUNCATE jobs.jobs CASCADE")
+    producer = open_database(worker_database.url("api_app"))
+    database = open_database(worker_database.url("worker_app"))
+    yield Workbench(producer, database, sql, NOWHERE)
+    await database.aclose()
+    await producer.aclose()
+    await sql.close()
+
+
+@pytest.fixture
+def owners() -> FakeOwners:
+    return FakeOwners()
+
+
+@pytest.fixture
+async def store(s3_settings) -> AsyncIterator[S3ObjectStore]:
+    opened = S3ObjectStore(ObjectStoreSettings(environment="testing", **s3_settings))
+    yield opened
+    await opened.aclose()
+
+
+@pytest.fixture(scope="session")
+def worker_environment(worker_database, s3_settings, smtp_url) -> dict[str, Any]:
+    """The fields of WorkerSettings."""
+    return {
+        "environment": "testing",
+        "database_url": worker_database.url("worker_app"),
+        "redis_url": NOWHERE.redis_url.get_secret_value(),
+        "mail_from": SENDER,
+        "smtp_url": smtp_url,
+        "internal_secret": "the-worker-shows-this-on-internal-ports",
+        "users_url": "http://127.0.0.1:9",  # nobody listens there
+        "api_url": "http://127.0.0.1:9",
+        **s3_settings,
+    }
+
+
+@pytest.fixture
+async def registry(bench, owners, store, smtp_url, worker_environment) -> AsyncIterator[Registry]:
+    """The worker's own kinds and handlers, impatient where a test would have to wait."""
+    mail = MailSettings(environment="testing", mail_from=SENDER, smtp_url=smtp_url)
+    mailer = SmtpMailer(mail)
+    real = create_registry(
+        WorkerSettings(**worker_environment),
+        database=bench.database,
+        letters=Letters(owners, mailer, SENDER),
+        pictures=Pictures(owners, store, ImageLimits(), max_bytes=1_000_000),
+    )
+    hurried = Registry()
+    for kind in real.kinds:
+        registration = real.get(kind.name)
+        assert registration is not None
+        hurried.add(impatient(kind), registration.handler)
+    yield hurried
+    await mailer.aclose()
+
+
+def impatient(kind: JobKind[Any]) -> JobKind[Any]:
+    return JobKind(
+        kind.name,
+        kind.payload,
+        timeout=kind.timeout,
+        max_attempts=kind.max_attempts,
+        backoff=Backoff(base=0.0, cap=0.05),
+        concurrency=kind.concurrency,
+    )
