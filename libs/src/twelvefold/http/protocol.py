@@ -1,8 +1,8 @@
 """HTTP/1.1 at the socket: uvicorn's httptools protocol with the bounds that it lacks.
 
-Owns how long and how large the head of a request may be, the answers to what is no HTTP, and how
-long a connection has been quiet, which decides when a drain may close it. What a request may do
-once its head is there is the request layer's.
+Owns how long and how large the head of a request may be, how slowly its body may come, the answers
+to what is no HTTP, and how long a connection has been quiet, which decides when a drain may close
+it. How large a body may be, and how long a request may take, is the request layer's.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ from .problems import MEDIA_TYPE, named, type_uri
 
 HEAD_SECONDS = 10.0  # for a whole head, from its first byte or from the accept; not per byte
 HEAD_BYTES = 65_536
+# Of a body at least so much has to come in each such period, the time that we do not read left
+# out: a slow network is far above it, a client that sends a byte a second to hold us is below.
+BODY_SECONDS = 10.0
+BODY_BYTES = 1024
 _STATUS_LINES = {
     400: b"HTTP/1.1 400 Bad Request\r\n",
     408: b"HTTP/1.1 408 Request Timeout\r\n",
@@ -38,6 +42,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_body = False
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
+        self._body_bytes = 0
+        self._body_timer: asyncio.TimerHandle | None = None
 
     @property
     def busy(self) -> bool:
@@ -53,6 +59,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_arrived()
+        self._body_arrived()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -61,6 +68,10 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         self._feed(data)
+        if self._in_body:
+            self._body_bytes += len(data)
+            if self._body_timer is None:
+                self._expect_body()
         if self.busy:
             if self._head_timer is not None:
                 self._head_arrived()
@@ -114,6 +125,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._in_body = False
+        if self._body_timer is not None:
+            self._body_arrived()
         if not self.parser.should_upgrade():
             super().on_message_complete()
 
@@ -123,6 +136,32 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._in_body:
             # Answered before its body was read (a 401 to an upload): that may go on for a moment.
             self.loop.call_later(LINGER_SECONDS, self._on_body_late, self.cycle)
+
+    def _expect_body(self) -> None:
+        self._body_bytes = 0
+        self._body_timer = self.loop.call_later(BODY_SECONDS, self._on_body_due)
+
+    def _body_arrived(self) -> None:
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+            self._body_timer = None
+
+    def _on_body_due(self) -> None:
+        self._body_timer = None
+        if self._refused or self.transport.is_closing():
+            return
+        if self._body_bytes >= BODY_BYTES or self.flow.read_paused:
+            self._expect_body()
+            return
+        # The app is told that the client has gone: whatever it still says is not sent.
+        cycle = self.cycle
+        answering = cycle.response_started or self.pipeline
+        cycle.disconnected = True
+        cycle.message_event.set()
+        if answering:
+            self.transport.close()
+        else:
+            self._refuse(408, "The body of the request came too slowly.")
 
     def _on_body_late(self, answered: RequestResponseCycle) -> None:
         if self._in_body and self.cycle is answered:

@@ -1,0 +1,90 @@
+"""Bodies that come too slowly, at a real socket with short periods."""
+
+import asyncio
+import json
+import socket
+
+import pytest
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse
+
+from twelvefold.http import protocol
+from twelvefold.http.server import Server
+from twelvefold.settings import HttpSettings
+
+PERIOD = 0.3
+
+
+@pytest.fixture
+async def ended() -> asyncio.Queue[str]:
+    """What became of each request, as its app saw it."""
+    return asyncio.Queue()
+
+
+@pytest.fixture
+async def address(monkeypatch, ended):
+    monkeypatch.setattr(protocol, "BODY_SECONDS", PERIOD)
+
+    async def app(scope, receive, send):
+        try:
+            body = await Request(scope, receive).body()
+        except ClientDisconnect:
+            ended.put_nowait("client gone")
+            return
+        ended.put_nowait("read")
+        await PlainTextResponse(str(len(body)))(scope, receive, send)
+
+    server = Server(app, HttpSettings(environment="testing"), proxied=False)
+    listening = socket.create_server(("127.0.0.1", 0))
+    await server.start(listening)
+    yield listening.getsockname()
+    await server.finish(grace=1)
+
+
+async def sent(address, head: bytes, pieces: int, piece: bytes, pause: float) -> bytes:
+    """The answer to a body that comes piece by piece, until it is there or the server is fed up."""
+    reader, writer = await asyncio.open_connection(*address)
+    answer = asyncio.create_task(reader.read())
+    writer.write(head)
+    for _ in range(pieces):
+        writer.write(piece)
+        done, _ = await asyncio.wait([answer], timeout=pause)
+        if done:
+            break
+    try:
+        async with asyncio.timeout(10):
+            return await answer
+    finally:
+        writer.close()
+
+
+def head(length: str) -> bytes:
+    return f"POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{length}\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("framing", "piece"),
+    [("content-length: 1000", b"x"), ("transfer-encoding: chunked", b"1\r\nx\r\n")],
+)
+async def test_a_body_that_drips_is_refused_and_the_app_told(address, ended, framing, piece):
+    answer = await sent(address, head(framing), 1000, piece, PERIOD / 10)
+    top, _, body = answer.partition(b"\r\n\r\n")
+    assert top.startswith(b"HTTP/1.1 408 ")
+    assert b"application/problem+json" in top
+    assert json.loads(body)["status"] == 408
+    assert await ended.get() == "client gone"
+
+
+async def test_a_body_that_never_comes_is_refused(address, ended):
+    answer = await sent(address, head("content-length: 10"), 0, b"", 0)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert await ended.get() == "client gone"
+
+
+async def test_a_slow_network_is_fast_enough(address, ended):
+    pieces, piece = 10, b"x" * protocol.BODY_BYTES
+    length = f"content-length: {pieces * len(piece)}"
+    answer = await sent(address, head(length), pieces, piece, PERIOD / 2)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(str(pieces * len(piece)).encode())
+    assert await ended.get() == "read"
