@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -18,11 +18,13 @@ from twelvefold.errors import (
     BadRequest,
     Conflict,
     DependencyUnavailable,
+    Invalid,
     NotFound,
     OAuthError,
     PreconditionFailed,
 )
 from twelvefold.http.conditional import required_version
+from twelvefold.http.idempotency import parsed_key
 from twelvefold.identifiers import new_id
 from twelvefold.security.keys import KeySet
 from twelvefold.security.principal import scope_of
@@ -53,6 +55,7 @@ class FakeUsersClient:
         self.keys = KeySet.generate()
         self.issuer = TokenIssuer(self.keys, ISSUER, AUDIENCE)
         self.accounts: dict[UUID, Account] = {}
+        self.keyed: dict[str, tuple[UserCreate, UserDocument]] = {}
         self.refresh_tokens: dict[str, UUID] = {}
         self.mailed: list[tuple[str, str]] = []
         self.away = False
@@ -73,8 +76,20 @@ class FakeUsersClient:
             raise NotFound("no such account")
         return self.accounts[user_id]
 
-    async def create(self, new: UserCreate) -> UserDocument:
+    async def create(self, new: UserCreate, *, idempotency_key: str | None = None) -> UserDocument:
         self._called("create")
+        key = parsed_key(idempotency_key)
+        if key is None:
+            return self._create(new)
+        if key in self.keyed:
+            first, document = self.keyed[key]
+            if first != new:
+                raise Invalid("this Idempotency-Key was used with another request")
+            return replace(document, replayed=True)
+        self.keyed[key] = (new, self._create(new))
+        return self.keyed[key][1]
+
+    def _create(self, new: UserCreate) -> UserDocument:
         if any(account.user.email == new.email for account in self.accounts.values()):
             raise Conflict("this address is taken")
         now = datetime.now(UTC)

@@ -19,6 +19,7 @@ from twelvefold.errors import (
     BadRequest,
     Conflict,
     DependencyUnavailable,
+    Invalid,
     NotFound,
     OAuthError,
     PreconditionFailed,
@@ -90,6 +91,18 @@ async def test_an_account_is_created_as_its_document_and_version(users):
     assert (document.id, document.version, user.email) == (user.id, 1, new.email)
     with pytest.raises(Conflict):
         await users.create(new)
+
+
+async def test_an_account_is_created_once_for_its_key(users):
+    new, key = _new(), uuid4().hex
+    first = await users.create(new, idempotency_key=key)
+    again = await users.create(new, idempotency_key=key)
+    assert (again.body, again.version) == (first.body, first.version)
+    assert (first.replayed, again.replayed) == (False, True)
+    with pytest.raises(Invalid):
+        await users.create(_new(), idempotency_key=key)
+    with pytest.raises(BadRequest):
+        await users.create(_new(), idempotency_key='"open')
 
 
 async def test_tokens_are_issued_that_the_published_keys_verify(users):

@@ -30,7 +30,16 @@ from .tracing import SamplingGate, instrumented
 _CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST", "PUT", "PATCH", "DELETE"],
     "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "If-Match"],
-    "expose_headers": ["ETag", "Link", "Location", "Retry-After", "X-Request-ID"],
+    "expose_headers": [
+        "ETag",
+        "Idempotency-Replayed",
+        "Link",
+        "Location",
+        "RateLimit",
+        "RateLimit-Policy",
+        "Retry-After",
+        "X-Request-ID",
+    ],
     "max_age": 600,
 }
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hmac
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -110,11 +110,15 @@ class IdempotencyKeys:
     def once(self, caller: str, header: str | None, *parts: bytes | str) -> Once:
         """One keyed request of `caller`; `parts` (method, path, body) make its fingerprint."""
         key = parsed_key(header)
+        return Once(self, caller, key, parts)
+
+    def fingerprint(self, parts: Iterable[bytes | str]) -> bytes:
+        """The HMAC of `parts`, each with its length, so that no two lists of them are alike."""
         digest = hmac.new(self._secret, digestmod="sha256")
         for part in parts:
             encoded = part.encode() if isinstance(part, str) else part
             digest.update(len(encoded).to_bytes(8, "big") + encoded)
-        return Once(self, caller, key, digest.digest())
+        return digest.digest()
 
     async def stored(self, reader: Reader, once: Once) -> Reply | None:
         """The first response. Raises Invalid for another body, StoredRefusal for a refusal."""
@@ -163,11 +167,16 @@ class Once:
     """Runs an effect at most once for its key; without a key, each time."""
 
     def __init__(
-        self, keys: IdempotencyKeys, caller: str, key: str | None, fingerprint: bytes
+        self,
+        keys: IdempotencyKeys,
+        caller: str,
+        key: str | None,
+        parts: tuple[bytes | str, ...],
     ) -> None:
         self.caller = caller
         self.key = key
-        self.fingerprint = fingerprint
+        self.fingerprint = keys.fingerprint(parts)
+        self._parts = parts
         self._keys = keys
 
     async def run(
@@ -176,9 +185,13 @@ class Once:
         effect: Callable[[Transaction, P], Awaitable[Reply]],
         *,
         prepare: Callable[[], Awaitable[P]],
+        identify: Callable[[P], Iterable[bytes | str]] | None = None,
     ) -> Reply:
         """Prepares outside the transaction (a hash, an upload), then commits the effect.
 
+        `identify` gives further parts of the fingerprint that only what was prepared tells, such
+        as the digest of a streamed body; then a replay is prepared too, and `prepare`'s owner
+        throws away what the effect did not take.
         Raises Conflict while the first request with the key still runs, Invalid where the key was
         used with another one.
         """
@@ -191,10 +204,14 @@ class Once:
             raise self._still_running()
         self._keys._in_flight.add(mine)  # noqa: SLF001
         try:
-            async with database.read() as reader:
-                if reply := await self._keys.stored(reader, self):
-                    return reply
-            return await self._commit(database, effect, await prepare())
+            if identify is None:
+                async with database.read() as reader:
+                    if reply := await self._keys.stored(reader, self):
+                        return reply
+            prepared = await prepare()
+            if identify is not None:
+                self.fingerprint = self._keys.fingerprint((*self._parts, *identify(prepared)))
+            return await self._commit(database, effect, prepared)
         finally:
             self._keys._in_flight.discard(mine)  # noqa: SLF001
 

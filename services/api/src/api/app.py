@@ -113,12 +113,14 @@ def compose(
     from api.dependencies import Container
     from api.event_stream import EventStreams
     from api.limits import Limits, quotas_of
+    from api.models import IDEMPOTENCY_KEYS
     from api.repository import ImageRepository
     from api.service.accounts import Accounts
     from api.service.credentials import Credentials, PublishedKeys
     from api.service.images import Images
     from api.service.jobs import Jobs
     from api.service.uploads import Uploads
+    from twelvefold.http.idempotency import IdempotencyKeys
     from twelvefold.http.paging import CursorCodec
     from twelvefold.jobs import JobQueue
     from twelvefold.security.rate_limit import RedisRateLimiter
@@ -148,6 +150,7 @@ def compose(
         streams=EventStreams(most=settings.events_max_streams),
         image_cursors=CursorCodec(settings.secret_key, "images"),
         job_cursors=CursorCodec(settings.secret_key, "jobs"),
+        keys=IdempotencyKeys(IDEMPOTENCY_KEYS, settings.secret_key.get_secret_value()),
         issuer=settings.jwt_issuer,
         public_url=settings.public_url,
     )

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request
 
+from twelvefold.http.idempotency import IdempotencyKeys
 from twelvefold.http.paging import CursorCodec
 
 from .auth import Gate
@@ -27,6 +28,7 @@ class Container:
     streams: EventStreams
     image_cursors: CursorCodec
     job_cursors: CursorCodec
+    keys: IdempotencyKeys
     issuer: str
     public_url: str | None = None
 
@@ -41,6 +43,16 @@ Services = Annotated[Container, Depends(_container)]
 Limit = Annotated[int, Query(ge=1, le=100, description="Most items of one page.")]
 Cursor = Annotated[
     str | None, Query(max_length=512, description="`next_cursor` of the page before.")
+]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        description=(
+            "Of your choice, new for each thing to be done: a repeated request with the same key "
+            "and body gets the first answer again, for 24 hours."
+        ),
+        examples=["8e03978e-40d5-43e8-bc93-6894a57f9324"],
+    ),
 ]
 IfMatch = Annotated[
     str | None, Header(description="ETag that the change is based on.", examples=['"v3"'])

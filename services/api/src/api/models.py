@@ -13,6 +13,8 @@ from sqlalchemy import BigInteger, CheckConstraint, DateTime, Index, MetaData, T
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from twelvefold.http.idempotency import idempotency_table
+
 
 class Base(DeclarativeBase):
     metadata = MetaData(schema="api")
@@ -46,3 +48,6 @@ class ImageRow(Base):
         Index("images_by_owner", "owner_id", "created_at", "id"),
         Index("images_by_time", "created_at", "id"),
     )
+
+
+IDEMPOTENCY_KEYS = idempotency_table(Base.metadata, "api")

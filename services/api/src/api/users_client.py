@@ -30,6 +30,7 @@ class UserDocument:
 
     body: bytes = field(repr=False)
     version: int
+    replayed: bool = False  # the answer to an earlier request with the same Idempotency-Key
 
     @property
     def id(self) -> UUID:
@@ -55,8 +56,10 @@ class UsersClient(Protocol):
     of `twelvefold.errors` that users' problem names where it refuses.
     """
 
-    async def create(self, new: UserCreate) -> UserDocument:
-        """Raises Conflict where the address is taken."""
+    async def create(self, new: UserCreate, *, idempotency_key: str | None = None) -> UserDocument:
+        """Raises Conflict where the address is taken; with a key BadRequest where it is malformed,
+        Invalid where it was used for another account, Conflict while the first request runs.
+        """
         ...
 
     async def get(self, user_id: UUID, *, bearer: str) -> UserDocument:
@@ -106,13 +109,16 @@ class HttpUsersClient:
     def __init__(self, client: InternalClient) -> None:
         self._client = client
 
-    async def create(self, new: UserCreate) -> UserDocument:
+    async def create(self, new: UserCreate, *, idempotency_key: str | None = None) -> UserDocument:
         body = {
             "email": new.email,
             "name": new.name,
             "password": new.password.get_secret_value(),
         }
-        return _document(await self._client.request("POST", f"{_BASE}/users", json=body))
+        response = await self._client.request(
+            "POST", f"{_BASE}/users", json=body, idempotency_key=idempotency_key
+        )
+        return _document(response)
 
     async def get(self, user_id: UUID, *, bearer: str) -> UserDocument:
         path = f"{_BASE}/users/{user_id}"
@@ -183,4 +189,5 @@ def _document(response: Any) -> UserDocument:
     found = _ETAG.fullmatch(response.headers.get("etag", ""))
     if found is None:  # without a version neither ETag nor cache could be right
         raise DependencyUnavailable("users")
-    return UserDocument(response.content, int(found[1]))
+    replayed = "idempotency-replayed" in response.headers
+    return UserDocument(response.content, int(found[1]), replayed)

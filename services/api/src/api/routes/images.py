@@ -7,10 +7,12 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
 from api.auth import signed_in
-from api.dependencies import Cursor, IfMatch, IfNoneMatch, Limit, Services
+from api.dependencies import Cursor, IdempotencyKey, IfMatch, IfNoneMatch, Limit, Services
 from api.repository import Image as ImageRecord
 from api.schemas import Image, ImageAccepted, ImagePage, Job
+from api.service.images import Accepted
 from twelvefold.http.conditional import etag, required_version
+from twelvefold.http.idempotency import Reply
 from twelvefold.security.principal import Principal
 
 from .responses import (
@@ -19,10 +21,11 @@ from .responses import (
     REDIRECT,
     body_of,
     described,
-    json_response,
     page,
     redirect,
     refusals,
+    replied,
+    reply,
     versioned,
 )
 
@@ -43,13 +46,35 @@ OwnerId = Annotated[
     response_model=ImageAccepted,
     openapi_extra=IMAGE_BODY,
     responses={
-        **described(202, "Stored; a job makes its variants", "Location", "ETag", "Link"),
-        **refusals(401, 403, 413, 415),
+        **described(
+            202,
+            "Stored; a job makes its variants",
+            "Location",
+            "ETag",
+            "Link",
+            "Idempotency-Replayed",
+        ),
+        **refusals(401, 403, 409, 413, 415, 422),
     },
 )
-async def create_image(request: Request, principal: WritesImages, services: Services) -> Response:
-    content_type = request.headers.get("content-type")
-    accepted = await services.images.upload(principal, body_of(request), content_type)
+async def create_image(
+    request: Request,
+    principal: WritesImages,
+    services: Services,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    return replied(
+        await services.images.upload(
+            principal,
+            body_of(request),
+            request.headers.get("content-type"),
+            once=services.keys.once(str(principal.id), idempotency_key, "POST /images"),
+            answer=_accepted,
+        )
+    )
+
+
+def _accepted(accepted: Accepted) -> Reply:
     headers = {
         "Location": f"{router.prefix}/{accepted.image.id}",
         "ETag": etag(accepted.image.version),
@@ -57,7 +82,7 @@ async def create_image(request: Request, principal: WritesImages, services: Serv
         "Link": f'</api/v1/jobs/{accepted.job.id}>; rel="status"',
     }
     body = ImageAccepted(image=Image.of(accepted.image), job=Job.of(accepted.job))
-    return json_response(body, 202, headers)
+    return reply(body, 202, headers)
 
 
 @router.get(

@@ -8,13 +8,14 @@ from fastapi import APIRouter, Header, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from api.auth import signed_in
-from api.dependencies import Cursor, Limit, Services
+from api.dependencies import Cursor, IdempotencyKey, Limit, Services
 from api.event_stream import last_version
 from api.schemas import Job, JobCreate, JobPage
+from twelvefold.http.idempotency import Reply
 from twelvefold.jobs import JobRecord, JobStatus
 from twelvefold.security.principal import Principal
 
-from .responses import Responses, described, json_response, page, refusals
+from .responses import Responses, described, json_response, page, refusals, replied, reply
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 ReadsJobs = Annotated[Principal, signed_in("jobs:read")]
@@ -37,8 +38,8 @@ _STREAM: Responses = {
 }
 
 
-def _accepted(job: JobRecord) -> Response:
-    return json_response(Job.of(job), 202, {"Location": f"{router.prefix}/{job.id}"})
+def _accepted(job: JobRecord) -> Reply:
+    return reply(Job.of(job), 202, {"Location": f"{router.prefix}/{job.id}"})
 
 
 @router.post(
@@ -48,12 +49,24 @@ def _accepted(job: JobRecord) -> Response:
     status_code=202,
     response_model=Job,
     responses={
-        **described(202, "It will run", "Location"),
-        **refusals(401, 403, 413, 415, 422),
+        **described(202, "It will run", "Location", "Idempotency-Replayed"),
+        **refusals(401, 403, 409, 413, 415, 422),
     },
 )
-async def create_job(asked: JobCreate, principal: WritesJobs, services: Services) -> Response:
-    return _accepted(await services.jobs.create(principal, asked.type, asked.payload))
+async def create_job(
+    request: Request,
+    asked: JobCreate,
+    principal: WritesJobs,
+    services: Services,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    body = await request.body()
+    once = services.keys.once(str(principal.id), idempotency_key, "POST /jobs", body)
+    return replied(
+        await services.jobs.create(
+            principal, asked.type, asked.payload, once=once, answer=_accepted
+        )
+    )
 
 
 @router.get(
@@ -105,12 +118,20 @@ async def get_job(job_id: JobId, principal: ReadsJobs, services: Services) -> Re
     status_code=202,
     response_model=Job,
     responses={
-        **described(202, "Cancelled; a running job is asked to stop", "Location"),
+        **described(
+            202, "Cancelled; a running job is asked to stop", "Location", "Idempotency-Replayed"
+        ),
         **refusals(401, 403, 404, 409, 422),
     },
 )
-async def cancel_job(job_id: JobId, principal: WritesJobs, services: Services) -> Response:
-    return _accepted(await services.jobs.cancel(principal, job_id))
+async def cancel_job(
+    job_id: JobId,
+    principal: WritesJobs,
+    services: Services,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    once = services.keys.once(str(principal.id), idempotency_key, f"POST /jobs/{job_id}/cancel")
+    return replied(await services.jobs.cancel(principal, job_id, once=once, answer=_accepted))
 
 
 @router.post(
@@ -120,12 +141,18 @@ async def cancel_job(job_id: JobId, principal: WritesJobs, services: Services) -
     status_code=202,
     response_model=Job,
     responses={
-        **described(202, "It will run", "Location"),
+        **described(202, "It will run", "Location", "Idempotency-Replayed"),
         **refusals(401, 403, 404, 409, 422),
     },
 )
-async def retry_job(job_id: JobId, principal: WritesJobs, services: Services) -> Response:
-    return _accepted(await services.jobs.retry(principal, job_id))
+async def retry_job(
+    job_id: JobId,
+    principal: WritesJobs,
+    services: Services,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    once = services.keys.once(str(principal.id), idempotency_key, f"POST /jobs/{job_id}/retry")
+    return replied(await services.jobs.retry(principal, job_id, once=once, answer=_accepted))
 
 
 @router.get(

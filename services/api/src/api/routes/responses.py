@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from api.service.uploads import IMAGE_TYPES
 from twelvefold.errors import BadRequest
 from twelvefold.http.conditional import etag, matches
+from twelvefold.http.idempotency import Reply
 from twelvefold.http.paging import CursorCodec, Page, Position, link_header
 from twelvefold.http.problems import problem_responses
 
@@ -34,6 +35,16 @@ def json_response(
 ) -> Response:
     """`model` as it is: it was made from our own rows and needs no second validation."""
     return Response(model.model_dump_json(), status, headers, media_type="application/json")
+
+
+def reply(model: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Reply:
+    """As `json_response`, in the form that is stored with an Idempotency-Key."""
+    return Reply(status, model.model_dump_json().encode(), headers or {})
+
+
+def replied(found: Reply) -> Response:
+    """The first answer, or the same again."""
+    return Response(found.body, found.status, found.headers, media_type="application/json")
 
 
 def versioned(
@@ -82,6 +93,9 @@ def _header(description: str, example: str) -> dict[str, Any]:
 
 
 _HEADERS = {
+    "Idempotency-Replayed": _header(
+        "Only where this is the answer to an earlier request with the same key.", "true"
+    ),
     "ETag": _header("Version of the resource, for If-Match and If-None-Match.", '"v3"'),
     "Location": _header(
         "Path of what was made.", "/api/v1/jobs/0198c5f0-7b2a-7c31-8f4d-93b7e05d6a22"

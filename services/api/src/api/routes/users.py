@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
 from api.auth import anyone, signed_in
-from api.dependencies import IfMatch, IfNoneMatch, Services
+from api.dependencies import IdempotencyKey, IfMatch, IfNoneMatch, Services
 from api.limits import Limit
 from api.schemas import Job
 from twelvefold.contracts.accounts import User, UserCreate, UserUpdate
@@ -40,13 +40,23 @@ UserId = Annotated[UUID, Path(description="Id of the account.")]
     response_model=User,
     dependencies=[anyone(Limit.REGISTRATION)],
     responses={
-        **described(201, "The account; a welcome mail is on its way", "Location", "ETag"),
+        **described(
+            201,
+            "The account; a welcome mail is on its way",
+            "Location",
+            "ETag",
+            "Idempotency-Replayed",
+        ),
         **refusals(409, 413, 415, 422),
     },
 )
-async def create_user(new: UserCreate, services: Services) -> Response:
-    document = await services.accounts.create(new)
+async def create_user(
+    new: UserCreate, services: Services, idempotency_key: IdempotencyKey = None
+) -> Response:
+    document = await services.accounts.create(new, idempotency_key)
     headers = {"Location": f"{router.prefix}/{document.id}", "ETag": etag(document.version)}
+    if document.replayed:
+        headers["Idempotency-Replayed"] = "true"
     return Response(document.body, 201, headers, media_type="application/json")
 
 

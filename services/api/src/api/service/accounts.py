@@ -23,9 +23,9 @@ class Accounts:
         self._cache = cache
         self._store = store
 
-    async def create(self, new: UserCreate) -> UserDocument:
-        """Raises Conflict where the address is taken."""
-        return await self._users.create(new)
+    async def create(self, new: UserCreate, idempotency_key: str | None = None) -> UserDocument:
+        """Raises Conflict where the address is taken; the key is users' to judge."""
+        return await self._users.create(new, idempotency_key=idempotency_key)
 
     async def get(self, principal: Principal, user_id: UUID) -> UserDocument:
         """Raises Forbidden for another's account (existing or not), NotFound without one."""

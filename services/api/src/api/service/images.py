@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -13,7 +14,7 @@ import structlog
 from api.repository import Image, ImageRepository, NewImage, Position
 from twelvefold.contracts.images import VariantReport
 from twelvefold.contracts.jobs import IMAGE_PROCESS, ImageProcess
-from twelvefold.database import Database, Reader
+from twelvefold.database import Database, Reader, Transaction
 from twelvefold.errors import (
     Conflict,
     FieldError,
@@ -22,12 +23,13 @@ from twelvefold.errors import (
     NotFound,
     PreconditionFailed,
 )
+from twelvefold.http.idempotency import Once, Reply
 from twelvefold.identifiers import new_id
 from twelvefold.jobs import JobQueue, JobRecord
 from twelvefold.object_store import ObjectStore
 from twelvefold.security.principal import Principal
 
-from .uploads import Uploads
+from .uploads import Upload, Uploads
 
 PRESIGNED_FOR = timedelta(minutes=5)
 _DELETE_TIMEOUT = 2.0  # seconds for the objects of a deleted row; the sweeper finds the rest
@@ -60,10 +62,20 @@ class Images:
         self._uploads = uploads
 
     async def upload(
-        self, principal: Principal, body: AsyncIterator[bytes], content_type: str | None
-    ) -> Accepted:
-        """Stores the bytes first, then commits row and job. Raises as `Uploads.receive` does."""
-        async with self._uploads.receive(body, content_type) as upload:
+        self,
+        principal: Principal,
+        body: AsyncIterator[bytes],
+        content_type: str | None,
+        *,
+        once: Once,
+        answer: Callable[[Accepted], Reply],
+    ) -> Reply:
+        """Stores the bytes first, then commits row, job and answer.
+
+        A repeated request leaves no object of its own. Raises as `Uploads.receive` and `Once.run`.
+        """
+
+        async def effect(unit: Transaction, upload: Upload) -> Reply:
             new = NewImage(
                 id=new_id(),
                 owner_id=principal.id,
@@ -73,14 +85,20 @@ class Images:
                 sha256=upload.sha256,
             )
             payload = ImageProcess(target="image", target_id=new.id, object_key=upload.object_key)
-            async with self._database.transaction() as unit:
-                image = await self._images.add(unit, new)
-                job_id = await self._jobs.enqueue(
-                    unit, IMAGE_PROCESS, payload, owner_id=principal.id
-                )
-                accepted = Accepted(image, await self._job(unit, job_id))
-                upload.keep()
-        return accepted
+            image = await self._images.add(unit, new)
+            job_id = await self._jobs.enqueue(unit, IMAGE_PROCESS, payload, owner_id=principal.id)
+            reply = answer(Accepted(image, await self._job(unit, job_id)))
+            upload.keep()
+            return reply
+
+        async with AsyncExitStack() as stack:
+            received = self._uploads.receive(body, content_type)
+            return await once.run(
+                self._database,
+                effect,
+                prepare=lambda: stack.enter_async_context(received),
+                identify=lambda upload: (upload.sha256, upload.content_type),
+            )
 
     async def upload_avatar(
         self, principal: Principal, body: AsyncIterator[bytes], content_type: str | None
@@ -150,18 +168,16 @@ class Images:
         if image.job_id != report.job_id:
             raise Conflict("a newer job has reported already")
 
-    async def reprocess(self, principal: Principal, image_id: UUID) -> JobRecord:
-        """Makes the variants of an image anew. Raises Invalid where it is not the caller's."""
-        async with self._database.transaction() as unit:
-            image = await self._images.get(unit, image_id)
-            if image is None or not _may_see(principal, image):
-                raise Invalid(
-                    "the payload names no image of yours",
-                    errors=[FieldError("/body/payload/image_id", "is no image of yours")],
-                )
-            payload = ImageProcess(target="image", target_id=image.id, object_key=image.object_key)
-            job_id = await self._jobs.enqueue(unit, IMAGE_PROCESS, payload, owner_id=principal.id)
-            return await self._job(unit, job_id)
+    async def reprocess(self, unit: Transaction, principal: Principal, image_id: UUID) -> UUID:
+        """The job that makes the variants anew. Raises Invalid where the image is another's."""
+        image = await self._images.get(unit, image_id)
+        if image is None or not _may_see(principal, image):
+            raise Invalid(
+                "the payload names no image of yours",
+                errors=[FieldError("/body/payload/image_id", "is no image of yours")],
+            )
+        payload = ImageProcess(target="image", target_id=image.id, object_key=image.object_key)
+        return await self._jobs.enqueue(unit, IMAGE_PROCESS, payload, owner_id=principal.id)
 
     async def _visible(self, reader: Reader, principal: Principal, image_id: UUID) -> Image:
         image = await self._images.get(reader, image_id)

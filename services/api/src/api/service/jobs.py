@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -17,8 +17,9 @@ from twelvefold.contracts.jobs import (
     EmailSend,
     JobPayload,
 )
-from twelvefold.database import Database, Reader
+from twelvefold.database import Database, Reader, Transaction
 from twelvefold.errors import FieldError, Forbidden, Invalid, NotFound
+from twelvefold.http.idempotency import Once, Reply
 from twelvefold.jobs import JobEvents, JobQueue, JobRecord, JobStatus
 from twelvefold.security.principal import Principal
 
@@ -30,6 +31,7 @@ _ADMIN_KINDS: Mapping[str, type[JobPayload]] = {
     ACCOUNT_ERASE: AccountErase,
 }
 M = TypeVar("M", bound=BaseModel)
+Answer = Callable[[JobRecord], Reply]
 
 
 class ImageReference(BaseModel):
@@ -52,23 +54,34 @@ class Jobs:
         self._images = images
 
     async def create(
-        self, principal: Principal, kind: str, payload: Mapping[str, Any]
-    ) -> JobRecord:
-        """Raises Invalid for an unknown type or a bad payload, Forbidden for an admins' type."""
-        if kind == IMAGE_PROCESS:
-            return await self._images.reprocess(
-                principal, _checked(ImageReference, payload).image_id
-            )
-        if kind not in _ADMIN_KINDS:
+        self,
+        principal: Principal,
+        kind: str,
+        payload: Mapping[str, Any],
+        *,
+        once: Once,
+        answer: Answer,
+    ) -> Reply:
+        """Raises Invalid for an unknown type or a bad payload, Forbidden for an admins' type, and
+        as `Once.run`.
+        """
+        if kind != IMAGE_PROCESS and kind not in _ADMIN_KINDS:
             raise Invalid(
                 "no such type of job", errors=[FieldError("/body/type", "is no type of job")]
             )
-        if not principal.is_admin:
+        if kind != IMAGE_PROCESS and not principal.is_admin:
             raise Forbidden("only admins start jobs of this type")
-        checked = _checked(_ADMIN_KINDS[kind], payload)
-        async with self._database.transaction() as unit:
-            job_id = await self._queue.enqueue(unit, kind, checked, owner_id=principal.id)
+        model = ImageReference if kind == IMAGE_PROCESS else _ADMIN_KINDS[kind]
+        checked = _checked(model, payload)
+
+        async def effect(unit: Transaction) -> JobRecord:
+            if isinstance(checked, ImageReference):
+                job_id = await self._images.reprocess(unit, principal, checked.image_id)
+            else:
+                job_id = await self._queue.enqueue(unit, kind, checked, owner_id=principal.id)
             return await self._visible(unit, principal, job_id)
+
+        return await self._once(once, effect, answer)
 
     async def get(self, principal: Principal, job_id: UUID) -> JobRecord:
         """Raises NotFound, also for a job of somebody else's."""
@@ -95,17 +108,40 @@ class Jobs:
                 reader, owner_id=owner, status=status, kind=kind, after=after, limit=limit
             )
 
-    async def cancel(self, principal: Principal, job_id: UUID) -> JobRecord:
-        """Raises Conflict where the job has ended, NotFound as `get` does."""
-        async with self._database.transaction() as unit:
+    async def cancel(
+        self, principal: Principal, job_id: UUID, *, once: Once, answer: Answer
+    ) -> Reply:
+        """Raises Conflict where the job has ended, NotFound as `get` does, and as `Once.run`."""
+
+        async def effect(unit: Transaction) -> JobRecord:
             await self._visible(unit, principal, job_id)
             return await self._queue.cancel(unit, job_id)
 
-    async def retry(self, principal: Principal, job_id: UUID) -> JobRecord:
-        """Raises Conflict where the job waits, runs or succeeded, NotFound as `get` does."""
-        async with self._database.transaction() as unit:
+        return await self._once(once, effect, answer)
+
+    async def retry(
+        self, principal: Principal, job_id: UUID, *, once: Once, answer: Answer
+    ) -> Reply:
+        """Raises Conflict where the job waits, runs or succeeded, NotFound as `get` does, and as
+        `Once.run`.
+        """
+
+        async def effect(unit: Transaction) -> JobRecord:
             await self._visible(unit, principal, job_id)
             return await self._queue.retry(unit, job_id)
+
+        return await self._once(once, effect, answer)
+
+    async def _once(
+        self, once: Once, effect: Callable[[Transaction], Awaitable[JobRecord]], answer: Answer
+    ) -> Reply:
+        async def answered(unit: Transaction, _: None) -> Reply:
+            return answer(await effect(unit))
+
+        async def nothing() -> None:
+            return None
+
+        return await once.run(self._database, answered, prepare=nothing)
 
     def changes(self, job_id: UUID) -> AsyncGenerator[JobRecord]:
         """The job as it is, then after every change, until it ends. Ask `get` first."""
