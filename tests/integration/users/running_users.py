@@ -4,7 +4,9 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+import asyncpg
 import httpx
+import jwt
 
 from twelvefold.process import ServiceProcess
 from twelvefold.security.keys import KeySet
@@ -46,6 +48,12 @@ class Account:
     def bearer(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.tokens['access_token']}"}
 
+    @property
+    def session_id(self) -> str:
+        token = self.tokens["access_token"]
+        claims = jwt.decode(token, options={"verify_signature": False})
+        return str(claims["sid"])
+
 
 class Caller:
     """The internal API as one caller sees it, with the steps that many tests begin with."""
@@ -73,6 +81,16 @@ class Caller:
         answer = await self.log_in(account.email)
         assert answer.status_code == 200, answer.text
         account.tokens = answer.json()
+        return account
+
+    async def admin(self, sql: asyncpg.Connection) -> Account:
+        """Registered, made an admin behind the service's back, and logged in."""
+        account = await self.register()
+        account.body["role"] = "admin"
+        await sql.execute(
+            "UPDATE users.accounts SET role = 'admin' WHERE id = $1::uuid", account.id
+        )
+        account.tokens = (await self.log_in(account.email)).json()
         return account
 
 

@@ -7,7 +7,11 @@ from fastapi.routing import APIRoute
 
 from users.routes import ROUTERS
 
-WORKERS = {("PUT", "/internal/v1/emails/{job_id}"), ("PUT", "/internal/v1/users/{user_id}/avatar")}
+WORKERS = {
+    ("PUT", "/internal/v1/emails/{job_id}"),
+    ("PUT", "/internal/v1/users/{user_id}/avatar"),
+    ("POST", "/internal/v1/users/{user_id}/erasure"),
+}
 ROUTES = [
     (method, route.path)
     for router in ROUTERS
@@ -18,14 +22,14 @@ ROUTES = [
 
 
 def test_the_table_of_routes_is_whole():
-    assert len(ROUTES) == 14
+    assert len(ROUTES) == 23
     assert set(ROUTES) >= WORKERS
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 async def test_a_route_admits_its_callers_only(api, method, path):
     url = path.removeprefix("/internal/v1").replace("{user_id}", str(uuid.uuid4()))
-    url = url.replace("{job_id}", str(uuid.uuid4()))
+    url = url.replace("{job_id}", str(uuid.uuid4())).replace("{session_id}", str(uuid.uuid4()))
     right, wrong = ("worker", "api") if (method, path) in WORKERS else ("api", "worker")
     secret = {"api": "secret-of-api", "worker": "secret-of-worker"}
     for headers in (

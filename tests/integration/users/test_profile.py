@@ -15,13 +15,6 @@ from twelvefold.security.tokens import TokenIssuer
 from users.service.documents import cache_key
 
 
-async def bearer_of_an_admin(api, sql):
-    admin = await api.register()
-    await sql.execute("UPDATE users.accounts SET role = 'admin' WHERE id = $1::uuid", admin.id)
-    admin.tokens = (await api.log_in(admin.email)).json()
-    return admin.bearer
-
-
 async def test_an_account_reads_itself_and_its_etag_saves_the_body(api):
     account = await api.member()
     answer = await api.http.get(f"/users/{account.id}", headers=account.bearer)
@@ -56,7 +49,7 @@ async def test_somebody_elses_account_is_forbidden_whether_it_exists_or_not(api)
 
 
 async def test_an_admin_reads_every_account_and_learns_of_those_that_are_not(api, sql):
-    account, bearer = await api.register(), await bearer_of_an_admin(api, sql)
+    account, bearer = await api.register(), (await api.admin(sql)).bearer
     assert (await api.http.get(f"/users/{account.id}", headers=bearer)).status_code == 200
     for _ in range(2):  # the second answer is a negative entry of the cache
         answer = await api.http.get(f"/users/{uuid.uuid4()}", headers=bearer)
@@ -113,7 +106,7 @@ async def test_a_change_needs_the_current_version(api, sql):
         assert (await api.http.patch(path, headers=headers, json=body)).status_code == 412, tag
     headers = {**account.bearer, "If-Match": "*"}
     assert (await api.http.patch(path, headers=headers, json=body)).status_code == 200
-    absent = {**await bearer_of_an_admin(api, sql), "If-Match": "*"}
+    absent = {**(await api.admin(sql)).bearer, "If-Match": "*"}
     answer = await api.http.patch(f"/users/{uuid.uuid4()}", headers=absent, json=body)
     assert answer.status_code == 404
 
@@ -174,8 +167,8 @@ async def test_a_loader_that_is_late_cannot_bring_a_deleted_account_back(api, us
     key = cache_key(uuid.UUID(account.id))
     late = await use_cases.accounts._load(uuid.UUID(account.id))
     await api.http.delete(f"/users/{account.id}", headers=account.bearer)
-    assert await use_cases.accounts.cache.set(key, late, 60)
-    assert (await use_cases.accounts.cache.get(key)).body is None
+    assert await use_cases.accounts.cached.cache.set(key, late, 60)
+    assert (await use_cases.accounts.cached.cache.get(key)).body is None
 
 
 async def test_a_deletion_without_a_condition_takes_any_version(api):

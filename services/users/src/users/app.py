@@ -72,9 +72,14 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
     from users.dependencies import Container
     from users.models import IDEMPOTENCY_KEYS
     from users.service.accounts import Accounts
+    from users.service.analytics import Analytics
+    from users.service.cached import CachedAccounts
     from users.service.emails import Emails
     from users.service.follow_ups import FollowUps
+    from users.service.passwords import Passwords
+    from users.service.personal import PersonalData
     from users.service.sessions import Sessions
+    from users.service.standing import Standing
 
     keys = KeySet.from_json(settings.jwt_signing_keys.get_secret_value())
 
@@ -92,26 +97,26 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
     jobs = JobQueue(backing.database, ringer)
     revocations = Revocations(backing.redis)
     follow_ups = FollowUps()
+    cached = CachedAccounts(backing.database, backing.cache, jobs, follow_ups)
+    sessions = Sessions(
+        backing.database,
+        hasher,
+        TokenIssuer(keys, issuer, audience),
+        verifier,
+        revocations,
+        follow_ups,
+        count_active=settings.enable_analytics,
+    )
     return Container(
-        accounts=Accounts(backing.database, backing.cache, jobs, hasher, revocations, follow_ups),
-        sessions=Sessions(
-            backing.database,
-            hasher,
-            TokenIssuer(keys, issuer, audience),
-            verifier,
-            revocations,
-            follow_ups,
-            count_active=settings.enable_analytics,
-        ),
+        accounts=Accounts(backing.database, cached, jobs, hasher, revocations),
+        sessions=sessions,
         emails=Emails(
-            backing.database,
-            backing.cache,
-            jobs,
-            hasher,
-            revocations,
-            follow_ups,
-            public_url=settings.public_url,
+            backing.database, cached, jobs, hasher, revocations, public_url=settings.public_url
         ),
+        passwords=Passwords(backing.database, cached, hasher, revocations),
+        standing=Standing(backing.database, cached, revocations),
+        personal_data=PersonalData(backing.database, cached, revocations, sessions),
+        analytics=Analytics(backing.database),
         keys=keys,
         verifier=verifier,
         idempotency=IdempotencyKeys(IDEMPOTENCY_KEYS, settings.secret_key.get_secret_value()),

@@ -70,10 +70,12 @@ async def create(settings: AdminSettings, new: "UserCreate", *, verified: bool) 
 async def open_admins(settings: AdminSettings) -> AsyncIterator["Admins"]:
     """Raises SchemaError where the schema is not there, DependencyUnavailable without PostgreSQL."""
     from twelvefold.backing import BackingServices
+    from twelvefold.jobs import JobQueue
     from twelvefold.migrations import SchemaError, is_ready
     from twelvefold.security.passwords import PasswordHasher
     from users.app import MIGRATIONS
     from users.service.admins import Admins
+    from users.service.cached import CachedAccounts
     from users.service.follow_ups import FollowUps
 
     backing = BackingServices(settings, application_name="twelvefold-users-admin")
@@ -81,7 +83,9 @@ async def open_admins(settings: AdminSettings) -> AsyncIterator["Admins"]:
     try:
         if not await is_ready(backing.database, MIGRATIONS):
             raise SchemaError("schema users is not there: run `twelvefold db migrate users`")
-        yield Admins(backing.database, backing.cache, hasher, follow_ups)
+        jobs = JobQueue(backing.database)  # without a ringer: a worker finds what is due
+        cached = CachedAccounts(backing.database, backing.cache, jobs, follow_ups)
+        yield Admins(backing.database, cached, hasher)
     finally:
         await follow_ups.aclose()
         await hasher.aclose()

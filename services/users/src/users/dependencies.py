@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import Depends, Header, Path, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from twelvefold.errors import Unauthenticated
+from twelvefold.errors import Forbidden, Unauthenticated
 from twelvefold.http.context import set_principal
 from twelvefold.http.idempotency import IdempotencyKeys
 from twelvefold.http.internal import require_caller
@@ -17,9 +17,13 @@ from twelvefold.security.passwords import PasswordHasher
 from twelvefold.security.principal import Principal
 from twelvefold.security.tokens import TokenVerifier
 from users.service.accounts import Accounts
+from users.service.analytics import Analytics
 from users.service.emails import Emails
 from users.service.follow_ups import FollowUps
+from users.service.passwords import Passwords
+from users.service.personal import PersonalData
 from users.service.sessions import Sessions
+from users.service.standing import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,10 @@ class Container:
     accounts: Accounts
     sessions: Sessions
     emails: Emails
+    passwords: Passwords
+    standing: Standing
+    personal_data: PersonalData
+    analytics: Analytics
     keys: KeySet
     verifier: TokenVerifier
     idempotency: IdempotencyKeys
@@ -76,6 +84,30 @@ def self_or_admin(scope: str) -> Callable[..., Principal]:
     return check
 
 
+def itself(scope: str) -> Callable[..., Principal]:
+    """Admits the account of the path alone: what is between a person and their credentials."""
+
+    def check(
+        user_id: Annotated[UUID, Path()], caller: Annotated[Principal, Depends(principal)]
+    ) -> Principal:
+        caller.require_scope(scope)
+        if caller.id != user_id:
+            raise Forbidden("this account is not yours")
+        return caller
+
+    return check
+
+
+def admin(caller: Annotated[Principal, Depends(principal)]) -> Principal:
+    """Admits admins by role and scope."""
+    if not caller.is_admin:
+        raise Forbidden("this needs an admin")
+    return caller
+
+
+ReadsItself = Annotated[Principal, Depends(itself("users:read"))]
+ChangesItself = Annotated[Principal, Depends(itself("users:write"))]
+Admin = Annotated[Principal, Depends(admin)]
 may_read = Depends(self_or_admin("users:read"))
 may_write = Depends(self_or_admin("users:write"))
 IfMatch = Annotated[str | None, Header(description="ETag that the change is based on.")]

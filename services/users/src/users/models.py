@@ -117,13 +117,36 @@ class EmailToken(Base):
     __table_args__ = (Index("email_tokens_by_account", "account_id", "purpose"),)
 
 
+class EmailChange(Base):
+    """The address that an account asked for last and has not confirmed, taken or not."""
+
+    __tablename__ = "email_changes"
+
+    account_id: Mapped[UUID] = mapped_column(
+        ForeignKey(Account.id, ondelete="CASCADE"), primary_key=True
+    )
+    email: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
 class DailyActive(Base):
-    """That an account was active on a day (UTC). Outlives the account: a count, no person."""
+    """That an account was active on a day (UTC). Outlives the account, under a random id then."""
 
     __tablename__ = "daily_active"
 
     day: Mapped[date] = mapped_column(primary_key=True)
     account_id: Mapped[UUID] = mapped_column(primary_key=True)
+
+    __table_args__ = (Index("daily_active_by_account", "account_id"),)
+
+
+class Departure(Base):
+    """How many accounts that were registered on a day (UTC) are gone: a count, no person."""
+
+    __tablename__ = "departures"
+
+    registered_on: Mapped[date] = mapped_column(primary_key=True)
+    accounts: Mapped[int] = mapped_column(BigInteger)
 
 
 IDEMPOTENCY_KEYS = idempotency_table(Base.metadata, SCHEMA)

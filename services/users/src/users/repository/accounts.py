@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, delete, func, literal, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 
 from twelvefold.contracts.accounts import Role
 from twelvefold.database import Reader, Transaction
@@ -32,17 +33,6 @@ class AccountRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
-    """What a login is checked against."""
-
-    account_id: UUID
-    role: Role
-    password_hash: str
-    password_changed_at: datetime
-    disabled: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Addressee:
     """Whom a mail goes to."""
 
@@ -51,7 +41,7 @@ class Addressee:
     verified: bool
 
 
-_RECORD = (
+RECORD = (
     Account.id,
     Account.email,
     Account.name,
@@ -63,48 +53,22 @@ _RECORD = (
     Account.updated_at,
     Account.version,
 )
-_CREDENTIALS = (
-    Account.id,
-    Account.role,
-    Account.password_hash,
-    Account.password_changed_at,
-    Account.disabled_at.is_not(None),
-)
 _CHANGED: dict[str, Any] = {"version": Account.version + 1, "updated_at": func.now()}
 
-_BY_ID = select(*_RECORD).where(Account.id == bindparam("account_id"))
+_BY_ID = select(*RECORD).where(Account.id == bindparam("account_id"))
 _ID_BY_EMAIL = select(Account.id).where(Account.email_key == bindparam("key"))
-_CREDENTIALS_BY_EMAIL = select(*_CREDENTIALS).where(Account.email_key == bindparam("key"))
-# A password change or a disabling that is under way must end first; logins do not block another.
-_UNCHANGED_SINCE = (
-    select(Account.role)
-    .where(
-        Account.id == bindparam("account_id"),
-        Account.password_changed_at == bindparam("password_changed_at"),
-        Account.disabled_at.is_(None),
-    )
-    .with_for_update(read=True)
-)
 _ADDRESSEE = (
     select(Account.email, Account.name, Account.email_verified_at.is_not(None))
     .where(Account.id == bindparam("account_id"), Account.disabled_at.is_(None))
     .with_for_update(read=True, key_share=True)
 )
-_LOCK = select(*_RECORD).where(Account.id == bindparam("account_id")).with_for_update()
+_LOCK = select(*RECORD).where(Account.id == bindparam("account_id")).with_for_update()
 _VERSION = select(Account.version).where(Account.id == bindparam("account_id"))
 _INSERT = insert(Account).on_conflict_do_nothing(index_elements=[Account.email_key])
-_REHASH = (
-    update(Account)
-    .where(
-        Account.id == bindparam("account_id"),
-        Account.password_hash == bindparam("old_hash"),
-    )
-    .values(password_hash=bindparam("new_hash"))
-)
 _AVATAR = select(Account.avatar, Account.avatar_job_id).where(Account.id == bindparam("account_id"))
 
 
-def _record(row: Any) -> AccountRecord:
+def record(row: Any) -> AccountRecord:
     values = list(row)
     values[3] = Role(values[3])
     return AccountRecord(*values)
@@ -112,21 +76,12 @@ def _record(row: Any) -> AccountRecord:
 
 async def by_id(reader: Reader, account_id: UUID) -> AccountRecord | None:
     row = (await reader.execute(_BY_ID, {"account_id": account_id})).one_or_none()
-    return None if row is None else _record(row)
+    return None if row is None else record(row)
 
 
 async def id_by_email(reader: Reader, address: str) -> UUID | None:
     found: UUID | None = await reader.scalar(_ID_BY_EMAIL, {"key": email_key(address)})
     return found
-
-
-async def credentials(reader: Reader, address: str) -> Credentials | None:
-    parameters = {"key": email_key(address)}
-    row = (await reader.execute(_CREDENTIALS_BY_EMAIL, parameters)).one_or_none()
-    if row is None:
-        return None
-    account_id, role, password_hash, changed_at, disabled = row
-    return Credentials(account_id, Role(role), password_hash, changed_at, disabled)
 
 
 async def insert_account(
@@ -148,9 +103,9 @@ async def insert_account(
         role=role.value,
         password_hash=password_hash,
         email_verified_at=func.now() if verified else None,
-    ).returning(*_RECORD)
+    ).returning(*RECORD)
     row = (await unit.execute(statement)).one_or_none()
-    return None if row is None else _record(row)
+    return None if row is None else record(row)
 
 
 async def change(
@@ -160,17 +115,19 @@ async def change(
     statement = update(Account).where(Account.id == account_id).values(**_CHANGED, **values)
     if expected is not None:
         statement = statement.where(Account.version == expected)
-    row = (await unit.execute(statement.returning(*_RECORD))).one_or_none()
-    return None if row is None else _record(row)
+    row = (await unit.execute(statement.returning(*RECORD))).one_or_none()
+    return None if row is None else record(row)
 
 
-async def remove(unit: Transaction, account_id: UUID, expected: int | None) -> int | None:
-    """Deletes the account with its sessions and tokens; its last version, or None as in `change`."""
-    statement = delete(Account).where(Account.id == account_id).returning(Account.version)
+async def remove(
+    unit: Transaction, account_id: UUID, expected: int | None = None
+) -> AccountRecord | None:
+    """Deletes the account with its sessions and tokens; what it was, or None as in `change`."""
+    statement = delete(Account).where(Account.id == account_id)
     if expected is not None:
         statement = statement.where(Account.version == expected)
-    version: int | None = await unit.scalar(statement)
-    return version
+    row = (await unit.execute(statement.returning(*RECORD))).one_or_none()
+    return None if row is None else record(row)
 
 
 async def version(reader: Reader, account_id: UUID) -> int | None:
@@ -181,26 +138,26 @@ async def version(reader: Reader, account_id: UUID) -> int | None:
 async def lock(unit: Transaction, account_id: UUID) -> AccountRecord | None:
     """The account, which nobody else changes until this transaction ends."""
     row = (await unit.execute(_LOCK, {"account_id": account_id})).one_or_none()
-    return None if row is None else _record(row)
-
-
-async def role_if_unchanged(unit: Transaction, checked: Credentials) -> Role | None:
-    """The role, where password and state still are those that were checked; None otherwise.
-
-    They stay so until the transaction ends: a change waits, and then finds the new session.
-    """
-    role = await unit.scalar(
-        _UNCHANGED_SINCE,
-        {
-            "account_id": checked.account_id,
-            "password_changed_at": checked.password_changed_at,
-        },
-    )
-    return None if role is None else Role(role)
+    return None if row is None else record(row)
 
 
 async def mark_verified(unit: Transaction, account_id: UUID) -> AccountRecord | None:
     return await change(unit, account_id, email_verified_at=func.now())
+
+
+async def take_address(unit: Transaction, account_id: UUID, email: str) -> AccountRecord | None:
+    """The locked account with this address, verified; None where somebody else has it by now."""
+    try:
+        async with unit.savepoint():
+            return await change(
+                unit,
+                account_id,
+                email=email,
+                email_key=email_key(email),
+                email_verified_at=func.now(),
+            )
+    except IntegrityError:
+        return None
 
 
 async def promote(unit: Transaction, account_id: UUID, *, verified: bool) -> AccountRecord | None:
@@ -209,19 +166,6 @@ async def promote(unit: Transaction, account_id: UUID, *, verified: bool) -> Acc
     if verified:
         values["email_verified_at"] = func.coalesce(Account.email_verified_at, func.now())
     return await change(unit, account_id, **values)
-
-
-async def set_password(
-    unit: Transaction, account_id: UUID, password_hash: str
-) -> AccountRecord | None:
-    return await change(
-        unit, account_id, password_hash=password_hash, password_changed_at=func.clock_timestamp()
-    )
-
-
-async def replace_hash(unit: Transaction, account_id: UUID, old: str, new: str) -> None:
-    """The same password under today's parameters; nothing that anybody sees has changed."""
-    await unit.execute(_REHASH, {"account_id": account_id, "old_hash": old, "new_hash": new})
 
 
 async def addressee(unit: Transaction, account_id: UUID) -> Addressee | None:
@@ -250,10 +194,10 @@ async def set_avatar(
             avatar_job_id=job_id,
             avatar_job_created_at=job_created_at,
         )
-        .returning(*_RECORD)
+        .returning(*RECORD)
     )
     row = (await unit.execute(statement)).one_or_none()
-    return None if row is None else _record(row)
+    return None if row is None else record(row)
 
 
 async def avatar(

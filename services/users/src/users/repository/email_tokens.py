@@ -7,9 +7,10 @@ from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from twelvefold.database import Reader, Transaction
-from users.models import EmailToken
+from users.models import EmailChange, EmailToken
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +22,8 @@ class UsedToken:
     expired: bool
 
 
-_ACCOUNT = select(EmailToken.account_id).where(
+_OWNER = select(EmailToken.account_id, EmailToken.purpose).where(
     EmailToken.hash == bindparam("token_hash"),
-    EmailToken.purpose == bindparam("purpose"),
     EmailToken.used_at.is_(None),
     EmailToken.expires_at > func.now(),
 )
@@ -40,6 +40,8 @@ _USE_UP = (
 _FORGET_EXPIRED = delete(EmailToken).where(
     EmailToken.account_id == bindparam("account_id"), EmailToken.expires_at <= func.now()
 )
+_PENDING = select(EmailChange.email).where(EmailChange.account_id == bindparam("account_id"))
+_FORGET_PENDING = delete(EmailChange).where(EmailChange.account_id == bindparam("of_account"))
 
 
 async def insert_token(
@@ -66,14 +68,31 @@ async def insert_token(
     )
 
 
-async def account_of(reader: Reader, token_hash: bytes, purpose: str) -> UUID | None:
-    """Whose token this is; None where it is unknown, used, expired or for something else."""
-    parameters = {"token_hash": token_hash, "purpose": purpose}
-    found: UUID | None = await reader.scalar(_ACCOUNT, parameters)
-    return found
+async def owner_of(reader: Reader, token_hash: bytes) -> tuple[UUID, str] | None:
+    """Whose token this is and for what; None where it is unknown, used or expired."""
+    row = (await reader.execute(_OWNER, {"token_hash": token_hash})).one_or_none()
+    return None if row is None else (row[0], row[1])
 
 
 async def use_up(unit: Transaction, account_id: UUID, purpose: str) -> list[UsedToken]:
     """Ends every open token of the account and purpose. The account is locked."""
     parameters = {"of_account": account_id, "of_purpose": purpose}
     return [UsedToken(*row) for row in await unit.execute(_USE_UP, parameters)]
+
+
+async def ask_for_address(unit: Transaction, account_id: UUID, email: str) -> None:
+    """The address that the account wants now, in place of one that it asked for before."""
+    values = {"email": email, "created_at": func.now()}
+    statement = upsert(EmailChange).values(account_id=account_id, **values)
+    await unit.execute(
+        statement.on_conflict_do_update(index_elements=[EmailChange.account_id], set_=values)
+    )
+
+
+async def asked_address(reader: Reader, account_id: UUID) -> str | None:
+    found: str | None = await reader.scalar(_PENDING, {"account_id": account_id})
+    return found
+
+
+async def forget_asked_address(unit: Transaction, account_id: UUID) -> None:
+    await unit.execute(_FORGET_PENDING, {"of_account": account_id})

@@ -1,4 +1,4 @@
-"""Statements on sessions, their refresh tokens, and the days on which an account was active.
+"""Statements on sessions and their refresh tokens.
 
 Whoever changes both locks the account before its sessions, so that no two can wait for each other.
 """
@@ -6,15 +6,14 @@ Whoever changes both locks the account before its sessions, so that no two can w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import Interval, bindparam, delete, func, insert, or_, select, update
-from sqlalchemy.dialects.postgresql import insert as upsert
 
 from twelvefold.contracts.accounts import Role
 from twelvefold.database import Reader, Transaction
-from users.models import Account, DailyActive, RefreshToken, Session
+from users.models import Account, RefreshToken, Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +26,18 @@ class LockedSession:
     revoked: bool
     expired: bool
     disabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSession:
+    """A session as its owner sees it."""
+
+    id: UUID
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    user_agent: str | None
+    address: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +86,36 @@ _REVOKE = (
     .where(Session.id == bindparam("session_id"), Session.revoked_at.is_(None))
     .values(revoked_at=func.now())
 )
+_ALIVE = (Session.revoked_at.is_(None), Session.expires_at > func.now())
+_LIVE = (
+    select(
+        Session.id,
+        Session.created_at,
+        Session.last_used_at,
+        Session.expires_at,
+        Session.user_agent,
+        Session.address,
+    )
+    .where(Session.account_id == bindparam("account_id"), *_ALIVE)
+    .order_by(Session.last_used_at.desc(), Session.id.desc())
+    .limit(bindparam("at_most"))
+)
+_REVOKE_OWN = (
+    update(Session)
+    .where(
+        Session.id == bindparam("session_id"),
+        Session.account_id == bindparam("of_account"),
+        *_ALIVE,
+    )
+    .values(revoked_at=func.now())
+    .returning(Session.id)
+)
 _SESSION_OF = select(RefreshToken.session_id).where(RefreshToken.hash == bindparam("token_hash"))
 _REVOKED_KEPT = timedelta(days=1)
 _FORGET_ENDED = delete(Session).where(
     Session.account_id == bindparam("account_id"),
     or_(Session.expires_at <= func.now(), Session.revoked_at < func.now() - _REVOKED_KEPT),
 )
-_ACTIVE = upsert(DailyActive).on_conflict_do_nothing()
 
 
 async def insert_session(
@@ -139,17 +173,25 @@ async def revoke_all(
     """Ends the account's sessions; the ids of those that were alive. The account is locked."""
     statement = (
         update(Session)
-        .where(
-            Session.account_id == account_id,
-            Session.revoked_at.is_(None),
-            Session.expires_at > func.now(),
-        )
+        .where(Session.account_id == account_id, *_ALIVE)
         .values(revoked_at=func.now())
         .returning(Session.id)
     )
     if except_id is not None:
         statement = statement.where(Session.id != except_id)
     return list((await unit.execute(statement)).scalars())
+
+
+async def live(reader: Reader, account_id: UUID, limit: int) -> list[LiveSession]:
+    """The account's sessions that have not ended, the latest used first."""
+    rows = await reader.execute(_LIVE, {"account_id": account_id, "at_most": limit})
+    return [LiveSession(*row) for row in rows]
+
+
+async def revoke_own(unit: Transaction, account_id: UUID, session_id: UUID) -> bool:
+    """Whether the account had this session alive; it has ended now."""
+    parameters = {"session_id": session_id, "of_account": account_id}
+    return await unit.scalar(_REVOKE_OWN, parameters) is not None
 
 
 async def session_of(reader: Reader, token_hash: bytes) -> UUID | None:
@@ -160,7 +202,3 @@ async def session_of(reader: Reader, token_hash: bytes) -> UUID | None:
 async def forget_ended(unit: Transaction, account_id: UUID) -> None:
     """Removes what can be of no use any more: tokens of these sessions are refused as unknown."""
     await unit.execute(_FORGET_ENDED, {"account_id": account_id})
-
-
-async def mark_active(unit: Transaction, account_id: UUID) -> None:
-    await unit.execute(_ACTIVE.values(day=func.timezone("UTC", func.now()), account_id=account_id))

@@ -30,11 +30,11 @@ async def request_email_verification(asked: EmailRequest, services: Services) ->
     operation_id="confirm_email",
     dependencies=[from_api],
     status_code=204,
-    responses=problem_responses(400, 401, 403, 422, 503),
+    responses=problem_responses(400, 401, 403, 409, 422, 503),
 )
 async def confirm_email(asked: TokenConfirmation, services: Services) -> None:
-    """Marks the address as verified by the mailed token."""
-    await services.emails.verify(asked.token.get_secret_value())
+    """Marks the address as verified by the mailed token; a new one is the account's from then on."""
+    await services.emails.confirm(asked.token.get_secret_value())
 
 
 @router.post(

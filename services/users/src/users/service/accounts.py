@@ -8,10 +8,16 @@ from functools import partial
 from typing import NoReturn
 from uuid import UUID
 
-from twelvefold.cache import Cache, Entry
+from twelvefold.cache import Entry
 from twelvefold.contracts.accounts import UserCreate, UserUpdate
 from twelvefold.contracts.images import Variant, VariantReport
-from twelvefold.contracts.jobs import EMAIL_SEND, EmailSend, EmailTemplate
+from twelvefold.contracts.jobs import (
+    ACCOUNT_ERASE,
+    EMAIL_SEND,
+    AccountErase,
+    EmailSend,
+    EmailTemplate,
+)
 from twelvefold.database import Database, Transaction
 from twelvefold.errors import Conflict, FieldError, NotFound, PreconditionFailed
 from twelvefold.http.conditional import etag
@@ -21,9 +27,11 @@ from twelvefold.jobs import JobQueue
 from twelvefold.security.passwords import PasswordHasher
 from twelvefold.security.revocation import Revocations
 from users.repository import accounts as repository
+from users.repository import activity
 from users.repository.accounts import AccountRecord
-from users.service.documents import CACHE_TTL, absent, cache_key, document
-from users.service.follow_ups import FollowUp, FollowUps
+from users.service.cached import CachedAccounts
+from users.service.documents import absent, document
+from users.service.follow_ups import FollowUp
 
 _CREATED = 201
 
@@ -33,11 +41,10 @@ class Accounts:
     """The use cases. Every method that changes a row commits before it returns."""
 
     database: Database
-    cache: Cache
+    cached: CachedAccounts
     jobs: JobQueue
     hasher: PasswordHasher
     revocations: Revocations
-    follow_ups: FollowUps
 
     async def register(self, new: UserCreate, once: Once) -> Reply:
         """The new account as its 201; its welcome mail is queued by the same commit.
@@ -50,7 +57,7 @@ class Accounts:
             account = await self._insert(unit, new, password_hash)
             await self._enqueue_welcome(unit, account.id)
             entry = document(account)
-            stored.append(self._keep(unit, account.id, entry))
+            stored.append(self.cached.after_insert(unit, account))
             return Reply(_CREATED, entry.body or b"", {"ETag": etag(entry.version)})
 
         password = new.password.get_secret_value()
@@ -61,9 +68,7 @@ class Accounts:
 
     async def get(self, account_id: UUID) -> Entry:
         """The account's JSON and version, from the cache first. Raises NotFound."""
-        entry = await self.cache.get_or_load(
-            cache_key(account_id), partial(self._load, account_id), CACHE_TTL
-        )
+        entry = await self.cached.get(account_id, partial(self._load, account_id))
         if entry.body is None:
             raise NotFound("no such account")
         return entry
@@ -78,25 +83,28 @@ class Accounts:
             account = await repository.change(unit, account_id, expected, **values)
             if account is None:
                 await self._refuse(unit, account_id)
-            entry = document(account)
-            stored = self._keep(unit, account_id, entry)
+            stored = self.cached.after(unit, account)
         await stored.finished()
-        return entry
+        return document(account)
 
     async def delete(self, account_id: UUID, expected: int | None) -> None:
         """Removes the account, its sessions and tokens; access tokens of it die with the mark.
 
-        Raises as `update`.
+        The rest of its data goes by the job that the same commit queues. Raises as `update`.
         """
         async with self.database.transaction() as unit:
-            version = await repository.remove(unit, account_id, expected)
-            if version is None:
+            gone = await repository.remove(unit, account_id, expected)
+            if gone is None:
                 await self._refuse(unit, account_id)
-            followed = self.follow_ups.after(
+            await activity.count_departure(unit, gone)
+            await self.jobs.enqueue(
                 unit,
-                partial(self.revocations.revoke, account_id),
-                partial(self.cache.set, cache_key(account_id), absent(version), CACHE_TTL),
+                ACCOUNT_ERASE,
+                AccountErase(user_id=account_id),
+                unique_key=str(account_id),
             )
+            mark = partial(self.revocations.revoke, account_id)
+            followed = self.cached.after_removal(unit, gone, mark)
         await followed.finished()
 
     async def avatar(self, account_id: UUID) -> list[Variant]:
@@ -132,7 +140,7 @@ class Accounts:
             if account is None:
                 await self._refuse_older(unit, account_id, report)
                 return
-            stored = self._keep(unit, account_id, document(account))
+            stored = self.cached.after(unit, account)
         await stored.finished()
 
     async def _load(self, account_id: UUID) -> Entry:
@@ -158,11 +166,6 @@ class Accounts:
     async def _enqueue_welcome(self, unit: Transaction, account_id: UUID) -> None:
         payload = EmailSend(template=EmailTemplate.WELCOME, user_id=account_id)
         await self.jobs.enqueue(unit, EMAIL_SEND, payload)
-
-    def _keep(self, unit: Transaction, account_id: UUID, entry: Entry) -> FollowUp:
-        return self.follow_ups.after(
-            unit, partial(self.cache.set, cache_key(account_id), entry, CACHE_TTL)
-        )
 
     async def _refuse(self, unit: Transaction, account_id: UUID) -> NoReturn:
         """Why nothing changed: raises NotFound or PreconditionFailed."""

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from uuid import UUID
 
-from twelvefold.cache import Cache
 from twelvefold.contracts.accounts import Role, UserCreate
 from twelvefold.database import Database
 from twelvefold.errors import Conflict
 from twelvefold.identifiers import new_id
 from twelvefold.security.passwords import PasswordHasher
 from users.repository import accounts as repository
-from users.service.documents import CACHE_TTL, cache_key, document
-from users.service.follow_ups import FollowUps
+from users.service.cached import CachedAccounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +19,8 @@ class Admins:
     """Makes admins of new and of existing accounts."""
 
     database: Database
-    cache: Cache
+    cached: CachedAccounts
     hasher: PasswordHasher
-    follow_ups: FollowUps
 
     async def promote(self, email: str, *, verified: bool) -> UUID | None:
         """The account that is an admin now, from its next token on; None where there is none.
@@ -36,10 +32,7 @@ class Admins:
             account = account_id and await repository.promote(unit, account_id, verified=verified)
             if not account:
                 return None
-            entry = document(account)
-            stored = self.follow_ups.after(
-                unit, partial(self.cache.set, cache_key(account.id), entry, CACHE_TTL)
-            )
+            stored = self.cached.after(unit, account)
         await stored.finished()
         return account.id
 

@@ -18,23 +18,24 @@ from uuid import UUID
 
 import structlog
 
-from twelvefold.contracts.accounts import Role, TokenPair
+from twelvefold.contracts.accounts import Role, Session, SessionList, TokenPair
 from twelvefold.database import Database, Transaction
-from twelvefold.errors import OAuthError, Overloaded, Unauthenticated
+from twelvefold.errors import NotFound, OAuthError, Overloaded, Unauthenticated
 from twelvefold.identifiers import new_id
 from twelvefold.security.passwords import PasswordHasher
 from twelvefold.security.principal import scope_of
 from twelvefold.security.revocation import Revocations
 from twelvefold.security.tokens import TokenIssuer, TokenVerifier
-from users.repository import accounts
+from users.repository import activity, credentials
 from users.repository import sessions as repository
-from users.repository.accounts import Credentials
+from users.repository.credentials import Credentials
 from users.service.follow_ups import FollowUp, FollowUps
 
 LIFETIME = timedelta(days=30)
 LEEWAY = timedelta(seconds=10)
 _SECRET_BYTES = 32
 _MAX_ADDRESS = 254  # characters of an e-mail address (RFC 5321 section 4.5.3.1.3)
+_SHOWN = 1000  # sessions in a list
 _MAX_NOTE = 200  # characters that are kept of what a client says about itself
 
 
@@ -80,13 +81,13 @@ class Sessions:
         found: Credentials | None = None
         if len(username) <= _MAX_ADDRESS and username.isprintable():
             async with self.database.read() as reader:
-                found = await accounts.credentials(reader, username)
+                found = await credentials.by_email(reader, username)
         fits = await self.hasher.verify(password, found.password_hash if found else None)
         if found is None or not fits or found.disabled:
             _refuse("the address or the password is wrong")
         refresh_token, session_id = new_secret(), new_id()
         async with self.database.transaction() as unit:
-            role = await accounts.role_if_unchanged(unit, found)
+            role = await credentials.role_if_unchanged(unit, found)
             if role is None:
                 _refuse("the address or the password is wrong")
             await repository.forget_ended(unit, found.account_id)
@@ -100,7 +101,7 @@ class Sessions:
             )
             await repository.insert_token(unit, hashed(refresh_token), session_id)
             if self.count_active:
-                await repository.mark_active(unit, found.account_id)
+                await activity.mark_active(unit, found.account_id)
         if self.hasher.needs_rehash(found.password_hash):
             self.follow_ups.start(partial(self._rehash, found, password))
         return self._pair(found.account_id, role, session_id, refresh_token)
@@ -124,7 +125,7 @@ class Sessions:
                 await repository.mark_used(unit, old, family.id)
                 await repository.insert_token(unit, hashed(new), family.id)
                 if self.count_active:
-                    await repository.mark_active(unit, family.account_id)
+                    await activity.mark_active(unit, family.account_id)
         if ended is not None:
             await ended.finished()
             _log.warning("refresh_token_reused", session_id=str(family.id))
@@ -141,6 +142,32 @@ class Sessions:
             return
         async with self.database.transaction() as unit:
             ended = await self._end(unit, session_id)
+        await ended.finished()
+
+    async def live(self, account_id: UUID, current: UUID) -> SessionList:
+        """The account's sessions that have not ended, the latest used first."""
+        async with self.database.read() as reader:
+            found = await repository.live(reader, account_id, _SHOWN)
+        items = [
+            Session.model_construct(
+                id=session.id,
+                created_at=session.created_at,
+                last_used_at=session.last_used_at,
+                expires_at=session.expires_at,
+                user_agent=session.user_agent,
+                address=session.address,
+                current=session.id == current,
+            )
+            for session in found
+        ]
+        return SessionList.model_construct(items=items)
+
+    async def end(self, account_id: UUID, session_id: UUID) -> None:
+        """Ends one session of the account at once. Raises NotFound where it has none such."""
+        async with self.database.transaction() as unit:
+            if not await repository.revoke_own(unit, account_id, session_id):
+                raise NotFound("no such session")
+            ended = self.follow_ups.after(unit, partial(self.revocations.revoke, session_id))
         await ended.finished()
 
     async def _end(self, unit: Transaction, session_id: UUID) -> FollowUp:
@@ -162,7 +189,7 @@ class Sessions:
         except Overloaded:
             return  # the next login tries again
         async with self.database.transaction() as unit:
-            await accounts.replace_hash(unit, found.account_id, found.password_hash, new_hash)
+            await credentials.replace_hash(unit, found.account_id, found.password_hash, new_hash)
 
     def _pair(self, account_id: UUID, role: Role, session_id: UUID, refresh: str) -> TokenPair:
         scope = scope_of(role)

@@ -1,0 +1,66 @@
+"""Statements on all that is kept about one account: to hand it out, and to remove what is left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import LargeBinary, bindparam, delete, func, select
+
+from twelvefold.database import Reader, Transaction
+from users.models import IDEMPOTENCY_KEYS, Account, EmailToken
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """When what happened to an account that its public form does not show."""
+
+    password_changed_at: datetime
+    email_verified_at: datetime | None
+    disabled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SentLink:
+    """A mail with a link, without what the link holds."""
+
+    purpose: str
+    email: str
+    created_at: datetime
+    expires_at: datetime
+    used_at: datetime | None
+
+
+_MOMENTS = select(
+    Account.password_changed_at, Account.email_verified_at, Account.disabled_at
+).where(Account.id == bindparam("account_id"))
+_LINKS = (
+    select(
+        EmailToken.purpose,
+        EmailToken.email,
+        EmailToken.created_at,
+        EmailToken.expires_at,
+        EmailToken.used_at,
+    )
+    .where(EmailToken.account_id == bindparam("account_id"))
+    .order_by(EmailToken.created_at)
+)
+_FORGET_REPLIES = delete(IDEMPOTENCY_KEYS).where(
+    func.position(bindparam("needle", type_=LargeBinary).op("IN")(IDEMPOTENCY_KEYS.c.body)) > 0
+)
+
+
+async def moments(reader: Reader, account_id: UUID) -> Moments | None:
+    row = (await reader.execute(_MOMENTS, {"account_id": account_id})).one_or_none()
+    return None if row is None else Moments(*row)
+
+
+async def links(reader: Reader, account_id: UUID) -> list[SentLink]:
+    """Oldest first; those that have expired may be gone."""
+    return [SentLink(*row) for row in await reader.execute(_LINKS, {"account_id": account_id})]
+
+
+async def forget_replies(unit: Transaction, account_id: UUID) -> None:
+    """Stored answers to a registration hold what was registered."""
+    await unit.execute(_FORGET_REPLIES, {"needle": f'"id":"{account_id}"'.encode()})

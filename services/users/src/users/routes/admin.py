@@ -1,0 +1,91 @@
+"""What admins, and the worker on behalf of a deletion, do with accounts, over HTTP."""
+
+from datetime import date, datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+
+from twelvefold.contracts.accounts import (
+    AccountErasure,
+    DailyAccountsReport,
+    User,
+    UserAdminUpdate,
+    UserPage,
+)
+from twelvefold.errors import FieldError, Invalid
+from twelvefold.http.conditional import etag, required_version
+from twelvefold.http.problems import problem_responses
+from users.dependencies import Admin, IfMatch, Services, from_api, from_worker
+
+router = APIRouter(prefix="/internal/v1", tags=["admin"])
+
+
+@router.get(
+    "/users",
+    operation_id="list_users",
+    dependencies=[from_api],
+    responses=problem_responses(401, 403, 422, 503),
+)
+async def list_users(
+    _: Admin,
+    services: Services,
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    after_time: Annotated[datetime | None, Query(description="With after_id: `next`.")] = None,
+    after_id: UUID | None = None,
+) -> UserPage:
+    """Every account, newest first."""
+    if after_time is None or after_id is None:
+        if (after_time is None) != (after_id is None):
+            fault = FieldError("/query/after_id", "goes together with after_time")
+            raise Invalid("half a position", errors=[fault])
+        return await services.standing.page(None, limit)
+    return await services.standing.page((after_time, after_id), limit)
+
+
+@router.patch(
+    "/users/{user_id}/standing",
+    operation_id="change_standing",
+    dependencies=[from_api],
+    response_model=User,
+    responses=problem_responses(401, 403, 404, 409, 412, 422, 428, 503),
+)
+async def change_standing(
+    user_id: UUID,
+    changes: UserAdminUpdate,
+    caller: Admin,
+    services: Services,
+    if_match: IfMatch = None,
+) -> Response:
+    """Role and disabling; 409 where no active admin would be left."""
+    entry = await services.standing.change(caller.id, user_id, changes, required_version(if_match))
+    headers = {"ETag": etag(entry.version)}
+    return Response(entry.body, headers=headers, media_type="application/json")
+
+
+@router.post(
+    "/users/{user_id}/erasure",
+    operation_id="erase_user",
+    dependencies=[from_worker],
+    status_code=204,
+    responses=problem_responses(401, 403, 422, 503),
+)
+async def erase_user(user_id: UUID, _: AccountErasure, services: Services) -> None:
+    """Removes what is left of an account's personal data; again, it finds nothing."""
+    await services.personal_data.erase(user_id)
+
+
+@router.get(
+    "/analytics/daily",
+    operation_id="count_accounts_daily",
+    dependencies=[from_api],
+    responses=problem_responses(401, 403, 422, 503),
+)
+async def count_accounts_daily(
+    _: Admin,
+    services: Services,
+    first: Annotated[date, Query(alias="from")],
+    last: Annotated[date, Query(alias="to", description="Included; at most 366 days in all.")],
+) -> DailyAccountsReport:
+    """Registrations and active accounts by day (UTC)."""
+    return await services.analytics.daily(first, last)

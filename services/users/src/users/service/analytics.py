@@ -1,0 +1,37 @@
+"""Counts by day, for admins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from twelvefold.contracts.accounts import DailyAccounts, DailyAccountsReport
+from twelvefold.database import Database
+from twelvefold.errors import FieldError, Invalid
+from users.repository import activity
+
+MAX_DAYS = 366
+
+
+@dataclass(frozen=True, slots=True)
+class Analytics:
+    """The use cases."""
+
+    database: Database
+
+    async def daily(self, first: date, last: date) -> DailyAccountsReport:
+        """Every day from `first` to `last`, both included.
+
+        Raises Invalid for an order the other way round or more than MAX_DAYS.
+        """
+        days = (last - first).days + 1
+        if not 1 <= days <= MAX_DAYS:
+            fault = FieldError("/query/to", f"must be 0 to {MAX_DAYS - 1} days after from")
+            raise Invalid("this span of days cannot be asked for", errors=[fault])
+        async with self.database.read() as reader:
+            found = await activity.daily(reader, first, last)
+        items = [
+            DailyAccounts(day=day, registrations=registrations, active_users=active)
+            for day, registrations, active in found
+        ]
+        return DailyAccountsReport(items=items)

@@ -1,0 +1,64 @@
+"""Changing one's own password, and proving that one knows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from uuid import UUID
+
+from twelvefold.database import Database
+from twelvefold.errors import FieldError, Forbidden, NotFound
+from twelvefold.security.passwords import PasswordHasher
+from twelvefold.security.revocation import Revocations
+from users.repository import accounts, credentials, email_tokens, sessions
+from users.repository.credentials import Credentials
+from users.service.cached import CachedAccounts
+from users.service.emails import CHANGE, RESET
+
+
+@dataclass(frozen=True, slots=True)
+class Passwords:
+    """The use cases of an account that is logged in."""
+
+    database: Database
+    cached: CachedAccounts
+    hasher: PasswordHasher
+    revocations: Revocations
+
+    async def change(self, account_id: UUID, session_id: UUID, current: str, new: str) -> None:
+        """Sets the password and ends every session but the caller's.
+
+        What was mailed before ends too: a reset, and a change of the address that may not have
+        been the owner's wish. Raises NotFound, and Forbidden where `current` is wrong.
+        """
+        checked = await self.check(account_id, current, "/body/current")
+        password_hash = await self.hasher.hash(new)
+        async with self.database.transaction() as unit:
+            account = await accounts.lock(unit, account_id)
+            if account is None or account.disabled:
+                raise NotFound("no such account")
+            if not await credentials.is_unchanged(unit, checked):
+                raise wrong_password("/body/current")  # another change was faster
+            changed = await credentials.set_password(unit, account_id, password_hash)
+            ended = await sessions.revoke_all(unit, account_id, except_id=session_id)
+            for purpose in (RESET, CHANGE):
+                await email_tokens.use_up(unit, account_id, purpose)
+            await email_tokens.forget_asked_address(unit, account_id)
+            followed = self.cached.after(
+                unit, changed or account, partial(self.revocations.revoke, *ended)
+            )
+        await followed.finished()
+
+    async def check(self, account_id: UUID, password: str, pointer: str) -> Credentials:
+        """Raises NotFound, and Forbidden naming `pointer` where it is not the password."""
+        async with self.database.read() as reader:
+            found = await credentials.by_id(reader, account_id)
+        if found is None or found.disabled:
+            raise NotFound("no such account")
+        if not await self.hasher.verify(password, found.password_hash):
+            raise wrong_password(pointer)
+        return found
+
+
+def wrong_password(pointer: str) -> Forbidden:
+    return Forbidden("the password is wrong", errors=[FieldError(pointer, "is wrong")])

@@ -1,0 +1,77 @@
+"""Everything that is kept about an account: handing it out, and removing what is left of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from uuid import UUID
+
+from twelvefold.contracts.accounts import MailRecord, UserExport
+from twelvefold.contracts.images import Variant
+from twelvefold.database import Database
+from twelvefold.errors import NotFound
+from twelvefold.security.revocation import Revocations
+from users.repository import accounts, activity, email_tokens
+from users.repository import personal as repository
+from users.service.cached import CachedAccounts
+from users.service.documents import shown
+from users.service.sessions import Sessions
+
+
+@dataclass(frozen=True, slots=True)
+class PersonalData:
+    """The use cases."""
+
+    database: Database
+    cached: CachedAccounts
+    revocations: Revocations
+    sessions: Sessions
+
+    async def export(self, account_id: UUID, session_id: UUID) -> UserExport:
+        """All but secrets: no hash and no token is in it. Raises NotFound."""
+        async with self.database.read() as reader:
+            account = await accounts.by_id(reader, account_id)
+            moments = await repository.moments(reader, account_id)
+            avatar = await accounts.avatar(reader, account_id)
+            if account is None or moments is None or avatar is None:
+                raise NotFound("no such account")
+            pending = await email_tokens.asked_address(reader, account_id)
+            days = await activity.days_of(reader, account_id)
+            mails = await repository.links(reader, account_id)
+        return UserExport.model_construct(
+            user=shown(account),
+            password_changed_at=moments.password_changed_at,
+            email_verified_at=moments.email_verified_at,
+            disabled_at=moments.disabled_at,
+            avatar=[Variant.model_construct(**variant) for variant in avatar[0]],
+            pending_email=pending,
+            sessions=(await self.sessions.live(account_id, session_id)).items,
+            active_days=days,
+            mails=[
+                MailRecord.model_construct(
+                    purpose=mail.purpose,
+                    email=mail.email,
+                    created_at=mail.created_at,
+                    expires_at=mail.expires_at,
+                    used_at=mail.used_at,
+                )
+                for mail in mails
+            ],
+        )
+
+    async def erase(self, account_id: UUID) -> None:
+        """Removes what a deletion left: stored answers, and whose the days of activity were.
+
+        Doing it again finds nothing. The account goes too, should it be there.
+        """
+        followed = None
+        async with self.database.transaction() as unit:
+            gone = await accounts.remove(unit, account_id)
+            if gone is not None:
+                await activity.count_departure(unit, gone)
+                mark = partial(self.revocations.revoke, account_id)
+                followed = self.cached.after_removal(unit, gone, mark)
+            await repository.forget_replies(unit, account_id)
+            await activity.unlink(unit, account_id)
+        if followed is not None:
+            await followed.finished()
