@@ -43,7 +43,7 @@ reset: $(SYNCED) ## End it and delete its data (asks; ARGS=--yes does not)
 
 ##@ Check
 .PHONY: check
-check: lint types contracts generated ## Everything but the tests: ruff, mypy, import-linter, generated files
+check: lint types contracts generated contract-diff ## Everything but the tests: ruff, mypy, import-linter, generated files
 
 .PHONY: lint
 lint: $(SYNCED) ## ruff: rules and format
@@ -69,6 +69,10 @@ generated: $(SYNCED) ## Lock file, settings table, OpenAPI documents and client 
 test: $(SYNCED) ## Every test, on real servers (ARGS="tests/unit -k cursor")
 	@exec $(BIN)/pytest -n auto --dist loadfile $(ARGS)
 
+.PHONY: contract-diff
+contract-diff: $(SYNCED) ## No change breaks clients of the released contract, unless declared
+	@$(BIN)/python -m tests.contract.compatibility docs/api/released.json docs/api/api.json docs/api/breaking.toml
+
 .PHONY: contract
 contract: $(SYNCED) ## The running edge against its document (CONTRACT_CASES=20000, ARGS=--base-url=…)
 	@exec $(BIN)/pytest tests/contract $(ARGS)
@@ -91,6 +95,10 @@ openapi: $(SYNCED) ## Write the OpenAPI documents to docs/api
 client: $(SYNCED) ## Write the Python client from docs/api/api.json (after `make openapi`)
 	@$(BIN)/python -m tests.client.generate
 
+.PHONY: contract-release
+contract-release: $(SYNCED) ## Take the present OpenAPI document as the released contract
+	@cp docs/api/api.json docs/api/released.json
+
 .PHONY: docs
 docs: $(SYNCED) ## Write the settings table into the README
 	@$(BIN)/twelvefold config reference README.md
@@ -112,7 +120,7 @@ clean: ## Delete the environment and the caches, not the data of `up`
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	  /^[a-z-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # One stamp for the whole environment: a warm run looks at a few timestamps and installs nothing.
 $(SYNCED): $(BIN)/uv uv.lock pyproject.toml libs/pyproject.toml $(wildcard services/*/pyproject.toml)
