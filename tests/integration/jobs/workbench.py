@@ -26,7 +26,7 @@ from twelvefold.settings import PostgresSettings, RedisSettings
 
 WORK = "test.work"
 AT_ONCE = Backoff(base=0.0, cap=0.0)
-PATIENCE = 10.0  # seconds after which a condition counts as never met
+PATIENCE = 30.0  # seconds after which a condition counts as never met
 # Nothing listens there: a Redis that is away from the beginning.
 NOWHERE = RedisSettings(environment="testing", redis_url=SecretStr("redis://127.0.0.1:1/0"))
 QUICK = RunnerOptions(

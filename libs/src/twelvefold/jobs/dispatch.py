@@ -27,6 +27,7 @@ from .contract import MAX_CRASHES, CronJob, Ring
 from .lease import KEPT_ERRORS
 from .queue import Doorbell, unique_id
 
+RETRY = 1.0  # seconds, at most, until a duty that failed is tried again
 _log = structlog.get_logger(__name__)
 
 # A job that was just inserted is left to its producer's ring for a moment.
@@ -237,12 +238,14 @@ async def _every(interval: float, duty: Callable[[], Awaitable[object]]) -> None
     """Does `duty` for ever. An error costs this turn only; it is told when it is a new one."""
     told = ""
     while True:
+        pause = interval
         try:
             await duty()
             told = ""
         except Exception as error:
+            pause = min(interval, RETRY)
             if type(error).__name__ != told:
                 told = type(error).__name__
                 _log.warning("dispatch_failed", error=told, reason=str(error))
         # Workers that started together drift apart.
-        await asyncio.sleep(interval * random.uniform(0.9, 1.1))  # noqa: S311 (spreads load)
+        await asyncio.sleep(pause * random.uniform(0.9, 1.1))  # noqa: S311 (spreads load)
