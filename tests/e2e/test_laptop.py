@@ -1,0 +1,242 @@
+"""`twelvefold up` itself: what it starts stays up, and what it ends is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from twelvefold.dev.ports import is_free
+from twelvefold.settings import process_environment
+
+COMMAND = Path(sys.executable).parent / "twelvefold"
+PROCESSES = {"api.1", "users.1", "worker.1", "postgres", "redis", "s3", "mail", "twelvefold"}
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a command said, and how it ended."""
+
+    code: int | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Laptop:
+    """A checkout of its own: of the installed services, without their sources."""
+
+    checkout: Path
+
+    @classmethod
+    def create(cls, checkout: Path) -> Laptop:
+        for folder in ("libs/src/twelvefold", "services"):  # by which a checkout is known
+            (checkout / folder).mkdir(parents=True)
+        return cls(checkout)
+
+    async def run(self, *arguments: str, **settings: str) -> Outcome:
+        process = await asyncio.create_subprocess_exec(
+            COMMAND,
+            *arguments,
+            cwd=self.checkout,
+            env={**process_environment(), **settings},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await asyncio.wait_for(process.communicate(), 100)
+        return Outcome(process.returncode, output.decode())
+
+    async def up(self) -> None:
+        outcome = await self.run("up", "--detach")
+        assert outcome.code == 0, outcome.text
+
+    async def processes(self) -> dict[str, Row]:
+        rows = json.loads((await self.run("ps", "--json")).text)
+        return {row["name"]: row for row in rows}
+
+    async def family(self) -> list[psutil.Process]:
+        """Every process of the stack, with its children."""
+        found = []
+        for row in (await self.processes()).values():
+            process = psutil.Process(row["pid"])
+            found += [process]
+            if row["name"] != "twelvefold":
+                found += process.children(recursive=True)
+        return found
+
+    @property
+    def endpoints(self) -> Row:
+        found: Row = json.loads((self.checkout / ".twelvefold/endpoints.json").read_text())
+        return found
+
+
+async def until(condition: Callable[[], object], seconds: float = 40) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        await asyncio.sleep(0.1)
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not any(
+        process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes
+    )
+
+
+@pytest.fixture(scope="module")
+async def running(tmp_path_factory) -> AsyncIterator[Laptop]:
+    laptop = Laptop.create(tmp_path_factory.mktemp("laptop"))
+    try:
+        await laptop.up()
+        yield laptop
+    finally:
+        await laptop.run("reset", "--yes")
+
+
+@pytest.fixture
+async def laptop(running: Laptop) -> Laptop:
+    """Up and complete, whatever the test before did to it."""
+    if (await running.run("ps")).code != 0:
+        await running.up()
+    return running
+
+
+async def came_back(laptop: Laptop, name: str, pid: int) -> Row:
+    deadline = time.monotonic() + 40
+    while True:
+        row = (await laptop.processes())[name]
+        if row["state"] == "running" and row["pid"] != pid:
+            return row
+        assert time.monotonic() < deadline, row
+
+
+async def test_every_url_is_named(laptop) -> None:
+    endpoints = laptop.endpoints
+    assert set(endpoints) == {
+        "api", "postgres", "redis", "s3", "mail", "console", "internal", "management",
+    }  # fmt: skip
+    assert set(endpoints["internal"]) == {"api", "users"}
+    assert set(endpoints["management"]) == {"api", "users", "worker"}
+    async with httpx.AsyncClient() as client:
+        for url in endpoints["management"].values():
+            assert (await client.get(f"{url}/readyz")).status_code == 200
+
+
+async def test_every_process_is_shown_with_what_it_takes(laptop) -> None:
+    processes = await laptop.processes()
+    assert set(processes) == PROCESSES
+    assert all(row["state"] == "running" and row["rss_bytes"] for row in processes.values())
+    assert processes["api.1"]["requests"] is not None
+
+
+async def test_a_second_up_says_where_the_first_is(laptop) -> None:
+    outcome = await laptop.run("up")
+    assert outcome.code == 0
+    assert "already running" in outcome.text
+    assert laptop.endpoints["api"] in outcome.text
+
+
+async def test_the_demo_account_can_log_in(laptop) -> None:
+    demo = json.loads((laptop.checkout / ".twelvefold/demo.json").read_text())
+    form = {"grant_type": "password", "username": demo["email"], "password": demo["password"]}
+    async with httpx.AsyncClient(timeout=20) as client:
+        answer = await client.post(f"{laptop.endpoints['api']}/api/v1/auth/token", data=form)
+    assert answer.status_code == 200
+
+
+async def test_secrets_are_their_owner_s_alone(laptop) -> None:
+    state = laptop.checkout / ".twelvefold"
+    for name in ("secrets.json", "demo.json", "endpoints.json"):
+        assert (state / name).stat().st_mode & 0o077 == 0
+
+
+async def test_what_is_killed_comes_back_where_it_was(laptop) -> None:
+    before = await laptop.processes()
+    killed = PROCESSES - {"twelvefold"}
+
+    for name in killed:
+        os.kill(before[name]["pid"], signal.SIGKILL)
+
+    for name in killed:
+        after = await came_back(laptop, name, before[name]["pid"])
+        assert after["url"] == before[name]["url"]
+
+
+async def test_a_reload_refuses_no_connection(laptop) -> None:
+    before = (await laptop.processes())["api.1"]["pid"]
+    reloaded = asyncio.Event()
+    statuses: list[int] = []
+
+    async def ask() -> None:
+        while not reloaded.is_set():
+            async with httpx.AsyncClient(timeout=40) as client:
+                statuses.append((await client.get(f"{laptop.endpoints['api']}/health")).status_code)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(ask())
+        (laptop.checkout / "libs/src/twelvefold/changed.py").write_text("# a change")
+        await came_back(laptop, "api.1", before)
+        reloaded.set()
+
+    assert set(statuses) == {200}
+
+
+async def test_a_service_is_scaled_out_and_in(laptop) -> None:
+    out = await laptop.run("scale", "worker=2")
+    assert out.code == 0, out.text
+    assert (await laptop.processes())["worker.2"]["state"] == "running"
+
+    await laptop.run("scale", "worker=1")
+    assert "worker.2" not in await laptop.processes()
+
+
+async def test_logs_are_readable_by_service(laptop) -> None:
+    outcome = await laptop.run("logs", "users")
+    assert "users.1" in outcome.text
+    assert "worker.1" not in outcome.text
+
+
+async def test_a_killed_supervisor_leaves_nothing_behind(laptop) -> None:
+    family = await laptop.family()
+    ports = [int(laptop.endpoints[name].rpartition(":")[2]) for name in ("api", "s3", "mail")]
+
+    os.kill((await laptop.processes())["twelvefold"]["pid"], signal.SIGKILL)
+
+    await until(lambda: gone(family))
+    assert all(is_free(port) for port in ports)
+
+
+async def test_it_comes_up_again_after_that(laptop) -> None:
+    assert set(await laptop.processes()) == PROCESSES
+
+
+async def test_down_leaves_no_process_and_no_port(laptop) -> None:
+    family = await laptop.family()
+    ports = [int(laptop.endpoints[name].rpartition(":")[2]) for name in ("api", "s3", "mail")]
+
+    outcome = await laptop.run("down")
+
+    assert outcome.code == 0
+    assert gone(family)
+    assert all(is_free(port) for port in ports)
+    assert (await laptop.run("ps")).code == 1
+
+
+async def test_settings_at_fault_are_named_and_end_the_start(running) -> None:
+    await running.run("down")
+    outcome = await running.run("up", "--detach", DATABASE_POOL_SIZ="3")
+    assert outcome.code == 1
+    assert "DATABASE_POOL_SIZE" in outcome.text
+    assert "Traceback" not in outcome.text
+    assert (await running.run("ps")).code == 1
