@@ -19,6 +19,7 @@ from twelvefold import telemetry
 from twelvefold.health import Health
 from twelvefold.settings import ServiceSettings
 
+from .deprecation import describe_deprecations
 from .dispatch import RouteIndex
 from .docs import add_docs
 from .limits import BodyLimit
@@ -119,6 +120,7 @@ def create_service_app(
     for router in routers:
         # Not include_router: since 0.137 it keeps the routes behind a node that matches twice.
         app.router.routes.extend(router.routes)
+    describe_deprecations(app.router.routes)
     if public:
         _add_probes(app, health)
         add_docs(app)

@@ -36,6 +36,10 @@ _HEADERS = {
     "RateLimit-Policy": header("Quota and window in seconds, by policy.", '"user";q=300;w=60'),
     "RateLimit": header("What remains, and seconds until it is whole.", '"user";r=299;t=1'),
 }
+_DEPRECATED = {
+    "Deprecation": header("Deprecated since then (RFC 9745).", "@1767225600"),
+    "Sunset": header("Stops to answer then (RFC 8594).", "Wed, 01 Jul 2026 00:00:00 GMT"),
+}
 # Beside X-Request-ID, by status of a problem.
 _BY_STATUS = {
     "401": ("WWW-Authenticate",),
@@ -76,6 +80,8 @@ def with_problems(document: dict[str, Any], *, limited: bool = False) -> dict[st
                 described.setdefault("content", {}).setdefault(MEDIA_TYPE, dict(_REF))
         for status, response in responses.items():
             responses[status] = _described(status, response, shared)
+            if operation.get("deprecated") and "$ref" not in responses[status]:
+                responses[status]["headers"].update(_DEPRECATED)
         operation["responses"] = dict(sorted(responses.items()))
     components["responses"] = dict(sorted(shared.items()))
     return document
