@@ -57,6 +57,7 @@ async def make_variants(source: Path, directory: Path, limits: ImageLimits) -> l
         *("--pixels", str(limits.pixels)),
         *("--memory", str(limits.memory)),
         *("--seconds", str(limits.seconds)),
+        env={},  # ours holds secrets, and a decoder's fault may be somebody's way in
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
