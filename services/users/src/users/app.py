@@ -65,6 +65,7 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
     """The use cases on their implementations."""
     from twelvefold.http.idempotency import IdempotencyKeys
     from twelvefold.jobs import JobQueue
+    from twelvefold.security.common_passwords import CommonPasswords
     from twelvefold.security.keys import KeySet
     from twelvefold.security.passwords import PasswordHasher
     from twelvefold.security.revocation import Revocations
@@ -76,6 +77,7 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
     from users.service.cached import CachedAccounts
     from users.service.emails import Emails
     from users.service.follow_ups import FollowUps
+    from users.service.password_rules import PasswordRules
     from users.service.passwords import Passwords
     from users.service.personal import PersonalData
     from users.service.sessions import Sessions
@@ -97,6 +99,7 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
     jobs = JobQueue(backing.database, ringer)
     revocations = Revocations(backing.redis)
     follow_ups = FollowUps()
+    rules = PasswordRules(CommonPasswords())
     cached = CachedAccounts(backing.database, backing.cache, jobs, follow_ups)
     sessions = Sessions(
         backing.database,
@@ -108,12 +111,18 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
         count_active=settings.enable_analytics,
     )
     return Container(
-        accounts=Accounts(backing.database, cached, jobs, hasher, revocations),
+        accounts=Accounts(backing.database, cached, jobs, hasher, revocations, rules),
         sessions=sessions,
         emails=Emails(
-            backing.database, cached, jobs, hasher, revocations, public_url=settings.public_url
+            backing.database,
+            cached,
+            jobs,
+            hasher,
+            revocations,
+            rules,
+            public_url=settings.public_url,
         ),
-        passwords=Passwords(backing.database, cached, hasher, revocations),
+        passwords=Passwords(backing.database, cached, hasher, revocations, rules),
         standing=Standing(backing.database, cached, revocations),
         personal_data=PersonalData(backing.database, cached, revocations, sessions),
         analytics=Analytics(backing.database),
@@ -127,9 +136,13 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
 
 @asynccontextmanager
 async def _closing(use_cases: Container) -> AsyncIterator[None]:
+    # Beside the start, so that nobody's request waits for the list.
+    warming = use_cases.follow_ups.start(use_cases.accounts.rules.common.warm_up)
     try:
         yield
     finally:
+        if warming is not None:
+            warming.cancel()
         await use_cases.follow_ups.aclose()
         await use_cases.hasher.aclose()
         await use_cases.verifier.aclose()

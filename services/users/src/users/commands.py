@@ -72,11 +72,13 @@ async def open_admins(settings: AdminSettings) -> AsyncIterator["Admins"]:
     from twelvefold.backing import BackingServices
     from twelvefold.jobs import JobQueue
     from twelvefold.migrations import SchemaError, is_ready
+    from twelvefold.security.common_passwords import CommonPasswords
     from twelvefold.security.passwords import PasswordHasher
     from users.app import MIGRATIONS
     from users.service.admins import Admins
     from users.service.cached import CachedAccounts
     from users.service.follow_ups import FollowUps
+    from users.service.password_rules import PasswordRules
 
     backing = BackingServices(settings, application_name="twelvefold-users-admin")
     hasher, follow_ups = PasswordHasher(threads=1), FollowUps()
@@ -85,7 +87,7 @@ async def open_admins(settings: AdminSettings) -> AsyncIterator["Admins"]:
             raise SchemaError("schema users is not there: run `twelvefold db migrate users`")
         jobs = JobQueue(backing.database)  # without a ringer: a worker finds what is due
         cached = CachedAccounts(backing.database, backing.cache, jobs, follow_ups)
-        yield Admins(backing.database, cached, hasher)
+        yield Admins(backing.database, cached, hasher, PasswordRules(CommonPasswords()))
     finally:
         await follow_ups.aclose()
         await hasher.aclose()

@@ -32,6 +32,7 @@ from users.repository.accounts import AccountRecord
 from users.service.cached import CachedAccounts
 from users.service.documents import absent, document
 from users.service.follow_ups import FollowUp
+from users.service.password_rules import PasswordRules
 
 _CREATED = 201
 
@@ -45,11 +46,13 @@ class Accounts:
     jobs: JobQueue
     hasher: PasswordHasher
     revocations: Revocations
+    rules: PasswordRules
 
     async def register(self, new: UserCreate, once: Once) -> Reply:
         """The new account as its 201; its welcome mail is queued by the same commit.
 
-        Raises Conflict where the address is taken, Overloaded where too many register at once.
+        Raises Conflict where the address is taken, Invalid for a password that everybody guesses,
+        Overloaded where too many register at once.
         """
         stored: list[FollowUp] = []
 
@@ -60,8 +63,12 @@ class Accounts:
             stored.append(self.cached.after_insert(unit, account))
             return Reply(_CREATED, entry.body or b"", {"ETag": etag(entry.version)})
 
-        password = new.password.get_secret_value()
-        reply = await once.run(self.database, effect, prepare=lambda: self.hasher.hash(password))
+        async def prepare() -> str:
+            password = new.password.get_secret_value()
+            await self.rules.check(password, new.email)
+            return await self.hasher.hash(password)
+
+        reply = await once.run(self.database, effect, prepare=prepare)
         for follow_up in stored:
             await follow_up.finished()
         return reply

@@ -12,6 +12,7 @@ from twelvefold.identifiers import new_id
 from twelvefold.security.passwords import PasswordHasher
 from users.repository import accounts as repository
 from users.service.cached import CachedAccounts
+from users.service.password_rules import PasswordRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Admins:
     database: Database
     cached: CachedAccounts
     hasher: PasswordHasher
+    rules: PasswordRules
 
     async def promote(self, email: str, *, verified: bool) -> UUID | None:
         """The account that is an admin now, from its next token on; None where there is none.
@@ -37,8 +39,10 @@ class Admins:
         return account.id
 
     async def create(self, new: UserCreate, *, verified: bool) -> UUID:
-        """The new admin account. Raises Conflict where the address is taken."""
-        password_hash = await self.hasher.hash(new.password.get_secret_value())
+        """The new admin account. Raises Conflict where the address is taken, Invalid by the rules."""
+        password = new.password.get_secret_value()
+        await self.rules.check(password, new.email)
+        password_hash = await self.hasher.hash(password)
         async with self.database.transaction() as unit:
             account = await repository.insert_account(
                 unit,

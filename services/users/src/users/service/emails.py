@@ -25,6 +25,7 @@ from users.repository import email_tokens as repository
 from users.repository.accounts import AccountRecord
 from users.repository.email_tokens import UsedToken
 from users.service.cached import CachedAccounts
+from users.service.password_rules import PasswordRules
 from users.service.sessions import hashed, new_secret
 
 VERIFY, RESET, CHANGE = "verify", "reset", "change"
@@ -48,6 +49,7 @@ class Emails:
     jobs: JobQueue
     hasher: PasswordHasher
     revocations: Revocations
+    rules: PasswordRules
     public_url: str
 
     async def request(self, template: EmailTemplate, email: str) -> None:
@@ -122,8 +124,16 @@ class Emails:
         await stored.finished()
 
     async def reset_password(self, token: str, password: str) -> None:
-        """Sets the password and ends every session. Raises BadRequest as `verify`."""
+        """Sets the password and ends every session.
+
+        Raises BadRequest as `confirm`, Invalid by the rules: the token counts again then.
+        """
         account_id, _ = await self._owner_of(token, RESET)  # before the work of a hash
+        async with self.database.read() as reader:
+            found = await credentials.by_id(reader, account_id)
+        if found is None:
+            raise _useless()
+        await self.rules.check(password, found.email)
         password_hash = await self.hasher.hash(password)
         async with self.database.transaction() as unit:
             account, used = await self._use_up(unit, account_id, token, RESET)

@@ -14,6 +14,7 @@ from users.repository import accounts, credentials, email_tokens, sessions
 from users.repository.credentials import Credentials
 from users.service.cached import CachedAccounts
 from users.service.emails import CHANGE, RESET
+from users.service.password_rules import PasswordRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +25,17 @@ class Passwords:
     cached: CachedAccounts
     hasher: PasswordHasher
     revocations: Revocations
+    rules: PasswordRules
 
     async def change(self, account_id: UUID, session_id: UUID, current: str, new: str) -> None:
         """Sets the password and ends every session but the caller's.
 
         What was mailed before ends too: a reset, and a change of the address that may not have
-        been the owner's wish. Raises NotFound, and Forbidden where `current` is wrong.
+        been the owner's wish. Raises NotFound, Forbidden where `current` is wrong, Invalid
+        by the rules.
         """
         checked = await self.check(account_id, current, "/body/current")
+        await self.rules.check(new, checked.email, "/body/new")
         password_hash = await self.hasher.hash(new)
         async with self.database.transaction() as unit:
             account = await accounts.lock(unit, account_id)

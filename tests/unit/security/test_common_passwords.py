@@ -1,0 +1,43 @@
+"""The list of common passwords: long enough to matter, small enough to keep, read off the loop."""
+
+import asyncio
+import sys
+
+import pytest
+
+from twelvefold.security import common_passwords
+from twelvefold.security.common_passwords import MIN_LENGTH, CommonPasswords, read_list
+
+
+def test_the_list_holds_more_than_the_3000_that_are_asked_for_and_stays_small():
+    words = read_list()
+    assert len(words) > 3000
+    assert min(map(len, words)) >= MIN_LENGTH
+    assert sys.getsizeof(words) + sum(map(sys.getsizeof, words)) < 2_000_000
+
+
+@pytest.mark.parametrize("password", ["password", "PassWord", "1234567890", "qwertyuiop"])
+async def test_what_everybody_guesses_is_in_it_in_any_case(password):
+    assert await CommonPasswords().contains(password)
+
+
+@pytest.mark.parametrize("password", ["correct horse battery staple", "Zwölf Boxkämpfer", ""])
+async def test_what_nobody_guesses_is_not(password):
+    assert not await CommonPasswords().contains(password)
+
+
+async def test_it_is_read_once_and_again_after_a_failure(monkeypatch):
+    calls = []
+
+    def fails_first():
+        calls.append(1)
+        if len(calls) == 1:
+            raise RuntimeError("not installed")
+        return read_list()
+
+    monkeypatch.setattr(common_passwords, "read_list", fails_first)
+    common = CommonPasswords()
+    with pytest.raises(RuntimeError):
+        await common.contains("password")
+    assert all(await asyncio.gather(*(common.contains("password") for _ in range(5))))
+    assert len(calls) == 2
