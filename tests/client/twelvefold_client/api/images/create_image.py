@@ -7,14 +7,17 @@ from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.image_accepted import ImageAccepted
 from ...models.problem import Problem
-from ...types import File, Response
+from ...types import UNSET, File, Response, Unset
 
 
 def _get_kwargs(
     *,
     body: File,
+    idempotency_key: None | str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
+    if not isinstance(idempotency_key, Unset):
+        headers["idempotency-key"] = idempotency_key
 
     _kwargs: dict[str, Any] = {
         "method": "post",
@@ -50,6 +53,11 @@ def _parse_response(
         response_403 = Problem.from_dict(response.json())
 
         return response_403
+
+    if response.status_code == 409:
+        response_409 = Problem.from_dict(response.json())
+
+        return response_409
 
     if response.status_code == 413:
         response_413 = Problem.from_dict(response.json())
@@ -102,10 +110,13 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     body: File,
+    idempotency_key: None | str | Unset = UNSET,
 ) -> Response[ImageAccepted | Problem]:
     """Upload an image
 
     Args:
+        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
+            repeated request with the same key and body gets the first answer again, for 24 hours.
         body (File):
 
     Raises:
@@ -118,6 +129,7 @@ def sync_detailed(
 
     kwargs = _get_kwargs(
         body=body,
+        idempotency_key=idempotency_key,
     )
 
     response = client.get_httpx_client().request(
@@ -131,10 +143,13 @@ def sync(
     *,
     client: AuthenticatedClient,
     body: File,
+    idempotency_key: None | str | Unset = UNSET,
 ) -> ImageAccepted | Problem | None:
     """Upload an image
 
     Args:
+        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
+            repeated request with the same key and body gets the first answer again, for 24 hours.
         body (File):
 
     Raises:
@@ -148,6 +163,7 @@ def sync(
     return sync_detailed(
         client=client,
         body=body,
+        idempotency_key=idempotency_key,
     ).parsed
 
 
@@ -155,10 +171,13 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     body: File,
+    idempotency_key: None | str | Unset = UNSET,
 ) -> Response[ImageAccepted | Problem]:
     """Upload an image
 
     Args:
+        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
+            repeated request with the same key and body gets the first answer again, for 24 hours.
         body (File):
 
     Raises:
@@ -171,6 +190,7 @@ async def asyncio_detailed(
 
     kwargs = _get_kwargs(
         body=body,
+        idempotency_key=idempotency_key,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -182,10 +202,13 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     body: File,
+    idempotency_key: None | str | Unset = UNSET,
 ) -> ImageAccepted | Problem | None:
     """Upload an image
 
     Args:
+        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
+            repeated request with the same key and body gets the first answer again, for 24 hours.
         body (File):
 
     Raises:
@@ -200,5 +223,6 @@ async def asyncio(
         await asyncio_detailed(
             client=client,
             body=body,
+            idempotency_key=idempotency_key,
         )
     ).parsed

@@ -8,14 +8,17 @@ from ...client import AuthenticatedClient, Client
 from ...models.job import Job
 from ...models.job_create import JobCreate
 from ...models.problem import Problem
-from ...types import Response
+from ...types import UNSET, Response, Unset
 
 
 def _get_kwargs(
     *,
     body: JobCreate,
+    idempotency_key: None | str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
+    if not isinstance(idempotency_key, Unset):
+        headers["idempotency-key"] = idempotency_key
 
     _kwargs: dict[str, Any] = {
         "method": "post",
@@ -52,6 +55,11 @@ def _parse_response(
         response_403 = Problem.from_dict(response.json())
 
         return response_403
+
+    if response.status_code == 409:
+        response_409 = Problem.from_dict(response.json())
+
+        return response_409
 
     if response.status_code == 413:
         response_413 = Problem.from_dict(response.json())
@@ -104,10 +112,13 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     body: JobCreate,
+    idempotency_key: None | str | Unset = UNSET,
 ) -> Response[Job | Problem]:
     """Start a job
 
     Args:
+        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
+            repeated request with the same key and body gets the first answer again, for 24 hours.
         body (JobCreate): `image.process` takes `{"image_id": …}`. Admins may start every other
             type as well.
 
@@ -121,6 +132,7 @@ def sync_detailed(
 
     kwargs = _get_kwargs(
         body=body,
+        idempotency_key=idempotency_key,
     )
 
     response = client.get_httpx_client().request(
@@ -134,10 +146,13 @@ def sync(
     *,
     client: AuthenticatedClient,
     body: JobCreate,
+    idempotency_key: None | str | Unset = UNSET,
 ) -> Job | Problem | None:
     """Start a job
 
     Args:
+        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
+            repeated request with the same key and body gets the first answer again, for 24 hours.
         body (JobCreate): `image.process` takes `{"image_id": …}`. Admins may start every other
             type as well.
 
@@ -152,6 +167,7 @@ def sync(
     return sync_detailed(
         client=client,
         body=body,
+        idempotency_key=idempotency_key,
     ).parsed
 
 
@@ -159,10 +175,13 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     body: JobCreate,
+    idempotency_key: None | str | Unset = UNSET,
 ) -> Response[Job | Problem]:
     """Start a job
 
     Args:
+        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
+            repeated request with the same key and body gets the first answer again, for 24 hours.
         body (JobCreate): `image.process` takes `{"image_id": …}`. Admins may start every other
             type as well.
 
@@ -176,6 +195,7 @@ async def asyncio_detailed(
 
     kwargs = _get_kwargs(
         body=body,
+        idempotency_key=idempotency_key,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -187,10 +207,13 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     body: JobCreate,
+    idempotency_key: None | str | Unset = UNSET,
 ) -> Job | Problem | None:
     """Start a job
 
     Args:
+        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
+            repeated request with the same key and body gets the first answer again, for 24 hours.
         body (JobCreate): `image.process` takes `{"image_id": …}`. Admins may start every other
             type as well.
 
@@ -206,5 +229,6 @@ async def asyncio(
         await asyncio_detailed(
             client=client,
             body=body,
+            idempotency_key=idempotency_key,
         )
     ).parsed

@@ -9,12 +9,17 @@ from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.job import Job
 from ...models.problem import Problem
-from ...types import Response
+from ...types import UNSET, Response, Unset
 
 
 def _get_kwargs(
     job_id: UUID,
+    *,
+    idempotency_key: None | str | Unset = UNSET,
 ) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+    if not isinstance(idempotency_key, Unset):
+        headers["idempotency-key"] = idempotency_key
 
     _kwargs: dict[str, Any] = {
         "method": "post",
@@ -23,6 +28,7 @@ def _get_kwargs(
         ),
     }
 
+    _kwargs["headers"] = headers
     return _kwargs
 
 
@@ -100,11 +106,14 @@ def sync_detailed(
     job_id: UUID,
     *,
     client: AuthenticatedClient,
+    idempotency_key: None | str | Unset = UNSET,
 ) -> Response[Job | Problem]:
     """Run a job again that ended without success
 
     Args:
         job_id (UUID): Id of the job.
+        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
+            repeated request with the same key and body gets the first answer again, for 24 hours.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -116,6 +125,7 @@ def sync_detailed(
 
     kwargs = _get_kwargs(
         job_id=job_id,
+        idempotency_key=idempotency_key,
     )
 
     response = client.get_httpx_client().request(
@@ -129,11 +139,14 @@ def sync(
     job_id: UUID,
     *,
     client: AuthenticatedClient,
+    idempotency_key: None | str | Unset = UNSET,
 ) -> Job | Problem | None:
     """Run a job again that ended without success
 
     Args:
         job_id (UUID): Id of the job.
+        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
+            repeated request with the same key and body gets the first answer again, for 24 hours.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -146,6 +159,7 @@ def sync(
     return sync_detailed(
         job_id=job_id,
         client=client,
+        idempotency_key=idempotency_key,
     ).parsed
 
 
@@ -153,11 +167,14 @@ async def asyncio_detailed(
     job_id: UUID,
     *,
     client: AuthenticatedClient,
+    idempotency_key: None | str | Unset = UNSET,
 ) -> Response[Job | Problem]:
     """Run a job again that ended without success
 
     Args:
         job_id (UUID): Id of the job.
+        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
+            repeated request with the same key and body gets the first answer again, for 24 hours.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -169,6 +186,7 @@ async def asyncio_detailed(
 
     kwargs = _get_kwargs(
         job_id=job_id,
+        idempotency_key=idempotency_key,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -180,11 +198,14 @@ async def asyncio(
     job_id: UUID,
     *,
     client: AuthenticatedClient,
+    idempotency_key: None | str | Unset = UNSET,
 ) -> Job | Problem | None:
     """Run a job again that ended without success
 
     Args:
         job_id (UUID): Id of the job.
+        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
+            repeated request with the same key and body gets the first answer again, for 24 hours.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -198,5 +219,6 @@ async def asyncio(
         await asyncio_detailed(
             job_id=job_id,
             client=client,
+            idempotency_key=idempotency_key,
         )
     ).parsed

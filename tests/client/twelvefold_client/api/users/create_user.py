@@ -8,14 +8,17 @@ from ...client import AuthenticatedClient, Client
 from ...models.problem import Problem
 from ...models.user import User
 from ...models.user_create import UserCreate
-from ...types import Response
+from ...types import UNSET, Response, Unset
 
 
 def _get_kwargs(
     *,
     body: UserCreate,
+    idempotency_key: None | str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
+    if not isinstance(idempotency_key, Unset):
+        headers["idempotency-key"] = idempotency_key
 
     _kwargs: dict[str, Any] = {
         "method": "post",
@@ -99,10 +102,13 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: UserCreate,
+    idempotency_key: None | str | Unset = UNSET,
 ) -> Response[Problem | User]:
     """Register an account
 
     Args:
+        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
+            repeated request with the same key and body gets the first answer again, for 24 hours.
         body (UserCreate):
 
     Raises:
@@ -115,6 +121,7 @@ def sync_detailed(
 
     kwargs = _get_kwargs(
         body=body,
+        idempotency_key=idempotency_key,
     )
 
     response = client.get_httpx_client().request(
@@ -128,10 +135,13 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
     body: UserCreate,
+    idempotency_key: None | str | Unset = UNSET,
 ) -> Problem | User | None:
     """Register an account
 
     Args:
+        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
+            repeated request with the same key and body gets the first answer again, for 24 hours.
         body (UserCreate):
 
     Raises:
@@ -145,6 +155,7 @@ def sync(
     return sync_detailed(
         client=client,
         body=body,
+        idempotency_key=idempotency_key,
     ).parsed
 
 
@@ -152,10 +163,13 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: UserCreate,
+    idempotency_key: None | str | Unset = UNSET,
 ) -> Response[Problem | User]:
     """Register an account
 
     Args:
+        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
+            repeated request with the same key and body gets the first answer again, for 24 hours.
         body (UserCreate):
 
     Raises:
@@ -168,6 +182,7 @@ async def asyncio_detailed(
 
     kwargs = _get_kwargs(
         body=body,
+        idempotency_key=idempotency_key,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -179,10 +194,13 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
     body: UserCreate,
+    idempotency_key: None | str | Unset = UNSET,
 ) -> Problem | User | None:
     """Register an account
 
     Args:
+        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
+            repeated request with the same key and body gets the first answer again, for 24 hours.
         body (UserCreate):
 
     Raises:
@@ -197,5 +215,6 @@ async def asyncio(
         await asyncio_detailed(
             client=client,
             body=body,
+            idempotency_key=idempotency_key,
         )
     ).parsed
