@@ -4,20 +4,38 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from pydantic import SecretStr
 
 from api.users_client import TokenRequest, UserDocument
-from twelvefold.contracts.accounts import Role, TokenPair, User, UserCreate, UserUpdate
+from twelvefold.contracts.accounts import (
+    DailyAccounts,
+    DailyAccountsReport,
+    EmailChange,
+    PasswordChange,
+    Role,
+    Session,
+    SessionList,
+    TokenPair,
+    User,
+    UserAdminUpdate,
+    UserCreate,
+    UserExport,
+    UserPage,
+    UserPosition,
+    UserUpdate,
+)
 from twelvefold.contracts.images import Variant
 from twelvefold.errors import (
     BadRequest,
     Conflict,
     DependencyUnavailable,
+    Forbidden,
     Invalid,
     NotFound,
     OAuthError,
@@ -41,7 +59,8 @@ class Account:
     user: User
     password: str
     version: int = 1
-    avatar: list[Variant] = field(default_factory=list)
+    avatar: Sequence[Variant] = ()
+    sessions: dict[UUID, Session] = field(default_factory=dict)
 
     @property
     def document(self) -> UserDocument:
@@ -131,9 +150,97 @@ class FakeUsersClient:
             raise PreconditionFailed("the account has changed")
         return account
 
-    async def avatar(self, user_id: UUID, *, bearer: str) -> list[Variant]:
+    async def avatar(self, user_id: UUID, *, bearer: str) -> Sequence[Variant]:
         self._called("avatar")
         return self._account(user_id).avatar
+
+    async def list(self, *, limit: int, after: UserPosition | None, bearer: str) -> UserPage:
+        self._called("list")
+        users = sorted(
+            (account.user for account in self.accounts.values()),
+            key=lambda user: (user.created_at, user.id),
+            reverse=True,
+        )
+        if after is not None:
+            users = [
+                user for user in users if (user.created_at, user.id) < (after.created_at, after.id)
+            ]
+        shown = users[:limit]
+        more = UserPosition(created_at=shown[-1].created_at, id=shown[-1].id) if shown else None
+        return UserPage(items=shown, next=more if len(users) > limit else None)
+
+    async def change_standing(
+        self, user_id: UUID, changes: UserAdminUpdate, *, if_match: str, bearer: str
+    ) -> UserDocument:
+        self._called("change_standing")
+        account = self._checked(user_id, if_match)
+        changed = changes.model_dump(exclude_none=True)
+        account.user = account.user.model_copy(update=changed)
+        account.version += 1
+        return account.document
+
+    async def change_password(self, user_id: UUID, asked: PasswordChange, *, bearer: str) -> None:
+        self._called("change_password")
+        account = self._account(user_id)
+        if account.password != asked.current.get_secret_value():
+            raise Forbidden("the current password is wrong")
+        account.password = asked.new.get_secret_value()
+
+    async def change_email(self, user_id: UUID, asked: EmailChange, *, bearer: str) -> None:
+        self._called("change_email")
+        account = self._account(user_id)
+        if asked.password and account.password != asked.password.get_secret_value():
+            raise Forbidden("the password is wrong")
+        self.mailed.append(("change", asked.email))
+
+    async def sessions(self, user_id: UUID, *, bearer: str) -> SessionList:
+        self._called("sessions")
+        return SessionList(items=[*self._account(user_id).sessions.values()])
+
+    async def end_session(self, user_id: UUID, session_id: UUID, *, bearer: str) -> None:
+        self._called("end_session")
+        if self._account(user_id).sessions.pop(session_id, None) is None:
+            raise NotFound("no such session")
+
+    async def export(self, user_id: UUID, *, bearer: str) -> UserExport:
+        self._called("export")
+        account = self._account(user_id)
+        return UserExport(
+            user=account.user,
+            password_changed_at=account.user.created_at,
+            email_verified_at=None,
+            disabled_at=None,
+            avatar=[*account.avatar],
+            pending_email=None,
+            sessions=[*account.sessions.values()],
+            active_days=[],
+            mails=[],
+        )
+
+    async def daily(self, first: date, last: date, *, bearer: str) -> DailyAccountsReport:
+        self._called("daily")
+        if last < first:
+            raise Invalid("the range is empty")
+        created = [account.user.created_at.date() for account in self.accounts.values()]
+        days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
+        return DailyAccountsReport(
+            items=[
+                DailyAccounts(day=day, registrations=created.count(day), active_users=0)
+                for day in days
+            ]
+        )
+
+    def _opened(self, user_id: UUID, session_id: UUID, request: TokenRequest) -> None:
+        now = datetime.now(UTC)
+        self.accounts[user_id].sessions[session_id] = Session(
+            id=session_id,
+            created_at=now,
+            last_used_at=now,
+            expires_at=now + timedelta(days=30),
+            user_agent=request.user_agent,
+            address=request.address,
+            current=True,
+        )
 
     async def issue_token(self, request: TokenRequest) -> bytes:
         self._called("issue_token")
@@ -152,10 +259,12 @@ class FakeUsersClient:
         if not found:
             raise OAuthError("invalid_grant", "the credentials are not valid")
         user = self.accounts[found[0]].user
+        session_id = new_id()
+        self._opened(user.id, session_id, request)
         refresh = f"refresh-{time.monotonic_ns()}"
         self.refresh_tokens[refresh] = user.id
         pair = TokenPair(
-            access_token=self.token_for(user.id, role=user.role),
+            access_token=self.issuer.issue(user.id, user.role, scope_of(user.role), session_id),
             expires_in=self.issuer.ttl,
             refresh_token=refresh,
             scope=scope_of(user.role),

@@ -14,11 +14,19 @@ from tests.fakes.users_client import FakeUsersClient
 from tests.integration.users.running_users import settings_for
 
 from api.users_client import HttpUsersClient, TokenRequest, UsersClient
-from twelvefold.contracts.accounts import TokenPair, User, UserCreate, UserUpdate
+from twelvefold.contracts.accounts import (
+    EmailChange,
+    PasswordChange,
+    TokenPair,
+    User,
+    UserCreate,
+    UserUpdate,
+)
 from twelvefold.errors import (
     BadRequest,
     Conflict,
     DependencyUnavailable,
+    Forbidden,
     Invalid,
     NotFound,
     OAuthError,
@@ -162,9 +170,44 @@ async def test_a_deleted_account_is_gone(users):
         await users.get(user.id, bearer=pair.access_token)
 
 
+async def test_a_password_is_changed_by_who_knows_it(users):
+    user, pair = await _logged_in(users)
+    bearer, new = pair.access_token, "another phrase altogether"
+    wrong = PasswordChange(current=SecretStr("not it at all"), new=SecretStr(new))
+    with pytest.raises(Forbidden):
+        await users.change_password(user.id, wrong, bearer=bearer)
+    right = PasswordChange(current=SecretStr(PASSWORD), new=SecretStr(new))
+    await users.change_password(user.id, right, bearer=bearer)
+    assert await _pair(users, grant_type="password", username=user.email, password=new)
+
+
+async def test_a_new_address_is_asked_to_confirm(users):
+    user, pair = await _logged_in(users)
+    email = f"{uuid4().hex}@example.org"
+    wrong = EmailChange(email=email, password=SecretStr("not it at all"))
+    with pytest.raises(Forbidden):
+        await users.change_email(user.id, wrong, bearer=pair.access_token)
+    await users.change_email(user.id, EmailChange(email=email), bearer=pair.access_token)
+    document = await users.get(user.id, bearer=pair.access_token)
+    assert User.model_validate_json(document.body).email == user.email
+
+
+async def test_sessions_are_listed_exported_and_ended(users):
+    user, pair = await _logged_in(users)
+    bearer = pair.access_token
+    (session,) = (await users.sessions(user.id, bearer=bearer)).items
+    assert (session.current, session.user_agent, session.address) == (True, "tests", "192.0.2.1")
+    found = await users.export(user.id, bearer=bearer)
+    assert found.user == user
+    assert [kept.id for kept in found.sessions] == [session.id]
+    with pytest.raises(NotFound):
+        await users.end_session(user.id, uuid4(), bearer=bearer)
+    await users.end_session(user.id, session.id, bearer=bearer)
+
+
 async def test_an_account_begins_without_an_avatar(users):
     user, pair = await _logged_in(users)
-    assert await users.avatar(user.id, bearer=pair.access_token) == []
+    assert not await users.avatar(user.id, bearer=pair.access_token)
 
 
 async def test_mails_are_asked_for_without_telling_who_has_an_account(users):

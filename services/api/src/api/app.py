@@ -119,6 +119,7 @@ def compose(
     from api.service.credentials import Credentials, PublishedKeys
     from api.service.images import Images
     from api.service.jobs import Jobs
+    from api.service.reports import Reports
     from api.service.uploads import Uploads
     from twelvefold.http.idempotency import IdempotencyKeys
     from twelvefold.http.paging import CursorCodec
@@ -130,9 +131,10 @@ def compose(
     keys = PublishedKeys(users)
     verifier = TokenVerifier(keys.fetch, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
     queue = JobQueue(backing.database, ringer)
+    repository = ImageRepository()
     images = Images(
         backing.database,
-        ImageRepository(),
+        repository,
         queue,
         backing.object_store,
         Uploads(backing.object_store, max_bytes=settings.images_max_bytes),
@@ -147,11 +149,14 @@ def compose(
         credentials=Credentials(users, keys),
         images=images,
         jobs=Jobs(backing.database, queue, events, images),
+        reports=Reports(users, backing.database, repository, queue),
         streams=EventStreams(most=settings.events_max_streams),
         image_cursors=CursorCodec(settings.secret_key, "images"),
+        user_cursors=CursorCodec(settings.secret_key, "users"),
         job_cursors=CursorCodec(settings.secret_key, "jobs"),
         keys=IdempotencyKeys(IDEMPOTENCY_KEYS, settings.secret_key.get_secret_value()),
         issuer=settings.jwt_issuer,
+        analytics=settings.enable_analytics,
         public_url=settings.public_url,
     )
 

@@ -14,6 +14,7 @@ from .service.accounts import Accounts
 from .service.credentials import Credentials
 from .service.images import Images
 from .service.jobs import Jobs
+from .service.reports import Reports
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +26,14 @@ class Container:
     credentials: Credentials
     images: Images
     jobs: Jobs
+    reports: Reports
     streams: EventStreams
     image_cursors: CursorCodec
     job_cursors: CursorCodec
+    user_cursors: CursorCodec
     keys: IdempotencyKeys
     issuer: str
+    analytics: bool
     public_url: str | None = None
 
 

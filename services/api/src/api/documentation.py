@@ -15,6 +15,7 @@ _TAGS = [
     {"name": "auth", "description": "Tokens, verification of addresses, password resets."},
     {"name": "images", "description": "Uploads and the smaller copies made of them."},
     {"name": "jobs", "description": "Work in the background: watch it, cancel it, retry it."},
+    {"name": "admin", "description": "What only admins may see and change."},
     {"name": "discovery", "description": "Keys and endpoints for verifiers and OAuth clients."},
     {"name": PROBES, "description": "Whether the API answers. No token, never limited."},
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, or_, sele
 
 from twelvefold.contracts.images import ImageStatus, Variant, VariantReport
 from twelvefold.database import Reader, Transaction
+from twelvefold.jobs.schema import job_status
 
 from .models import ImageRow
 
@@ -143,6 +144,39 @@ class ImageRepository:
             statement = statement.where(ImageRow.version == version)
         row = (await unit.execute(statement.returning(*_COLUMNS))).one_or_none()
         return None if row is None else _image(row)
+
+
+@dataclass(frozen=True, slots=True)
+class DayCounts:
+    """What was begun on one day: uploads, and jobs by kind and the state that they are in now."""
+
+    images: int = 0
+    jobs: tuple[tuple[str, str, int], ...] = ()
+
+
+async def counts_by_day(reader: Reader, first: date, last: date) -> dict[date, DayCounts]:
+    """Of each day (UTC) that has any. Jobs that were pruned and deleted images do not count."""
+    since = datetime.combine(first, time(), UTC)
+    until = datetime.combine(last + timedelta(days=1), time(), UTC)
+    uploaded = func.date(func.timezone("UTC", ImageRow.created_at))
+    images = await reader.execute(
+        select(uploaded, func.count())
+        .where(ImageRow.created_at >= since, ImageRow.created_at < until)
+        .group_by(uploaded)
+    )
+    seen = job_status.c
+    begun = func.date(func.timezone("UTC", seen.created_at))
+    jobs = await reader.execute(
+        select(begun, seen.kind, seen.status, func.count())
+        .where(seen.created_at >= since, seen.created_at < until)
+        .group_by(begun, seen.kind, seen.status)
+        .order_by(begun, seen.kind, seen.status)
+    )
+    found = {day: DayCounts(count) for day, count in images}
+    for day, kind, status, count in jobs:
+        known = found.get(day, DayCounts())
+        found[day] = DayCounts(known.images, (*known.jobs, (kind, status, count)))
+    return found
 
 
 def _older_than(report: VariantReport) -> ColumnElement[bool]:

@@ -1,13 +1,13 @@
 """What clients send and get, as the OpenAPI document shows it. No behaviour."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, EmailStr, Field, SecretStr
 
 from api import repository
-from twelvefold.contracts.accounts import Password
+from twelvefold.contracts.accounts import Password, User, UserExport
 from twelvefold.contracts.images import ImageStatus
 from twelvefold.http.paging import Page
 from twelvefold.jobs import JobRecord, JobStatus
@@ -189,6 +189,42 @@ class PasswordReset(BaseModel):
 
     token: MailedToken
     password: Password
+
+
+class UserList(Page[User]):
+    """One page of accounts, newest first."""
+
+
+class AccountExport(BaseModel):
+    """Everything that is kept on the caller."""
+
+    account: UserExport
+    images: list[Image]
+    jobs: list[Job] = Field(description="Those that are not pruned yet.")
+
+
+class JobCount(BaseModel):
+    type: str
+    status: JobStatus
+    count: int
+
+
+class DailyAnalytics(BaseModel):
+    """One day in UTC."""
+
+    day: date
+    registrations: int
+    active_users: int = Field(description="Accounts that tokens were issued for.")
+    images: int = Field(description="Uploads of that day that are not deleted.")
+    jobs: list[JobCount] = Field(
+        description="Jobs of that day by type and present state, while they are kept."
+    )
+
+
+class DailyAnalyticsReport(BaseModel):
+    """Every day that was asked for, in order."""
+
+    items: list[DailyAnalytics]
 
 
 class ServerMetadata(BaseModel):

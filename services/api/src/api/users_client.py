@@ -8,13 +8,26 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Protocol
 from uuid import UUID
 
 from pydantic import SecretStr, TypeAdapter
 
-from twelvefold.contracts.accounts import UserCreate, UserUpdate
+from twelvefold.contracts.accounts import (
+    DailyAccountsReport,
+    EmailChange,
+    PasswordChange,
+    SessionList,
+    UserAdminUpdate,
+    UserCreate,
+    UserExport,
+    UserPage,
+    UserPosition,
+    UserUpdate,
+)
 from twelvefold.contracts.images import Variant
 from twelvefold.errors import DependencyUnavailable
 from twelvefold.http.internal import InternalClient
@@ -74,8 +87,40 @@ class UsersClient(Protocol):
 
     async def delete(self, user_id: UUID, *, if_match: str | None, bearer: str) -> None: ...
 
-    async def avatar(self, user_id: UUID, *, bearer: str) -> list[Variant]:
+    async def avatar(self, user_id: UUID, *, bearer: str) -> Sequence[Variant]:
         """The variants of the account's avatar; empty where it has none."""
+        ...
+
+    async def list(self, *, limit: int, after: UserPosition | None, bearer: str) -> UserPage:
+        """Newest first, of everybody. Raises Forbidden unless the caller is an admin."""
+        ...
+
+    async def change_standing(
+        self, user_id: UUID, changes: UserAdminUpdate, *, if_match: str, bearer: str
+    ) -> UserDocument:
+        """Raises as `update`, and Conflict where no admin would be left."""
+        ...
+
+    async def change_password(self, user_id: UUID, asked: PasswordChange, *, bearer: str) -> None:
+        """Raises Forbidden where the current one is wrong, Invalid where the new one is weak."""
+        ...
+
+    async def change_email(self, user_id: UUID, asked: EmailChange, *, bearer: str) -> None:
+        """Has a mail sent to the new address. Raises Forbidden where a password is wrong."""
+        ...
+
+    async def sessions(self, user_id: UUID, *, bearer: str) -> SessionList: ...
+
+    async def end_session(self, user_id: UUID, session_id: UUID, *, bearer: str) -> None:
+        """Raises NotFound where the account has no such session."""
+        ...
+
+    async def export(self, user_id: UUID, *, bearer: str) -> UserExport:
+        """Everything that users keeps about the account."""
+        ...
+
+    async def daily(self, first: date, last: date, *, bearer: str) -> DailyAccountsReport:
+        """Both days included. Raises Invalid for a range that is empty or too long."""
         ...
 
     async def issue_token(self, request: TokenRequest) -> bytes:
@@ -141,10 +186,65 @@ class HttpUsersClient:
         path = f"{_BASE}/users/{user_id}"
         await self._client.request("DELETE", path, headers=headers, bearer=bearer)
 
-    async def avatar(self, user_id: UUID, *, bearer: str) -> list[Variant]:
+    async def avatar(self, user_id: UUID, *, bearer: str) -> Sequence[Variant]:
         path = f"{_BASE}/users/{user_id}/avatar"
         response = await self._client.request("GET", path, bearer=bearer)
         return _VARIANTS.validate_python(response.json().get("variants", []))
+
+    async def list(self, *, limit: int, after: UserPosition | None, bearer: str) -> UserPage:
+        params: dict[str, Any] = {"limit": limit}
+        if after is not None:
+            params |= {"after_time": after.created_at.isoformat(), "after_id": str(after.id)}
+        response = await self._client.request("GET", f"{_BASE}/users", params=params, bearer=bearer)
+        return UserPage.model_validate_json(response.content)
+
+    async def change_standing(
+        self, user_id: UUID, changes: UserAdminUpdate, *, if_match: str, bearer: str
+    ) -> UserDocument:
+        response = await self._client.request(
+            "PATCH",
+            f"{_BASE}/users/{user_id}/standing",
+            json=changes.model_dump(mode="json", exclude_unset=True),
+            headers={"If-Match": if_match},
+            bearer=bearer,
+        )
+        return _document(response)
+
+    async def change_password(self, user_id: UUID, asked: PasswordChange, *, bearer: str) -> None:
+        body = {
+            "current": asked.current.get_secret_value(),
+            "new": asked.new.get_secret_value(),
+        }
+        path = f"{_BASE}/users/{user_id}/password"
+        await self._client.request("POST", path, json=body, bearer=bearer)
+
+    async def change_email(self, user_id: UUID, asked: EmailChange, *, bearer: str) -> None:
+        body = {"email": asked.email, "password": _revealed(asked.password)}
+        path = f"{_BASE}/users/{user_id}/email"
+        await self._client.request("POST", path, json=body, bearer=bearer)
+
+    async def sessions(self, user_id: UUID, *, bearer: str) -> SessionList:
+        path = f"{_BASE}/users/{user_id}/sessions"
+        response = await self._client.request("GET", path, bearer=bearer)
+        return SessionList.model_validate_json(response.content)
+
+    async def end_session(self, user_id: UUID, session_id: UUID, *, bearer: str) -> None:
+        path = f"{_BASE}/users/{user_id}/sessions/{session_id}"
+        await self._client.request("DELETE", path, bearer=bearer)
+
+    async def export(self, user_id: UUID, *, bearer: str) -> UserExport:
+        path = f"{_BASE}/users/{user_id}/export"
+        response = await self._client.request("GET", path, bearer=bearer)
+        return UserExport.model_validate_json(response.content)
+
+    async def daily(self, first: date, last: date, *, bearer: str) -> DailyAccountsReport:
+        response = await self._client.request(
+            "GET",
+            f"{_BASE}/analytics/daily",
+            params={"from": first.isoformat(), "to": last.isoformat()},
+            bearer=bearer,
+        )
+        return DailyAccountsReport.model_validate_json(response.content)
 
     async def issue_token(self, request: TokenRequest) -> bytes:
         body = {

@@ -1,8 +1,16 @@
 """HTTP in and out, by noun. Routes read, call one use case, and build the response."""
 
-from . import auth, images, internal, jobs, users, well_known
+from . import admin, auth, images, internal, jobs, myself, users, well_known
 
-PUBLIC = (users.router, auth.router, images.router, jobs.router, well_known.router)
+PUBLIC = (
+    users.router,
+    myself.router,
+    admin.router,
+    auth.router,
+    images.router,
+    jobs.router,
+    well_known.router,
+)
 INTERNAL = (internal.router,)
 
 __all__ = ["INTERNAL", "PUBLIC"]

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from api.users_client import UserDocument, UsersClient
 from twelvefold.cache import Cache
-from twelvefold.contracts.accounts import UserCreate, UserUpdate
+from twelvefold.contracts.accounts import (
+    EmailChange,
+    PasswordChange,
+    SessionList,
+    UserAdminUpdate,
+    UserCreate,
+    UserPage,
+    UserPosition,
+    UserUpdate,
+)
 from twelvefold.errors import NotFound
 from twelvefold.object_store import ObjectStore
 from twelvefold.security.principal import Principal
@@ -47,6 +56,36 @@ class Accounts:
 
     async def delete(self, principal: Principal, *, if_match: str | None) -> None:
         await self._users.delete(principal.id, if_match=if_match, bearer=principal.token)
+
+    async def list(
+        self, principal: Principal, *, limit: int, after: tuple[datetime, UUID] | None
+    ) -> UserPage:
+        """Everybody, newest first; for admins."""
+        position = None if after is None else UserPosition(created_at=after[0], id=after[1])
+        return await self._users.list(limit=limit, after=position, bearer=principal.token)
+
+    async def change_standing(
+        self, principal: Principal, user_id: UUID, changes: UserAdminUpdate, *, if_match: str
+    ) -> UserDocument:
+        """Raises as `update`, and Conflict where no admin would be left; for admins."""
+        return await self._users.change_standing(
+            user_id, changes, if_match=if_match, bearer=principal.token
+        )
+
+    async def change_password(self, principal: Principal, asked: PasswordChange) -> None:
+        """Ends the other sessions. Raises Forbidden, Invalid as users does."""
+        await self._users.change_password(principal.id, asked, bearer=principal.token)
+
+    async def change_email(self, principal: Principal, asked: EmailChange) -> None:
+        """The new address counts once it is confirmed. Raises Forbidden for a wrong password."""
+        await self._users.change_email(principal.id, asked, bearer=principal.token)
+
+    async def sessions(self, principal: Principal) -> SessionList:
+        return await self._users.sessions(principal.id, bearer=principal.token)
+
+    async def end_session(self, principal: Principal, session_id: UUID) -> None:
+        """Raises NotFound where the caller has no such session."""
+        await self._users.end_session(principal.id, session_id, bearer=principal.token)
 
     async def avatar_url(self, principal: Principal, user_id: UUID, variant: str) -> str:
         """A URL of 5 minutes. Raises Forbidden as `get` does, NotFound without that variant."""

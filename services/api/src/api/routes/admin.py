@@ -1,0 +1,110 @@
+"""What only admins do: list accounts, change their standing, look at the numbers of each day."""
+
+from datetime import date
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from api.auth import admin
+from api.dependencies import Cursor, IfMatch, Limit, Services
+from api.schemas import DailyAnalytics, DailyAnalyticsReport, JobCount, UserList
+from twelvefold.contracts.accounts import User, UserAdminUpdate
+from twelvefold.errors import NotFound
+from twelvefold.http.conditional import required_version
+from twelvefold.http.paging import link_header
+from twelvefold.jobs import JobStatus
+from twelvefold.security.principal import Principal
+
+from .responses import described, json_response, refusals, versioned
+from .users import UserId
+
+router = APIRouter(prefix="/api/v1", tags=["admin"])
+Admin = Annotated[Principal, admin()]
+
+
+@router.get(
+    "/users",
+    operation_id="list_users",
+    summary="List accounts",
+    response_model=UserList,
+    responses={**described(200, "Newest first", "Link"), **refusals(401, 403, 422)},
+)
+async def list_users(
+    request: Request,
+    principal: Admin,
+    services: Services,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+) -> Response:
+    cursors = services.user_cursors
+    after = None if cursor is None else cursors.decode(cursor)
+    found = await services.accounts.list(principal, limit=limit, after=after)
+    following = None
+    if found.next is not None:
+        following = cursors.encode((found.next.created_at, found.next.id))
+    listed = UserList(items=found.items, next_cursor=following)
+    return json_response(listed, headers=link_header(request, following))
+
+
+@router.patch(
+    "/users/{user_id}",
+    operation_id="change_standing",
+    summary="Change an account's role, or disable it",
+    response_model=User,
+    responses={
+        **described(200, "The account after the change", "ETag"),
+        **refusals(401, 403, 404, 409, 412, 413, 415, 422, 428),
+    },
+)
+async def change_standing(
+    user_id: UserId,
+    changes: UserAdminUpdate,
+    principal: Admin,
+    services: Services,
+    if_match: IfMatch = None,
+) -> Response:
+    """Ends the account's sessions. 409 where no admin would be left."""
+    required_version(if_match)
+    document = await services.accounts.change_standing(
+        principal, user_id, changes, if_match=if_match or "*"
+    )
+    return versioned(document.body, document.version, None)
+
+
+@router.get(
+    "/analytics/daily",
+    operation_id="get_daily_analytics",
+    summary="Numbers of each day",
+    response_model=DailyAnalyticsReport,
+    responses={
+        **described(200, "A row for every day, zeros included"),
+        **refusals(401, 403, 404, 422),
+    },
+)
+async def get_daily_analytics(
+    principal: Admin,
+    services: Services,
+    first: Annotated[date, Query(alias="from", description="First day (UTC).")],
+    last: Annotated[
+        date, Query(alias="to", description="Last day (UTC); at most 366 days in all.")
+    ],
+) -> Response:
+    """404 where the operator has switched analytics off (ENABLE_ANALYTICS)."""
+    if not services.analytics:
+        raise NotFound("analytics are switched off here")
+    days = await services.reports.daily(principal, first, last)
+    items = [
+        DailyAnalytics(
+            day=accounts.day,
+            registrations=accounts.registrations,
+            active_users=accounts.active_users,
+            images=counts.images,
+            jobs=[
+                JobCount(type=kind, status=JobStatus(status), count=count)
+                for kind, status, count in counts.jobs
+            ],
+        )
+        for accounts, counts in days
+    ]
+    return json_response(DailyAnalyticsReport(items=items))

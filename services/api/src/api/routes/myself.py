@@ -1,0 +1,101 @@
+"""/api/v1/users/me/…: one's own credentials, sessions, and everything that is kept."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path
+from fastapi.responses import Response
+
+from api.auth import signed_in
+from api.dependencies import Services
+from api.limits import Limit
+from api.schemas import AccountExport, Image, Job
+from twelvefold.contracts.accounts import EmailChange, PasswordChange, SessionList
+from twelvefold.security.principal import Principal
+
+from .responses import described, json_response, refusals
+
+router = APIRouter(prefix="/api/v1/users/me", tags=["users"])
+Reads = Annotated[Principal, signed_in("users:read")]
+Writes = Annotated[Principal, signed_in("users:write")]
+# Who has a stolen token must not try passwords or send mails with it at the usual rate.
+Guesses = Annotated[Principal, signed_in("users:write", limit=Limit.CREDENTIALS)]
+Mails = Annotated[Principal, signed_in("users:write", limit=Limit.MAIL)]
+
+
+@router.post(
+    "/password",
+    operation_id="change_password",
+    summary="Change my password",
+    status_code=204,
+    responses=refusals(401, 403, 404, 413, 415, 422),
+)
+async def change_password(
+    asked: PasswordChange, principal: Guesses, services: Services
+) -> Response:
+    """Ends every other session. 403 where the current password is wrong."""
+    await services.accounts.change_password(principal, asked)
+    return Response(status_code=204)
+
+
+@router.post(
+    "/email",
+    operation_id="change_email",
+    summary="Change my address",
+    status_code=202,
+    response_class=Response,
+    responses={
+        **described(202, "The same answer whether or not somebody has the address"),
+        **refusals(401, 403, 404, 413, 415, 422),
+    },
+)
+async def change_email(asked: EmailChange, principal: Mails, services: Services) -> Response:
+    """A mail goes to the new address, which counts once its link has been followed."""
+    await services.accounts.change_email(principal, asked)
+    return Response(status_code=202)
+
+
+@router.get(
+    "/sessions",
+    operation_id="list_my_sessions",
+    summary="List my sessions",
+    response_model=SessionList,
+    responses={**described(200, "The latest used first"), **refusals(401, 403)},
+)
+async def list_my_sessions(principal: Reads, services: Services) -> Response:
+    return json_response(await services.accounts.sessions(principal))
+
+
+@router.delete(
+    "/sessions/{session_id}",
+    operation_id="end_my_session",
+    summary="End one of my sessions",
+    status_code=204,
+    responses=refusals(401, 403, 404, 422),
+)
+async def end_my_session(
+    session_id: Annotated[UUID, Path(description="Id of the session.")],
+    principal: Writes,
+    services: Services,
+) -> Response:
+    """At once, with its access tokens; the caller's own is one of them."""
+    await services.accounts.end_session(principal, session_id)
+    return Response(status_code=204)
+
+
+@router.get(
+    "/export",
+    operation_id="export_me",
+    summary="Everything that is kept on me",
+    response_model=AccountExport,
+    responses={**described(200, "The account, its images and jobs"), **refusals(401, 403, 404)},
+)
+async def export_me(principal: Reads, services: Services) -> Response:
+    found = await services.reports.export(principal)
+    export = AccountExport(
+        account=found.account,
+        images=[Image.of(row) for row in found.images],
+        jobs=[Job.of(row) for row in found.jobs],
+    )
+    headers = {"Content-Disposition": 'attachment; filename="twelvefold-export.json"'}
+    return json_response(export, headers=headers)
