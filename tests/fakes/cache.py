@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from twelvefold.cache import Entry, Load, SingleFlight, jittered_milliseconds, packed
+from twelvefold.cache import Entry, Load, jittered_milliseconds, packed
+from twelvefold.single_flight import SingleFlight
 
 
 class InMemoryCache:
@@ -12,7 +13,7 @@ class InMemoryCache:
 
     def __init__(self) -> None:
         self._entries: dict[str, tuple[Entry, float]] = {}
-        self._loads = SingleFlight()
+        self._loads = SingleFlight[Entry]()
 
     async def get(self, key: str) -> Entry | None:
         entry, expires = self._entries.get(key, (None, 0.0))
@@ -45,8 +46,7 @@ class InMemoryCache:
             await self._store(key, entry, negative_ttl if entry.body is None else ttl)
             return entry
 
-        entry = await self.get(key)
-        return await self._loads.fly(key, load_and_keep) if entry is None else entry
+        return await self._loads.get_or_load(key, lambda: self.get(key), load_and_keep)
 
     async def ping(self) -> None:
         return None

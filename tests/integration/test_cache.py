@@ -20,7 +20,7 @@ async def cache(request, redis_url) -> AsyncIterator[Cache]:
     if request.param == "memory":
         yield InMemoryCache()
         return
-    settings = RedisSettings(environment=Environment.TESTING, redis_url=redis_url)
+    settings = RedisSettings(environment=Environment.TESTING, redis_url=redis_url, redis_timeout=5)
     async with create_redis(settings) as client:
         cache = RedisCache(client, timeout=5)
         yield cache

@@ -88,6 +88,20 @@ async def test_a_get_is_one_round_trip(cache, key, proxy) -> None:
     assert proxy.sent - before == 10
 
 
+async def test_a_miss_that_is_told_late_does_not_load_again(cache, key) -> None:
+    """Of a crowd the last ones learn of their miss when the first one has loaded already."""
+    loads = []
+
+    async def load() -> Entry:
+        loads.append(key)
+        return Entry(1, b"row")
+
+    await asyncio.gather(*(cache.get(key) for _ in range(40)))  # connected
+    crowd = [cache.get_or_load(key, load, ttl=60) for _ in range(400)]
+    assert set(await asyncio.gather(*crowd)) == {Entry(1, b"row")}
+    assert len(loads) == 1
+
+
 async def test_a_lost_redis_is_a_miss_and_not_an_error(cache, key, proxy, outcomes) -> None:
     await cache.set(key, Entry(1, b"row"), ttl=60)
     await proxy.refuse()
@@ -117,16 +131,19 @@ async def test_a_slow_redis_is_a_miss_within_its_timeout(cache, key, proxy) -> N
     assert time.monotonic() - began < TIMEOUT + SLACK
 
 
-async def test_the_timeout_includes_connecting_and_waiting_for_a_connection(
-    proxy, redis_url, key
-) -> None:
+async def test_the_timeout_includes_the_wait_for_a_connection(proxy, redis_url, key) -> None:
     settings = redis_settings(proxy.url(redis_url), redis_max_connections=1, redis_timeout=1)
     async with create_redis(settings) as client:
         cache = RedisCache(client, timeout=1)
+        pool = client.connection_pool
+        only = await pool.get_connection()
         proxy.hold()
+        loop = asyncio.get_running_loop()
+        released = loop.call_later(0.6, lambda: loop.create_task(pool.release(only)))
         began = time.monotonic()
-        assert await asyncio.gather(*(cache.get(key) for _ in range(20))) == [None] * 20
-        assert time.monotonic() - began < 1 + SLACK
+        assert await cache.get(key) is None
+        assert time.monotonic() - began < 1 + SLACK, "not 0.6 for the connection and 1 to read"
+        assert released.when() < loop.time()
 
 
 async def test_after_a_failure_redis_is_left_alone_and_then_probed_by_one_call(

@@ -19,7 +19,8 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from .breaker import Breaker
-from .errors import DependencyUnavailable, Unavailable
+from .errors import DependencyUnavailable
+from .single_flight import SingleFlight
 
 _log = structlog.get_logger(__name__)
 
@@ -77,52 +78,6 @@ class Cache(Protocol):
         """Ends the loads that still run. The client is closed by whoever made it."""
 
 
-class SingleFlight:
-    """At most one joinable load per key at a time in this process."""
-
-    def __init__(self) -> None:
-        self._joinable: dict[str, asyncio.Task[Entry]] = {}
-        # Strong references, also to those that nobody may join or waits for any more.
-        self._running: set[asyncio.Task[Entry]] = set()
-
-    async def fly(self, key: str, load: Load) -> Entry:
-        """The result of the running load of `key`, or of a new one.
-
-        Raises what the load raises, and Unavailable where `aclose` ended it.
-        """
-        flight = self._joinable.get(key)
-        if flight is None:
-            flight = asyncio.create_task(self._run(key, load))
-            self._joinable[key] = flight
-            self._running.add(flight)
-            flight.add_done_callback(self._running.discard)
-        try:
-            return await asyncio.shield(flight)
-        except asyncio.CancelledError:
-            me = asyncio.current_task()
-            if flight.cancelled() and me and not me.cancelling():
-                # The load was cancelled, not this caller: it must not look as if it were.
-                raise Unavailable("this process is stopping") from None
-            raise
-
-    async def _run(self, key: str, load: Load) -> Entry:
-        try:
-            return await load()
-        finally:
-            if self._joinable.get(key) is asyncio.current_task():
-                del self._joinable[key]
-
-    def forget(self, key: str) -> None:
-        """Lets nobody join the running load: what it reads may be older than a write just done."""
-        self._joinable.pop(key, None)
-
-    async def aclose(self) -> None:
-        flights = list(self._running)
-        for flight in flights:
-            flight.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
-
-
 # An entry is the version, 8 bytes big-endian, and the body. Compared byte by byte: Lua's numbers
 # are exact to 2**53 only, and its order of strings follows the server's locale.
 _SET_IF_NEWER = """
@@ -160,7 +115,7 @@ class RedisCache:
         self._timeout = timeout
         self._observe = observe
         self._breaker = breaker or Breaker("redis")
-        self._loads = SingleFlight()
+        self._loads = SingleFlight[Entry]()
         self._set_if_newer = client.register_script(_SET_IF_NEWER)
 
     async def get(self, key: str) -> Entry | None:
@@ -201,8 +156,7 @@ class RedisCache:
             await self._store(key, entry, negative_ttl if entry.body is None else ttl)
             return entry
 
-        entry = await self.get(key)
-        return await self._loads.fly(key, load_and_keep) if entry is None else entry
+        return await self._loads.get_or_load(key, lambda: self.get(key), load_and_keep)
 
     async def ping(self) -> None:
         # Not through the breaker: this is how we learn that Redis is back.

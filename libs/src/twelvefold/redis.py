@@ -3,13 +3,57 @@
 Owns how we connect. What is kept there belongs to the modules that are given the client.
 """
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from .settings import RedisSettings
 
 HEALTH_CHECK_INTERVAL = 15  # seconds of silence after which a connection is pinged before use
+
+
+class WaitingPool(ConnectionPool):
+    """Waits up to `timeout` seconds for a free connection, then raises ConnectionError.
+
+    The library's BlockingConnectionPool does too, but wakes one waiter per free connection, and
+    where that one was cancelled meanwhile, the next one waits in vain although one is free.
+    """
+
+    def __init__(self, max_connections: int, timeout: float, **arguments: Any) -> None:
+        super().__init__(max_connections=max_connections, **arguments)
+        self._timeout = timeout
+        self._free = asyncio.Semaphore(max_connections)
+
+    async def get_connection(
+        self, command_name: Any = None, *keys: Any, **options: Any
+    ) -> AbstractConnection:
+        if self._free.locked():
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await self._free.acquire()
+            except TimeoutError as error:
+                raise RedisConnectionError("no connection came free in time") from error
+        else:
+            await self._free.acquire()  # at once
+        connection: AbstractConnection
+        connection = self.get_available_connection()  # type: ignore[no-untyped-call]  # as in 5.3
+        try:
+            await self.ensure_connection(connection)
+        except BaseException:
+            await self.release(connection)
+            raise
+        return connection
+
+    async def release(self, connection: AbstractConnection) -> None:
+        await super().release(connection)
+        self._free.release()
 
 
 def create_redis(settings: RedisSettings) -> Redis:
@@ -23,7 +67,7 @@ def create_redis(settings: RedisSettings) -> Redis:
     nobody else's. A connection that the server has closed is replaced before the command is
     sent. No command is sent twice: not all of them are idempotent.
     """
-    pool = BlockingConnectionPool.from_url(
+    pool = WaitingPool.from_url(
         settings.redis_url.get_secret_value(),
         max_connections=settings.redis_max_connections,
         timeout=settings.redis_timeout,
