@@ -10,6 +10,8 @@ from twelvefold.security.rate_limit import LocalRateLimiter, Policy, RateLimiter
 
 POLICY = Policy("test", quota=5, window=60)
 
+ONCE = Policy("once", 1, 3600)
+
 
 @pytest.fixture(params=["redis", "local"])
 async def limiter(request, redis_url):
@@ -69,3 +71,9 @@ async def test_without_redis_the_process_still_limits():
         decisions = [await limiter.admit("caller", POLICY) for _ in range(6)]
     assert [decision.admitted for decision in decisions] == [True] * 5 + [False]
     assert all(decision.local for decision in decisions)
+
+
+async def test_a_forgotten_key_has_its_whole_quota_again(limiter: RateLimiter):
+    for _ in range(2):
+        assert [(await limiter.admit("a", ONCE)).admitted for _ in range(2)] == [True, False]
+        await limiter.forget("a", ONCE)

@@ -96,6 +96,9 @@ class RateLimiter(Protocol):
     async def admit(self, key: str, policy: Policy, marks: Sequence[str] = ()) -> Admission:
         """Counts one request of `key`; reads the values of the keys in `marks` beside it."""
 
+    async def forget(self, key: str, *policies: Policy) -> None:
+        """Makes the quota of `key` whole again. Best effort where Redis is away."""
+
 
 class LocalRateLimiter:
     """GCRA in memory, for one process, over the most recent keys only. Reads no marks."""
@@ -118,6 +121,10 @@ class LocalRateLimiter:
         remaining = int(-wait // policy.interval)
         return Admission(policy, True, remaining, 0, _seconds(following - now), local=True)
 
+    async def forget(self, key: str, *policies: Policy) -> None:
+        for policy in policies:
+            self._arrivals.pop((policy.name, key), None)
+
 
 class RedisRateLimiter:
     """GCRA in Redis, shared by every process; falls back to the process where Redis is away.
@@ -134,6 +141,7 @@ class RedisRateLimiter:
         breaker: Breaker | None = None,
         prefix: str = "rate",
     ) -> None:
+        self._redis = redis
         self._script = redis.register_script(_SCRIPT)
         self._timeout = timeout
         self._breaker = breaker or Breaker("redis")
@@ -164,3 +172,19 @@ class RedisRateLimiter:
             _seconds(reset),
             tuple(value.decode() if isinstance(value, bytes) else value for value in values),
         )
+
+    async def forget(self, key: str, *policies: Policy) -> None:
+        await self._local.forget(key, *policies)
+        if not self._breaker.allows():
+            return
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._redis.delete(
+                    *(f"{self._prefix}:{policy.name}:{key}" for policy in policies)
+                )
+        except _AWAY as error:
+            self._breaker.failed(error)
+        except RedisError as error:
+            _log.warning("rate_limit_refused", error=type(error).__name__)
+        else:
+            self._breaker.succeeded()

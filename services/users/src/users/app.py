@@ -68,6 +68,7 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
     from twelvefold.security.common_passwords import CommonPasswords
     from twelvefold.security.keys import KeySet
     from twelvefold.security.passwords import PasswordHasher
+    from twelvefold.security.rate_limit import RedisRateLimiter
     from twelvefold.security.revocation import Revocations
     from twelvefold.security.tokens import TokenIssuer, TokenVerifier
     from users.dependencies import Container
@@ -82,6 +83,7 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
     from users.service.personal import PersonalData
     from users.service.sessions import Sessions
     from users.service.standing import Standing
+    from users.service.throttle import Quotas, Throttle
 
     keys = KeySet.from_json(settings.jwt_signing_keys.get_secret_value())
 
@@ -100,6 +102,13 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
     revocations = Revocations(backing.redis)
     follow_ups = FollowUps()
     rules = PasswordRules(CommonPasswords())
+    limiter = RedisRateLimiter(
+        backing.redis,
+        timeout=settings.redis_timeout,
+        breaker=backing.redis_breaker,
+        prefix="guess",
+    )
+    throttle = Throttle(limiter, Quotas(pair=settings.login_attempts))
     cached = CachedAccounts(backing.database, backing.cache, jobs, follow_ups)
     sessions = Sessions(
         backing.database,
@@ -108,6 +117,7 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
         verifier,
         revocations,
         follow_ups,
+        throttle,
         count_active=settings.enable_analytics,
     )
     return Container(
@@ -122,7 +132,7 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
             rules,
             public_url=settings.public_url,
         ),
-        passwords=Passwords(backing.database, cached, hasher, revocations, rules),
+        passwords=Passwords(backing.database, cached, hasher, revocations, rules, throttle),
         standing=Standing(backing.database, cached, revocations),
         personal_data=PersonalData(backing.database, cached, revocations, sessions),
         analytics=Analytics(backing.database),

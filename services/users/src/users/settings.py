@@ -39,7 +39,7 @@ class UsersSettings(
 ):
     """Everything that the users process reads from the environment."""
 
-    prefixes: ClassVar[tuple[str, ...]] = ("ARGON2_",)
+    prefixes: ClassVar[tuple[str, ...]] = ("ARGON2_", "LOGIN_")
 
     jwt_signing_keys: SecretStr = Field(
         description="JWK set of private ES256 keys: the first signs, every one verifies.",
@@ -55,6 +55,11 @@ class UsersSettings(
     public_url: str = Field(
         description="Base URL of the pages that mailed links lead to.",
         examples=["https://app.example.com"],
+    )
+    login_attempts: int = Field(
+        20,
+        ge=3,
+        description="Wrong passwords per account and address in 15 minutes; beyond 429.",
     )
     argon2_memory: int = Field(
         65_536, ge=1024, description="KiB that hashing one password takes; deployed at least 19456."

@@ -20,7 +20,7 @@ router = APIRouter(prefix="/internal/v1", tags=["sessions"], dependencies=[from_
     operation_id="issue_token",
     responses={
         400: {"model": TokenError, "description": "Refused (RFC 6749 section 5.2)"},
-        **problem_responses(401, 403, 422, 503),
+        **problem_responses(401, 403, 422, 429, 503),
     },
 )
 async def issue_token(asked: TokenRequest, services: Services, response: Response) -> TokenPair:

@@ -15,6 +15,7 @@ from users.repository.credentials import Credentials
 from users.service.cached import CachedAccounts
 from users.service.emails import CHANGE, RESET
 from users.service.password_rules import PasswordRules
+from users.service.throttle import Throttle
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Passwords:
     hasher: PasswordHasher
     revocations: Revocations
     rules: PasswordRules
+    throttle: Throttle
 
     async def change(self, account_id: UUID, session_id: UUID, current: str, new: str) -> None:
         """Sets the password and ends every session but the caller's.
@@ -54,13 +56,18 @@ class Passwords:
         await followed.finished()
 
     async def check(self, account_id: UUID, password: str, pointer: str) -> Credentials:
-        """Raises NotFound, and Forbidden naming `pointer` where it is not the password."""
+        """Raises NotFound, TooManyRequests, and Forbidden where it is not the password.
+
+        `pointer` names where it was given. Guesses count apart from those of logins.
+        """
+        attempt = await self.throttle.admit(str(account_id), None)
         async with self.database.read() as reader:
             found = await credentials.by_id(reader, account_id)
         if found is None or found.disabled:
             raise NotFound("no such account")
         if not await self.hasher.verify(password, found.password_hash):
             raise wrong_password(pointer)
+        await self.throttle.succeeded(attempt)
         return found
 
 

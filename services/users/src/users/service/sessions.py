@@ -28,8 +28,9 @@ from twelvefold.security.revocation import Revocations
 from twelvefold.security.tokens import TokenIssuer, TokenVerifier
 from users.repository import activity, credentials
 from users.repository import sessions as repository
-from users.repository.credentials import Credentials
+from users.repository.credentials import Credentials, email_key
 from users.service.follow_ups import FollowUp, FollowUps
+from users.service.throttle import Throttle
 
 LIFETIME = timedelta(days=30)
 LEEWAY = timedelta(seconds=10)
@@ -70,14 +71,17 @@ class Sessions:
     verifier: TokenVerifier
     revocations: Revocations
     follow_ups: FollowUps
+    throttle: Throttle
     count_active: bool
 
     async def log_in(self, username: str, password: str, client: Client) -> TokenPair:
         """Tokens of a new session.
 
         An unknown address, a wrong password and a disabled account answer alike and do the same
-        work. Raises OAuthError invalid_grant, Overloaded where too many log in at once.
+        work. Raises OAuthError invalid_grant, TooManyRequests after too many wrong passwords,
+        Overloaded where too many log in at once.
         """
+        attempt = await self.throttle.admit(email_key(username[:_MAX_ADDRESS]), client.address)
         found: Credentials | None = None
         if len(username) <= _MAX_ADDRESS and username.isprintable():
             async with self.database.read() as reader:
@@ -85,6 +89,7 @@ class Sessions:
         fits = await self.hasher.verify(password, found.password_hash if found else None)
         if found is None or not fits or found.disabled:
             _refuse("the address or the password is wrong")
+        await self.throttle.succeeded(attempt)
         refresh_token, session_id = new_secret(), new_id()
         async with self.database.transaction() as unit:
             role = await credentials.role_if_unchanged(unit, found)
