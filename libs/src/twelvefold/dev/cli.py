@@ -29,10 +29,10 @@ app = typer.Typer()
 
 @contextmanager
 def _failures() -> Iterator[None]:
-    """Our own errors become one line and exit 1."""
+    """Our own errors, and those of the file system, become one line and exit 1."""
     try:
         yield
-    except StackError as error:
+    except (StackError, OSError) as error:
         fail(str(error))
 
 

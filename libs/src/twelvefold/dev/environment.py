@@ -132,7 +132,7 @@ class Environments:
             "SECRET_KEY": self._secrets.get(f"secret_key.{name}"),
             "INTERNAL_SECRET": self._secrets.get(f"internal.{name}"),
             "JWT_SIGNING_KEYS": self._secrets.get("jwt.signing_keys", _new_signing_keys),
-            "PUBLIC_URL": addresses.public,
+            "WEB_URL": addresses.public,
         }
 
     def _roles(self) -> Iterable[str]:

@@ -17,7 +17,10 @@ _GRACE = 12.0  # seconds for an orderly end, that under way included
 
 def note(path: Path, pid: int) -> None:
     """Remembers which process this is: a pid alone may be another's later."""
-    path.write_text(f"{pid} {psutil.Process(pid).create_time()}\n", encoding="ascii")
+    try:
+        path.write_text(f"{pid} {psutil.Process(pid).create_time()}\n", encoding="ascii")
+    except psutil.NoSuchProcess:
+        return  # it has ended already; its start will say so
 
 
 def noted(directory: Path) -> list[psutil.Process]:

@@ -97,8 +97,16 @@ class PostgresServer(EmbeddedServer):
             _own(self._home, account)
         if not self.data.exists():
             await self._initialise()
-        else:
-            await _end_leftover(self.data)
+            return
+        owner, ours = self.data.stat().st_uid, account.uid if account else os.geteuid()
+        if owner != ours:
+            # As after a first start by sudo: PostgreSQL serves nobody's data but its user's own.
+            raise ServerFailed(
+                self.name,
+                f"cannot use {self.data}: it is of user {owner}, and this is user {ours}; "
+                "start as before, or delete the data by `twelvefold reset`",
+            )
+        await _end_leftover(self.data)
 
     def _reachable_home(self, account: Account | None) -> Path:
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -78,5 +78,6 @@ def summary(message: Message) -> Table:
     table.add_row("all URLs", message["endpoints_file"])
     if demo := message.get("demo"):
         table.add_row("demo", f"{demo['email']}  password {demo['password']}")
-    table.add_row("", f"[dim]ready in {message['seconds']:.1f} s[/dim]")
+    seconds = f"ready in {message['seconds']:.1f} s"
+    table.add_row("", f"[dim]{seconds}; Ctrl-C or `make down` ends everything[/dim]")
     return table

@@ -102,7 +102,7 @@ class EmbeddedServer(ABC):
 
     async def prepare(self) -> None:
         """Creates what the server needs on disk; called before every start."""
-        self.directory.mkdir(parents=True, exist_ok=True)
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     @abstractmethod
     def launch(self, output: int | IO[bytes]) -> Launch: ...

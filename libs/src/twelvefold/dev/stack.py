@@ -74,8 +74,8 @@ class Stack:
         """Until a signal or `down`. Raises StackError where the start fails; all is ended then."""
         self._ending.listen()
         control = ControlServer(self._checkout.run, self._answer)
-        await control.open()
         try:
+            await control.open()
             await unless(self._ending.asked, self._start())
             await unless(self._ending.asked, self._follow_sources())
         except StackError as error:

@@ -102,6 +102,6 @@ class Supervised:
         await self.server.stop()
         try:
             await unless(self._again, self._start_once())
-        except StackError as error:
+        except (StackError, OSError) as error:
             self.state = State.BACKING_OFF
             self._say(f"{error}; next try in {pause:.0f} s")
