@@ -27,7 +27,7 @@ def settings_for(database: Any, redis_url: str, **changes: Any) -> UsersSettings
         "jwt_signing_keys": SIGNING_KEYS,
         "internal_secrets_api": ["secret-of-api"],
         "internal_secrets_worker": ["older-secret", "secret-of-worker"],
-        "public_url": "https://app.test/",
+        "web_url": "https://app.test/",
         "argon2_memory": 1024,  # hashes of full cost are tested where they matter
         "argon2_passes": 1,
     }

@@ -17,7 +17,7 @@ GOOD = {
     "INTERNAL_SECRETS_API": "fedcba9876543210fedcba9876543210",
     "INTERNAL_SECRETS_WORKER": "abcdef9876543210fedcba9876543210",
     "JWT_SIGNING_KEYS": KeySet.generate().to_json(),
-    "PUBLIC_URL": "https://app.twelvefold.test/base/",
+    "WEB_URL": "https://app.twelvefold.test/base/",
 }
 
 
@@ -33,7 +33,7 @@ def environment(monkeypatch):
 def test_a_deployed_service_starts_with_keys_and_links_of_its_own(environment):
     environment()
     settings = load(UsersSettings)
-    assert settings.public_url == "https://app.twelvefold.test/base"
+    assert settings.web_url == "https://app.twelvefold.test/base"
     assert '"d"' not in repr(settings)
 
 
@@ -47,8 +47,8 @@ RETIRED_KEYS = json.dumps(KeySet.generate().public_jwks())
         ("JWT_SIGNING_KEYS", "-----BEGIN EC PRIVATE KEY-----", "is not JSON"),
         ("JWT_SIGNING_KEYS", RETIRED_KEYS, "no private part"),
         ("JWT_SIGNING_KEYS", EXAMPLE_KEYS, "documented example"),
-        ("PUBLIC_URL", "http://app.twelvefold.test", "https"),
-        ("PUBLIC_URL", "app.twelvefold.test", "URL"),
+        ("WEB_URL", "http://app.twelvefold.test", "https"),
+        ("WEB_URL", "app.twelvefold.test", "URL"),
         ("ARGON2_MEMORY", "8192", "at least 19456"),
         ("ARGON2_PASSES", "1", "at least 2"),
         ("ARGON2_MEMROY", "65536", "did you mean ARGON2_MEMORY"),

@@ -130,7 +130,7 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
             hasher,
             revocations,
             rules,
-            public_url=settings.public_url,
+            web_url=settings.web_url,
         ),
         passwords=Passwords(backing.database, cached, hasher, revocations, rules, throttle),
         standing=Standing(backing.database, cached, revocations),

@@ -52,7 +52,7 @@ class UsersSettings(
     internal_secrets_worker: StrongSecrets = Field(
         description="The same for worker.", examples=["64-random-hexadecimal-characters"]
     )
-    public_url: str = Field(
+    web_url: str = Field(
         description="Base URL of the pages that mailed links lead to.",
         examples=["https://app.example.com"],
     )
@@ -92,7 +92,7 @@ class UsersSettings(
             raise ValueError(f"must be at least {least} outside development")
         return value
 
-    @field_validator("public_url")
+    @field_validator("web_url")
     @classmethod
     def _base_url(cls, value: str, info: ValidationInfo) -> str:
         parts = urlsplit(value)

@@ -42,7 +42,7 @@ _PAGES = {VERIFY: "verify-email", CHANGE: "verify-email", RESET: "reset-password
 
 @dataclass(frozen=True, slots=True)
 class Emails:
-    """The use cases. `public_url` is the base of the pages that links lead to."""
+    """The use cases. `web_url` is the base of the pages that links lead to."""
 
     database: Database
     cached: CachedAccounts
@@ -50,7 +50,7 @@ class Emails:
     hasher: PasswordHasher
     revocations: Revocations
     rules: PasswordRules
-    public_url: str
+    web_url: str
 
     async def request(self, template: EmailTemplate, email: str) -> None:
         """Queues the mail to whoever has this address, if anybody."""
@@ -100,7 +100,7 @@ class Emails:
                 email=to,
                 lifetime=LIFETIMES[purpose],
             )
-        link = f"{self.public_url}/{_PAGES[purpose]}?token={quote(token)}"
+        link = f"{self.web_url}/{_PAGES[purpose]}?token={quote(token)}"
         return EmailContent(to=to, name=addressee.name, link=link)
 
     async def confirm(self, token: str) -> None:
