@@ -128,3 +128,25 @@ def test_on_a_pipe_the_format_is_json_and_on_a_terminal_readable(monkeypatch):
     assert "hello" in text
     assert "\x1b[" in text
     assert not text.startswith("{")
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+@pytest.mark.parametrize("logger", [structlog.get_logger, logging.getLogger])
+def test_a_traceback_shows_no_local_variable(log_format, logger):
+    output = io.BytesIO()
+    configured(output, log_format=log_format)
+
+    def hash_it(entered: str) -> None:
+        longer = entered * 2
+        raise RuntimeError(f"cannot hash {len(longer)} characters")
+
+    password = " ".join(["correct", "horse"])  # a traceback shows lines of source as well
+    try:
+        hash_it(password)
+    except RuntimeError:
+        logger("demo").exception("failed")
+    text = output.getvalue().decode()
+    assert "in hash_it" in text
+    assert "cannot hash 26 characters" in text
+    assert password not in text
+    assert "entered = " not in text
