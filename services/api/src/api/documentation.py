@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from api.examples import with_examples
 from twelvefold.http.openapi import PROBES, RATE_LIMIT, operations
 
 _TAGS = [
@@ -24,36 +25,6 @@ _BEARER = {
     "scheme": "bearer",
     "bearerFormat": "JWT",
     "description": "An access token, however it was had.",
-}
-_TIME = "2026-03-01T09:30:00Z"
-_MAILED_TOKEN = "q7Xw2c9kT0mZr4yVb1nH8sJd"  # noqa: S105  (an example, opens nothing)
-_PASSPHRASE = "correct horse battery staple"  # noqa: S105  (likewise)
-# Of models that are shared with other services, and so are no place for our documentation.
-_EXAMPLES: dict[str, Any] = {
-    "User": {
-        "id": "0198c5ef-1d04-7e90-a3c2-5f81d7b640c3",
-        "email": "ada@example.com",
-        "name": "Ada Lovelace",
-        "role": "user",
-        "email_verified": True,
-        "disabled": False,
-        "has_avatar": False,
-        "created_at": _TIME,
-        "updated_at": _TIME,
-    },
-    "UserCreate": {"email": "ada@example.com", "name": "Ada Lovelace", "password": _PASSPHRASE},
-    "UserUpdate": {"name": "Ada King"},
-    "TokenPair": {
-        "access_token": "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiIwMTk4In0.c2lnbmF0dXJl",
-        "token_type": "Bearer",
-        "expires_in": 600,
-        "refresh_token": "tGzv3JOkF0XG5Qx2TlKWIA",
-        "scope": "users:read users:write images:read images:write jobs:read jobs:write",
-    },
-    "EmailAddress": {"email": "ada@example.com"},
-    "EmailConfirmation": {"token": _MAILED_TOKEN},
-    "PasswordReset": {"token": _MAILED_TOKEN, "password": _PASSPHRASE},
-    "Status": {"status": "ok"},
 }
 _JOB_OF_ANSWER = {
     "get_job": {"job_id": "$response.body#/id"},
@@ -106,9 +77,7 @@ def document(app: FastAPI) -> None:
 def _complete(found: dict[str, Any]) -> None:
     components = found["components"]
     components["securitySchemes"]["bearer"] = _BEARER
-    for name, schema in components["schemas"].items():
-        if name in _EXAMPLES:
-            schema.setdefault("examples", [_EXAMPLES[name]])
+    with_examples(components["schemas"])
     for _, operation in operations(found):
         if operation.get("security"):
             # Clients that hold a token need no OAuth flow to send it.
