@@ -16,11 +16,12 @@ async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
     loses a cancellation that comes as its future is done (python/cpython gh-86296, mended in
     3.12), and a loop goes on for ever.
     """
-    pending = {task for task in tasks if not task.done()}
+    all_of_them = list(tasks)
+    pending = {task for task in all_of_them if not task.done()}
     while pending:
         for task in pending:
             task.cancel()
-        done, pending = await asyncio.wait(pending, timeout=_AGAIN)
-        for task in done:
-            if not task.cancelled():
-                task.exception()  # looked at, so that it is not reported as never retrieved
+        _, pending = await asyncio.wait(pending, timeout=_AGAIN)
+    for task in all_of_them:
+        if not task.cancelled():
+            task.exception()  # looked at, so that it is not reported as never retrieved
