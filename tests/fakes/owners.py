@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from twelvefold.contracts.accounts import EmailContent
-from twelvefold.contracts.images import VariantReport
+from twelvefold.contracts.images import ImageObjects, VariantReport
 from twelvefold.contracts.jobs import EmailSend, ImageProcess
 from twelvefold.errors import Conflict, DependencyUnavailable, NotFound
 
@@ -19,6 +20,8 @@ class FakeOwners:
     targets: set[UUID] = field(default_factory=set)
     kept: dict[UUID, VariantReport] = field(default_factory=dict)
     reports: list[VariantReport] = field(default_factory=list)
+    images: dict[UUID, dict[UUID, list[str]]] = field(default_factory=dict)  # of accounts
+    erased: set[UUID] = field(default_factory=set)
     away: bool = False
 
     async def email_content(self, job_id: UUID, mail: EmailSend) -> EmailContent:
@@ -36,6 +39,19 @@ class FakeOwners:
         if kept is not None and kept.job_created_at > report.job_created_at:
             raise Conflict("a newer job has reported already")
         self.kept[job.target_id] = report
+
+    async def images_to_erase(
+        self, job_id: UUID, account_id: UUID, deleted: Sequence[UUID]
+    ) -> Sequence[ImageObjects]:
+        self._require_presence("api")
+        mine = self.images.setdefault(account_id, {})
+        for image_id in deleted:
+            mine.pop(image_id, None)
+        return [ImageObjects(id=key, object_keys=keys) for key, keys in [*mine.items()][:2]]
+
+    async def erase_account(self, job_id: UUID, account_id: UUID) -> None:
+        self._require_presence("users")
+        self.erased.add(account_id)
 
     def _require_presence(self, name: str) -> None:
         if self.away:

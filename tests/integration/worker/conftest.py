@@ -7,15 +7,18 @@ from typing import Any
 
 import asyncpg
 import pytest
+from redis.asyncio import Redis
 from tests.fakes.owners import FakeOwners
 from tests.integration.jobs.workbench import NOWHERE, Workbench, open_database
 
+from twelvefold.cache import RedisCache
 from twelvefold.jobs import Backoff, JobKind, Registry
 from twelvefold.mail import SmtpMailer
 from twelvefold.object_store import S3ObjectStore
 from twelvefold.settings import MailSettings, ObjectStoreSettings
 from worker.handlers import create_registry
 from worker.images import ImageLimits
+from worker.removal import Erasures, Evictions
 from worker.service import Letters, Pictures
 from worker.settings import WorkerSettings
 
@@ -68,7 +71,20 @@ def worker_environment(worker_database, s3_settings, smtp_url) -> dict[str, Any]
 
 
 @pytest.fixture
-async def registry(bench, owners, store, smtp_url, worker_environment) -> AsyncIterator[Registry]:
+async def redis_client(redis_url) -> AsyncIterator[Redis]:
+    async with Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def cache(redis_client) -> RedisCache:
+    return RedisCache(redis_client, timeout=5)
+
+
+@pytest.fixture
+async def registry(
+    bench, owners, store, cache, smtp_url, worker_environment
+) -> AsyncIterator[Registry]:
     """The worker's own kinds and handlers, impatient where a test would have to wait."""
     mail = MailSettings(environment="testing", mail_from=SENDER, smtp_url=smtp_url)
     mailer = SmtpMailer(mail)
@@ -77,6 +93,8 @@ async def registry(bench, owners, store, smtp_url, worker_environment) -> AsyncI
         database=bench.database,
         letters=Letters(owners, mailer, SENDER),
         pictures=Pictures(owners, store, ImageLimits(), max_bytes=1_000_000),
+        erasures=Erasures(owners, store),
+        evictions=Evictions(cache),
     )
     hurried = Registry()
     for kind in real.kinds:

@@ -39,3 +39,25 @@ class VariantReport(BaseModel):
     job_created_at: datetime
     variants: list[Variant] = []
     rejected: str | None = None
+
+
+class ImageErasure(BaseModel):
+    """POST by the worker for an account that is gone, again and again until nothing is left.
+
+    `deleted` are images of the last answer whose objects are deleted by now: their rows may go.
+    In this order a worker that is lost in between leaves rows, which the next run finds.
+    """
+
+    job_id: UUID
+    deleted: Annotated[list[UUID], Field(max_length=1000)] = []
+
+
+class ImageObjects(BaseModel):
+    id: UUID
+    object_keys: list[str]
+
+
+class ImagesToErase(BaseModel):
+    """The next images whose objects are to be deleted; empty at the end."""
+
+    images: list[ImageObjects]

@@ -14,7 +14,7 @@ from twelvefold.contracts.images import ImageStatus, Variant, VariantReport
 from twelvefold.database import Reader, Transaction
 from twelvefold.jobs.schema import job_status
 
-from .models import ImageRow
+from .models import IDEMPOTENCY_KEYS, ImageRow
 
 Position = tuple[datetime, UUID]  # where a page ends: (created_at, id)
 
@@ -144,6 +144,18 @@ class ImageRepository:
             statement = statement.where(ImageRow.version == version)
         row = (await unit.execute(statement.returning(*_COLUMNS))).one_or_none()
         return None if row is None else _image(row)
+
+    async def delete_of(self, unit: Transaction, owner_id: UUID, ids: Sequence[UUID]) -> None:
+        """Those of `ids` that are this owner's."""
+        await unit.execute(
+            delete(ImageRow).where(ImageRow.owner_id == owner_id, ImageRow.id.in_(ids))
+        )
+
+
+async def forget_replies(unit: Transaction, account_id: UUID) -> None:
+    """Removes what was stored with the account's idempotency keys: answers hold its data."""
+    keys = IDEMPOTENCY_KEYS.c
+    await unit.execute(delete(IDEMPOTENCY_KEYS).where(keys.caller == str(account_id)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ def compose(settings: WorkerSettings, backing: BackingServices) -> Registry:
     from worker.handlers import create_registry
     from worker.images import ImageLimits
     from worker.owners import HttpOwners
+    from worker.removal import Erasures, Evictions
     from worker.service import Letters, Pictures
 
     def client(name: str, url: str) -> InternalClient:
@@ -98,6 +99,8 @@ def compose(settings: WorkerSettings, backing: BackingServices) -> Registry:
             ),
             max_bytes=settings.image_max_bytes,
         ),
+        erasures=Erasures(owners, backing.object_store),
+        evictions=Evictions(backing.cache),
     )
 
 

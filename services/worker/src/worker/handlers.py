@@ -6,21 +6,38 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from twelvefold.contracts.jobs import EMAIL_SEND, IMAGE_PROCESS, EmailSend, ImageProcess
+from twelvefold.contracts.jobs import (
+    ACCOUNT_ERASE,
+    CACHE_EVICT,
+    EMAIL_SEND,
+    IMAGE_PROCESS,
+    AccountErase,
+    CacheEvict,
+    EmailSend,
+    ImageProcess,
+)
 from twelvefold.database import Database
 from twelvefold.jobs import Backoff, Job, JobKind, Registry
 from twelvefold.jobs.housekeeping import PRUNE, NoPayload, prune
+from worker.removal import Erasures, Evictions
 from worker.service import Letters, Pictures
 from worker.settings import WorkerSettings
 
 # Attempts cover the outage of a mail server or of S3 of about two hours.
 _PATIENT = Backoff(base=5.0, cap=600.0)
 _ATTEMPTS = 30
+_ERASURE = 600.0  # seconds for deleting everything of one account
 _TRANSFERS = 60.0  # seconds for fetching a source and storing its variants
 
 
 def create_registry(
-    settings: WorkerSettings, *, database: Database, letters: Letters, pictures: Pictures
+    settings: WorkerSettings,
+    *,
+    database: Database,
+    letters: Letters,
+    pictures: Pictures,
+    erasures: Erasures,
+    evictions: Evictions,
 ) -> Registry:
     """Every kind that this release knows."""
     registry = Registry()
@@ -44,6 +61,28 @@ def create_registry(
             concurrency=settings.worker_image_concurrency,
         ),
         pictures.process,
+    )
+    registry.add(
+        JobKind(
+            ACCOUNT_ERASE,
+            AccountErase,
+            timeout=_ERASURE,
+            # What somebody asked us to forget is not given up after two hours.
+            max_attempts=100,
+            backoff=Backoff(base=5.0, cap=3600.0),
+        ),
+        erasures.erase,
+    )
+    registry.add(
+        JobKind(
+            CACHE_EVICT,
+            CacheEvict,
+            timeout=10.0,
+            # Until Redis is back, or the entry has expired by itself.
+            max_attempts=100,
+            backoff=Backoff(base=2.0, cap=120.0),
+        ),
+        evictions.evict,
     )
     registry.add(PRUNE, partial(_prune, database, timedelta(days=settings.worker_retention_days)))
     return registry

@@ -6,11 +6,17 @@ Owns paths and shapes of their internal APIs. Deadlines, pooling, secrets and fo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
-from twelvefold.contracts.accounts import EmailContent
-from twelvefold.contracts.images import VariantReport
+from twelvefold.contracts.accounts import AccountErasure, EmailContent
+from twelvefold.contracts.images import (
+    ImageErasure,
+    ImageObjects,
+    ImagesToErase,
+    VariantReport,
+)
 from twelvefold.contracts.jobs import EmailSend, ImageProcess
 from twelvefold.http.internal import InternalClient
 
@@ -26,6 +32,16 @@ class Owners(Protocol):
 
     async def report(self, job: ImageProcess, report: VariantReport) -> None:
         """Hands over what was made. Raises NotFound for a deleted target, Conflict for an older job."""
+        ...
+
+    async def images_to_erase(
+        self, job_id: UUID, account_id: UUID, deleted: Sequence[UUID]
+    ) -> Sequence[ImageObjects]:
+        """Gives up the rows of `deleted`; returns the next images, none at the end."""
+        ...
+
+    async def erase_account(self, job_id: UUID, account_id: UUID) -> None:
+        """Removes what users still keeps on an account. Doing it again finds nothing."""
         ...
 
 
@@ -49,3 +65,16 @@ class HttpOwners:
             else (self._api, f"images/{job.target_id}/variants")
         )
         await client.request("PUT", f"{_BASE}/{path}", json=report.model_dump(mode="json"))
+
+    async def images_to_erase(
+        self, job_id: UUID, account_id: UUID, deleted: Sequence[UUID]
+    ) -> Sequence[ImageObjects]:
+        done = ImageErasure(job_id=job_id, deleted=list(deleted))
+        answer = await self._api.request(
+            "POST", f"{_BASE}/accounts/{account_id}/erasure", json=done.model_dump(mode="json")
+        )
+        return ImagesToErase.model_validate_json(answer.content).images
+
+    async def erase_account(self, job_id: UUID, account_id: UUID) -> None:
+        body = AccountErasure(job_id=job_id).model_dump(mode="json")
+        await self._users.request("POST", f"{_BASE}/users/{account_id}/erasure", json=body)

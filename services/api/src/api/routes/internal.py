@@ -6,10 +6,15 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from api.dependencies import Services
-from twelvefold.contracts.images import VariantReport
+from twelvefold.contracts.images import (
+    ImageErasure,
+    ImageObjects,
+    ImagesToErase,
+    VariantReport,
+)
 from twelvefold.http.internal import require_caller
 
-from .responses import refusals
+from .responses import described, json_response, refusals
 
 router = APIRouter(
     prefix="/internal/v1", tags=["images"], dependencies=[Depends(require_caller("worker"))]
@@ -27,3 +32,22 @@ async def put_image_variants(image_id: UUID, report: VariantReport, services: Se
     """Idempotent by job; 409 where a newer job has reported, 404 where the image is gone."""
     await services.images.report(image_id, report)
     return Response(status_code=204)
+
+
+@router.post(
+    "/accounts/{account_id}/erasure",
+    operation_id="erase_account",
+    summary="Erase the images of an account that is gone, batch by batch",
+    response_model=ImagesToErase,
+    responses={**described(200, "Whose objects to delete next"), **refusals(401, 403, 422)},
+)
+async def erase_account(account_id: UUID, done: ImageErasure, services: Services) -> Response:
+    """Idempotent: what was not reported as deleted is answered again."""
+    images = await services.images.erase(account_id, done.deleted)
+    return json_response(
+        ImagesToErase(
+            images=[
+                ImageObjects(id=image.id, object_keys=list(image.object_keys)) for image in images
+            ]
+        )
+    )

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import structlog
 
-from api.repository import Image, ImageRepository, NewImage, Position
+from api.repository import Image, ImageRepository, NewImage, Position, forget_replies
 from twelvefold.contracts.images import VariantReport
 from twelvefold.contracts.jobs import IMAGE_PROCESS, ImageProcess
 from twelvefold.database import Database, Reader, Transaction
@@ -32,6 +32,7 @@ from twelvefold.security.principal import Principal
 from .uploads import Upload, Uploads
 
 PRESIGNED_FOR = timedelta(minutes=5)
+_ERASED_AT_ONCE = 100
 _DELETE_TIMEOUT = 2.0  # seconds for the objects of a deleted row; the sweeper finds the rest
 _log = structlog.get_logger(__name__)
 
@@ -167,6 +168,13 @@ class Images:
             raise NotFound("no such image")
         if image.job_id != report.job_id:
             raise Conflict("a newer job has reported already")
+
+    async def erase(self, owner_id: UUID, deleted: Sequence[UUID]) -> Sequence[Image]:
+        """The next images of an account that is gone; rows of `deleted` go. Empty at the end."""
+        async with self._database.transaction() as unit:
+            await self._images.delete_of(unit, owner_id, deleted)
+            await forget_replies(unit, owner_id)
+            return await self._images.list(unit, owner_id=owner_id, limit=_ERASED_AT_ONCE)
 
     async def reprocess(self, unit: Transaction, principal: Principal, image_id: UUID) -> UUID:
         """The job that makes the variants anew. Raises Invalid where the image is another's."""

@@ -1,0 +1,60 @@
+"""What the worker removes: the data of accounts that are gone, and cache entries that are too old.
+
+Each use case is idempotent: a second run finds less, or nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from twelvefold.cache import Cache
+from twelvefold.contracts.jobs import AccountErase, CacheEvict
+from twelvefold.errors import DependencyUnavailable
+from twelvefold.object_store import ObjectStore
+from worker.owners import Owners
+from worker.service import RunningJob
+
+
+@dataclass(frozen=True, slots=True)
+class Erasures:
+    """Erases an account at each owner. Objects go before the rows that name them, so that a run
+    that breaks off leaves nothing that the next one cannot find.
+    """
+
+    owners: Owners
+    store: ObjectStore
+
+    async def erase(self, job: RunningJob, account: AccountErase) -> dict[str, Any]:
+        """Raises DependencyUnavailable where an owner or S3 is away; then the job is retried."""
+        erased, deleted = 0, list[UUID]()
+        while images := await self.owners.images_to_erase(job.id, account.user_id, deleted):
+            for image in images:
+                job.ensure_held()
+                for key in image.object_keys:
+                    await self.store.delete(key)
+                # Also what a superseded job has made.
+                await self._delete_below(f"variants/image/{image.id}/")
+            deleted = [image.id for image in images]
+            erased += len(deleted)
+        job.ensure_held()
+        await self._delete_below(f"variants/avatar/{account.user_id}/")
+        await self.owners.erase_account(job.id, account.user_id)
+        return {"images": erased}
+
+    async def _delete_below(self, prefix: str) -> None:
+        async for found in self.store.list(prefix):
+            await self.store.delete(found.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Evictions:
+    """Forgets entries that their owner could not replace, once the cache answers again."""
+
+    cache: Cache
+
+    async def evict(self, _: RunningJob, entry: CacheEvict) -> None:
+        """A newer entry may go, too: that costs one miss. Raises DependencyUnavailable."""
+        if not await self.cache.delete(entry.key):
+            raise DependencyUnavailable("redis")
