@@ -99,8 +99,12 @@ class Stack:
                 starting.create_task(self._step(SCHEMAS, self._prepare()))
                 for process in self._service_processes():
                     starting.create_task(self._step(process.name, self._until_ready(process)))
-        except* StackError as group:
-            raise _first(group) from None
+        except BaseExceptionGroup as group:
+            # Not except*: before 3.11.4 it wraps what is raised in it once more.
+            failures = group.subgroup(StackError)
+            if failures is None:
+                raise
+            raise _first(failures) from None
         self._checkout.note_homes(self._wiring.data_homes())
         for server in self._servers:
             if server.server.notice:
