@@ -1,4 +1,4 @@
-"""Bounds on what a client may send: the body's bytes, counted while they stream, and NUL.
+"""Bounds on what a client may send: the body's bytes, counted while they stream, NUL, and depth.
 
 Nothing is buffered: a body over its limit is refused by Content-Length before a byte is read,
 or at the chunk that crosses the limit, and the connection is closed instead of read to the end.
@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from twelvefold import metrics
 from twelvefold.errors import BadRequest, FieldError, Invalid, PayloadTooLarge, TwelvefoldError
 
+from .depth import MAX_DEPTH, Depth
 from .problems import RequestRefused, problem_response
 
 # After a refusal we go on reading for a moment and throw away what comes: closing a socket that
@@ -85,9 +86,10 @@ class _Body:
         self._nul = next((nul for kind, nul in _NULS.items() if kind in content_type), None)
         self._read = 0
         self._kept = b""
+        self._depth = Depth() if b"json" in content_type else None
 
     async def receive(self) -> Message:
-        """Raises RequestRefused at the chunk that crosses the limit or holds a NUL."""
+        """Raises RequestRefused at the chunk that crosses the limit, holds a NUL, or nests deeper."""
         message = await self._receive()
         chunk: bytes = message.get("body", b"")
         self._read += len(chunk)
@@ -100,6 +102,10 @@ class _Body:
                 fault = FieldError("/body", "holds a NUL character")
                 raise RequestRefused(Invalid("NUL characters are not allowed.", errors=[fault]))
             self._kept = text[-_KEPT:]
+        if self._depth is not None:
+            whole = self._read == len(chunk) and not message.get("more_body", False)
+            if self._depth.crossed_by(chunk, whole=whole):
+                raise RequestRefused(BadRequest(f"JSON may be nested {MAX_DEPTH} levels deep."))
         return message
 
 
