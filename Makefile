@@ -136,7 +136,7 @@ $(BIN)/uv:
 	  if "$$python" -c "$$fits" 2>/dev/null; then found=$$python; break; fi; \
 	done; \
 	if [ -z "$$found" ]; then \
-	  echo "Twelvefold needs Python 3.11, 3.12 or 3.13 with venv and pip; found: $$($(or $(PYTHON),python3) --version 2>&1 || true)" >&2; \
+	  echo "Twelvefold needs Python 3.11, 3.12 or 3.13 with venv and pip; found: $$($(or $(PYTHON),python3) --version 2>/dev/null || echo none)" >&2; \
 	  exit 1; \
 	fi; \
 	echo "Creating $(VENV) with $$("$$found" --version)"; \
