@@ -49,6 +49,11 @@ class FakeOwners:
             mine.pop(image_id, None)
         return [ImageObjects(id=key, object_keys=keys) for key, keys in [*mine.items()][:2]]
 
+    async def orphans(self, keys: Sequence[str]) -> Sequence[str]:
+        self._require_presence("api")
+        known = {key for rows in self.images.values() for found in rows.values() for key in found}
+        return [key for key in keys if key not in known]
+
     async def erase_account(self, job_id: UUID, account_id: UUID) -> None:
         self._require_presence("users")
         self.erased.add(account_id)

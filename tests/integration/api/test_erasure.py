@@ -27,3 +27,37 @@ async def test_rows_go_once_their_objects_have(ada, bob, worker, sql):
     rows = "SELECT count(*) FROM api.images WHERE owner_id = $1"
     assert await sql.fetchval(rows, ada.id) == 0
     assert await sql.fetchval(rows, bob.id) == 1
+
+
+async def test_orphans_are_those_that_no_row_names(ada, worker, sql):
+    headers = {"content-type": "image/png"}
+    answer = await ada.client.post("/api/v1/images", content=PNG, headers=headers)
+    image_id, job_id = answer.json()["image"]["id"], answer.json()["job"]["id"]
+    variant = f"variants/image/{image_id}/{job_id}/128.webp"
+    report = {
+        "job_id": job_id,
+        "job_created_at": answer.json()["job"]["created_at"],
+        "variants": [
+            {
+                "name": "128",
+                "object_key": variant,
+                "content_type": "image/webp",
+                "width": 1,
+                "height": 1,
+                "size": 1,
+            }
+        ],
+    }
+    assert (
+        await worker.put(f"/internal/v1/images/{image_id}/variants", json=report)
+    ).status_code == 204
+    source = await sql.fetchval("SELECT object_key FROM api.images WHERE owner_id = $1", ada.id)
+    orphans = [
+        f"uploads/{new_id()}",
+        f"variants/image/{image_id}/{new_id()}/128.webp",
+        f"variants/image/{new_id()}/{new_id()}/128.webp",
+        "variants/image/no-id",
+    ]
+    asked = {"keys": [source, variant, *orphans]}
+    found = await worker.put("/internal/v1/objects/orphans", json=asked)
+    assert (found.status_code, found.json()) == (200, {"keys": orphans})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -18,7 +19,7 @@ from twelvefold.object_store import S3ObjectStore
 from twelvefold.settings import MailSettings, ObjectStoreSettings
 from worker.handlers import create_registry
 from worker.images import ImageLimits
-from worker.removal import Erasures, Evictions
+from worker.removal import Erasures, Evictions, Sweeper
 from worker.service import Letters, Pictures
 from worker.settings import WorkerSettings
 
@@ -95,6 +96,7 @@ async def registry(
         pictures=Pictures(owners, store, ImageLimits(), max_bytes=1_000_000),
         erasures=Erasures(owners, store),
         evictions=Evictions(cache),
+        sweeper=Sweeper(owners, store, timedelta()),
     )
     hurried = Registry()
     for kind in real.kinds:

@@ -61,3 +61,9 @@ class ImagesToErase(BaseModel):
     """The next images whose objects are to be deleted; empty at the end."""
 
     images: list[ImageObjects]
+
+
+class ObjectKeys(BaseModel):
+    """Keys of objects: asked about, or the answer which of them nobody knows."""
+
+    keys: Annotated[list[str], Field(max_length=1000)]

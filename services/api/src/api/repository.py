@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -144,6 +144,15 @@ class ImageRepository:
             statement = statement.where(ImageRow.version == version)
         row = (await unit.execute(statement.returning(*_COLUMNS))).one_or_none()
         return None if row is None else _image(row)
+
+    async def known_keys(
+        self, reader: Reader, keys: Sequence[str], ids: Iterable[UUID]
+    ) -> set[str]:
+        """Those of `keys` that are a row's source, and every key of the rows `ids`."""
+        statement = select(*_COLUMNS).where(
+            or_(ImageRow.object_key.in_(keys), ImageRow.id.in_(list(ids)))
+        )
+        return {key for row in await reader.execute(statement) for key in _image(row).object_keys}
 
     async def delete_of(self, unit: Transaction, owner_id: UUID, ids: Sequence[UUID]) -> None:
         """Those of `ids` that are this owner's."""

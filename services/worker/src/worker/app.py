@@ -5,6 +5,7 @@ Nothing is built at import, and what is slow to import is imported when a proces
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -68,7 +69,7 @@ def compose(settings: WorkerSettings, backing: BackingServices) -> Registry:
     from worker.handlers import create_registry
     from worker.images import ImageLimits
     from worker.owners import HttpOwners
-    from worker.removal import Erasures, Evictions
+    from worker.removal import Erasures, Evictions, Sweeper
     from worker.service import Letters, Pictures
 
     def client(name: str, url: str) -> InternalClient:
@@ -101,6 +102,9 @@ def compose(settings: WorkerSettings, backing: BackingServices) -> Registry:
         ),
         erasures=Erasures(owners, backing.object_store),
         evictions=Evictions(backing.cache),
+        sweeper=Sweeper(
+            owners, backing.object_store, timedelta(hours=settings.worker_orphan_hours)
+        ),
     )
 
 

@@ -19,13 +19,15 @@ from twelvefold.contracts.jobs import (
 from twelvefold.database import Database
 from twelvefold.jobs import Backoff, Job, JobKind, Registry
 from twelvefold.jobs.housekeeping import PRUNE, NoPayload, prune
-from worker.removal import Erasures, Evictions
+from worker.removal import Erasures, Evictions, Sweeper
 from worker.service import Letters, Pictures
 from worker.settings import WorkerSettings
 
 # Attempts cover the outage of a mail server or of S3 of about two hours.
 _PATIENT = Backoff(base=5.0, cap=600.0)
 _ATTEMPTS = 30
+OBJECTS_SWEEP = "objects.sweep"
+SWEEP = JobKind(OBJECTS_SWEEP, NoPayload, timeout=3600.0, max_attempts=5, concurrency=1)
 _ERASURE = 600.0  # seconds for deleting everything of one account
 _TRANSFERS = 60.0  # seconds for fetching a source and storing its variants
 
@@ -38,6 +40,7 @@ def create_registry(
     pictures: Pictures,
     erasures: Erasures,
     evictions: Evictions,
+    sweeper: Sweeper,
 ) -> Registry:
     """Every kind that this release knows."""
     registry = Registry()
@@ -84,6 +87,7 @@ def create_registry(
         ),
         evictions.evict,
     )
+    registry.add(SWEEP, sweeper.sweep)
     registry.add(PRUNE, partial(_prune, database, timedelta(days=settings.worker_retention_days)))
     return registry
 

@@ -15,6 +15,7 @@ from twelvefold.contracts.images import (
     ImageErasure,
     ImageObjects,
     ImagesToErase,
+    ObjectKeys,
     VariantReport,
 )
 from twelvefold.contracts.jobs import EmailSend, ImageProcess
@@ -38,6 +39,10 @@ class Owners(Protocol):
         self, job_id: UUID, account_id: UUID, deleted: Sequence[UUID]
     ) -> Sequence[ImageObjects]:
         """Gives up the rows of `deleted`; returns the next images, none at the end."""
+        ...
+
+    async def orphans(self, keys: Sequence[str]) -> Sequence[str]:
+        """Those of `keys`, at most 1,000, that belong to no image."""
         ...
 
     async def erase_account(self, job_id: UUID, account_id: UUID) -> None:
@@ -78,3 +83,8 @@ class HttpOwners:
     async def erase_account(self, job_id: UUID, account_id: UUID) -> None:
         body = AccountErasure(job_id=job_id).model_dump(mode="json")
         await self._users.request("POST", f"{_BASE}/users/{account_id}/erasure", json=body)
+
+    async def orphans(self, keys: Sequence[str]) -> Sequence[str]:
+        body = ObjectKeys(keys=list(keys)).model_dump(mode="json")
+        answer = await self._api.request("PUT", f"{_BASE}/objects/orphans", json=body)
+        return ObjectKeys.model_validate_json(answer.content).keys

@@ -60,6 +60,9 @@ class WorkerSettings(
     worker_retention_days: float = Field(
         7.0, gt=0, description="Days for which ended jobs are kept; dead ones always are."
     )
+    worker_orphan_hours: float = Field(
+        24.0, ge=0, description="Hours after which an object that belongs to no row is deleted."
+    )
     image_max_pixels: int = Field(
         25_000_000, gt=0, description="Largest image that is decoded; beyond it rejected."
     )

@@ -10,6 +10,7 @@ from twelvefold.contracts.images import (
     ImageErasure,
     ImageObjects,
     ImagesToErase,
+    ObjectKeys,
     VariantReport,
 )
 from twelvefold.http.internal import require_caller
@@ -51,3 +52,16 @@ async def erase_account(account_id: UUID, done: ImageErasure, services: Services
             ]
         )
     )
+
+
+@router.put(
+    "/objects/orphans",
+    operation_id="find_orphans",
+    summary="Which of these objects belong to no image",
+    response_model=ObjectKeys,
+    responses={**described(200, "Those that nobody knows"), **refusals(401, 403, 422)},
+)
+async def find_orphans(asked: ObjectKeys, services: Services) -> Response:
+    """Ask only about objects that are older than any upload or job may take."""
+    orphans = await services.images.orphans(asked.keys)
+    return json_response(ObjectKeys(keys=list(orphans)))

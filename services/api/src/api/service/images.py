@@ -169,6 +169,13 @@ class Images:
         if image.job_id != report.job_id:
             raise Conflict("a newer job has reported already")
 
+    async def orphans(self, keys: Sequence[str]) -> Sequence[str]:
+        """Those of `keys` that belong to no image: sources, and variants by their image's id."""
+        ids = {found for key in keys if (found := _image_of(key)) is not None}
+        async with self._database.read() as reader:
+            known = await self._images.known_keys(reader, keys, ids)
+        return [key for key in keys if key not in known]
+
     async def erase(self, owner_id: UUID, deleted: Sequence[UUID]) -> Sequence[Image]:
         """The next images of an account that is gone; rows of `deleted` go. Empty at the end."""
         async with self._database.transaction() as unit:
@@ -206,6 +213,17 @@ class Images:
                     group.create_task(self._store.delete(key))
         except Exception as error:  # the row is gone for good; orphans are swept
             _log.warning("objects_orphaned", image_id=str(image.id), reason=repr(error))
+
+
+def _image_of(key: str) -> UUID | None:
+    """The image that the key of a variant names: `variants/image/{id}/…`."""
+    parts = key.split("/")
+    if parts[:2] != ["variants", "image"]:
+        return None
+    try:
+        return UUID(parts[2])
+    except (IndexError, ValueError):
+        return None
 
 
 def _may_see(principal: Principal, image: Image) -> bool:
