@@ -14,8 +14,8 @@ from tests.integration.jobs.workbench import (
 
 from twelvefold import metrics
 from twelvefold.jobs import CronJob, JobStatus, Ring
+from twelvefold.jobs.claim import Settlement
 from twelvefold.jobs.housekeeping import prune
-from twelvefold.jobs.lease import Settlement
 
 
 async def test_an_expired_lease_is_a_crash_and_the_job_runs_again(bench):

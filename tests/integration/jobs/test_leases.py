@@ -7,7 +7,8 @@ import pytest
 from tests.integration.jobs.workbench import WORK, work_kind
 
 from twelvefold.jobs import JobStatus, LeaseLost
-from twelvefold.jobs.lease import KEPT_ERRORS, Settlement
+from twelvefold.jobs.claim import Settlement
+from twelvefold.jobs.lease import KEPT_ERRORS
 
 
 def settlement(claim, status=JobStatus.SUCCEEDED, **fields):

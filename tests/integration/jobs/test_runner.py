@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import replace
 
-from sqlalchemy import text
 from tests.integration.jobs.workbench import (
     QUICK,
     Probe,
@@ -15,7 +14,7 @@ from tests.integration.jobs.workbench import (
 
 from twelvefold.errors import DependencyUnavailable, Rejected
 from twelvefold.http.context import RequestContext, current_request_id, request_context
-from twelvefold.jobs import Completion, JobKind, Registry
+from twelvefold.jobs import JobKind, Registry
 
 
 async def test_a_result_is_kept_with_the_job(bench):
@@ -224,66 +223,6 @@ async def test_no_more_jobs_run_than_there_are_slots(bench):
         probe.let_go.set()
         await bench.becomes("succeeded", *ids)
         await waiting
-
-
-async def test_effects_in_our_schema_commit_with_the_completion_or_not_at_all(bench):
-    await bench.sql.execute("CREATE TABLE IF NOT EXISTS jobs.effects (name text)")
-    await bench.sql.execute("TRUNCATE jobs.effects")
-    await bench.sql.execute("GRANT INSERT ON jobs.effects TO worker_app")
-
-    async def behaviour(job, work):
-        async def effects(unit):
-            await unit.execute(text("INSERT INTO jobs.effects VALUES (:name)"), {"name": work.name})
-            if work.name == "bad" and job.attempt == 1:
-                raise ValueError("after the effect")
-
-        if work.name == "late":
-            await bench.take_over(job.id)
-        return Completion({"ok": True}, effects)
-
-    good, bad = await bench.enqueue("good"), await bench.enqueue("bad")
-    async with bench.running(registry_of(Probe(behaviour))):
-        await bench.becomes("succeeded", good, bad)
-    assert (await bench.record(bad)).attempts == 1
-    late = await bench.enqueue("late")
-    probe = Probe(behaviour)
-    async with bench.running(registry_of(probe)) as runner:
-        await until(lambda: bool(probe.runs) and runner.busy == 0)
-    assert (await bench.record(late)).status == "running"
-    names = await bench.sql.fetch("SELECT name FROM jobs.effects ORDER BY name")
-    assert [row["name"] for row in names] == ["bad", "good"]
-
-
-async def test_a_step_is_done_once_however_often_the_job_runs(bench):
-    done = []
-
-    async def behaviour(job, work):
-        async with job.step("charge") as unit:
-            if unit is not None:
-                done.append(job.attempt)
-        if job.attempt < 3:
-            raise ValueError("after the step")
-
-    job_id = await bench.enqueue()
-    async with bench.running(registry_of(Probe(behaviour))):
-        await bench.becomes("succeeded", job_id)
-    assert done == [1]
-
-
-async def test_a_step_that_fails_is_not_noted_as_done(bench):
-    done = []
-
-    async def behaviour(job, work):
-        async with job.step("charge") as unit:
-            assert unit is not None
-            done.append(job.attempt)
-            if job.attempt == 1:
-                raise ValueError("within the step")
-
-    job_id = await bench.enqueue()
-    async with bench.running(registry_of(Probe(behaviour))):
-        await bench.becomes("succeeded", job_id)
-    assert done == [1, 2]
 
 
 async def test_a_result_that_cannot_be_kept_is_a_failure_not_a_stuck_job(bench):

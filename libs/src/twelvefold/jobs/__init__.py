@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .claim import LeaseLost as LeaseLost
     from .contract import Backoff as Backoff
     from .contract import Completion as Completion
     from .contract import CronJob as CronJob
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from .doorbell import Ringer as Ringer
     from .events import JobEvents as JobEvents
     from .execution import Job as Job
-    from .lease import LeaseLost as LeaseLost
     from .queue import Doorbell as Doorbell
     from .queue import JobQueue as JobQueue
 
@@ -35,7 +35,7 @@ _HOMES = {
     "JobQueue": "queue",
     "JobRecord": "contract",
     "JobStatus": "contract",
-    "LeaseLost": "lease",
+    "LeaseLost": "claim",
     "Registry": "contract",
     "Ring": "contract",
     "Ringer": "doorbell",

@@ -24,8 +24,9 @@ from pydantic import ValidationError
 from twelvefold.database import Database, Transaction
 from twelvefold.errors import Rejected, TwelvefoldError, Unavailable
 
+from .claim import Claim, LeaseLost, Settlement
 from .contract import Backoff, Completion, JobStatus, Registration
-from .lease import Claim, LeaseLost, Leases, Settlement
+from .lease import Leases
 
 MAX_RESULT_BYTES = 65_536
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")

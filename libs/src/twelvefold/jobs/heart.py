@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
+from .claim import Fence
 from .execution import Running, Stop
-from .lease import Fence, Leases
+from .lease import Leases
 
 _log = structlog.get_logger(__name__)
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import TextClause, text
 
 from twelvefold.database import Database, Transaction
 
+from .claim import Claim, Fence, LeaseLost, Settled, Settlement
 from .contract import JobKind, JobStatus
 from .line import Line
 
@@ -113,55 +112,6 @@ SELECT 1 FROM jobs.jobs WHERE id = :id AND claim_no = :claim_no AND status = 'ru
 _STEP = text("""
 INSERT INTO jobs.job_effects (job_id, step) VALUES (:id, :step) ON CONFLICT DO NOTHING
 """)
-
-
-Fence = tuple[UUID, int]  # a job and the number of one claim of it
-
-
-class LeaseLost(Exception):
-    """Somebody else may have this job by now: nothing that we found out counts any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A job that is ours while the lease lasts. `waited` is in seconds since it was due."""
-
-    id: UUID
-    claim_no: int
-    kind: str
-    payload: Any
-    attempts: int
-    crashes: int
-    max_attempts: int | None
-    owner_id: UUID | None
-    created_at: datetime
-    request_id: str | None
-    trace_context: Mapping[str, str]
-    version: int
-    waited: float
-
-    @property
-    def fence(self) -> Fence:
-        return self.id, self.claim_no
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """How a run ended. `delay` (seconds) counts where the job will run again."""
-
-    claim: Claim
-    status: JobStatus
-    result: str | None = None  # JSON
-    error: str | None = None
-    delay: float = 0.0
-    attempts: int = 0  # to add
-    unusable: bool = False  # nobody here can run it; dead once that has lasted
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    status: JobStatus
-    version: int
 
 
 @dataclass(frozen=True, slots=True)

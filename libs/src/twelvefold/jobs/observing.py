@@ -11,8 +11,8 @@ import structlog
 from twelvefold import metrics, telemetry
 from twelvefold.http.context import RequestContext, request_context, request_id_from
 
+from .claim import Claim
 from .contract import JobStatus
-from .lease import Claim
 
 _log = structlog.get_logger(__name__)
 

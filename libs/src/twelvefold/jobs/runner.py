@@ -22,10 +22,11 @@ from twelvefold import metrics
 from twelvefold.database import Database
 from twelvefold.tasks import end_tasks
 
+from .claim import Claim, Fence
 from .contract import Registry, Ring
 from .execution import Job, Running, Stop
 from .heart import Heart
-from .lease import Claim, Fence, Leases
+from .lease import Leases
 from .observing import in_job
 from .settling import Settler
 
@@ -225,6 +226,9 @@ class Runner:
 
         def done(_: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
+            if not task.cancelled() and (error := task.exception()):
+                # A defect of ours. The lease expires and the reaper finds the job.
+                _log.error("run_broken", job_id=str(claim.id), exc_info=error)
             self._running.pop(claim.fence, None)
             # Where a limit kept jobs back, no ring is left to start them.
             self._look = self._look or claim.kind in self._limits

@@ -15,9 +15,10 @@ from twelvefold.database import Database
 from twelvefold.errors import DependencyUnavailable, Overloaded
 
 from .batching import Batcher
+from .claim import LeaseLost, Settled, Settlement
 from .contract import Registration
 from .execution import Ended, Running
-from .lease import LeaseLost, Leases, Settled, Settlement
+from .lease import Leases
 
 _AWAY = (DependencyUnavailable, Overloaded)
 _log = structlog.get_logger(__name__)
