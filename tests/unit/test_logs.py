@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from twelvefold.http.context import RequestContext, request_context
-from twelvefold.logs import configure_logs
+from twelvefold.logs import configure_logs, request_log
 from twelvefold.settings import EnvironmentSettings
 
 
@@ -54,6 +54,28 @@ def test_inside_a_request_its_ids_are_on_every_line(output):
         assert line["span_id"] == "b" * 16
         assert line["job"] == "j-1"
     assert "request_id" not in outside
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_the_line_of_a_request_is_like_any_other(output, log_format):
+    configured(output, log_format=log_format)
+    fields = {"method": "GET", "route": None, "status": 404, "path": "/a?token=hunter2"}
+    context = RequestContext("r-1", trace_id="a" * 32, span_id="b" * 16)
+    with request_context(context):
+        request_log()(dict(fields))
+        structlog.get_logger("twelvefold.request").info("request", **fields)
+    fast, usual = (line.partition(b" ")[2] for line in output.getvalue().splitlines())
+    assert b"hunter2" not in output.getvalue()
+    if log_format == "json":
+        fast, usual = ({**line, "time": ""} for line in lines(output))
+        assert list(fast) == list(usual)
+    assert fast == usual
+
+
+def test_the_line_of_a_request_is_not_written_below_the_level(output):
+    configured(output, log_level="WARNING")
+    request_log()({"status": 200})
+    assert lines(output) == []
 
 
 def test_the_standard_librarys_loggers_write_the_same_lines(output):

@@ -14,7 +14,8 @@ import json
 import logging
 import sys
 import time
-from typing import BinaryIO
+from collections.abc import Callable
+from typing import Any, BinaryIO
 
 import structlog
 from pydantic_core import to_json
@@ -26,6 +27,18 @@ from .settings import EnvironmentSettings
 
 # Libraries that tell too much below a warning. uvicorn's access log is replaced by ours.
 _QUIET = ("uvicorn", "httpx", "httpcore", "aiobotocore", "botocore", "boto3", "asyncio", "arq")
+
+
+REQUEST_LOGGER = "twelvefold.request"
+_request_lines: list[Callable[[dict[str, Any]], None]] = []
+
+
+def request_log() -> Callable[[dict[str, Any]], None]:
+    """What writes the one line of a request, with the set-up of this moment."""
+    if _request_lines:
+        return _request_lines[0]
+    logger = structlog.get_logger(REQUEST_LOGGER).bind()
+    return lambda fields: logger.info("request", **fields)
 
 
 class _Stdout:
@@ -118,6 +131,37 @@ def _json_text(logger: WrappedLogger, method: str, event: EventDict) -> str:
     return _json_bytes(logger, method, event).decode()
 
 
+class _RequestLines:
+    """The canonical line of each request in JSON: as the chain above writes it, at a fifth of its
+    cost, which would be the largest part of what our layers add to a request.
+    """
+
+    def __init__(self, service: str, stdout: _Stdout) -> None:
+        self._clock = _Clock()
+        self._service = service
+        self._stdout = stdout
+
+    def __call__(self, fields: dict[str, Any]) -> None:
+        context = current_request()
+        line = {
+            "time": self._clock.now(),
+            "level": "info",
+            "event": "request",
+            "service": self._service,
+            "request_id": context.request_id if context else None,
+            "trace_id": context.trace_id if context else None,
+            "span_id": context.span_id if context else None,
+            "logger": REQUEST_LOGGER,
+            **fields,
+        }
+        try:
+            rendered = to_json(line)
+        except ValueError:  # a lone surrogate
+            rendered = json.dumps(line).encode()
+        # Every other field is ours: a route's template, a number, an id.
+        self._stdout.write(redact_text(rendered) if "path" in fields else rendered)
+
+
 class _Console:
     """Readable lines with colours, redacted as the JSON ones are."""
 
@@ -151,12 +195,15 @@ def configure_logs(
     common: list[Processor] = [_complete(service), structlog.processors.format_exc_info]
     last: Processor
     foreign: Processor
+    _request_lines.clear()
     if settings.log_format == "console" or (settings.log_format == "auto" and terminal):
         console = _Console(colors=terminal)
         common = common[:1]  # the renderer prints tracebacks itself
         last, foreign = console.encoded, console.text
     else:
         last, foreign = _json_bytes, _json_text
+        if level <= logging.INFO:
+            _request_lines.append(_RequestLines(service, _Stdout(target)))
     structlog.configure(
         processors=[*common, _fields_redacted, last],
         wrapper_class=structlog.make_filtering_bound_logger(level),

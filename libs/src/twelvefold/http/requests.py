@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from twelvefold import metrics
 from twelvefold.errors import Overloaded, Unavailable
 from twelvefold.health import Health
+from twelvefold.logs import REQUEST_LOGGER, request_log
 
 from . import tracing
 from .context import ROUTING_HEADERS, RequestContext, current, request_id_from
@@ -62,8 +64,9 @@ class RequestLayer:
         self._conduct = conduct
         self._health = health
         self._active = 0
-        # Bound once: the lazy logger would bind anew for every line.
-        self.log = structlog.get_logger("twelvefold.request").bind()
+        # Bound here: a lazy logger would keep the set-up of its first line.
+        self._log = structlog.get_logger(REQUEST_LOGGER).bind()
+        self.log_request = request_log()
         self._security = (*_SECURITY, _HSTS) if conduct.deployed else _SECURITY
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,7 +108,7 @@ class RequestLayer:
                 # What a library made of our cancellation; the time was up all the same.
                 await exchange.refuse_late(receive)
                 return
-            self.log.exception("unhandled_error", path=scope["path"], method=scope["method"])
+            self._log.exception("unhandled_error", path=scope["path"], method=scope["method"])
             # Where the answer has begun, returning now makes the server cut the connection.
             if exchange.status is None:
                 await internal_error(scope)(scope, receive, send)
@@ -238,7 +241,7 @@ class _Exchange:
             seconds=now - self._started_at,
             seconds_to_answer=self._begun_at - self._started_at,
         )
-        fields = {
+        fields: dict[str, Any] = {
             "method": method,
             "route": template,
             "status": status,
@@ -248,4 +251,4 @@ class _Exchange:
         }
         if template is None:
             fields["path"] = scope["path"][:_LOGGED_PATH]
-        self._layer.log.info("request", **fields)
+        self._layer.log_request(fields)
