@@ -1,4 +1,4 @@
-"""Bodies that come too slowly, at a real socket with short periods."""
+"""Bodies that come too slowly or after their answer, at a real socket with short periods."""
 
 import asyncio
 import json
@@ -26,6 +26,9 @@ async def address(monkeypatch, ended):
     monkeypatch.setattr(protocol, "BODY_SECONDS", PERIOD)
 
     async def app(scope, receive, send):
+        if scope["path"] == "/unread":
+            await PlainTextResponse("no need")(scope, receive, send)
+            return
         try:
             body = await Request(scope, receive).body()
         except ClientDisconnect:
@@ -88,3 +91,17 @@ async def test_a_slow_network_is_fast_enough(address, ended):
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert answer.endswith(str(pieces * len(piece)).encode())
     assert await ended.get() == "read"
+
+
+async def test_the_rest_of_an_answered_body_is_no_head(address):
+    reader, writer = await asyncio.open_connection(*address)
+    length = 3 * protocol.HEAD_BYTES
+    writer.write(f"POST /unread HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n".encode())
+    async with asyncio.timeout(10):
+        assert (await reader.readuntil(b"no need")).startswith(b"HTTP/1.1 200 ")
+        for _ in range(3):
+            writer.write(b"x" * protocol.HEAD_BYTES)
+            await writer.drain()
+        writer.write(b"GET /unread HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert (await reader.readuntil(b"no need")).startswith(b"HTTP/1.1 200 ")
+    writer.close()

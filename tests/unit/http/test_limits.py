@@ -58,3 +58,11 @@ async def test_a_nul_is_found_across_chunks(split):
     async with demo() as it:
         answer = await it.client.post("/api/v1/anything", content=halves(), headers=JSON)
     assert answer.status_code == 422
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+async def test_json_in_another_encoding_passes_no_check_by(encoding):
+    async with demo() as it:
+        body = '{"a":"\\u0000"}'.encode(encoding)
+        answer = await it.client.post("/api/v1/anything", content=body, headers=JSON)
+    assert answer.status_code == 400

@@ -103,6 +103,9 @@ class _Body:
                 raise RequestRefused(Invalid("NUL characters are not allowed.", errors=[fault]))
             self._kept = text[-_KEPT:]
         if self._depth is not None:
+            if b"\0" in chunk:
+                # Else Python's parser would take UTF-16 and UTF-32, in which nothing here is found.
+                raise RequestRefused(BadRequest("JSON is UTF-8 (RFC 8259 section 8.1)."))
             whole = self._read == len(chunk) and not message.get("more_body", False)
             if self._depth.crossed_by(chunk, whole=whole):
                 raise RequestRefused(BadRequest(f"JSON may be nested {MAX_DEPTH} levels deep."))

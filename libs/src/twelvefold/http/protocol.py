@@ -67,6 +67,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._discard(len(data))
             return
         self._unset_keepalive_if_required()
+        continued = self._in_body
         self._feed(data)
         if self._in_body:
             self._body_bytes += len(data)
@@ -76,7 +77,7 @@ class BoundedProtocol(HttpToolsProtocol):
             if self._head_timer is not None:
                 self._head_arrived()
         elif not self._in_body:
-            self._without_a_head(len(data))
+            self._without_a_head(0 if continued else len(data))
 
     def _feed(self, data: bytes) -> None:
         while data:
