@@ -63,8 +63,8 @@ async def drained(chunks: AsyncIterator[bytes]) -> None:
         pass
 
 
-async def test_s3_lost_while_an_object_is_read_is_said(behind_proxy, proxy, key) -> None:
-    await behind_proxy.put(key, zeros(3 * PART_BYTES), "image/png")
+async def test_s3_lost_while_an_object_is_read_is_said(behind_proxy, proxy, s3, key) -> None:
+    await s3.put(key, zeros(3 * PART_BYTES), "image/png")
     async with behind_proxy.open(key) as chunks:
         await anext(chunks)
         await proxy.refuse()
@@ -72,8 +72,8 @@ async def test_s3_lost_while_an_object_is_read_is_said(behind_proxy, proxy, key)
             await drained(chunks)
 
 
-async def test_s3_silent_while_an_object_is_read_is_said(behind_proxy, proxy, key) -> None:
-    await behind_proxy.put(key, zeros(3 * PART_BYTES), "image/png")
+async def test_s3_silent_while_an_object_is_read_is_said(behind_proxy, proxy, s3, key) -> None:
+    await s3.put(key, zeros(3 * PART_BYTES), "image/png")
     async with behind_proxy.open(key) as chunks:
         await anext(chunks)
         proxy.hold()
