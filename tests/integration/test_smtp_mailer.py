@@ -1,4 +1,4 @@
-"""How each mailer speaks to its server: encryption, logins, refusals, silence."""
+"""How the SMTP mailer speaks to its server: encryption, logins, refusals, silence."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from tests.fakes.sendgrid import open_sendgrid
 from tests.fakes.smtp import open_smtp
 
 from twelvefold.errors import DependencyUnavailable, Rejected
-from twelvefold.mail import Message, SendGridMailer, SmtpMailer
+from twelvefold.mail import Message, SmtpMailer
 from twelvefold.settings import Environment, MailSettings
 
 MESSAGE = Message(
@@ -222,98 +221,3 @@ def test_a_sender_without_an_address_is_refused_at_once(sender) -> None:
     given = settings(smtp_url="smtp://mail").model_copy(update={"mail_from": sender})
     with pytest.raises(ValueError, match="MAIL_FROM"):
         SmtpMailer(given)
-
-
-async def test_sendgrid_gets_the_key_and_the_letter_with_its_message_id() -> None:
-    async with open_sendgrid(key="SG.key") as server:
-        mailer = SendGridMailer(settings(sendgrid_api_key="SG.key"), base_url=server.url)
-        await mailer.send(replace(MESSAGE, headers={"Auto-Submitted": "auto-generated"}))
-        await mailer.aclose()
-    assert server.accepted == [
-        {
-            "personalizations": [
-                {
-                    "to": [{"email": "ada@example.org"}],
-                    "custom_args": {"message_id": "<1@twelvefold.example>"},
-                }
-            ],
-            "from": {"email": "no-reply@twelvefold.example", "name": "Twelvefold"},
-            "subject": "Welcome",
-            "content": [
-                {"type": "text/plain", "value": "Hello Ada"},
-                {"type": "text/html", "value": "<p>Hello Ada</p>"},
-            ],
-            "headers": {
-                "Auto-Submitted": "auto-generated",
-                "Message-ID": "<1@twelvefold.example>",
-            },
-            "tracking_settings": {
-                "click_tracking": {"enable": False, "enable_text": False},
-                "open_tracking": {"enable": False},
-            },
-        }
-    ]
-
-
-@pytest.mark.parametrize("status", [400, 413])
-async def test_sendgrid_refuses_a_letter_for_good(status) -> None:
-    async with open_sendgrid(key="SG.key") as server:
-        server.answer = status, {}
-        mailer = SendGridMailer(settings(sendgrid_api_key="SG.key"), base_url=server.url)
-        with pytest.raises(Rejected):
-            await mailer.send(MESSAGE)
-        await mailer.aclose()
-
-
-@pytest.mark.parametrize("status", [301, 403, 404, 429, 500, 502, 503])
-async def test_sendgrid_does_not_answer_as_it_should(status) -> None:
-    async with open_sendgrid(key="SG.key") as server:
-        server.answer = status, {}
-        mailer = SendGridMailer(settings(sendgrid_api_key="SG.key"), base_url=server.url)
-        with pytest.raises(DependencyUnavailable):
-            await mailer.send(MESSAGE)
-        await mailer.aclose()
-
-
-async def test_a_wrong_sendgrid_key_leaves_the_letter_waiting_for_the_right_one() -> None:
-    async with open_sendgrid(key="SG.key") as server:
-        mailer = SendGridMailer(settings(sendgrid_api_key="SG.wrong"), base_url=server.url)
-        with pytest.raises(DependencyUnavailable):
-            await mailer.send(MESSAGE)
-        await mailer.aclose()
-    assert server.accepted == []
-
-
-async def test_sendgrid_says_how_long_to_wait() -> None:
-    async with open_sendgrid(key="SG.key") as server:
-        mailer = SendGridMailer(settings(sendgrid_api_key="SG.key"), base_url=server.url)
-        pauses = []
-        for headers in (
-            {"Retry-After": "17"},
-            {"X-RateLimit-Reset": str(int(time.time()) + 60)},
-            {"X-RateLimit-Reset": "1"},  # long past
-            {"Retry-After": "999999"},
-        ):
-            server.answer = 429, headers
-            with pytest.raises(DependencyUnavailable) as caught:
-                await mailer.send(MESSAGE)
-            pauses.append(int(caught.value.headers["Retry-After"]))
-        await mailer.aclose()
-    assert pauses[0] == 17
-    assert 58 <= pauses[1] <= 60
-    assert pauses[2:] == [1, 300]
-
-
-async def test_sendgrid_away_or_silent_is_said_within_the_timeout(unused_tcp_port) -> None:
-    async with open_sendgrid(key="SG.key") as server:
-        server.stalled = True
-        for url in (server.url, f"http://127.0.0.1:{unused_tcp_port}"):
-            impatient = settings(sendgrid_api_key="SG.key", mail_timeout=0.5)
-            mailer = SendGridMailer(impatient, base_url=url)
-            began = time.monotonic()
-            with pytest.raises(DependencyUnavailable):
-                await mailer.send(MESSAGE)
-            with pytest.raises(DependencyUnavailable):
-                await mailer.ping()
-            assert time.monotonic() - began < 3
-            await mailer.aclose()
