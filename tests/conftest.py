@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 import redis.asyncio
+import structlog
 
+from twelvefold import logs
 from twelvefold.cli import services
 from twelvefold.dev.embedded import EmbeddedServers, ServerCredentials
 from twelvefold.dev.mailbox import Mailbox
@@ -111,6 +114,18 @@ def _only_unit_tests(config: pytest.Config) -> bool:
 def _run(work: Any) -> None:
     with asyncio.Runner() as runner:
         runner.run(work)
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """What a test says about logging ends with it: the set-up belongs to the whole process."""
+    root = logging.getLogger()
+    before, handlers, level = structlog.get_config(), root.handlers[:], root.level
+    request_lines = logs._request_lines[:]
+    yield
+    structlog.configure(**before)
+    root.handlers[:], logs._request_lines[:] = handlers, request_lines
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -208,7 +208,8 @@ def configure_logs(
         processors=[*common, _fields_redacted, last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *name: _Stdout(target, *name[:1]),
-        cache_logger_on_first_use=True,
+        # Modules keep the loggers that they have used: for good, so not with a passing stream.
+        cache_logger_on_first_use=stream is None,
     )
     _join_standard_logging(_Stdout(target), [*common, _fields_redacted, foreign], level)
 
