@@ -65,6 +65,12 @@ def bomb(width: int = 20_000, height: int = 20_000) -> bytes:
     )
 
 
+def png_with_text(size: int) -> bytes:
+    info = PngInfo()
+    info.add_text("Comment", "x" * size, zip=True)
+    return encoded(picture(size=(8, 8)), "PNG", pnginfo=info)
+
+
 @pytest.fixture
 def made(tmp_path):
     async def make(content: bytes, limits: ImageLimits = LIMITS):
@@ -95,6 +101,7 @@ REFUSED = {
     "a truncated jpeg": lambda: encoded(picture(), "JPEG")[:900],
     "a truncated png": lambda: encoded(picture(), "PNG")[:2000],
     "a bomb": bomb,
+    "a text that is too large": lambda: png_with_text(70_000_000),
     "only a header": lambda: b"\xff\xd8\xff\xe0",
 }
 

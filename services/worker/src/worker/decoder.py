@@ -13,6 +13,7 @@ import json
 import resource
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 QUALITY = 82
+_BOUNDS = (MemoryError, Image.DecompressionBombError, Image.DecompressionBombWarning)
 _TRANSPARENT = {"RGBA", "LA", "PA", "La", "RGBa"}
 
 
@@ -38,23 +40,33 @@ def limit(memory: int, seconds: int) -> None:
 def opened(source: Path, pixels: int) -> Image.Image:
     """The decoded first frame, upright, in RGB or RGBA, sRGB where its profile can be read."""
     Image.MAX_IMAGE_PIXELS = pixels
-    try:
-        image: Image.Image = Image.open(source, formats=FORMATS)
-    except UnidentifiedImageError:
-        raise Refused("is not a JPEG, PNG or WebP image") from None
-    width, height = image.size
-    if width * height > pixels:
-        raise Refused(f"has {width} x {height} pixels; at most {pixels} in all are taken")
-    profile = image.info.get("icc_profile")
-    # JPEG can decode at a fraction of its size: nobody sees more than the largest variant.
-    image.draft("RGB", (2048, 2048))
-    try:
-        image.load()
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise Refused("is damaged or truncated") from error
+    with source.open("rb") as file:  # one that is not there is no fault of the image
+        with _blaming():
+            image: Image.Image = Image.open(file, formats=FORMATS)
+        width, height = image.size
+        if width * height > pixels:
+            raise Refused(f"has {width} x {height} pixels; at most {pixels} in all are taken")
+        profile = image.info.get("icc_profile")
+        # JPEG can decode at a fraction of its size: nobody sees more than the largest variant.
+        image.draft("RGB", (2048, 2048))
+        with _blaming():
+            image.load()
     with contextlib.suppress(Exception):  # hostile EXIF costs the orientation, not the image
         image = ImageOps.exif_transpose(image)
     return _in_srgb(image, profile)
+
+
+@contextlib.contextmanager
+def _blaming() -> Iterator[None]:
+    """Whatever a decoder stumbles over is in the input, but for its bounds, told by `main`."""
+    try:
+        yield
+    except UnidentifiedImageError:
+        raise Refused("is not a JPEG, PNG or WebP image") from None
+    except _BOUNDS:
+        raise
+    except Exception as error:
+        raise Refused("is damaged or truncated") from error
 
 
 def _in_srgb(image: Image.Image, profile: Any) -> Image.Image:
