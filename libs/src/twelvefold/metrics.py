@@ -31,6 +31,7 @@ GCCollector(registry=REGISTRY)
 
 # Seconds. Around the limits that matter: a cache hit, a database read, the request timeout.
 DURATION_BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 JOB_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0)
 
 UNMATCHED = "none"  # the handler label of requests without a route, as the instrumentator has it
@@ -72,9 +73,10 @@ http_requests_refused = Counter(
     registry=REGISTRY,
 )
 
-event_loop_lag = Gauge(
+event_loop_lag = Histogram(
     "event_loop_lag_seconds",
-    "How late the event loop was when last looked at, once a second.",
+    "How late the event loop was, looked at some times a second.",
+    buckets=LAG_BUCKETS,
     registry=REGISTRY,
 )
 
