@@ -178,7 +178,8 @@ async def test_a_password_is_changed_by_who_knows_it(users):
         await users.change_password(user.id, wrong, bearer=bearer)
     right = PasswordChange(current=SecretStr(PASSWORD), new=SecretStr(new))
     await users.change_password(user.id, right, bearer=bearer)
-    assert await _pair(users, grant_type="password", username=user.email, password=new)
+    pair = await _pair(users, grant_type="password", username=user.email, password=new)
+    assert pair.access_token
 
 
 async def test_a_new_address_is_asked_to_confirm(users):
