@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ import pytest
 from httpx_aiohttp import AiohttpTransport
 from tests.running_suite import Suite
 
+SESSIONS = 10  # of one account
 T = TypeVar("T")
 
 
@@ -87,7 +89,13 @@ class Attacker:
         return self.tokens
 
     async def refresh(self, token: str) -> httpx.Response:
-        return await self.token("refresh_token", refresh_token=token)
+        """The answer; a 503 says that nothing was done and that one shall come again."""
+        async with asyncio.timeout(60):
+            while True:
+                answer = await self.token("refresh_token", refresh_token=token)
+                if answer.status_code != 503:
+                    return answer
+                assert "retry-after" in answer.headers
 
     async def token(self, grant: str, **fields: str) -> httpx.Response:
         form = {"grant_type": grant, **fields}
@@ -112,6 +120,37 @@ async def attacker(fast: httpx.AsyncClient, planted: Planted) -> Attacker:
     await mallory.register()
     await mallory.log_in()
     return mallory
+
+
+@pytest.fixture
+def crowd(
+    fast: httpx.AsyncClient, planted: Planted, at_once: Callable[..., Awaitable[list[Any]]]
+) -> Callable[[int], Awaitable[list[Attacker]]]:
+    """Registers several: one alone would soon meet the throttle of logins."""
+
+    async def register(count: int) -> list[Attacker]:
+        mallories = [Attacker(fast, planted) for _ in range(count)]
+        await at_once((mallory.register for mallory in mallories), 4)
+        return mallories
+
+    return register
+
+
+@pytest.fixture
+def logged_in(
+    crowd: Callable[[int], Awaitable[list[Attacker]]], at_once: Callable[..., Awaitable[list[Any]]]
+) -> Callable[[int], Awaitable[list[dict[str, Any]]]]:
+    """The tokens of so many sessions, some of them of one account."""
+
+    async def log_in(count: int) -> list[dict[str, Any]]:
+        async def some(mallory: Attacker) -> list[dict[str, Any]]:
+            return [await mallory.log_in() for _ in range(SESSIONS)]
+
+        mallories = await crowd(-(-count // SESSIONS))
+        found = await at_once((partial(some, mallory) for mallory in mallories), 4)
+        return [tokens for each in found for tokens in each][:count]
+
+    return log_in
 
 
 @pytest.fixture

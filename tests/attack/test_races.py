@@ -55,10 +55,10 @@ def family(tokens: dict[str, str]) -> str:
 
 
 async def test_a_double_refresh_within_the_leeway_fails_nobody_and_stays_in_its_family(
-    attacker, scaled, figure, at_once
+    attacker, logged_in, scaled, figure, at_once
 ):
     count = scaled(12, 200)
-    sessions = await at_once((attacker.log_in for _ in range(count)), 4)
+    sessions = await logged_in(count)
 
     async def both(tokens: dict[str, str]) -> list[dict[str, str]]:
         answers = await asyncio.gather(
@@ -84,11 +84,11 @@ async def test_a_double_refresh_within_the_leeway_fails_nobody_and_stays_in_its_
 
 
 async def test_a_token_reused_after_the_leeway_ends_its_family_in_every_case(
-    attacker, postgres, scaled, figure, at_once
+    attacker, logged_in, postgres, scaled, figure, at_once
 ):
     count = scaled(8, 200)
     other = await attacker.log_in()
-    sessions = await at_once((attacker.log_in for _ in range(count)), 4)
+    sessions = await logged_in(count)
 
     async def exchange(tokens: dict[str, str]) -> dict[str, str]:
         answer = await attacker.refresh(tokens["refresh_token"])
