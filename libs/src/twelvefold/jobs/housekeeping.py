@@ -1,8 +1,12 @@
-"""Keeps schema `jobs` small: ended jobs go after a while, dead ones stay until somebody acts."""
+"""Keeps schema `jobs` small: ended jobs go after a while, dead ones stay until somebody acts.
+
+Knows the suite's identity, too, by which housekeeping elsewhere tells its own things.
+"""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import UUID
 
 from sqlalchemy import text
 
@@ -42,3 +46,10 @@ async def prune(database: Database, retention: timedelta) -> int:
         total += count
         if count < BATCH:
             return total
+
+
+async def suite_id(database: Database) -> UUID:
+    """Whose data this is: the same for every process, and after a restore elsewhere."""
+    async with database.read() as reader:
+        found: UUID = await reader.scalar(text("SELECT id FROM jobs.suite"))
+    return found

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from api.repository import Position
+from api.repository.images import Position
 from twelvefold.contracts.jobs import (
     ACCOUNT_ERASE,
     EMAIL_SEND,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from functools import partial
@@ -9,7 +10,7 @@ from typing import NoReturn
 from uuid import UUID
 
 from twelvefold.cache import Entry
-from twelvefold.contracts.accounts import UserCreate, UserUpdate
+from twelvefold.contracts.accounts import Role, UserCreate, UserUpdate
 from twelvefold.contracts.images import Variant, VariantReport
 from twelvefold.contracts.jobs import (
     ACCOUNT_ERASE,
@@ -27,7 +28,7 @@ from twelvefold.jobs import JobQueue
 from twelvefold.security.passwords import PasswordHasher
 from twelvefold.security.revocation import Revocations
 from users.repository import accounts as repository
-from users.repository import activity
+from users.repository import activity, standing
 from users.repository.accounts import AccountRecord
 from users.service.cached import CachedAccounts
 from users.service.documents import absent, document
@@ -97,12 +98,20 @@ class Accounts:
     async def delete(self, account_id: UUID, expected: int | None) -> None:
         """Removes the account, its sessions and tokens; access tokens of it die with the mark.
 
-        The rest of its data goes by the job that the same commit queues. Raises as `update`.
+        The rest of its data goes by the job that the same commit queues. Raises as `update`, and
+        Conflict where no active admin would be left.
         """
         async with self.database.transaction() as unit:
+            in_turn = await standing.is_admin(unit, account_id)
+            if in_turn:
+                await standing.take_turns(unit)
+                if await standing.is_only_admin(unit, account_id):
+                    raise Conflict("this is the last admin: make another one first")
             gone = await repository.remove(unit, account_id, expected)
             if gone is None:
                 await self._refuse(unit, account_id)
+            if gone.role is Role.ADMIN and not in_turn:
+                raise Conflict("the account has become an admin's meanwhile; try again")
             await activity.count_departure(unit, gone)
             await self.jobs.enqueue(
                 unit,
@@ -150,6 +159,13 @@ class Accounts:
             stored = self.cached.after(unit, account)
         await stored.finished()
 
+    async def orphans(self, keys: Sequence[str]) -> list[str]:
+        """Those of `keys` that no avatar consists of: of superseded jobs, of accounts that are gone."""
+        ids = {found for key in keys if (found := _account_of(key)) is not None}
+        async with self.database.read() as reader:
+            known = await repository.avatar_keys(reader, list(ids))
+        return [key for key in keys if key not in known]
+
     async def _load(self, account_id: UUID) -> Entry:
         async with self.database.read() as reader:
             account = await repository.by_id(reader, account_id)
@@ -188,3 +204,14 @@ class Accounts:
             raise NotFound("no such account")
         if found[1] != report.job_id:
             raise Conflict("a newer upload has replaced this one")
+
+
+def _account_of(key: str) -> UUID | None:
+    """The account that the key of an avatar's variant names: `variants/avatar/{id}/…`."""
+    parts = key.split("/")
+    if parts[:2] != ["variants", "avatar"]:
+        return None
+    try:
+        return UUID(parts[2])
+    except (IndexError, ValueError):
+        return None

@@ -25,6 +25,7 @@ from users.repository import email_tokens as repository
 from users.repository.accounts import AccountRecord
 from users.repository.email_tokens import UsedToken
 from users.service.cached import CachedAccounts
+from users.service.notices import NOTICES, Notices
 from users.service.password_rules import PasswordRules
 from users.service.sessions import hashed, new_secret
 
@@ -50,6 +51,7 @@ class Emails:
     hasher: PasswordHasher
     revocations: Revocations
     rules: PasswordRules
+    notices: Notices
     web_url: str
 
     async def request(self, template: EmailTemplate, email: str) -> None:
@@ -74,10 +76,13 @@ class Emails:
             await self.jobs.enqueue(unit, EMAIL_SEND, payload)
 
     async def content(self, job_id: UUID, mail: EmailSend) -> EmailContent:
-        """To whom the mail goes, and a link of its own for each time that this is asked.
+        """To whom the mail goes, and a link of its own for each time that one is asked for.
 
         Raises NotFound where the account is gone or disabled, or needs no such mail any more.
         """
+        if mail.template in NOTICES:
+            async with self.database.transaction() as unit:
+                return await self.notices.content(unit, job_id, mail)
         purpose = _PURPOSES[mail.template]
         token = new_secret()
         async with self.database.transaction() as unit:
@@ -114,6 +119,7 @@ class Emails:
             account, used = await self._use_up(unit, account_id, token, purpose)
             if purpose == CHANGE:
                 changed = await self._take_address(unit, account_id, used.email)
+                await self.notices.email_changed(unit, account)
             elif used.email != account.email:
                 raise _useless()  # it proves an address that the account no longer has
             elif account.email_verified:
@@ -144,6 +150,7 @@ class Emails:
             # Who could log in before may have asked for another address.
             await repository.use_up(unit, account_id, CHANGE)
             await repository.forget_asked_address(unit, account_id)
+            await self.notices.password_changed(unit, account)
             followed = self.cached.after(
                 unit, changed or account, partial(self.revocations.revoke, *ended)
             )
