@@ -93,6 +93,12 @@ client_requests = Histogram(
 backing_up = Gauge(
     "backing_service_up", "Whether the last ping was answered.", ("name",), registry=REGISTRY
 )
+dependency_refused = Counter(
+    "dependency_refused",
+    "Calls not made: the dependency is away, or full of calls of this process.",
+    ("name", "reason"),
+    registry=REGISTRY,
+)
 cache_requests = Counter(
     "cache_requests",
     "Reads (hit, miss, negative) and writes (set, stale) of the cache; either may be unavailable.",

@@ -52,6 +52,7 @@ def create_registry(
             timeout=settings.internal_timeout + settings.mail_timeout + 5.0,
             max_attempts=_ATTEMPTS,
             backoff=_PATIENT,
+            concurrency=settings.worker_mail_concurrency,
         ),
         letters.send,
     )

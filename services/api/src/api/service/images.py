@@ -15,7 +15,7 @@ from api.repository import erasures
 from api.repository.images import Image, ImageRepository, NewImage, Position
 from twelvefold.contracts.images import VariantReport
 from twelvefold.contracts.jobs import IMAGE_PROCESS, ImageProcess
-from twelvefold.database import Database, Reader, Transaction
+from twelvefold.database import Database, Reader, Transaction, repeated
 from twelvefold.errors import (
     Conflict,
     FieldError,
@@ -121,11 +121,13 @@ class Images:
                 upload.keep()
         return job
 
+    @repeated
     async def get(self, principal: Principal, image_id: UUID) -> Image:
         """Raises NotFound, also for an image of somebody else's."""
         async with self._database.read() as reader:
             return await self._visible(reader, principal, image_id)
 
+    @repeated
     async def list(
         self, principal: Principal, *, owner_id: UUID | None, limit: int, after: Position | None
     ) -> Sequence[Image]:
@@ -145,6 +147,7 @@ class Images:
                 return await self._store.presign(variant.object_key, PRESIGNED_FOR)
         raise NotFound("no such variant")
 
+    @repeated
     async def delete(self, principal: Principal, image_id: UUID, version: int | None) -> None:
         """Raises NotFound, or PreconditionFailed where the row is not at `version`."""
         async with self._database.transaction() as unit:
@@ -154,6 +157,7 @@ class Images:
                 raise PreconditionFailed("the image has changed")
         await self._remove_objects(deleted)
 
+    @repeated
     async def report(self, image_id: UUID, report: VariantReport) -> None:
         """Keeps what the worker made, idempotently by job.
 

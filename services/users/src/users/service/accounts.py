@@ -19,7 +19,7 @@ from twelvefold.contracts.jobs import (
     EmailSend,
     EmailTemplate,
 )
-from twelvefold.database import Database, Transaction
+from twelvefold.database import Database, Transaction, repeated
 from twelvefold.errors import Conflict, FieldError, NotFound, PreconditionFailed
 from twelvefold.http.conditional import etag
 from twelvefold.http.idempotency import Once, Reply
@@ -81,6 +81,7 @@ class Accounts:
             raise NotFound("no such account")
         return entry
 
+    @repeated
     async def update(self, account_id: UUID, changes: UserUpdate, expected: int | None) -> Entry:
         """The account after the change. `expected` None takes any version.
 
@@ -95,6 +96,7 @@ class Accounts:
         await stored.finished()
         return document(account)
 
+    @repeated
     async def delete(self, account_id: UUID, expected: int | None) -> None:
         """Removes the account, its sessions and tokens; access tokens of it die with the mark.
 
@@ -123,6 +125,7 @@ class Accounts:
             followed = self.cached.after_removal(unit, gone, mark)
         await followed.finished()
 
+    @repeated
     async def avatar(self, account_id: UUID) -> list[Variant]:
         """Its variants, none before the first upload was processed. Raises NotFound."""
         async with self.database.read() as reader:
@@ -131,6 +134,7 @@ class Accounts:
             raise NotFound("no such account")
         return [Variant.model_construct(**variant) for variant in found[0]]
 
+    @repeated
     async def report_avatar(self, account_id: UUID, report: VariantReport) -> None:
         """Keeps the variants of the newest job; the same report again changes nothing.
 
@@ -166,6 +170,7 @@ class Accounts:
             known = await repository.avatar_keys(reader, list(ids))
         return [key for key in keys if key not in known]
 
+    @repeated
     async def _load(self, account_id: UUID) -> Entry:
         async with self.database.read() as reader:
             account = await repository.by_id(reader, account_id)

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from twelvefold.contracts.accounts import EmailContent
 from twelvefold.contracts.jobs import EMAIL_SEND, EmailSend, EmailTemplate
-from twelvefold.database import Database, Transaction
+from twelvefold.database import Database, Transaction, repeated
 from twelvefold.errors import BadRequest, Conflict, FieldError, NotFound
 from twelvefold.identifiers import new_id
 from twelvefold.jobs import JobQueue
@@ -54,6 +54,7 @@ class Emails:
     notices: Notices
     web_url: str
 
+    @repeated
     async def request(self, template: EmailTemplate, email: str) -> None:
         """Queues the mail to whoever has this address, if anybody."""
         async with self.database.transaction() as unit:
@@ -61,6 +62,7 @@ class Emails:
             payload = EmailSend(template=template, user_id=account_id)
             await self.jobs.enqueue(unit, EMAIL_SEND, payload)
 
+    @repeated
     async def request_change(self, account_id: UUID, email: str) -> None:
         """Queues the mail to the new address, which counts once its link has been followed.
 
@@ -75,6 +77,7 @@ class Emails:
             payload = EmailSend(template=EmailTemplate.CHANGE_EMAIL, user_id=account_id)
             await self.jobs.enqueue(unit, EMAIL_SEND, payload)
 
+    @repeated
     async def content(self, job_id: UUID, mail: EmailSend) -> EmailContent:
         """To whom the mail goes, and a link of its own for each time that one is asked for.
 
@@ -108,6 +111,7 @@ class Emails:
         link = f"{self.web_url}/{_PAGES[purpose]}?token={quote(token)}"
         return EmailContent(to=to, name=addressee.name, link=link)
 
+    @repeated
     async def confirm(self, token: str) -> None:
         """Marks the address as its owner's, and as the account's where it asked for a new one.
 
