@@ -85,6 +85,10 @@ contract: $(SYNCED) ## The running edge against its document (CONTRACT_CASES=200
 attack: $(SYNCED) ## Hostile and racing clients at full count, with a table of figures (some minutes)
 	@ATTACK_SCALE=full exec $(BIN)/pytest tests/attack -q $(ARGS)
 
+.PHONY: chaos
+chaos: $(SYNCED) ## Break everything at once, and account for it (ARGS="--seed 1 --minutes 5")
+	@exec $(BIN)/python -m tests.chaos $(ARGS)
+
 ##@ Write
 .PHONY: format
 format: $(SYNCED) ## Format, and mend what ruff can mend
