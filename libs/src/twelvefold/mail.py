@@ -26,7 +26,9 @@ from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 import httpx
+from opentelemetry.trace import SpanKind
 
+from . import spans
 from .errors import DependencyUnavailable, Rejected
 from .settings import MailSettings
 
@@ -101,6 +103,19 @@ class SmtpMailer:
         self._tls_context = tls_context
 
     async def send(self, message: Message) -> None:
+        with spans.span(
+            "mail.send",
+            {
+                "mail.system": "smtp",
+                "mail.message_id": message.message_id,
+                "server.address": self._host,
+                "server.port": self._port,
+            },
+            kind=SpanKind.CLIENT,
+        ):
+            await self._send(message)
+
+    async def _send(self, message: Message) -> None:
         letter = composed(message, self._sender)
         client = await self._client(login=True)
         try:
@@ -183,6 +198,18 @@ class SendGridMailer:
         self._client: httpx.AsyncClient | None = None
 
     async def send(self, message: Message) -> None:
+        with spans.span(
+            "mail.send",
+            {
+                "mail.system": "sendgrid",
+                "mail.message_id": message.message_id,
+                "server.address": urlsplit(self._base_url).hostname or "",
+            },
+            kind=SpanKind.CLIENT,
+        ):
+            await self._send(message)
+
+    async def _send(self, message: Message) -> None:
         checked(message)
         content = [{"type": "text/plain", "value": message.text}]
         if message.html is not None:

@@ -100,6 +100,14 @@ cache_requests = Counter(
     registry=REGISTRY,
 )
 
+# Spans.
+exported_spans = Counter(
+    "telemetry_spans",
+    "Recorded spans by fate: sent, failed (the collector did not take them), dropped (queue full).",
+    ("fate",),
+    registry=REGISTRY,
+)
+
 # Durable jobs.
 jobs_enqueued = Counter("jobs_enqueued", "Jobs inserted, by kind.", ("kind",), registry=REGISTRY)
 jobs_finished = Counter(
@@ -164,15 +172,20 @@ def observe_request(
             http_request_duration.labels(method, handler),
         )
     children[0].inc()
-    context = current_request()
-    if context is not None and context.sampled and context.trace_id is not None:
-        children[1].observe(seconds_to_answer, {"trace_id": context.trace_id})
-    else:
-        children[1].observe(seconds_to_answer)
+    observe_with_trace(children[1], seconds_to_answer)
     if instrumentator.instrumentations:
         info = Info(Request(scope), None, method, handler, str(status), seconds, seconds_to_answer)
         for instrumentation in instrumentator.instrumentations:
             instrumentation(info)
+
+
+def observe_with_trace(histogram: Histogram, value: float) -> None:
+    """Observes `value`, with the trace in hand as its exemplar where that is recorded."""
+    context = current_request()
+    if context is not None and context.sampled and context.trace_id is not None:
+        histogram.observe(value, {"trace_id": context.trace_id})
+    else:
+        histogram.observe(value)
 
 
 def render(accept: str = "") -> tuple[bytes, str]:

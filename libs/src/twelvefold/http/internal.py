@@ -31,6 +31,7 @@ from twelvefold.errors import (
     TwelvefoldError,
     Unauthenticated,
 )
+from twelvefold.settings import choose_semantic_conventions
 
 from .context import current_request
 
@@ -114,24 +115,13 @@ class InternalClient:
         self._given = transport
 
     @cached_property
-    def _transport(self) -> httpx.AsyncBaseTransport:
-        return self._given or _aiohttp_transport()
-
-    @cached_property
     def _client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            base_url=self._base_url, transport=self._transport, trust_env=False
-        )
-
-    @cached_property
-    def _traced_client(self) -> httpx.AsyncClient:
-        """The same pool behind spans: a call that is not sampled does not pay for them."""
-        from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
-
         client = httpx.AsyncClient(
-            base_url=self._base_url, transport=self._transport, trust_env=False
+            base_url=self._base_url, transport=self._given or _aiohttp_transport(), trust_env=False
         )
-        HTTPXClientInstrumentor.instrument_client(client)
+        if telemetry.is_exporting():
+            # The object: with a transport of one's own the global instrumentation does nothing.
+            _instrument(client, self.name)
         return client
 
     async def request(
@@ -157,10 +147,7 @@ class InternalClient:
             sent["Idempotency-Key"] = idempotency_key
         timeout = self._within_deadline()
         sent["X-Request-Deadline"] = str(int(timeout * 1000))
-        client = self._client
-        if telemetry.is_exporting() and trace.get_current_span().is_recording():
-            client = self._traced_client
-        request = client.build_request(
+        request = self._client.build_request(
             method,
             path,
             json=json,
@@ -169,7 +156,7 @@ class InternalClient:
             headers=sent,
             timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
         )
-        response = await self._observed(client, request, within=timeout)
+        response = await self._observed(request, within=timeout)
         if response.is_error:
             raise_problem(response, name=self.name)
         return response
@@ -183,14 +170,12 @@ class InternalClient:
             raise DependencyUnavailable(self.name)
         return min(self._timeout, left - DEADLINE_MARGIN)
 
-    async def _observed(
-        self, client: httpx.AsyncClient, request: httpx.Request, *, within: float
-    ) -> httpx.Response:
+    async def _observed(self, request: httpx.Request, *, within: float) -> httpx.Response:
         started = time.perf_counter()
         outcome = "error"
         try:
             async with asyncio.timeout(within):
-                response = await client.send(request)
+                response = await self._client.send(request)
         except (TimeoutError, httpx.TimeoutException) as error:
             outcome = "timeout"
             raise DependencyUnavailable(self.name) from error
@@ -222,6 +207,17 @@ def _forwarded() -> dict[str, str]:
         headers["X-Request-ID"] = context.request_id
         headers.update(context.routing)
     return headers
+
+
+def _instrument(client: httpx.AsyncClient, peer: str) -> None:
+    from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor, RequestInfo
+
+    async def tell(span: trace.Span, request: RequestInfo) -> None:
+        span.update_name(f"{request.method.decode()} {peer}")
+        span.set_attribute("peer.service", peer)
+
+    choose_semantic_conventions()
+    HTTPXClientInstrumentor.instrument_client(client, request_hook=tell)
 
 
 def _aiohttp_transport() -> httpx.AsyncBaseTransport:

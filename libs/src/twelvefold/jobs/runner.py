@@ -18,7 +18,7 @@ from uuid import UUID
 
 import structlog
 
-from twelvefold import metrics
+from twelvefold import metrics, spans
 from twelvefold.database import Database
 from twelvefold.tasks import end_tasks
 
@@ -246,7 +246,8 @@ class Runner:
             ended = await running.run(registration)
             settled = None
             if ended is not None:
-                settled = await self._settler.settle(running, registration, ended)
+                with spans.span("job.settle"):
+                    settled = await self._settler.settle(running, registration, ended)
             observed.ended(settled.status if settled else None)
         if settled is None:
             metrics.jobs_leases_lost.labels("fenced").inc()

@@ -20,6 +20,7 @@ from typing import ParamSpec, TypeVar
 import argon2
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from twelvefold import spans
 from twelvefold.errors import Overloaded
 
 MEMORY = 64 * 1024  # KiB
@@ -57,14 +58,16 @@ class PasswordHasher:
 
     async def hash(self, password: str) -> str:
         """The encoded hash. Raises Overloaded where the queue is full."""
-        return await self._run(self._argon2.hash, _bytes(password))
+        with spans.span("password.hash"):
+            return await self._run(self._argon2.hash, _bytes(password))
 
     async def verify(self, password: str, stored: str | None) -> bool:
         """Whether `password` is the one of `stored`; with None always False, at the same cost.
 
         Raises Overloaded where the queue is full.
         """
-        fits = await self._run(self._verify, stored or self._nobody, password)
+        with spans.span("password.verify"):
+            fits = await self._run(self._verify, stored or self._nobody, password)
         return fits and stored is not None
 
     def needs_rehash(self, stored: str) -> bool:
