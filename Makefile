@@ -81,6 +81,14 @@ contract: $(SYNCED) ## The running edge against its document (CONTRACT_CASES=200
 attack: $(SYNCED) ## Hostile and racing clients at full count, with a table of figures (some minutes)
 	@ATTACK_SCALE=full exec $(BIN)/pytest tests/attack -q $(ARGS)
 
+.PHONY: trace-audit
+trace-audit: $(SYNCED) ## 5,000 mixed requests, each one connected trace (AUDITED_REQUESTS=300)
+	@AUDITED_REQUESTS=$${AUDITED_REQUESTS:-5000} exec $(BIN)/pytest tests/e2e/test_trace_audit.py -n 0 $(ARGS)
+
+.PHONY: bench
+bench: $(SYNCED) ## What observability costs, by CPU per request (ARGS="--rounds 9 --only sampling")
+	@exec $(BIN)/python -m tests.bench.observability $(ARGS)
+
 ##@ Write
 .PHONY: format
 format: $(SYNCED) ## Format, and mend what ruff can mend

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -24,7 +24,7 @@ from opentelemetry.trace import SpanKind, Status
 from opentelemetry.util.types import Attributes
 
 from . import metrics
-from .redaction import REDACTED, is_secret, redact
+from .redaction import REDACTED, has_no_secret, is_secret, redact
 from .settings import TelemetrySettings, choose_semantic_conventions
 from .statements import summary
 from .telemetry import EXPORT_TIMEOUT
@@ -163,9 +163,22 @@ def _attributes(found: Any) -> dict[str, Any]:
     }
 
 
+def _is_plain(attributes: Mapping[str, Any]) -> bool:
+    for key, value in attributes.items():
+        if is_secret(key) or not (isinstance(value, (int, float)) or has_no_secret(value)):
+            return False
+    return True
+
+
 def redacted_span(span: ReadableSpan) -> ReadableSpan:
-    """A copy of a finished span without secrets, a statement's under a name that tells its table."""
-    attributes = _attributes(span.attributes)
+    """A finished span without secrets, a statement's under a name that tells its table."""
+    found = span.attributes or {}
+    if not span.events and span.status.description is None and _is_plain(found):
+        if "db.query.text" not in found:
+            return span  # as most are: a copy costs as much as looking
+        attributes = dict(found)
+    else:
+        attributes = _attributes(found)
     name = span.name
     statement = attributes.get("db.query.text")
     if statement is not None and attributes.get("db.system.name") == "postgresql":
