@@ -23,6 +23,7 @@ def sampled(
     return running(
         folder,
         fds=fds,
+        ready=True,
         OTEL_EXPORTER_OTLP_ENDPOINT=endpoint,
         OTEL_TRACES_SAMPLER_ARG="1.0",
         **settings,
@@ -155,10 +156,12 @@ async def test_a_collector_that_refuses_or_is_slow_costs_spans_and_one_warning(
 
 
 async def test_spans_arrive_again_once_the_collector_does(tmp_path):
-    async with Collector(status=503) as collector:
-        async with sampled(tmp_path, collector.url, OTEL_BSP_SCHEDULE_DELAY="50") as child:
-            await asked(child, 3)
-            await child.logged("spans_lost")
-            collector.status = 200
-            await asked(child, 3)
-            await collector.until(lambda spans: len(spans) >= 3)
+    async with (
+        Collector(status=503) as collector,
+        sampled(tmp_path, collector.url, OTEL_BSP_SCHEDULE_DELAY="50") as child,
+    ):
+        await asked(child, 3)
+        await child.logged("spans_lost")
+        collector.status = 200
+        await asked(child, 3)
+        await collector.until(lambda spans: len(spans) >= 3)
