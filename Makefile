@@ -59,9 +59,10 @@ contracts: $(SYNCED) ## import-linter: who may import whom
 	@$(BIN)/lint-imports --no-logo
 
 .PHONY: generated
-generated: $(SYNCED) ## Lock file, settings table, OpenAPI documents and client are up to date
+generated: $(SYNCED) ## Lock file, settings and metrics tables, OpenAPI documents and client are up to date
 	@$(BIN)/uv lock --check --quiet
 	@$(BIN)/twelvefold config reference README.md --check
+	@$(BIN)/twelvefold metrics docs/metrics.md --check
 	@$(BIN)/twelvefold openapi docs/api --check
 	@$(BIN)/python -m tests.client.generate --check
 
@@ -108,8 +109,9 @@ contract-release: $(SYNCED) ## Take the present OpenAPI document as the released
 	@cp docs/api/api.json docs/api/released.json
 
 .PHONY: docs
-docs: $(SYNCED) ## Write the settings table into the README
+docs: $(SYNCED) ## Write the settings table into the README, and docs/metrics.md
 	@$(BIN)/twelvefold config reference README.md
+	@$(BIN)/twelvefold metrics docs/metrics.md
 
 .PHONY: lock
 lock: $(BIN)/uv ## Resolve the dependencies again (ARGS=--upgrade)

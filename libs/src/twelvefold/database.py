@@ -12,7 +12,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import Any, TypeVarTuple, overload
+from typing import Any, TypeVarTuple, cast, overload
 from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
@@ -21,8 +21,10 @@ import structlog
 from sqlalchemy import Executable, Result, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import QueuePool
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
+from . import metrics
 from .errors import DependencyUnavailable, Overloaded
 from .settings import PostgresSettings
 
@@ -146,6 +148,8 @@ class Database:
             pool_use_lifo=True,
             hide_parameters=True,  # statement parameters hold personal data; logs must not
         )
+        pool = cast("QueuePool", self.engine.pool)  # of connections; what it is made of has no say
+        metrics.watch_pool("postgres", settings.database_pool_size, pool.checkedout)
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
@@ -178,7 +182,7 @@ class Database:
 
     @asynccontextmanager
     async def _connected(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-        with _translated():
+        with metrics.waiting_for("postgres"), _translated():
             connection = await engine.connect()
         try:
             yield connection

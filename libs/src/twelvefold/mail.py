@@ -13,7 +13,7 @@ import re
 import ssl
 import time
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.headerregistry import Address
@@ -28,7 +28,7 @@ import aiosmtplib
 import httpx
 from opentelemetry.trace import SpanKind
 
-from . import spans
+from . import metrics, spans
 from .errors import DependencyUnavailable, Rejected
 from .settings import MailSettings
 
@@ -103,16 +103,7 @@ class SmtpMailer:
         self._tls_context = tls_context
 
     async def send(self, message: Message) -> None:
-        with spans.span(
-            "mail.send",
-            {
-                "mail.system": "smtp",
-                "mail.message_id": message.message_id,
-                "server.address": self._host,
-                "server.port": self._port,
-            },
-            kind=SpanKind.CLIENT,
-        ):
+        with _told("smtp", self._host, message):
             await self._send(message)
 
     async def _send(self, message: Message) -> None:
@@ -165,6 +156,26 @@ class SmtpMailer:
         )
 
 
+@contextlib.contextmanager
+def _told(system: str, host: str, message: Message) -> Iterator[None]:
+    """A span and a count; neither holds an address or a word of the letter."""
+    attributes = {
+        "mail.system": system,
+        "mail.message_id": message.message_id,
+        "server.address": host,
+    }
+    outcome = "failed"
+    try:
+        with spans.span("mail.send", attributes, kind=SpanKind.CLIENT):
+            yield
+        outcome = "sent"
+    except Rejected:
+        outcome = "rejected"
+        raise
+    finally:
+        metrics.mails_sent.labels(outcome).inc()
+
+
 async def _handed_over(
     client: aiosmtplib.SMTP, letter: EmailMessage, sender: str, recipient: str
 ) -> None:
@@ -198,15 +209,7 @@ class SendGridMailer:
         self._client: httpx.AsyncClient | None = None
 
     async def send(self, message: Message) -> None:
-        with spans.span(
-            "mail.send",
-            {
-                "mail.system": "sendgrid",
-                "mail.message_id": message.message_id,
-                "server.address": urlsplit(self._base_url).hostname or "",
-            },
-            kind=SpanKind.CLIENT,
-        ):
+        with _told("sendgrid", urlsplit(self._base_url).hostname or "", message):
             await self._send(message)
 
     async def _send(self, message: Message) -> None:

@@ -186,7 +186,7 @@ class InternalClient:
             return response
         finally:
             elapsed = time.perf_counter() - started
-            metrics.client_requests.labels(self.name, outcome).observe(elapsed)
+            metrics.observe_with_trace(metrics.client_requests.labels(self.name, outcome), elapsed)
 
     async def ping(self) -> None:
         """Raises DependencyUnavailable unless the callee answers at all."""

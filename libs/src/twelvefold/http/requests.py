@@ -67,6 +67,8 @@ class RequestLayer:
         self._conduct = conduct
         self._health = health
         self._active = 0
+        side = "public" if conduct.public else "internal"
+        metrics.watch_pool(f"http_{side}", conduct.max_concurrency, lambda: self._active)
         # Bound here: a lazy logger would keep the set-up of its first line.
         self._log = structlog.get_logger(REQUEST_LOGGER).bind()
         self.log_request = request_log()

@@ -58,6 +58,7 @@ def in_job(claim: Claim, kind: str) -> Iterator[Observed]:
         context.trace_id, context.span_id = f"{ids.trace_id:032x}", f"{ids.span_id:016x}"
         context.sampled = span.is_recording()
         span.set_attribute("request_id", context.request_id)
+        metrics.observe_with_trace(metrics.job_start_delay.labels(kind), claim.waited)
         try:
             yield observed
         finally:
@@ -68,12 +69,15 @@ def in_job(claim: Claim, kind: str) -> Iterator[Observed]:
                 span.set_status(Status(StatusCode.ERROR, status))
             metrics.jobs_running.labels(kind).dec()
             metrics.jobs_finished.labels(kind, status).inc()
+            if observed.status is not None and observed.status.ended:
+                metrics.job_attempts.labels(kind).observe(claim.attempts + 1)
             metrics.observe_with_trace(metrics.job_duration.labels(kind), elapsed)
             _log.info(
                 "job_run",
                 status=status,
                 attempt=claim.attempts + 1,
                 claim_no=claim.claim_no,
+                principal=str(claim.owner_id) if claim.owner_id else None,
                 duration_ms=round(elapsed * 1000, 1),
                 waited_ms=round(claim.waited * 1000, 1),
             )

@@ -81,6 +81,7 @@ class Runner:
         self._limits = {
             kind.name: kind.concurrency for kind in registry.kinds if kind.concurrency is not None
         }
+        metrics.watch_pool("jobs", options.concurrency, lambda: len(self._running))
         self._wake = asyncio.Event()
         self._look = True  # at the next wake, for every due job, straight into PostgreSQL
         self._stopping_since: float | None = None
