@@ -33,6 +33,10 @@ down: $(SYNCED) ## End it, wherever it was started
 ps: $(SYNCED) ## What runs: process id, state, uptime, requests, errors, memory
 	@exec $(BIN)/twelvefold ps $(ARGS)
 
+.PHONY: restart
+restart: $(SYNCED) ## Replace a service's processes without refusing a request (ARGS=api)
+	@exec $(BIN)/twelvefold restart $(ARGS)
+
 .PHONY: logs
 logs: $(SYNCED) ## What it logs (ARGS="api -f")
 	@exec $(BIN)/twelvefold logs $(ARGS)

@@ -25,6 +25,7 @@ class Proxy:
         self.accepted = 0  # connections
         self.sent = 0  # times that clients have sent something
         self.something_sent = asyncio.Event()
+        self.hold_at: bytes | None = None  # holds the answers from when a client sends this
 
     def url(self, url: str) -> str:
         """The server's `url`, leading through here."""
@@ -84,6 +85,8 @@ class Proxy:
                 else:
                     self.sent += 1
                     self.something_sent.set()
+                    if self.hold_at is not None and self.hold_at in chunk:
+                        self.hold()
                 writer.write(chunk)
                 await writer.drain()
 

@@ -19,9 +19,10 @@ from . import metrics
 from .breaker import Breaker
 from .cache import Cache, NoCache, Outcome, RedisCache
 from .database import Database
-from .mail import Mailer, SendGridMailer, SmtpMailer
+from .mail import Mailer, SmtpMailer
 from .object_store import ObjectStore, S3ObjectStore
 from .redis import WaitingPool, create_redis
+from .sendgrid import SendGridMailer
 from .settings import (
     EnvironmentSettings,
     FeatureFlags,

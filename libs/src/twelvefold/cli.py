@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 USAGE_ERROR = 2
 FAILURE = 1
+_QUEUE = "worker_queue"
 R = TypeVar("R")
 S = TypeVar("S", bound=EnvironmentSettings)
 
@@ -97,11 +98,19 @@ ServiceName = Annotated[str | None, typer.Argument(help="Service; default: the o
 
 
 @app.command()
-def run(service: ServiceName = None) -> None:
+def run(
+    service: ServiceName = None,
+    queue: Annotated[
+        str | None, typer.Option(help="Queue that a worker works on, instead of WORKER_QUEUE.")
+    ] = None,
+) -> None:
     """Runs one service in the foreground until SIGTERM or SIGINT."""
     from .service import main as service_main
 
-    raise typer.Exit(service_main(service_named(service)))
+    found = service_named(service)
+    if queue is not None and _QUEUE not in found.settings.model_fields:
+        fail(f"{found.name} works on no queue", USAGE_ERROR)
+    raise typer.Exit(service_main(found, **({} if queue is None else {_QUEUE: queue})))
 
 
 @app.command("log-level")

@@ -137,6 +137,11 @@ client_requests = _histogram(
 
 # Backing services.
 backing_up = _gauge("backing_service_up", "Whether the last ping was answered.", "name")
+dependency_refused = _counter(
+    "dependency_refused",
+    "Calls not made: the dependency is away, or full of calls of this process.",
+    *("name", "reason"),
+)
 cache_requests = _counter(
     "cache_requests",
     "Reads (hit, miss, negative) and writes (set, stale) of the cache; either may be unavailable.",

@@ -17,6 +17,8 @@ from pydantic import SecretStr
 
 from . import telemetry
 from .errors import DependencyUnavailable
+from .guard import Guard
+from .http.context import remaining
 from .settings import ObjectStoreSettings
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 _CONNECT_TIMEOUT = 2.0  # seconds
 _ATTEMPTS = 3
+_WAITING = 4  # calls for each connection, those included that wait for one
 _MISSING = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NotFound"})
 
 
@@ -119,6 +122,29 @@ def is_missing(error: Exception) -> bool:
     """Whether a ClientError says that there is no such object, or no such bucket."""
     response: dict[str, Any] = getattr(error, "response", {})
     return response.get("Error", {}).get("Code") in _MISSING
+
+
+class Calls:
+    """What stands before each call to S3: a bound on how many there are, a breaker, a timeout."""
+
+    def __init__(self, settings: ObjectStoreSettings) -> None:
+        self._timeout = settings.s3_timeout
+        self._guard = Guard("s3", most=_WAITING * settings.s3_max_connections)
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[None]:
+        """Around one call. Raises DependencyUnavailable, also at once while S3 is away, Overloaded
+        where too many are under way; S3's refusals pass as they are.
+        """
+        with self._guard.call():
+            async with translated(remaining(self._timeout)):
+                yield
+
+    @asynccontextmanager
+    async def part(self) -> AsyncIterator[None]:
+        """Around what belongs to a call that was answered: a piece of its body."""
+        async with translated(self._timeout):
+            yield
 
 
 @asynccontextmanager

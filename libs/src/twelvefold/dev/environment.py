@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # What the user's own environment may change.
 _DEFAULTS = {
     "LOG_LEVEL": "INFO",
-    "HTTP_LAME_DUCK": "0",  # nothing routes to us by readiness: a restart need not wait
+    "HTTP_LAME_DUCK": "2",  # of a process that is replaced; one that just ends leaves it out
     "HTTP_GRACE": "5",
     "WORKER_GRACE": "5",  # a released job runs again at the next start
     "MAIL_FROM": "Twelvefold <no-reply@twelvefold.localhost>",

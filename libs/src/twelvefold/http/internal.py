@@ -31,12 +31,14 @@ from twelvefold.errors import (
     TwelvefoldError,
     Unauthenticated,
 )
+from twelvefold.guard import Guard
 from twelvefold.settings import choose_semantic_conventions
 
 from .context import current_request
 
 DEADLINE_MARGIN = 0.05  # seconds that we keep for answering once a callee has used up its time
 MAX_CONNECTIONS = 100
+MAX_CALLS = 2 * MAX_CONNECTIONS  # under way or waiting for a connection; beyond it we refuse
 KEEPALIVE_EXPIRY = 30.0  # seconds; below the callee's own, so that we never race its closing
 CONNECT_TIMEOUT = 1.0  # seconds
 _SERVER_ERROR = 500
@@ -113,6 +115,7 @@ class InternalClient:
         }
         self._base_url = base_url
         self._given = transport
+        self._guard = Guard(name, most=MAX_CALLS)
 
     @cached_property
     def _client(self) -> httpx.AsyncClient:
@@ -138,7 +141,8 @@ class InternalClient:
     ) -> httpx.Response:
         """The answer below 400. Raises the error of `errors` that the callee's problem names.
 
-        Raises DependencyUnavailable where the callee does not answer in time or at all.
+        Raises DependencyUnavailable where the callee does not answer in time or at all, Overloaded
+        where too many calls to it are under way.
         """
         sent = {**self._headers, **_forwarded(), **(headers or {})}
         if bearer is not None:
@@ -156,7 +160,8 @@ class InternalClient:
             headers=sent,
             timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
         )
-        response = await self._observed(request, within=timeout)
+        with self._guard.call():
+            response = await self._observed(request, within=timeout)
         if response.is_error:
             raise_problem(response, name=self.name)
         return response

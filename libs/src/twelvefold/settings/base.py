@@ -184,12 +184,15 @@ class SettingsError(Exception):
 S = TypeVar("S", bound=EnvironmentSettings)
 
 
-def load(settings_class: type[S]) -> S:
-    """Reads and checks `settings_class`. Raises SettingsError naming every problem at once."""
+def load(settings_class: type[S], **chosen: Any) -> S:
+    """Reads and checks `settings_class`; `chosen` fields take precedence over the environment.
+
+    Raises SettingsError naming every problem at once.
+    """
     problems: list[SettingProblem] = []
     settings: S | None = None
     try:
-        settings = settings_class()
+        settings = settings_class(**chosen)
     except ValidationError as error:
         problems += [_problem(detail) for detail in error.errors(include_input=False)]
     except pydantic_settings.SettingsError as error:

@@ -78,6 +78,7 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
     from users.service.cached import CachedAccounts
     from users.service.emails import Emails
     from users.service.follow_ups import FollowUps
+    from users.service.notices import Notices
     from users.service.password_rules import PasswordRules
     from users.service.passwords import Passwords
     from users.service.personal import PersonalData
@@ -111,6 +112,7 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
     )
     throttle = Throttle(limiter, Quotas(pair=settings.login_attempts))
     cached = CachedAccounts(backing.database, backing.cache, jobs, follow_ups)
+    notices = Notices(jobs)
     sessions = Sessions(
         backing.database,
         hasher,
@@ -131,9 +133,12 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
             hasher,
             revocations,
             rules,
+            notices,
             web_url=settings.web_url,
         ),
-        passwords=Passwords(backing.database, cached, hasher, revocations, rules, throttle),
+        passwords=Passwords(
+            backing.database, cached, hasher, revocations, rules, throttle, notices
+        ),
         standing=Standing(backing.database, cached, revocations),
         personal_data=PersonalData(backing.database, cached, revocations, sessions),
         analytics=Analytics(backing.database),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -211,3 +212,9 @@ async def avatar(
     """The variants (empty before the first) and their job; None where there is no such account."""
     row = (await reader.execute(_AVATAR, {"account_id": account_id})).one_or_none()
     return None if row is None else (row[0] or [], row[1])
+
+
+async def avatar_keys(reader: Reader, ids: Sequence[UUID]) -> set[str]:
+    """The keys of every object that an avatar of these accounts consists of."""
+    rows = await reader.execute(select(Account.avatar).where(Account.id.in_(ids)))
+    return {variant["object_key"] for (avatar,) in rows for variant in avatar or ()}
