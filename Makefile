@@ -63,9 +63,10 @@ contracts: $(SYNCED) ## import-linter: who may import whom
 	@$(BIN)/lint-imports --no-logo
 
 .PHONY: generated
-generated: $(SYNCED) ## Lock file, settings table, OpenAPI documents and client are up to date
+generated: $(SYNCED) ## Lock file, settings and metrics tables, OpenAPI documents and client are up to date
 	@$(BIN)/uv lock --check --quiet
 	@$(BIN)/twelvefold config reference README.md --check
+	@$(BIN)/twelvefold metrics docs/metrics.md --check
 	@$(BIN)/twelvefold openapi docs/api --check
 	@$(BIN)/python -m tests.client.generate --check
 
@@ -89,6 +90,14 @@ attack: $(SYNCED) ## Hostile and racing clients at full count, with a table of f
 chaos: $(SYNCED) ## Break everything at once, and account for it (ARGS="--seed 1 --minutes 5")
 	@exec $(BIN)/python -m tests.chaos $(ARGS)
 
+.PHONY: trace-audit
+trace-audit: $(SYNCED) ## 5,000 mixed requests, each one connected trace (AUDITED_REQUESTS=300)
+	@AUDITED_REQUESTS=$${AUDITED_REQUESTS:-5000} exec $(BIN)/pytest tests/e2e/test_trace_audit.py -n 0 $(ARGS)
+
+.PHONY: bench
+bench: $(SYNCED) ## What observability costs, by CPU per request (ARGS="--rounds 9 --only sampling")
+	@exec $(BIN)/python -m tests.bench.observability $(ARGS)
+
 ##@ Write
 .PHONY: format
 format: $(SYNCED) ## Format, and mend what ruff can mend
@@ -108,8 +117,9 @@ contract-release: $(SYNCED) ## Take the present OpenAPI document as the released
 	@cp docs/api/api.json docs/api/released.json
 
 .PHONY: docs
-docs: $(SYNCED) ## Write the settings table into the README
+docs: $(SYNCED) ## Write the settings table into the README, and docs/metrics.md
 	@$(BIN)/twelvefold config reference README.md
+	@$(BIN)/twelvefold metrics docs/metrics.md
 
 .PHONY: lock
 lock: $(BIN)/uv ## Resolve the dependencies again (ARGS=--upgrade)

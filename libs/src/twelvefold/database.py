@@ -12,14 +12,16 @@ import contextlib
 import functools
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, ParamSpec, TypeVar, TypeVarTuple, overload
+from typing import Any, ParamSpec, TypeVar, TypeVarTuple, cast, overload
 
 import sqlalchemy.exc
 import structlog
 from sqlalchemy import Executable, Result, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.pool import QueuePool
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
+from . import metrics
 from .database_client import NAME, create_engine, translated
 from .errors import Contended, DependencyUnavailable
 from .http.context import remaining
@@ -103,6 +105,8 @@ class Database:
 
     def __init__(self, settings: PostgresSettings, *, application_name: str) -> None:
         self.engine: AsyncEngine = create_engine(settings, application_name=application_name)
+        pool = cast("QueuePool", self.engine.pool)
+        metrics.watch_pool(NAME, settings.database_pool_size, pool.checkedout)
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
@@ -141,7 +145,7 @@ class Database:
     @asynccontextmanager
     async def _connected(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         try:
-            with translated():
+            with metrics.waiting_for(NAME), translated():
                 connection = await engine.connect()
         except sqlalchemy.exc.InvalidRequestError as error:
             # Every connection that was tried was lost at once.

@@ -26,6 +26,7 @@ class Guard:
         self._most = most
         self._under_way = 0
         self._breaker = breaker or Breaker(name, failures=FAILURES)
+        metrics.watch_pool(name, most, lambda: self._under_way)
 
     @contextmanager
     def call(self) -> Iterator[None]:
@@ -36,6 +37,7 @@ class Guard:
         """
         if self._under_way >= self._most:
             metrics.dependency_refused.labels(self._name, "full").inc()
+            metrics.pool_exhausted.labels(self._name).inc()
             raise Overloaded(f"too much waits for {self._name}", retry_after=RETRY_AFTER)
         if not self._breaker.allows():
             raise DependencyUnavailable(self._name, retry_after=RETRY_AFTER)

@@ -12,7 +12,7 @@ import contextlib
 import re
 import ssl
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.headerregistry import Address
@@ -23,7 +23,9 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
+from opentelemetry.trace import SpanKind
 
+from . import metrics, spans
 from .errors import DependencyUnavailable, Rejected
 from .guard import Guard
 from .settings import MailSettings
@@ -99,6 +101,10 @@ class SmtpMailer:
         self._guard = Guard("mail", most=MOST)
 
     async def send(self, message: Message) -> None:
+        with sending("smtp", self._host, message):
+            await self._send(message)
+
+    async def _send(self, message: Message) -> None:
         letter = composed(message, self._sender)
         with self._guard.call():
             await self._deliver(letter, message.to)
@@ -150,6 +156,26 @@ class SmtpMailer:
             username=self._username if login else None,
             password=self._password if login else None,
         )
+
+
+@contextlib.contextmanager
+def sending(system: str, host: str, message: Message) -> Iterator[None]:
+    """A span and a count; neither holds an address or a word of the letter."""
+    attributes = {
+        "mail.system": system,
+        "mail.message_id": message.message_id,
+        "server.address": host,
+    }
+    outcome = "failed"
+    try:
+        with spans.span("mail.send", attributes, kind=SpanKind.CLIENT):
+            yield
+        outcome = "sent"
+    except Rejected:
+        outcome = "rejected"
+        raise
+    finally:
+        metrics.mails_sent.labels(outcome).inc()
 
 
 async def _handed_over(

@@ -11,7 +11,7 @@ import httpx
 
 from .errors import DependencyUnavailable, Rejected
 from .guard import Guard
-from .mail import MOST, Message, checked, parsed_sender
+from .mail import MOST, Message, checked, parsed_sender, sending
 from .settings import MailSettings
 
 SENDGRID_URL = "https://api.sendgrid.com"
@@ -37,6 +37,10 @@ class SendGridMailer:
         self._client: httpx.AsyncClient | None = None
 
     async def send(self, message: Message) -> None:
+        with sending("sendgrid", httpx.URL(self._base_url).host, message):
+            await self._send(message)
+
+    async def _send(self, message: Message) -> None:
         checked(message)
         content = [{"type": "text/plain", "value": message.text}]
         if message.html is not None:

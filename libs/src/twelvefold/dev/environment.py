@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
@@ -167,6 +168,6 @@ def _names(classes: Iterable[type[EnvironmentSettings]]) -> set[str]:
 
 
 def _new_signing_keys() -> str:
-    from twelvefold.security.keys import KeySet
+    from twelvefold.security.rotation import generate
 
-    return KeySet.generate().to_json()
+    return generate(datetime.now(UTC)).to_json()

@@ -56,6 +56,14 @@ def process_environment() -> dict[str, str]:
     return dict(os.environ)
 
 
+def choose_semantic_conventions() -> None:
+    """Makes OpenTelemetry's instrumentations use the stable names, which they read from here only.
+
+    To be called before they are set up; what the user has chosen stays.
+    """
+    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http,database")
+
+
 def deployed(info: ValidationInfo) -> bool:
     # Where ENVIRONMENT itself is invalid, check as strictly as in production.
     environment = info.data.get("environment", Environment.PRODUCTION)

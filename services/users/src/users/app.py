@@ -87,6 +87,7 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
     from users.service.throttle import Quotas, Throttle
 
     keys = KeySet.from_json(settings.jwt_signing_keys.get_secret_value())
+    _watch_key_age(settings.jwt_signing_keys.get_secret_value())
 
     async def own_keys() -> dict[str, object]:
         return {**keys.public_jwks()}
@@ -147,6 +148,17 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
         hasher=hasher,
         follow_ups=follow_ups,
     )
+
+
+def _watch_key_age(content: str) -> None:
+    import time
+
+    from twelvefold import metrics
+    from twelvefold.security.rotation import signing_since
+
+    since = signing_since(content)
+    made = float("nan") if since is None else since.timestamp()
+    metrics.signing_key_age.set_function(lambda: time.time() - made)
 
 
 @asynccontextmanager

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from api.models import ImageRow
 from twelvefold.contracts.images import ImageStatus, Variant, VariantReport
 from twelvefold.database import Reader, Transaction
+from twelvefold.spans import trace_database_operation
 
 Position = tuple[datetime, UUID]  # where a page ends: (created_at, id)
 
@@ -97,6 +98,7 @@ def _image(row: Row[*tuple[Any, ...]]) -> Image:
 class ImageRepository:
     """Statements on `api.images`."""
 
+    @trace_database_operation("api.images", "insert")
     async def add(self, unit: Transaction, new: NewImage) -> Image:
         statement = (
             insert(ImageRow)
@@ -113,6 +115,7 @@ class ImageRepository:
         )
         return _image((await unit.execute(statement)).one())
 
+    @trace_database_operation("api.images", "select")
     async def get(self, reader: Reader, image_id: UUID) -> Image | None:
         row = (await reader.execute(select(*_COLUMNS).where(ImageRow.id == image_id))).one_or_none()
         return None if row is None else _image(row)
@@ -133,6 +136,7 @@ class ImageRepository:
             statement = statement.where(tuple_(ImageRow.created_at, ImageRow.id) < after)
         return [_image(row) for row in await reader.execute(statement.limit(limit))]
 
+    @trace_database_operation("api.images", "update")
     async def apply(self, unit: Transaction, image_id: UUID, report: VariantReport) -> bool:
         """Keeps the result of `report` unless a job at least as new has reported. Says whether."""
         refused = report.rejected is not None
@@ -152,6 +156,7 @@ class ImageRepository:
         )
         return (await unit.execute(statement)).one_or_none() is not None
 
+    @trace_database_operation("api.images", "delete")
     async def delete(self, unit: Transaction, image_id: UUID, version: int | None) -> Image | None:
         """The row that was deleted; None where there is none, or not (any more) at `version`."""
         statement = delete(ImageRow).where(ImageRow.id == image_id)
