@@ -81,6 +81,28 @@ contract: $(SYNCED) ## The running edge against its document (CONTRACT_CASES=200
 attack: $(SYNCED) ## Hostile and racing clients at full count, with a table of figures (some minutes)
 	@ATTACK_SCALE=full exec $(BIN)/pytest tests/attack -q $(ARGS)
 
+##@ Ship
+# What is built and what it is called. BASE_IMAGE replaces the base that the Dockerfiles pin.
+IMAGES ?= api users worker backing
+REPOSITORY ?= ghcr.io/twelvefold
+TAG ?= dev
+BASE_IMAGE ?=
+# Of the commit, so that whoever builds it again gets the same.
+REVISION = $(shell git rev-parse HEAD)
+VERSION = $(shell TZ=UTC0 git show -s --date=format-local:%Y.%m.%d --format=%cd-%H | cut -c1-18)
+
+.PHONY: images
+images: ## Build the images with Docker (IMAGES="api users" TAG=dev BASE_IMAGE=… ARGS=--push)
+	@docker buildx version >/dev/null 2>&1 || { \
+	  echo "images are built by Docker with buildx: https://docs.docker.com/build/install-buildx" >&2; exit 1; }
+	@set -e; for image in $(IMAGES); do \
+	  case $$image in backing) dockerfile=libs/Dockerfile ;; *) dockerfile=services/Dockerfile ;; esac; \
+	  echo "Building $(REPOSITORY)/$$image:$(TAG)"; \
+	  SOURCE_DATE_EPOCH=$$(git show -s --format=%ct) docker buildx build --file $$dockerfile --tag $(REPOSITORY)/$$image:$(TAG) \
+	    --build-arg SERVICE=$$image --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) \
+	    $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(ARGS) .; \
+	done
+
 ##@ Write
 .PHONY: format
 format: $(SYNCED) ## Format, and mend what ruff can mend
