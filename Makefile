@@ -69,6 +69,14 @@ generated: $(SYNCED) ## Lock file, settings table, OpenAPI documents and client 
 test: $(SYNCED) ## Every test, on real servers (ARGS="tests/unit -k cursor")
 	@exec $(BIN)/pytest -n auto --dist loadfile $(ARGS)
 
+.PHONY: coverage
+coverage: $(SYNCED) ## The same, and which lines it reaches (coverage.xml)
+	@exec $(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered --cov-report=xml $(ARGS)
+
+.PHONY: check-delivery
+check-delivery: $(SYNCED) ## Linters and policy scanners over Dockerfiles, workflows and charts
+	@.ci/check-delivery
+
 .PHONY: contract-diff
 contract-diff: $(SYNCED) ## No change breaks clients of the released contract, unless declared
 	@$(BIN)/python -m tests.contract.compatibility docs/api/released.json docs/api/api.json docs/api/breaking.toml
@@ -81,27 +89,7 @@ contract: $(SYNCED) ## The running edge against its document (CONTRACT_CASES=200
 attack: $(SYNCED) ## Hostile and racing clients at full count, with a table of figures (some minutes)
 	@ATTACK_SCALE=full exec $(BIN)/pytest tests/attack -q $(ARGS)
 
-##@ Ship
-# What is built and what it is called. BASE_IMAGE replaces the base that the Dockerfiles pin.
-IMAGES ?= api users worker backing
-REPOSITORY ?= ghcr.io/twelvefold
-TAG ?= dev
-BASE_IMAGE ?=
-# Of the commit, so that whoever builds it again gets the same.
-REVISION = $(shell git rev-parse HEAD)
-VERSION = $(shell TZ=UTC0 git show -s --date=format-local:%Y.%m.%d --format=%cd-%H | cut -c1-18)
-
-.PHONY: images
-images: ## Build the images with Docker (IMAGES="api users" TAG=dev BASE_IMAGE=… ARGS=--push)
-	@docker buildx version >/dev/null 2>&1 || { \
-	  echo "images are built by Docker with buildx: https://docs.docker.com/build/install-buildx" >&2; exit 1; }
-	@set -e; for image in $(IMAGES); do \
-	  case $$image in backing) dockerfile=libs/Dockerfile ;; *) dockerfile=services/Dockerfile ;; esac; \
-	  echo "Building $(REPOSITORY)/$$image:$(TAG)"; \
-	  SOURCE_DATE_EPOCH=$$(git show -s --format=%ct) docker buildx build --file $$dockerfile --tag $(REPOSITORY)/$$image:$(TAG) \
-	    --build-arg SERVICE=$$image --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) \
-	    $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(ARGS) .; \
-	done
+include .ci/delivery.mk
 
 ##@ Write
 .PHONY: format
@@ -142,7 +130,7 @@ clean: ## Delete the environment and the caches, not the data of `up`
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	  /^[a-z-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' Makefile .ci/delivery.mk
 
 # One stamp for the whole environment: a warm run looks at a few timestamps and installs nothing.
 $(SYNCED): $(BIN)/uv uv.lock pyproject.toml libs/pyproject.toml $(wildcard services/*/pyproject.toml)
