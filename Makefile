@@ -113,6 +113,12 @@ contract-release: $(SYNCED) ## Take the present OpenAPI document as the released
 docs: $(SYNCED) ## Write the settings table into the README
 	@$(BIN)/twelvefold config reference README.md
 
+.PHONY: base
+base: ## Copy the base image that Dependabot keeps (.github/base.Dockerfile) into the Dockerfiles
+	@base=$$(sed -n 's/^FROM //p' .github/base.Dockerfile); \
+	sed -i.bak "s|^ARG BASE_IMAGE=.*|ARG BASE_IMAGE=$$base|" services/Dockerfile libs/Dockerfile; \
+	rm services/Dockerfile.bak libs/Dockerfile.bak
+
 .PHONY: lock
 lock: $(BIN)/uv ## Resolve the dependencies again (ARGS=--upgrade)
 	@$(BIN)/uv lock $(ARGS)

@@ -97,15 +97,16 @@ def test_a_service_image_holds_neither_the_laptop_stack_nor_a_tool_of_its_develo
     assert requirements(*IMAGE_ARGUMENTS[service]) & (laptop | developers) == set()
 
 
-def test_both_dockerfiles_build_on_the_same_base_by_digest_with_the_same_uv() -> None:
-    bases = {
-        re.findall(r"^FROM (\S+) AS python$", path.read_text(), re.MULTILINE)[0]
-        for path in DOCKERFILES
-    }
-    versions = {
-        re.findall(r"^ARG UV_VERSION=(.+)$", path.read_text(), re.MULTILINE)[0]
-        for path in DOCKERFILES
-    }
+def test_both_dockerfiles_build_on_the_base_that_is_kept_up_to_date_with_the_same_uv() -> None:
+    def stated(what: str, path: Path) -> list[str]:
+        return re.findall(rf"^{what}(.+)$", path.read_text(), re.MULTILINE)
 
-    assert len(bases) == len(versions) == 1
-    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+@sha256:[0-9a-f]{64}", bases.pop())
+    (base,) = stated("FROM ", ROOT / ".github/base.Dockerfile")
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+@sha256:[0-9a-f]{64}", base)
+    assert [stated("ARG BASE_IMAGE=", path) for path in DOCKERFILES] == [[base], [base]]
+    assert (
+        len(
+            {*stated("ARG UV_VERSION=", DOCKERFILES[0]), *stated("ARG UV_VERSION=", DOCKERFILES[1])}
+        )
+        == 1
+    )
