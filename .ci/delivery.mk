@@ -30,6 +30,10 @@ images: ## Build the images with Docker (IMAGES="api users" TAG=dev BASE_IMAGE=â
 	    $${BASE_IMAGE:+--build-arg BASE_IMAGE="$$BASE_IMAGE"} $(ARGS) .; \
 	done
 
+.PHONY: images-test
+images-test: $(SYNCED) ## Run what was built as a cluster does: read-only, no capabilities, SIGTERM
+	@IMAGES_UNDER_TEST="$$TAG" exec $(BIN)/pytest tests/images -n 0 -v $(ARGS)
+
 .PHONY: images-multiarch
 images-multiarch: ARGS = --platform linux/amd64,linux/arm64 --cache-from $(CACHE) --output type=image,push=false
 images-multiarch: images ## Build them for both architectures, to see that they build
