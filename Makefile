@@ -74,6 +74,14 @@ generated: $(SYNCED) ## Lock file, settings and metrics tables, OpenAPI document
 test: $(SYNCED) ## Every test, on real servers (ARGS="tests/unit -k cursor")
 	@exec $(BIN)/pytest -n auto --dist loadfile $(ARGS)
 
+.PHONY: coverage
+coverage: $(SYNCED) ## The same, and which lines it reaches (coverage.xml)
+	@exec $(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered --cov-report=xml $(ARGS)
+
+.PHONY: check-delivery
+check-delivery: $(SYNCED) ## Linters and policy scanners over Dockerfiles, workflows and charts
+	@.ci/check-delivery
+
 .PHONY: contract-diff
 contract-diff: $(SYNCED) ## No change breaks clients of the released contract, unless declared
 	@$(BIN)/python -m tests.contract.compatibility docs/api/released.json docs/api/api.json docs/api/breaking.toml
@@ -98,6 +106,8 @@ trace-audit: $(SYNCED) ## 5,000 mixed requests, each one connected trace (AUDITE
 bench: $(SYNCED) ## What observability costs, by CPU per request (ARGS="--rounds 9 --only sampling")
 	@exec $(BIN)/python -m tests.bench.observability $(ARGS)
 
+include .ci/delivery.mk
+
 ##@ Write
 .PHONY: format
 format: $(SYNCED) ## Format, and mend what ruff can mend
@@ -121,6 +131,12 @@ docs: $(SYNCED) ## Write the settings table into the README, and docs/metrics.md
 	@$(BIN)/twelvefold config reference README.md
 	@$(BIN)/twelvefold metrics docs/metrics.md
 
+.PHONY: base
+base: ## Copy the base image that Dependabot keeps (.github/base.Dockerfile) into the Dockerfiles
+	@base=$$(sed -n 's/^FROM //p' .github/base.Dockerfile); \
+	sed -i.bak "s|^ARG BASE_IMAGE=.*|ARG BASE_IMAGE=$$base|" services/Dockerfile libs/Dockerfile; \
+	rm services/Dockerfile.bak libs/Dockerfile.bak
+
 .PHONY: lock
 lock: $(BIN)/uv ## Resolve the dependencies again (ARGS=--upgrade)
 	@$(BIN)/uv lock $(ARGS)
@@ -138,7 +154,7 @@ clean: ## Delete the environment and the caches, not the data of `up`
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	  /^[a-z-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' Makefile .ci/delivery.mk
 
 # One stamp for the whole environment: a warm run looks at a few timestamps and installs nothing.
 $(SYNCED): $(BIN)/uv uv.lock pyproject.toml libs/pyproject.toml $(wildcard services/*/pyproject.toml)
