@@ -223,6 +223,8 @@ def create_provider(settings: TelemetrySettings, *, service: str) -> TracerProvi
         ),
         shutdown_on_exit=False,  # the process does it in order
     )
+    for fate in ("sent", "failed", "dropped"):
+        metrics.exported_spans.labels(fate)
     endpoint = settings.otel_exporter_otlp_endpoint or ""
     provider.add_span_processor(BoundedProcessor(RedactingExporter(endpoint)))
     return provider
