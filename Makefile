@@ -89,7 +89,7 @@ attack: $(SYNCED) ## Hostile and racing clients at full count, with a table of f
 
 .PHONY: trace-audit
 trace-audit: $(SYNCED) ## 5,000 mixed requests, each one connected trace (AUDITED_REQUESTS=300)
-	@AUDITED_REQUESTS=$${AUDITED_REQUESTS:-5000} exec $(BIN)/pytest tests/e2e/test_trace_audit.py -n 0 $(ARGS)
+	@AUDITED_REQUESTS=$${AUDITED_REQUESTS:-5000} exec $(BIN)/pytest tests/e2e/test_telemetry.py -n 0 $(ARGS)
 
 .PHONY: alerts-test
 alerts-test: $(SYNCED) promtool ## Alert rules and dashboards: promtool's unit tests, schema, PromQL

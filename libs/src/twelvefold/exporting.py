@@ -231,13 +231,12 @@ def create_provider(settings: TelemetrySettings, *, service: str) -> TracerProvi
 
 
 def instrument_libraries() -> None:
-    """Spans of the database driver and Redis. asyncpg only: SQLAlchemy on top would trace twice.
+    """Spans of the database driver. asyncpg only: SQLAlchemy on top would trace twice.
 
-    That of S3 is instrumented where it is loaded, which is late.
+    The clients of S3 and of other services are instrumented where they are opened, that of Redis
+    traces itself.
     """
     from opentelemetry.instrumentation.asyncpg import AsyncPGInstrumentor
-    from opentelemetry.instrumentation.redis import RedisInstrumentor
 
     choose_semantic_conventions()
     AsyncPGInstrumentor().instrument()  # type: ignore[no-untyped-call]  # as it ships
-    RedisInstrumentor().instrument()
