@@ -75,6 +75,14 @@ generated: $(SYNCED) ## Lock file, settings and metrics tables, dashboards, Open
 test: $(SYNCED) ## Every test, on real servers (ARGS="tests/unit -k cursor")
 	@exec $(BIN)/pytest -n auto --dist loadfile $(ARGS)
 
+.PHONY: coverage
+coverage: $(SYNCED) ## The same, and which lines it reaches (coverage.xml)
+	@exec $(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered --cov-report=xml $(ARGS)
+
+.PHONY: check-delivery
+check-delivery: $(SYNCED) ## Linters and policy scanners over Dockerfiles, workflows and charts
+	@.ci/check-delivery
+
 .PHONY: contract-diff
 contract-diff: $(SYNCED) ## No change breaks clients of the released contract, unless declared
 	@$(BIN)/python -m tests.contract.compatibility docs/api/released.json docs/api/api.json docs/api/breaking.toml
@@ -86,6 +94,10 @@ contract: $(SYNCED) ## The running edge against its document (CONTRACT_CASES=200
 .PHONY: attack
 attack: $(SYNCED) ## Hostile and racing clients at full count, with a table of figures (some minutes)
 	@ATTACK_SCALE=full exec $(BIN)/pytest tests/attack -q $(ARGS)
+
+.PHONY: chaos
+chaos: $(SYNCED) ## Break everything at once, and account for it (ARGS="--seed 1 --minutes 5")
+	@exec $(BIN)/python -m tests.chaos $(ARGS)
 
 .PHONY: trace-audit
 trace-audit: $(SYNCED) ## 5,000 mixed requests, each one connected trace (AUDITED_REQUESTS=300)
@@ -113,6 +125,8 @@ promtool: $(BIN)/uv ## Fetch promtool, where it is missing and this is a Debian
 bench: $(SYNCED) ## What observability costs, by CPU per request (ARGS="--rounds 9 --only sampling")
 	@exec $(BIN)/python -m tests.bench.observability $(ARGS)
 
+include .ci/delivery.mk
+
 ##@ Write
 .PHONY: format
 format: $(SYNCED) ## Format, and mend what ruff can mend
@@ -137,6 +151,12 @@ docs: $(SYNCED) ## Write the settings table, docs/metrics.md and the dashboards
 	@$(BIN)/twelvefold metrics docs/metrics.md
 	@$(BIN)/python -m tests.observability.dashboards
 
+.PHONY: base
+base: ## Copy the base image that Dependabot keeps (.github/base.Dockerfile) into the Dockerfiles
+	@base=$$(sed -n 's/^FROM //p' .github/base.Dockerfile); \
+	sed -i.bak "s|^ARG BASE_IMAGE=.*|ARG BASE_IMAGE=$$base|" services/Dockerfile libs/Dockerfile; \
+	rm services/Dockerfile.bak libs/Dockerfile.bak
+
 .PHONY: lock
 lock: $(BIN)/uv ## Resolve the dependencies again (ARGS=--upgrade)
 	@$(BIN)/uv lock $(ARGS)
@@ -154,7 +174,7 @@ clean: ## Delete the environment and the caches, not the data of `up`
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	  /^[a-z-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' Makefile .ci/delivery.mk
 
 # One stamp for the whole environment: a warm run looks at a few timestamps and installs nothing.
 $(SYNCED): $(BIN)/uv uv.lock pyproject.toml libs/pyproject.toml $(wildcard services/*/pyproject.toml)

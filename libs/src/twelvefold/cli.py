@@ -277,14 +277,19 @@ def metrics_reference(
 
 def _add_commands() -> None:
     for entry in entry_points(group="twelvefold.commands"):
-        if entry.name == "dev" and find_spec("watchfiles") is None:
-            continue  # an image: the extra is not installed
+        if entry.name == "dev" and not _has_laptop_stack():
+            continue
         group = entry.load()
         if entry.name == "dev":
             app.registered_commands.extend(group.registered_commands)
             app.registered_groups.extend(group.registered_groups)
         else:
             app.add_typer(group, name=entry.name)
+
+
+def _has_laptop_stack() -> bool:
+    # A service's image holds neither the extra nor the code that needs it.
+    return all(find_spec(name) is not None for name in ("twelvefold.dev", "watchfiles"))
 
 
 def main() -> None:
