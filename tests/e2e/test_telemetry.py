@@ -188,6 +188,15 @@ async def test_no_secret_is_in_a_span_a_log_line_a_metric_or_an_error(audited):
     assert planted.found_in(told) == []
 
 
+async def test_the_log_level_of_a_running_process_changes_from_its_own_machine(audited):
+    url = audited.suite.management["users"]
+    said = audited.suite.command("log-level", "warning", "--url", url)
+    assert said.startswith("WARNING until ")
+    assert said.strip().endswith(", then INFO")
+    assert audited.suite.command("log-level", "--url", url).startswith("WARNING until ")
+    assert audited.suite.command("log-level", "--restore", "--url", url).strip() == "INFO"
+
+
 def test_a_secret_that_is_told_would_be_found():
     planted = Planted(secrets={"a password": "hunter2 is long"})
     assert planted.found_in({"logs": b"x hunter2 is long y"}) == [("a password", "logs")]
