@@ -95,6 +95,10 @@ contract: $(SYNCED) ## The running edge against its document (CONTRACT_CASES=200
 attack: $(SYNCED) ## Hostile and racing clients at full count, with a table of figures (some minutes)
 	@ATTACK_SCALE=full exec $(BIN)/pytest tests/attack -q $(ARGS)
 
+.PHONY: bench-jobs
+bench-jobs: $(SYNCED) ## What durability costs a job, beside bare arq in one run (ARGS="--rounds 5")
+	@exec $(BIN)/python -m tests.bench.jobs $(ARGS)
+
 .PHONY: chaos
 chaos: $(SYNCED) ## Break everything at once, and account for it (ARGS="--seed 1 --minutes 5")
 	@exec $(BIN)/python -m tests.chaos $(ARGS)

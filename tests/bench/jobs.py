@@ -170,19 +170,17 @@ async def opened(folder: Path) -> AsyncIterator[Bench]:
         await asyncio.gather(postgres.stop(), redis.stop())
 
 
-async def main(rounds: int, jobs: int, samples: int) -> int:
+async def main(folder: Path, rounds: int, jobs: int, samples: int) -> int:
     kinds = ("durable", "arq")
     rates: dict[tuple[str, str], list[float]] = {}
     latencies: dict[str, list[float]] = {kind: [] for kind in kinds}
-    with tempfile.TemporaryDirectory(prefix="twelvefold-bench-") as folder:
-        Path(folder).chmod(0o755)  # under root PostgreSQL's own user has to enter it
-        async with opened(Path(folder)) as bench:
-            for number in range(1, rounds + 1):
-                for kind in kinds:
-                    sys.stderr.write(f"\rround {number} of {rounds}: {kind}   ")
-                    rates.setdefault((kind, "backlog"), []).append(await bench.backlog(kind, jobs))
-                    rates.setdefault((kind, "stream"), []).append(await bench.stream(kind, jobs))
-                    latencies[kind] += await bench.idle(kind, samples)
+    async with opened(folder) as bench:
+        for number in range(1, rounds + 1):
+            for kind in kinds:
+                sys.stderr.write(f"\rround {number} of {rounds}: {kind}   ")
+                rates.setdefault((kind, "backlog"), []).append(await bench.backlog(kind, jobs))
+                rates.setdefault((kind, "stream"), []).append(await bench.stream(kind, jobs))
+                latencies[kind] += await bench.idle(kind, samples)
     rows = []
     for kind in kinds:
         cuts = statistics.quantiles(latencies[kind], n=100)
@@ -206,4 +204,7 @@ if __name__ == "__main__":
     parser.add_argument("--jobs", type=int, default=2000, help="a round")
     parser.add_argument("--samples", type=int, default=100, help="of latency, a round")
     options = parser.parse_args()
-    raise SystemExit(asyncio.run(main(options.rounds, options.jobs, options.samples)))
+    with tempfile.TemporaryDirectory(prefix="twelvefold-bench-") as temporary:
+        Path(temporary).chmod(0o755)  # under root PostgreSQL's own user has to enter it
+        work = main(Path(temporary), options.rounds, options.jobs, options.samples)
+        raise SystemExit(asyncio.run(work))
