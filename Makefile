@@ -4,6 +4,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 SYNCED := $(VENV)/.synced
+DELIVERY := $(VENV)/.synced-delivery
 UV := uv>=0.9,<0.15
 # Options for the command behind a target, e.g. make up ARGS=--detach
 ARGS ?=
@@ -64,6 +65,7 @@ generated: $(SYNCED) ## Lock file, settings table, OpenAPI documents and client 
 	@$(BIN)/twelvefold config reference README.md --check
 	@$(BIN)/twelvefold openapi docs/api --check
 	@$(BIN)/python -m tests.client.generate --check
+	@$(BIN)/python -m tests.charts.reference --check
 
 .PHONY: test
 test: $(SYNCED) ## Every test, on real servers (ARGS="tests/unit -k cursor")
@@ -80,6 +82,10 @@ contract: $(SYNCED) ## The running edge against its document (CONTRACT_CASES=200
 .PHONY: attack
 attack: $(SYNCED) ## Hostile and racing clients at full count, with a table of figures (some minutes)
 	@ATTACK_SCALE=full exec $(BIN)/pytest tests/attack -q $(ARGS)
+
+.PHONY: charts-test
+charts-test: $(DELIVERY) ## Charts by Helm's own engine: schemas, invariants, planted faults (ARGS="-k network")
+	@exec $(BIN)/pytest tests/charts -n auto $(ARGS)
 
 ##@ Write
 .PHONY: format
@@ -102,6 +108,10 @@ contract-release: $(SYNCED) ## Take the present OpenAPI document as the released
 .PHONY: docs
 docs: $(SYNCED) ## Write the settings table into the README
 	@$(BIN)/twelvefold config reference README.md
+
+.PHONY: charts-docs
+charts-docs: $(SYNCED) ## Write the charts' README tables and schemas from their values
+	@$(BIN)/python -m tests.charts.reference
 
 .PHONY: lock
 lock: $(BIN)/uv ## Resolve the dependencies again (ARGS=--upgrade)
@@ -126,6 +136,12 @@ help: ## List the targets
 $(SYNCED): $(BIN)/uv uv.lock pyproject.toml libs/pyproject.toml $(wildcard services/*/pyproject.toml)
 	@echo "Installing the locked packages into $(VENV)"
 	@$(BIN)/uv sync --frozen --quiet
+	@touch $@
+
+# What only tests of the delivery need, on top.
+$(DELIVERY): $(SYNCED)
+	@echo "Installing Helm's engine and Kubernetes' schemas into $(VENV)"
+	@$(BIN)/uv sync --frozen --quiet --inexact --group delivery
 	@touch $@
 
 $(BIN)/uv:
