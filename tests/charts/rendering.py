@@ -47,14 +47,14 @@ class Release:
         return self.chart.startswith("charts/") and self.name != Path(self.chart).name
 
     def render(self, root: Path = ROOT) -> list[Object]:
-        """Every object. Raises helm_python's errors where the chart refuses."""
+        """Every object, not to be changed. Raises helm_python's errors where the chart refuses."""
         found: list[Object] = []
         rendered = _chart(root / self.chart).render(
             self.in_force(root), name=self.name, namespace=self.namespace
         )
         for path, content in sorted(rendered.items()):
             if not path.endswith("NOTES.txt"):
-                found += [one for one in yaml.load_all(content, _Loader) if one]
+                found += _objects(content)
         return found
 
     def in_force(self, root: Path = ROOT) -> Values:
@@ -78,8 +78,19 @@ def merged(base: Values, more: Mapping[str, Any]) -> Values:
 
 
 def read(path: Path) -> Values:
-    content: Values = yaml.load(path.read_text(), _Loader)  # noqa: S506 (a safe loader)
-    return content or {}
+    """A values file, not to be changed."""
+    return _values(path.read_text())
+
+
+@cache
+def _values(content: str) -> Values:
+    return yaml.load(content, _Loader) or {}  # noqa: S506 (a safe loader)
+
+
+@cache
+def _objects(content: str) -> list[Object]:
+    # Most of a copy with a fault is as in the checkout: read once, and never changed by a check.
+    return [one for one in yaml.load_all(content, _Loader) if one]
 
 
 @cache
