@@ -4,6 +4,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 SYNCED := $(VENV)/.synced
+DELIVERY := $(VENV)/.synced-delivery
 UV := uv>=0.9,<0.15
 # Options for the command behind a target, e.g. make up ARGS=--detach
 ARGS ?=
@@ -64,6 +65,7 @@ generated: $(SYNCED) ## Lock file, settings table, OpenAPI documents and client 
 	@$(BIN)/twelvefold config reference README.md --check
 	@$(BIN)/twelvefold openapi docs/api --check
 	@$(BIN)/python -m tests.client.generate --check
+	@$(BIN)/python -m tests.charts.reference --check
 
 .PHONY: test
 test: $(SYNCED) ## Every test, on real servers (ARGS="tests/unit -k cursor")
@@ -74,7 +76,7 @@ coverage: $(SYNCED) ## The same, and which lines it reaches (coverage.xml)
 	@exec $(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered --cov-report=xml $(ARGS)
 
 .PHONY: check-delivery
-check-delivery: $(SYNCED) ## Linters and policy scanners over Dockerfiles, workflows and charts
+check-delivery: $(DELIVERY) ## Linters and policy scanners over Dockerfiles, workflows and charts
 	@.ci/check-delivery
 
 .PHONY: contract-diff
@@ -88,6 +90,10 @@ contract: $(SYNCED) ## The running edge against its document (CONTRACT_CASES=200
 .PHONY: attack
 attack: $(SYNCED) ## Hostile and racing clients at full count, with a table of figures (some minutes)
 	@ATTACK_SCALE=full exec $(BIN)/pytest tests/attack -q $(ARGS)
+
+.PHONY: charts-test
+charts-test: $(DELIVERY) ## Charts by Helm's own engine: schemas, invariants, planted faults (ARGS="-k network")
+	@exec $(BIN)/pytest tests/charts -n auto $(ARGS)
 
 include .ci/delivery.mk
 
@@ -119,6 +125,14 @@ base: ## Copy the base image that Dependabot keeps (.github/base.Dockerfile) int
 	sed -i.bak "s|^ARG BASE_IMAGE=.*|ARG BASE_IMAGE=$$base|" services/Dockerfile libs/Dockerfile; \
 	rm services/Dockerfile.bak libs/Dockerfile.bak
 
+.PHONY: charts-render
+charts-render: $(DELIVERY) ## Write what production gets to dist/rendered (ARGS=staging)
+	@$(BIN)/python -m tests.charts.manifests $(or $(ARGS),production) dist/rendered/$(or $(ARGS),production)
+
+.PHONY: charts-docs
+charts-docs: $(SYNCED) ## Write the charts' README tables and schemas from their values
+	@$(BIN)/python -m tests.charts.reference
+
 .PHONY: lock
 lock: $(BIN)/uv ## Resolve the dependencies again (ARGS=--upgrade)
 	@$(BIN)/uv lock $(ARGS)
@@ -142,6 +156,12 @@ help: ## List the targets
 $(SYNCED): $(BIN)/uv uv.lock pyproject.toml libs/pyproject.toml $(wildcard services/*/pyproject.toml)
 	@echo "Installing the locked packages into $(VENV)"
 	@$(BIN)/uv sync --frozen --quiet
+	@touch $@
+
+# What only tests of the delivery need, on top.
+$(DELIVERY): $(SYNCED)
+	@echo "Installing Helm's engine, schemas and linters into $(VENV)"
+	@$(BIN)/uv sync --frozen --quiet --inexact --group delivery
 	@touch $@
 
 $(BIN)/uv:
