@@ -34,6 +34,10 @@ down: $(SYNCED) ## End it, wherever it was started
 ps: $(SYNCED) ## What runs: process id, state, uptime, requests, errors, memory
 	@exec $(BIN)/twelvefold ps $(ARGS)
 
+.PHONY: restart
+restart: $(SYNCED) ## Replace a service's processes without refusing a request (ARGS=api)
+	@exec $(BIN)/twelvefold restart $(ARGS)
+
 .PHONY: logs
 logs: $(SYNCED) ## What it logs (ARGS="api -f")
 	@exec $(BIN)/twelvefold logs $(ARGS)
@@ -60,9 +64,10 @@ contracts: $(SYNCED) ## import-linter: who may import whom
 	@$(BIN)/lint-imports --no-logo
 
 .PHONY: generated
-generated: $(SYNCED) ## Lock file, settings table, OpenAPI documents and client are up to date
+generated: $(SYNCED) ## Lock file, settings and metrics tables, OpenAPI documents and client are up to date
 	@$(BIN)/uv lock --check --quiet
 	@$(BIN)/twelvefold config reference README.md --check
+	@$(BIN)/twelvefold metrics docs/metrics.md --check
 	@$(BIN)/twelvefold openapi docs/api --check
 	@$(BIN)/python -m tests.client.generate --check
 	@$(BIN)/python -m tests.charts.reference --check
@@ -95,6 +100,18 @@ attack: $(SYNCED) ## Hostile and racing clients at full count, with a table of f
 charts-test: $(DELIVERY) ## Charts by Helm's own engine: schemas, invariants, planted faults (ARGS="-k network")
 	@exec $(BIN)/pytest tests/charts -n auto $(ARGS)
 
+.PHONY: chaos
+chaos: $(SYNCED) ## Break everything at once, and account for it (ARGS="--seed 1 --minutes 5")
+	@exec $(BIN)/python -m tests.chaos $(ARGS)
+
+.PHONY: trace-audit
+trace-audit: $(SYNCED) ## 5,000 mixed requests, each one connected trace (AUDITED_REQUESTS=300)
+	@AUDITED_REQUESTS=$${AUDITED_REQUESTS:-5000} exec $(BIN)/pytest tests/e2e/test_trace_audit.py -n 0 $(ARGS)
+
+.PHONY: bench
+bench: $(SYNCED) ## What observability costs, by CPU per request (ARGS="--rounds 9 --only sampling")
+	@exec $(BIN)/python -m tests.bench.observability $(ARGS)
+
 include .ci/delivery.mk
 
 ##@ Write
@@ -116,8 +133,9 @@ contract-release: $(SYNCED) ## Take the present OpenAPI document as the released
 	@cp docs/api/api.json docs/api/released.json
 
 .PHONY: docs
-docs: $(SYNCED) ## Write the settings table into the README
+docs: $(SYNCED) ## Write the settings table into the README, and docs/metrics.md
 	@$(BIN)/twelvefold config reference README.md
+	@$(BIN)/twelvefold metrics docs/metrics.md
 
 .PHONY: base
 base: ## Copy the base image that Dependabot keeps (.github/base.Dockerfile) into the Dockerfiles

@@ -2,8 +2,8 @@
 
     python -m tests.charts.reference [--check]
 
-A value is described by the comment above it; its type is that of its default, and a line
-`# @schema {…}` says more. What a chart takes from the libraries `common` and `routing` is in its
+A value is described by the comment above it; its type is that of its default, and
+`# @schema {…}` as the last lines of the comment says more. What a chart takes from the libraries `common` and `routing` is in its
 schema and table too. For a service's chart the names of settings come from its settings class, so
 that a misspelt one is refused before anything is installed.
 """
@@ -113,18 +113,14 @@ def _children(node: Any, lines: list[str]) -> dict[str, Value]:
 
 def _comment(lines: list[str], line: int, column: int) -> tuple[str, Schema]:
     """The comment lines right above a key that begins its line."""
-    about: list[str] = []
-    extra: Schema = {}
     if lines[line][:column].strip():
-        return "", extra  # within braces
+        return "", {}  # within braces
+    found: list[str] = []
     while line and re.match(rf" {{{column}}}# ?", lines[line - 1]):
         line -= 1
-        content = lines[line][column:].removeprefix("#").strip()
-        if content.startswith(_SCHEMA):
-            extra = json.loads(content.removeprefix(_SCHEMA))
-        else:
-            about.insert(0, content)
-    return " ".join(about), extra
+        found.insert(0, lines[line][column:].removeprefix("#").strip())
+    about, _, extra = " ".join(found).partition(_SCHEMA)
+    return about.strip(), json.loads(extra) if extra else {}
 
 
 def values_of(chart: Path) -> dict[str, Value]:

@@ -116,11 +116,11 @@ def releases(environment: str, *, second: bool = True) -> list[Release]:
         found += [
             Release(f"charts/{service}", name, NAMESPACE, environment, image) for name in names
         ]
-    found.append(Release("istio/mesh", "istio-mesh", NAMESPACE, environment, tokens))
+    found.append(Release("istio/mesh", "mesh", NAMESPACE, environment, tokens))
     for service in SERVICES:
         values = canary if service != "worker" else {}
         found.append(
-            Release(f"istio/{service}", f"istio-{service}", NAMESPACE, environment, values)
+            Release(f"istio/{service}", f"{service}-routing", NAMESPACE, environment, values)
         )
     return found
 

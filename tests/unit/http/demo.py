@@ -47,6 +47,14 @@ async def search(
     return {"limit": limit, "number": x_number}
 
 
+@router.get("/tagged")
+async def tagged(
+    tags: Annotated[list[str] | None, Query()] = None,
+    order: Annotated[str | None, Query(alias="sort")] = None,
+):
+    return {"tags": tags, "order": order}
+
+
 @router.post("/accounts", status_code=201)
 async def register(account: Account) -> dict[str, str]:
     return {"name": account.name}

@@ -1,4 +1,4 @@
-"""The commands of the laptop stack: up, down, reset, ps, scale, logs; and backing, for clusters.
+"""The commands of the laptop stack: up, down, ps, scale, restart, logs; and backing, for clusters.
 
 Merged into the top of `twelvefold` by the entry point `dev`, where the extra is installed.
 """
@@ -150,10 +150,28 @@ def scale(
         _show(processes, as_json=False)
 
 
-def _asked(command: str, within: float = _ASK_TIMEOUT, **request: Any) -> list[dict[str, Any]]:
+@app.command()
+def restart(
+    services: Annotated[list[str], typer.Argument(help="One or several of api, users, worker.")],
+) -> None:
+    """Replaces the processes of a service one by one, without refusing a request."""
+    with _failures():
+        checkout = _running_checkout()
+        for service in services:
+            with Console(stderr=True).status(f"Replacing {service}"):
+                for answer in ask(checkout.run, _SCALE_TIMEOUT, command="restart", service=service):
+                    typer.echo(f"{answer['replaced']} replaced")
+
+
+def _running_checkout() -> Checkout:
     checkout = _checkout()
     if not RunLock(checkout.run).is_held:
         raise StackError(_NOTHING_RUNS)
+    return checkout
+
+
+def _asked(command: str, within: float = _ASK_TIMEOUT, **request: Any) -> list[dict[str, Any]]:
+    checkout = _running_checkout()
     for answer in ask(checkout.run, within, command=command, **request):
         processes: list[dict[str, Any]] = answer["processes"]
         return processes

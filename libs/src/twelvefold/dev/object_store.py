@@ -148,8 +148,8 @@ class SeaweedServer(EmbeddedServer):
             output=output,
         )
 
-    async def stop(self) -> None:
-        await super().stop()
+    async def stop(self, *, replaced: bool = False) -> None:
+        await super().stop(replaced=replaced)
         for path in self._sockets():
             path.unlink(missing_ok=True)
 

@@ -3,7 +3,8 @@
 Owns the event loop of a service. One owner of signals; the order at SIGTERM and SIGINT:
 
 1. /readyz turns 503, every answer carries `Connection: close`, the process's drains are called;
-2. the lame duck: for HTTP_LAME_DUCK seconds requests are still taken, while balancers learn;
+2. the lame duck: for HTTP_LAME_DUCK seconds requests are still taken, while balancers learn and
+   clients with open connections get their last answer on them; left out at SIGINT (Ctrl-C);
 3. listeners close, connections close as they fall quiet, requests in flight have HTTP_GRACE;
 4. background work is left and backing services close, each in reverse;
 5. the management listener closes, and the exit code is 0. A second signal ends it at once.
@@ -86,6 +87,7 @@ class _Signals:
         self._loop = asyncio.get_running_loop()
         self._main = asyncio.current_task()
         self._stop = asyncio.Event()
+        self.first: signal.Signals | None = None
         # Until the process has opened, stopping means to abandon the opening.
         self.opening = True
         for number in _SIGNALS:
@@ -96,6 +98,7 @@ class _Signals:
             _log.warning("killed", signal=number.name)
             os._exit(SIGNALLED + number)
         _log.info("stopping", signal=number.name)
+        self.first = number
         self._stop.set()
         if self.opening and self._main is not None:
             self._main.cancel()
@@ -138,7 +141,8 @@ async def serve(process: ServiceProcess) -> None:
         try:
             async with process.open():
                 await signals.wait()
-                await _drain(process, servers)
+                lame_duck = 0.0 if signals.first is signal.SIGINT else settings.http_lame_duck
+                await _drain(process, servers, lame_duck)
         except asyncio.CancelledError:
             if not signals.received:
                 raise
@@ -148,11 +152,11 @@ async def serve(process: ServiceProcess) -> None:
     _log.info("stopped")
 
 
-async def _drain(process: ServiceProcess, servers: Sequence[Server]) -> None:
+async def _drain(process: ServiceProcess, servers: Sequence[Server], lame_duck: float) -> None:
     settings = process.settings
     process.health.mark_draining()
     await asyncio.gather(*(_called(drain, settings.http_grace) for drain in process.drain))
-    await asyncio.sleep(settings.http_lame_duck)
+    await asyncio.sleep(lame_duck)
     await _finished(servers, settings.http_grace)
 
 

@@ -13,13 +13,16 @@ import contextlib
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 import argon2
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from twelvefold import metrics, spans
 from twelvefold.errors import Overloaded
 
 MEMORY = 64 * 1024  # KiB
@@ -53,18 +56,23 @@ class PasswordHasher:
         self._threads = ThreadPoolExecutor(threads, "argon2", initializer=_yield_to_the_loop)
         self._limit = threads + queue
         self._pending = 0
+        self._at_work = 0
+        metrics.watch_pool("argon2", threads, lambda: self._at_work)
+        metrics.pool_waiting.labels("argon2").set_function(lambda: self._pending - self._at_work)
         self._lock = threading.Lock()
 
     async def hash(self, password: str) -> str:
         """The encoded hash. Raises Overloaded where the queue is full."""
-        return await self._run(self._argon2.hash, _bytes(password))
+        with spans.span("password.hash"):
+            return await self._run(self._argon2.hash, _bytes(password))
 
     async def verify(self, password: str, stored: str | None) -> bool:
         """Whether `password` is the one of `stored`; with None always False, at the same cost.
 
         Raises Overloaded where the queue is full.
         """
-        fits = await self._run(self._verify, stored or self._nobody, password)
+        with spans.span("password.verify"):
+            fits = await self._run(self._verify, stored or self._nobody, password)
         return fits and stored is not None
 
     def needs_rehash(self, stored: str) -> bool:
@@ -84,16 +92,30 @@ class PasswordHasher:
     async def _run(self, function: Callable[P, R], /, *arguments: P.args, **named: P.kwargs) -> R:
         with self._lock:
             if self._pending >= self._limit:
+                metrics.pool_exhausted.labels("argon2").inc()
                 raise Overloaded("too many passwords are being checked at the moment")
             self._pending += 1
         try:
-            future = self._threads.submit(function, *arguments, **named)
+            future = self._threads.submit(
+                self._work, time.perf_counter(), partial(function, *arguments, **named)
+            )
         except RuntimeError:  # shut down
             self._ended()
             raise Overloaded("this process is stopping") from None
         # Told by the thread, not by the waiting task: a caller that went away frees nothing yet.
         future.add_done_callback(self._ended)
         return await asyncio.wrap_future(future)
+
+    def _work(self, since: float, function: Callable[[], R]) -> R:
+        """In a thread of the pool, once it is the turn of this one."""
+        metrics.pool_wait.labels("argon2").observe(time.perf_counter() - since)
+        with self._lock:
+            self._at_work += 1
+        try:
+            return function()
+        finally:
+            with self._lock:
+                self._at_work -= 1
 
     def _ended(self, _: Future[R] | None = None) -> None:
         with self._lock:
