@@ -37,6 +37,10 @@ ps: $(SYNCED) ## What runs: process id, state, uptime, requests, errors, memory
 logs: $(SYNCED) ## What it logs (ARGS="api -f")
 	@exec $(BIN)/twelvefold logs $(ARGS)
 
+.PHONY: console
+console: $(SYNCED) ## The link to the developer console (ARGS=--open)
+	@exec $(BIN)/twelvefold console $(ARGS)
+
 .PHONY: reset
 reset: $(SYNCED) ## End it and delete its data (asks; ARGS=--yes does not)
 	@exec $(BIN)/twelvefold reset $(ARGS)

@@ -95,7 +95,7 @@ class Stack:
         try:
             async with asyncio.TaskGroup() as starting:
                 for server in self._servers:
-                    starting.create_task(self._step(server.name, server.start()))
+                    starting.create_task(self._start_server(server))
                 starting.create_task(self._step(SCHEMAS, self._prepare()))
                 for process in self._service_processes():
                     starting.create_task(self._step(process.name, self._until_ready(process)))
@@ -116,6 +116,14 @@ class Stack:
         await work
         seconds = time.monotonic() - self._started
         await self._announced.add({"kind": "up", "name": name, "seconds": seconds})
+
+    async def _start_server(self, server: Supervised) -> None:
+        try:
+            await self._step(server.name, server.start())
+        except StackError as error:
+            if server.server is not self._wiring.console:
+                raise
+            await self._announced.add({"kind": "notice", "text": f"there is no page: {error}"})
 
     async def _until_ready(self, process: Supervised) -> None:
         await process.start()
@@ -149,6 +157,7 @@ class Stack:
             "endpoints": endpoints,
             "endpoints_file": str(self._checkout.endpoints),
             "mail_folder": mail_folder(self._checkout, self._wiring.mail),
+            "console": self._wiring.console_link,
         }
         if EDGE in self._processes:
             try:
