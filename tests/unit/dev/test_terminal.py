@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from twelvefold.dev.progress import Progress
-from twelvefold.dev.status import without_password
+from twelvefold.dev.servers import without_password
 
 ENDPOINTS = {
     "api": "http://127.0.0.1:8000",

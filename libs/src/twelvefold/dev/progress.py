@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .control import Message
-from .status import without_password
+from .servers import without_password
 
 
 class Progress:

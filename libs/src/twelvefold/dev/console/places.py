@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from twelvefold.dev.checkout import read_json
-from twelvefold.dev.servers import StackError
-from twelvefold.dev.status import without_password
+from twelvefold.dev.servers import StackError, without_password
 
 from .config import ConsoleConfig
 
