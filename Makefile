@@ -73,6 +73,11 @@ generated: $(SYNCED) ## Lock file, settings table, OpenAPI documents and client 
 test: $(SYNCED) ## Every test, on real servers (ARGS="tests/unit -k cursor")
 	@exec $(BIN)/pytest -n auto --dist loadfile $(ARGS)
 
+.PHONY: test-browser
+test-browser: $(SYNCED) ## The console in a real browser (needs chromium; ARGS=--screenshots=docs/console)
+	@$(BIN)/uv sync --frozen --quiet --group browser
+	@exec $(BIN)/pytest tests/e2e/test_console.py $(ARGS)
+
 .PHONY: contract-diff
 contract-diff: $(SYNCED) ## No change breaks clients of the released contract, unless declared
 	@$(BIN)/python -m tests.contract.compatibility docs/api/released.json docs/api/api.json docs/api/breaking.toml

@@ -33,7 +33,7 @@ from twelvefold.dev.object_store import REGION, S3Credentials, create_bucket
 from twelvefold.dev.ports import PortPicker
 from twelvefold.migrations import bootstrap, upgrade
 
-pytest_plugins = ["tests.running_suite", "tests.attacking"]
+pytest_plugins = ["tests.running_suite", "tests.attacking", "tests.browser"]
 
 _UNIT_TESTS = Path(__file__).parent / "unit"
 _WORKER_INPUT = "twelvefold_servers"

@@ -123,8 +123,8 @@ def status(span: Span) -> int | None:
 
 
 def route(span: Span) -> str:
-    """The route's template; without one the path, at last the span's name."""
-    found = span.attributes.get("http.route") or first(span.attributes, _PATH)
+    """The route's template; without one the path or URL, at last the span's name."""
+    found = span.attributes.get("http.route") or first(span.attributes, (*_PATH, *_URL))
     if found is not None:
         return str(found)
     return span.name.removeprefix(f"{method(span)} ")

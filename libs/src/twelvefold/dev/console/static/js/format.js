@@ -5,6 +5,7 @@ import { h } from "./dom.js";
 // Nanoseconds; three digits are enough.
 export function duration(ns) {
   if (ns === null || ns === undefined) return "–";
+  if (ns === 0) return "0";
   const steps = [["s", 1e9], ["ms", 1e6], ["µs", 1e3], ["ns", 1]];
   if (ns >= 3600e9) return `${(ns / 3600e9).toFixed(1)} h`;
   if (ns >= 120e9) return `${Math.floor(ns / 60e9)} m ${Math.round((ns % 60e9) / 1e9)} s`;

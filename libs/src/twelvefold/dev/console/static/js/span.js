@@ -2,7 +2,6 @@
 
 import { h } from "./dom.js";
 import { duration, percent } from "./format.js";
-import { frame } from "./frame.js";
 import { copyButton, facts, service, tag } from "./parts.js";
 
 const LONG = 60; // characters, from which a value gets a line of its own
@@ -61,12 +60,11 @@ function exception(event) {
 
 // Lines of the suite's own code stand out from those of libraries. The last ones tell most.
 export function traceback(text) {
-  const root = frame.latest ? `${frame.latest.root}/` : "";
   let ours = true;
-  const lines = text.trimEnd().split("\n").map((line) => {
-    if (/^\s*File "/.test(line)) ours = !/site-packages|\/lib\/python/.test(line);
+  const lines = text.trimEnd().split("\n").filter((line) => !/^[\s^~]*$/.test(line)).map((line) => {
+    if (/^\s*File "/.test(line)) ours = /File "\//.test(line) && !/site-packages|\/lib\/python/.test(line);
     else if (!/^\s/.test(line)) ours = true;
-    const short = line.replace(/"\/.*site-packages\//, '"').replace(root, "");
+    const short = line.replace(/"\/.*\/(?:site-packages|src|lib\/python3\.\d+)\//, '"');
     return h("span", { class: ours ? "ours" : "theirs" }, `${short}\n`);
   });
   const block = h("pre", { class: "block stack", tabindex: "0", "aria-label": "Traceback" }, lines);
