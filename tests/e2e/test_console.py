@@ -127,12 +127,9 @@ async def opened(page, url: str) -> None:
 
 async def test_a_slow_query_is_two_clicks_away(page, console, slow_query, picture) -> None:
     await opened(page, console)
-    await (
-        page.locator("section", has_text="Slowest")
-        .locator(".story", has_text=slow_query)
-        .first.get_by_role("link")
-        .click()
-    )
+    slowest = page.locator("section", has_text="Slowest").locator(".story", has_text=slow_query)
+    await slowest.first.wait_for(timeout=READY * 1000)
+    await slowest.first.get_by_role("link").click()
     await page.locator(".blame-box").click()
 
     details = page.get_by_role("article", name="Span SELECT")
@@ -147,13 +144,12 @@ async def test_a_failing_handler_is_two_clicks_away(
     page, console, failing_handler, picture
 ) -> None:
     await opened(page, console)
-    await picture(page, "overview")
-    await (
-        page.locator("section", has_text="Failing")
-        .locator(".story", has_text=failing_handler)
-        .first.get_by_role("link")
-        .click()
+    failing = page.locator("section", has_text="Failing").locator(
+        ".story", has_text=failing_handler
     )
+    await failing.first.wait_for(timeout=READY * 1000)
+    await picture(page, "overview")
+    await failing.first.get_by_role("link").click()
     await page.locator(".blame-box").click()
 
     details = page.locator(".span-details")
