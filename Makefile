@@ -33,6 +33,10 @@ down: $(SYNCED) ## End it, wherever it was started
 ps: $(SYNCED) ## What runs: process id, state, uptime, requests, errors, memory
 	@exec $(BIN)/twelvefold ps $(ARGS)
 
+.PHONY: restart
+restart: $(SYNCED) ## Replace a service's processes without refusing a request (ARGS=api)
+	@exec $(BIN)/twelvefold restart $(ARGS)
+
 .PHONY: logs
 logs: $(SYNCED) ## What it logs (ARGS="api -f")
 	@exec $(BIN)/twelvefold logs $(ARGS)
@@ -63,9 +67,10 @@ contracts: $(SYNCED) ## import-linter: who may import whom
 	@$(BIN)/lint-imports --no-logo
 
 .PHONY: generated
-generated: $(SYNCED) ## Lock file, settings table, OpenAPI documents and client are up to date
+generated: $(SYNCED) ## Lock file, settings and metrics tables, OpenAPI documents and client are up to date
 	@$(BIN)/uv lock --check --quiet
 	@$(BIN)/twelvefold config reference README.md --check
+	@$(BIN)/twelvefold metrics docs/metrics.md --check
 	@$(BIN)/twelvefold openapi docs/api --check
 	@$(BIN)/python -m tests.client.generate --check
 
@@ -78,6 +83,14 @@ test-browser: $(SYNCED) ## The console in a real browser (needs chromium; ARGS=-
 	@$(BIN)/uv sync --frozen --quiet --group browser
 	@exec $(BIN)/pytest tests/e2e/test_console.py $(ARGS)
 
+.PHONY: coverage
+coverage: $(SYNCED) ## The same, and which lines it reaches (coverage.xml)
+	@exec $(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered --cov-report=xml $(ARGS)
+
+.PHONY: check-delivery
+check-delivery: $(SYNCED) ## Linters and policy scanners over Dockerfiles, workflows and charts
+	@.ci/check-delivery
+
 .PHONY: contract-diff
 contract-diff: $(SYNCED) ## No change breaks clients of the released contract, unless declared
 	@$(BIN)/python -m tests.contract.compatibility docs/api/released.json docs/api/api.json docs/api/breaking.toml
@@ -89,6 +102,20 @@ contract: $(SYNCED) ## The running edge against its document (CONTRACT_CASES=200
 .PHONY: attack
 attack: $(SYNCED) ## Hostile and racing clients at full count, with a table of figures (some minutes)
 	@ATTACK_SCALE=full exec $(BIN)/pytest tests/attack -q $(ARGS)
+
+.PHONY: chaos
+chaos: $(SYNCED) ## Break everything at once, and account for it (ARGS="--seed 1 --minutes 5")
+	@exec $(BIN)/python -m tests.chaos $(ARGS)
+
+.PHONY: trace-audit
+trace-audit: $(SYNCED) ## 5,000 mixed requests, each one connected trace (AUDITED_REQUESTS=300)
+	@AUDITED_REQUESTS=$${AUDITED_REQUESTS:-5000} exec $(BIN)/pytest tests/e2e/test_trace_audit.py -n 0 $(ARGS)
+
+.PHONY: bench
+bench: $(SYNCED) ## What observability costs, by CPU per request (ARGS="--rounds 9 --only sampling")
+	@exec $(BIN)/python -m tests.bench.observability $(ARGS)
+
+include .ci/delivery.mk
 
 ##@ Write
 .PHONY: format
@@ -109,8 +136,15 @@ contract-release: $(SYNCED) ## Take the present OpenAPI document as the released
 	@cp docs/api/api.json docs/api/released.json
 
 .PHONY: docs
-docs: $(SYNCED) ## Write the settings table into the README
+docs: $(SYNCED) ## Write the settings table into the README, and docs/metrics.md
 	@$(BIN)/twelvefold config reference README.md
+	@$(BIN)/twelvefold metrics docs/metrics.md
+
+.PHONY: base
+base: ## Copy the base image that Dependabot keeps (.github/base.Dockerfile) into the Dockerfiles
+	@base=$$(sed -n 's/^FROM //p' .github/base.Dockerfile); \
+	sed -i.bak "s|^ARG BASE_IMAGE=.*|ARG BASE_IMAGE=$$base|" services/Dockerfile libs/Dockerfile; \
+	rm services/Dockerfile.bak libs/Dockerfile.bak
 
 .PHONY: lock
 lock: $(BIN)/uv ## Resolve the dependencies again (ARGS=--upgrade)
@@ -129,7 +163,7 @@ clean: ## Delete the environment and the caches, not the data of `up`
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	  /^[a-z-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' Makefile .ci/delivery.mk
 
 # One stamp for the whole environment: a warm run looks at a few timestamps and installs nothing.
 $(SYNCED): $(BIN)/uv uv.lock pyproject.toml libs/pyproject.toml $(wildcard services/*/pyproject.toml)

@@ -31,6 +31,7 @@ from twelvefold.dev.embedded import EmbeddedServers, ServerCredentials
 from twelvefold.dev.mailbox import Mailbox
 from twelvefold.dev.object_store import REGION, S3Credentials, create_bucket
 from twelvefold.dev.ports import PortPicker
+from twelvefold.log_level import log_level
 from twelvefold.migrations import bootstrap, upgrade
 
 pytest_plugins = ["tests.running_suite", "tests.attacking", "tests.browser"]
@@ -121,11 +122,13 @@ def logging_as_before() -> Iterator[None]:
     """What a test says about logging ends with it: the set-up belongs to the whole process."""
     root = logging.getLogger()
     before, handlers, level = structlog.get_config(), root.handlers[:], root.level
+    number = log_level.number
     request_lines = logs._request_lines[:]
     yield
     structlog.configure(**before)
     root.handlers[:], logs._request_lines[:] = handlers, request_lines
     root.setLevel(level)
+    log_level.number = number
 
 
 @pytest.fixture(scope="session")

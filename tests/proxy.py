@@ -25,6 +25,8 @@ class Proxy:
         self.accepted = 0  # connections
         self.sent = 0  # times that clients have sent something
         self.something_sent = asyncio.Event()
+        self.delay = 0.0  # seconds by which each piece of an answer arrives later
+        self.hold_at: bytes | None = None  # holds the answers from when a client sends this
 
     def url(self, url: str) -> str:
         """The server's `url`, leading through here."""
@@ -59,7 +61,11 @@ class Proxy:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
-        there_reader, there_writer = await asyncio.open_connection(*self._target)
+        try:
+            there_reader, there_writer = await asyncio.open_connection(*self._target)
+        except OSError:  # the server is away: so are we
+            writer.transport.abort()
+            return
         both = {writer, there_writer}
         self._open |= both
         there = asyncio.create_task(self._pump(reader, there_writer, answers=False))
@@ -81,9 +87,13 @@ class Proxy:
             while chunk := await reader.read(_CHUNK):
                 if answers:
                     await self._flowing.wait()
+                    if self.delay:
+                        await asyncio.sleep(self.delay)
                 else:
                     self.sent += 1
                     self.something_sent.set()
+                    if self.hold_at is not None and self.hold_at in chunk:
+                        self.hold()
                 writer.write(chunk)
                 await writer.drain()
 

@@ -12,10 +12,12 @@ with the reason printed.
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,10 +54,18 @@ class Suite:
         return _twelvefold(self.checkout, *arguments, timeout=timeout)
 
 
-def _twelvefold(checkout: Path, *arguments: str, timeout: float) -> str:
+def _twelvefold(
+    checkout: Path, *arguments: str, timeout: float, environment: Mapping[str, str] | None = None
+) -> str:
     command = [str(Path(sys.executable).parent / "twelvefold"), *arguments]
     done = subprocess.run(  # noqa: S603  (our own command)
-        command, cwd=checkout, capture_output=True, text=True, timeout=timeout, check=False
+        command,
+        cwd=checkout,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
     )
     assert done.returncode == 0, f"{arguments}: {done.stdout}\n{done.stderr}"
     return done.stdout
@@ -76,10 +86,16 @@ def suite(
     if running := request.config.getoption("--running-in"):
         yield _of(running.resolve())
         return
-    checkout = tmp_path_factory.mktemp("checkout")
+    with running_suite(tmp_path_factory.mktemp("checkout")) as found:
+        yield found
+
+
+@contextmanager
+def running_suite(checkout: Path, **environment: str) -> Iterator[Suite]:
+    """A suite of one's own in an empty folder, told what `environment` says."""
     for folder in ("libs/src/twelvefold", "services"):  # by which a checkout is known
         (checkout / folder).mkdir(parents=True)
-    _twelvefold(checkout, "up", "--detach", timeout=START_TIMEOUT)
+    _twelvefold(checkout, "up", "--detach", timeout=START_TIMEOUT, environment=environment)
     try:
         yield _of(checkout)
     finally:

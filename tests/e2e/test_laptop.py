@@ -245,6 +245,38 @@ async def test_a_reload_refuses_no_connection(laptop) -> None:
     assert set(statuses) == {200}
 
 
+async def test_a_replaced_process_refuses_nobody_and_the_stack_knows_the_new_one(laptop) -> None:
+    before = await laptop.processes()
+    replaced = asyncio.Event()
+    statuses: list[int] = []
+
+    async def ask() -> None:
+        async with httpx.AsyncClient(timeout=40, base_url=laptop.endpoints["api"]) as kept_alive:
+            while not replaced.is_set():
+                # Not /health, which says 503 for as long as a process starts or drains.
+                statuses.append((await kept_alive.get("/openapi.json")).status_code)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(4):
+            group.create_task(ask())
+        outcome = await laptop.run("restart", "api", "users")
+        replaced.set()
+
+    assert outcome.code == 0, outcome.text
+    assert set(statuses) == {200}
+    after = await laptop.processes()
+    assert set(after) == PROCESSES
+    for name in ("api.1", "users.1"):
+        assert after[name]["pid"] != before[name]["pid"]
+        assert after[name]["state"] == "running"
+        assert laptop.endpoints["management"][name.partition(".")[0]] == after[name]["url"]
+
+
+async def test_a_service_that_is_not_there_cannot_be_replaced(laptop) -> None:
+    outcome = await laptop.run("restart", "billing")
+    assert (outcome.code, "no service 'billing'" in outcome.text) == (1, True)
+
+
 async def test_a_service_is_scaled_out_and_in(laptop) -> None:
     out = await laptop.run("scale", "worker=2")
     assert out.code == 0, out.text

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from twelvefold.contracts.accounts import EmailContent
-from twelvefold.contracts.images import ImageObjects, VariantReport
+from twelvefold.contracts.images import ImageObjects, ObjectRange, VariantReport
 from twelvefold.contracts.jobs import EmailSend, ImageProcess
 from twelvefold.errors import Conflict, DependencyUnavailable, NotFound
 
@@ -21,6 +21,8 @@ class FakeOwners:
     kept: dict[UUID, VariantReport] = field(default_factory=dict)
     reports: list[VariantReport] = field(default_factory=list)
     images: dict[UUID, dict[UUID, list[str]]] = field(default_factory=dict)  # of accounts
+    ranges: list[ObjectRange] = field(default_factory=list)
+    mended: list[UUID] = field(default_factory=list)
     erased: set[UUID] = field(default_factory=set)
     away: bool = False
 
@@ -53,6 +55,24 @@ class FakeOwners:
         self._require_presence("api")
         known = {key for rows in self.images.values() for found in rows.values() for key in found}
         return [key for key in keys if key not in known]
+
+    async def missing(self, found: ObjectRange) -> Sequence[UUID]:
+        self._require_presence("api")
+        self.ranges.append(found)
+        return [
+            image_id
+            for rows in self.images.values()
+            for image_id, keys in rows.items()
+            for key in keys
+            if key.startswith(found.prefix)
+            and key > found.after
+            and (found.through is None or key <= found.through)
+            and key not in found.keys
+        ]
+
+    async def mend(self, ids: Sequence[UUID]) -> None:
+        self._require_presence("api")
+        self.mended += ids
 
     async def erase_account(self, job_id: UUID, account_id: UUID) -> None:
         self._require_presence("users")

@@ -61,6 +61,11 @@ async def slow(seconds: float) -> dict[str, float]:
     return {"slept": seconds}
 
 
+@router.get("/fails")
+async def fails() -> None:
+    raise RuntimeError("a planted failure")
+
+
 @router.post("/echo")
 async def echo(body: dict[str, object]) -> dict[str, object]:
     return body

@@ -13,7 +13,8 @@ from tests.fakes.sendgrid import open_sendgrid
 
 from twelvefold.dev.mailbox import Mailbox
 from twelvefold.errors import Rejected
-from twelvefold.mail import Mailer, Message, SendGridMailer, SmtpMailer
+from twelvefold.mail import Mailer, Message, SmtpMailer
+from twelvefold.sendgrid import SendGridMailer
 from twelvefold.settings import Environment, MailSettings
 
 SENDER = "Twelvefold <no-reply@twelvefold.example>"

@@ -10,7 +10,8 @@ from pydantic import SecretStr
 from tests.fakes.sendgrid import open_sendgrid
 
 from twelvefold.errors import DependencyUnavailable, Rejected
-from twelvefold.mail import Message, SendGridMailer
+from twelvefold.mail import Message
+from twelvefold.sendgrid import SendGridMailer
 from twelvefold.settings import Environment, MailSettings
 
 MESSAGE = Message(

@@ -29,8 +29,8 @@ async def test_sigterm_ends_a_process_in_order_with_exit_code_0(tmp_path):
     assert [line["event"] for line in child.lines][-2:] == ["stopping", "stopped"]
 
 
-async def test_sigint_ends_it_as_sigterm_does(tmp_path):
-    async with running(tmp_path) as child:
+async def test_sigint_ends_it_as_sigterm_does_but_for_the_lame_duck(tmp_path):
+    async with running(tmp_path, HTTP_LAME_DUCK="600") as child:
         child.signal(signal.SIGINT)
         assert await child.ended() == 0
     assert child.steps[-1] == "backing closed"

@@ -1,82 +1,167 @@
-"""Traces as a collector receives them: over real HTTP, from a real process."""
+"""Traces as a collector receives them, and collectors that do not: over real HTTP, by a real process."""
 
 import asyncio
+import resource
 import socket
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 import httpx
 import pytest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
-from oteltap import OtelTapHttpProtobufReceiver, OtelTapHttpProtobufReceiverSettings
-from tests.integration.running_child import running
+from tests.collector import Collector
+from tests.integration.running_child import Child, running
+
+from twelvefold.exporting import WAITING
+
+MANY = WAITING + 600  # requests, each a span: more than may wait and be under way
 
 
-@pytest.fixture
-def collector_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
+def sampled(
+    folder: Path, endpoint: str, fds: tuple[int, ...] = (), **settings: str
+) -> AbstractAsyncContextManager[Child]:
+    """A running child that records every request and exports to `endpoint`."""
+    return running(
+        folder,
+        fds=fds,
+        ready=True,
+        OTEL_EXPORTER_OTLP_ENDPOINT=endpoint,
+        OTEL_TRACES_SAMPLER_ARG="1.0",
+        **settings,
+    )
 
 
-async def received(collector: OtelTapHttpProtobufReceiver, count: int) -> list[Span]:
-    """The first spans from now on; it keeps none from before."""
-    spans: list[Span] = []
-    async with asyncio.timeout(60):
-        async for span in collector.stream_traces():
-            spans.append(span)
-            if len(spans) == count:
-                break
-    return spans
+def rss_mebibytes(child: Child) -> float:
+    pages = int(Path(f"/proc/{child.process.pid}/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
 
 
-async def test_one_request_over_two_services_is_one_connected_trace(tmp_path, collector_port):
-    settings = OtelTapHttpProtobufReceiverSettings(http_port=collector_port)
+async def asked(child: Child, count: int) -> set[int]:
+    """The statuses of `count` requests."""
+    url = await child.url("public") + "/api/v1/quick"
+    async with httpx.AsyncClient() as client:
+        return {(await client.get(url)).status_code for _ in range(count)}
+
+
+async def exposed(child: Child) -> str:
+    async with httpx.AsyncClient() as client:
+        return (await client.get(await child.url("management") + "/metrics")).text
+
+
+async def test_one_request_over_two_services_is_one_connected_trace(tmp_path):
     with socket.socket() as internal:
         internal.bind(("127.0.0.1", 0))
         internal.listen()
         internal.set_inheritable(True)
-        async with OtelTapHttpProtobufReceiver(settings) as collector:
-            receiving = asyncio.create_task(received(collector, 3))
+        async with Collector() as collector:
+            exporting = sampled(
+                tmp_path,
+                collector.url,
+                fds=(internal.fileno(),),
+                INTERNAL_FD=str(internal.fileno()),
+                PEER_URL=f"http://127.0.0.1:{internal.getsockname()[1]}",
+                SERVICE_VERSION="1.2.3",
+            )
             async with (
-                running(
-                    tmp_path,
-                    fds=(internal.fileno(),),
-                    INTERNAL_FD=str(internal.fileno()),
-                    PEER_URL=f"http://127.0.0.1:{internal.getsockname()[1]}",
-                    OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{collector_port}",
-                    OTEL_TRACES_SAMPLER_ARG="1.0",
-                ) as child,
-                httpx.AsyncClient() as client,
+                exporting as child,
+                httpx.AsyncClient(headers={"user-agent": "tester/1"}) as client,
             ):
-                answer = await client.get(await child.url("public") + "/api/v1/hop")
+                answer = await client.get(await child.url("public") + "/api/v1/hop?token=planted")
                 child.signal()
                 assert await child.ended() == 0  # which hands over what is buffered
-            spans = await receiving
-    kinds = {span.kind: span for span in spans if span.kind != Span.SPAN_KIND_SERVER}
-    servers = [span for span in spans if span.kind == Span.SPAN_KIND_SERVER]
-    edge = next(span for span in servers if not span.parent_span_id)
-    inner = next(span for span in servers if span.parent_span_id)
-    call = kinds[Span.SPAN_KIND_CLIENT]
-    assert [edge.name, inner.name] == ["GET /api/v1/hop", "GET /internal/v1/seen"]
-    assert call.parent_span_id == edge.span_id
-    assert inner.parent_span_id == call.span_id
-    assert {span.trace_id.hex() for span in spans} == {answer.json()["trace_id"]}
+            spans = {span.name: span for span in collector.spans}
+    edge, call = spans["GET /api/v1/hop"], spans["GET peer"]
+    inner = spans["GET /internal/v1/seen"]
+    assert len(collector.spans) == 3
+    assert (edge.kind, call.kind, inner.kind) == ("server", "client", "server")
+    assert (edge.parent, call.parent, inner.parent) == ("", edge.span_id, call.span_id)
+    assert {span.trace_id for span in collector.spans} == {answer.json()["trace_id"]}
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
+    assert edge.attributes == {
+        "http.request.method": "GET",
+        "http.response.status_code": 200,
+        "http.route": "/api/v1/hop",
+        "url.scheme": "http",
+        "url.path": "/api/v1/hop",
+        "network.protocol.version": "1.1",
+        "client.address": "127.0.0.1",
+        "user_agent.original": "tester/1",
+        "request_id": answer.headers["x-request-id"],
+    }
+    assert call.attributes["peer.service"] == "peer"
+    assert edge.resource["service.name"] == "child"
+    assert edge.resource["service.namespace"] == "twelvefold"
+    assert edge.resource["service.version"] == "1.2.3"
+    assert edge.resource["service.instance.id"]
+    assert edge.resource["deployment.environment.name"] == "testing"
     told = [line for line in child.lines if line["event"] == "request"]
     assert {line["trace_id"] for line in told} == {answer.json()["trace_id"]}
     assert all(raw.startswith("{") for raw in child.raw)
 
 
-async def test_a_collector_that_is_away_delays_neither_requests_nor_the_end(
-    tmp_path, collector_port
-):
-    endpoint = f"http://127.0.0.1:{collector_port}"
-    exporting = running(
-        tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, OTEL_TRACES_SAMPLER_ARG="1.0"
-    )
-    async with exporting as child, httpx.AsyncClient() as client:
-        answer = await client.get(await child.url("public") + "/api/v1/quick")
-        assert answer.status_code == 200
+async def test_a_slow_query_and_a_failing_handler_show_on_their_span(tmp_path):
+    async with (
+        Collector() as collector,
+        sampled(tmp_path, collector.url) as child,
+        httpx.AsyncClient() as client,
+    ):
+        url = await child.url("public") + "/api/v1"
+        await client.get(f"{url}/slow?seconds=0.3")
+        assert (await client.get(f"{url}/fails")).status_code == 500
         child.signal()
-        async with asyncio.timeout(15):
-            assert await child.ended() == 0
+        assert await child.ended() == 0
+    spans = {span.name: span for span in collector.spans}
+    assert spans["GET /api/v1/slow"].seconds >= 0.3
+    failing = spans["GET /api/v1/fails"]
+    assert failing.failed
+    ((event, told),) = failing.events
+    assert event == "exception"
+    assert told["exception.type"] == "RuntimeError"
+    assert "in fails" in told["exception.stacktrace"]
+
+
+async def test_a_collector_that_is_away_delays_neither_requests_nor_the_end(tmp_path):
+    with socket.socket() as nobody:  # bound and not listening: refused at once
+        nobody.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        async with sampled(tmp_path, endpoint) as child:
+            assert await asked(child, 100) == {200}
+            await child.logged("spans_lost")
+            child.signal()
+            async with asyncio.timeout(15):
+                assert await child.ended() == 0
+    assert len([line for line in child.lines if line["level"] == "warning"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "delay", "count", "fate"),
+    [(503, 0.0, 300, "failed"), (400, 0.0, 300, "failed"), (200, 3600.0, MANY, "dropped")],
+)
+async def test_a_collector_that_refuses_or_is_slow_costs_spans_and_one_warning(
+    tmp_path, status, delay, count, fate
+):
+    async with (
+        Collector(status=status, delay=delay) as collector,
+        sampled(tmp_path, collector.url, OTEL_BSP_SCHEDULE_DELAY="100") as child,
+    ):
+        assert await asked(child, count) == {200}
+        before = rss_mebibytes(child)
+        assert await asked(child, count // 2) == {200}
+        await child.logged("spans_lost")
+        assert collector.batches
+        assert rss_mebibytes(child) < before + 16  # a queue of spans, and no more
+        told = await exposed(child)
+        assert 'telemetry_spans_total{fate="sent"}' not in told
+        assert f'telemetry_spans_total{{fate="{fate}"}}' in told
+    assert len([line for line in child.lines if line["level"] == "warning"]) == 1
+
+
+async def test_spans_arrive_again_once_the_collector_does(tmp_path):
+    async with (
+        Collector(status=503) as collector,
+        sampled(tmp_path, collector.url, OTEL_BSP_SCHEDULE_DELAY="50") as child,
+    ):
+        await asked(child, 3)
+        await child.logged("spans_lost")
+        collector.status = 200
+        await asked(child, 3)
+        await collector.until(lambda spans: len(spans) >= 3)

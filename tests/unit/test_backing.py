@@ -14,8 +14,9 @@ from pydantic import SecretStr
 from twelvefold import backing as module
 from twelvefold.backing import BackingServices
 from twelvefold.cache import NoCache, RedisCache
-from twelvefold.mail import SendGridMailer, SmtpMailer
+from twelvefold.mail import SmtpMailer
 from twelvefold.metrics import REGISTRY
+from twelvefold.sendgrid import SendGridMailer
 from twelvefold.settings import (
     Environment,
     EnvironmentSettings,

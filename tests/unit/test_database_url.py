@@ -6,7 +6,7 @@ import ssl
 
 import pytest
 
-from twelvefold.database import connect_arguments
+from twelvefold.database_client import connect_arguments
 
 
 @pytest.mark.parametrize(

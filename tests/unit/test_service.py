@@ -1,9 +1,11 @@
 """The start of a process: settings at fault are told in lines, not in a traceback."""
 
 import pytest
+from typer.testing import CliRunner
 
+from twelvefold.cli import app
 from twelvefold.service import EXIT_SETTINGS, Service, main
-from twelvefold.settings import RedisSettings, SecretKeySettings, ServiceSettings
+from twelvefold.settings import RedisSettings, SecretKeySettings, ServiceSettings, load
 
 
 class Settings(ServiceSettings, RedisSettings, SecretKeySettings):
@@ -29,3 +31,20 @@ def test_every_setting_at_fault_is_named_and_the_exit_code_is_2(monkeypatch, cap
         "PORT", "REDIS_URL", "SECRET_KEY", "HTTP_MAX_CONCURENCY",
     }  # fmt: skip
     assert all(line.startswith("  ") for line in rest)
+
+
+def test_what_the_command_line_chooses_outranks_the_environment(monkeypatch):
+    for name, value in {
+        "ENVIRONMENT": "testing",
+        "REDIS_URL": "redis://localhost",
+        "SECRET_KEY": "long enough for a test of no account",
+        "PORT": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert (load(Settings).port, load(Settings, port=2).port) == (1, 2)
+
+
+def test_a_queue_is_chosen_for_a_worker_and_for_nobody_else():
+    refused = CliRunner().invoke(app, ["run", "api", "--queue", "images"])
+    assert (refused.exit_code, "api works on no queue" in refused.output) == (2, True)
+    assert "--queue" in CliRunner().invoke(app, ["run", "--help"]).output

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import cached_property
-from typing import Literal, NamedTuple, TypeVar, get_args
+from typing import Literal, NamedTuple, TypeVar, cast, get_args
 
 import structlog
 from redis.asyncio import Redis
@@ -19,9 +19,10 @@ from . import metrics
 from .breaker import Breaker
 from .cache import Cache, NoCache, Outcome, RedisCache
 from .database import Database
-from .mail import Mailer, SendGridMailer, SmtpMailer
+from .mail import Mailer, SmtpMailer
 from .object_store import ObjectStore, S3ObjectStore
-from .redis import create_redis
+from .redis import WaitingPool, create_redis
+from .sendgrid import SendGridMailer
 from .settings import (
     EnvironmentSettings,
     FeatureFlags,
@@ -71,7 +72,10 @@ class BackingServices:
 
     @cached_property
     def redis(self) -> Redis:
-        client = create_redis(self._group(RedisSettings))
+        settings = self._group(RedisSettings)
+        client = create_redis(settings)
+        pool = cast("WaitingPool", client.connection_pool)
+        metrics.watch_pool("redis", settings.redis_max_connections, lambda: pool.taken)
         self.register("redis", client.ping, client.aclose)
         return client
 

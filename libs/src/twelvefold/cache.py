@@ -13,11 +13,13 @@ from collections.abc import Awaitable, Callable
 from typing import Literal, NamedTuple, Protocol
 
 import structlog
+from opentelemetry.trace import Span
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from . import spans
 from .breaker import Breaker
 from .errors import DependencyUnavailable
 from .single_flight import SingleFlight
@@ -119,17 +121,20 @@ class RedisCache:
         self._set_if_newer = client.register_script(_SET_IF_NEWER)
 
     async def get(self, key: str) -> Entry | None:
-        answered, value = await self._call(lambda: self._client.get(key))
-        if not answered:
-            self._observe("unavailable")
-            return None
-        if value is None or len(value) < _VERSION.size:
-            self._observe("miss")
-            return None
-        (version,) = _VERSION.unpack_from(value)
-        body = value[_VERSION.size :] or None
-        self._observe("negative" if body is None else "hit")
-        return Entry(version, body)
+        with spans.span("cache.get") as span:
+            answered, value = await self._call(lambda: self._client.get(key))
+            entry = unpacked(value)
+            outcome: Outcome = "hit"
+            if not answered:
+                outcome = "unavailable"
+            elif entry is None:
+                outcome = "miss"
+            elif entry.body is None:
+                outcome = "negative"
+            self._observe(outcome)
+            if span.is_recording():
+                _told(span, key, outcome)
+            return entry
 
     async def set(self, key: str, entry: Entry, ttl: float) -> bool:
         self._loads.forget(key)
@@ -137,11 +142,16 @@ class RedisCache:
 
     async def _store(self, key: str, entry: Entry, ttl: float) -> bool:
         value, milliseconds = packed(entry), jittered_milliseconds(ttl)
-        answered, stored = await self._call(
-            lambda: self._set_if_newer(keys=[key], args=[value, milliseconds])
-        )
-        self._observe(("set" if stored else "stale") if answered else "unavailable")
-        return answered
+        with spans.span("cache.set", {"cache.ttl_seconds": milliseconds / 1000}) as span:
+            answered, stored = await self._call(
+                lambda: self._set_if_newer(keys=[key], args=[value, milliseconds])
+            )
+            outcome: Outcome = "unavailable"
+            if answered:
+                outcome = "set" if stored else "stale"
+            self._observe(outcome)
+            _told(span, key, outcome)
+            return answered
 
     async def delete(self, key: str) -> bool:
         self._loads.forget(key)
@@ -211,6 +221,18 @@ class NoCache:
 
     async def aclose(self) -> None:
         return None
+
+
+def _told(span: Span, key: str, outcome: Outcome) -> None:
+    span.set_attributes({"cache.key": key, "cache.outcome": outcome, "cache.hit": outcome == "hit"})
+
+
+def unpacked(value: bytes | None) -> Entry | None:
+    """The entry that stands in Redis; None where there is none, or it is none of ours."""
+    if value is None or len(value) < _VERSION.size:
+        return None
+    (version,) = _VERSION.unpack_from(value)
+    return Entry(version, value[_VERSION.size :] or None)
 
 
 def packed(entry: Entry) -> bytes:

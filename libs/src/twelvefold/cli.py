@@ -18,7 +18,14 @@ import typer
 
 from .errors import TwelvefoldError
 from .redaction import redacted_settings
-from .settings import BootstrapSettings, EnvironmentSettings, MigrationSettings, SettingsError, load
+from .settings import (
+    BootstrapSettings,
+    EnvironmentSettings,
+    HttpSettings,
+    MigrationSettings,
+    SettingsError,
+    load,
+)
 
 if TYPE_CHECKING:
     from .migrations import Migrations
@@ -26,6 +33,7 @@ if TYPE_CHECKING:
 
 USAGE_ERROR = 2
 FAILURE = 1
+_QUEUE = "worker_queue"
 R = TypeVar("R")
 S = TypeVar("S", bound=EnvironmentSettings)
 
@@ -90,11 +98,51 @@ ServiceName = Annotated[str | None, typer.Argument(help="Service; default: the o
 
 
 @app.command()
-def run(service: ServiceName = None) -> None:
+def run(
+    service: ServiceName = None,
+    queue: Annotated[
+        str | None, typer.Option(help="Queue that a worker works on, instead of WORKER_QUEUE.")
+    ] = None,
+) -> None:
     """Runs one service in the foreground until SIGTERM or SIGINT."""
     from .service import main as service_main
 
-    raise typer.Exit(service_main(service_named(service)))
+    found = service_named(service)
+    if queue is not None and _QUEUE not in found.settings.model_fields:
+        fail(f"{found.name} works on no queue", USAGE_ERROR)
+    raise typer.Exit(service_main(found, **({} if queue is None else {_QUEUE: queue})))
+
+
+@app.command("log-level")
+def change_log_level(
+    level: Annotated[
+        str | None, typer.Argument(help="DEBUG, INFO, WARNING or ERROR; default: only show it.")
+    ] = None,
+    restore: Annotated[bool, typer.Option("--restore", help="Back to LOG_LEVEL now.")] = False,
+    url: Annotated[
+        str | None, typer.Option(help="Management port; default: MANAGEMENT_PORT on this machine.")
+    ] = None,
+) -> None:
+    """Shows or changes how much a running process logs; it falls back after 15 minutes.
+
+    A process takes this from its own machine only: run it in the pod, or give the `--url` that
+    `twelvefold ps` shows.
+    """
+    import httpx
+
+    target = url or f"http://127.0.0.1:{load_or_fail(HttpSettings).management_port}"
+    method, body = ("PUT", {"level": level.upper()}) if level else ("GET", None)
+    if restore:
+        method, body = "DELETE", None
+    try:
+        answer = httpx.request(method, f"{target.rstrip('/')}/log-level", json=body, timeout=5)
+        found = answer.json()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        fail(f"nobody answers as a process of ours at {target}: {error}")
+    if answer.is_error:
+        fail(" ".join([found["detail"], *(fault["detail"] for fault in found.get("errors", ()))]))
+    until = f" until {found['until']}, then {found['configured']}" if found["until"] else ""
+    typer.echo(f"{found['level']}{until}")
 
 
 @app.command()
@@ -213,16 +261,35 @@ def reference(
         fail(f"the settings table in {file} is out of date: run make docs")
 
 
+@app.command("metrics")
+def metrics_reference(
+    file: Annotated[Path | None, typer.Argument(help="Page that is brought up to date.")] = None,
+    check: Annotated[bool, typer.Option(help="Only say whether it is; exit 1 if not.")] = False,
+) -> None:
+    """Prints the reference of every metric, or keeps it up to date in a file."""
+    from . import metrics_reference as page
+
+    if file is None:
+        typer.echo(page.markdown())
+    elif not page.write(file, check=check) and check:
+        fail(f"{file} is out of date: run make docs")
+
+
 def _add_commands() -> None:
     for entry in entry_points(group="twelvefold.commands"):
-        if entry.name == "dev" and find_spec("watchfiles") is None:
-            continue  # an image: the extra is not installed
+        if entry.name == "dev" and not _has_laptop_stack():
+            continue
         group = entry.load()
         if entry.name == "dev":
             app.registered_commands.extend(group.registered_commands)
             app.registered_groups.extend(group.registered_groups)
         else:
             app.add_typer(group, name=entry.name)
+
+
+def _has_laptop_stack() -> bool:
+    # A service's image holds neither the extra nor the code that needs it.
+    return all(find_spec(name) is not None for name in ("twelvefold.dev", "watchfiles"))
 
 
 def main() -> None:

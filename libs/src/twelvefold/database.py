@@ -1,6 +1,6 @@
-"""PostgreSQL: the engine, units of work, and what may follow a commit.
+"""PostgreSQL: units of work, when they may be repeated, and what may follow a commit.
 
-Owns connections and transactions. Not the tables (each service's models), not migrations.
+Owns connections in use and transactions. Not the tables (each service's models), not migrations.
 Repositories take a `Reader` or a `Transaction`, two types, so that a write on a read
 connection is a type error.
 """
@@ -9,53 +9,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
+import functools
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, TypeVarTuple, overload
-from urllib.parse import parse_qsl, urlsplit
+from typing import Any, ParamSpec, TypeVar, TypeVarTuple, cast, overload
 
-import asyncpg
 import sqlalchemy.exc
 import structlog
 from sqlalchemy import Executable, Result, text
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.pool import QueuePool
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
-from .errors import DependencyUnavailable, Overloaded
+from . import metrics
+from .database_client import NAME, create_engine, translated
+from .errors import Contended, DependencyUnavailable
+from .http.context import remaining
 from .settings import PostgresSettings
 
 _log = structlog.get_logger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-CONNECT_TIMEOUT = 3.0  # seconds
-# SQLSTATE classes that say "the server is not there for us now": connection exceptions,
-# operator intervention (shutdown, terminated backend), insufficient resources.
-_AWAY_CLASSES = ("08", "57P", "53")
+REPEAT_PAUSE = 0.05  # seconds
+REPEAT_NEEDS = 1.0  # seconds that a request must have left for a second try
 
 
-def connect_arguments(url: str) -> tuple[URL, dict[str, Any]]:
-    """Turns a platform's URL into SQLAlchemy's URL and asyncpg's arguments.
-
-    Platforms hand out `postgres://…?sslmode=require`, which neither SQLAlchemy nor asyncpg
-    takes as it is. `sslmode` keeps libpq's meaning; without one the driver prefers TLS.
-    """
-    parts = urlsplit(url)
-    query = dict(parse_qsl(parts.query))
-    mode = query.pop("sslmode", None)
-    root = query.pop("sslrootcert", None)
-    bare = parts._replace(scheme="postgresql+asyncpg", query="").geturl()
-    arguments: dict[str, Any] = {"timeout": CONNECT_TIMEOUT}
-    if mode in ("verify-ca", "verify-full"):
-        context = ssl.create_default_context(cafile=root)
-        context.check_hostname = mode == "verify-full"
-        arguments["ssl"] = context
-    elif mode:
-        arguments["ssl"] = mode
-    if host := query.pop("host", None):
-        arguments["host"] = host
-    return make_url(bare), arguments
+class CommitUnknown(DependencyUnavailable):
+    """PostgreSQL was lost during the commit: whether it took effect is not known."""
 
 
 class Reader:
@@ -72,13 +54,15 @@ class Reader:
     @overload
     async def execute(self, statement: Executable, parameters: Any = None) -> Result[Any]: ...
     async def execute(self, statement: Executable, parameters: Any = None) -> Result[Any]:
-        """Raises DependencyUnavailable where PostgreSQL went away, the driver's error otherwise."""
-        with _translated():
+        """Raises DependencyUnavailable where PostgreSQL went away or took too long, Contended,
+        the driver's error otherwise.
+        """
+        with translated():
             return await self._connection.execute(statement, parameters)
 
     async def scalar(self, statement: Executable, parameters: Any = None) -> Any:
-        """The first column of the first row, or None."""
-        with _translated():
+        """The first column of the first row, or None. Raises as `execute`."""
+        with translated():
             return await self._connection.scalar(statement, parameters)
 
 
@@ -117,35 +101,12 @@ class Transaction(Reader):
 
 
 class Database:
-    """One engine per process; bounded, pre-pinged, with a statement timeout."""
+    """One engine per process; bounded, checked at checkout, with a statement timeout."""
 
     def __init__(self, settings: PostgresSettings, *, application_name: str) -> None:
-        url, arguments = connect_arguments(settings.database_url.get_secret_value())
-        arguments["server_settings"] = {
-            "application_name": application_name,
-            "statement_timeout": str(int(settings.database_statement_timeout * 1000)),
-            "idle_in_transaction_session_timeout": "60000",
-            "timezone": "UTC",
-            "jit": "off",  # it costs more than it gains on short statements
-        }
-        arguments["command_timeout"] = settings.database_statement_timeout + 1
-        if settings.database_pooled:
-            # PgBouncer in transaction mode: prepared statements do not survive, and a startup
-            # parameter that it does not know would refuse the connection.
-            arguments["statement_cache_size"] = 0
-            arguments["server_settings"] = {"application_name": application_name}
-            url = url.update_query_dict({"prepared_statement_cache_size": "0"})
-        self.engine: AsyncEngine = create_async_engine(
-            url,
-            connect_args=arguments,
-            pool_size=settings.database_pool_size,
-            max_overflow=0,
-            pool_timeout=settings.database_pool_timeout,
-            pool_pre_ping=True,
-            pool_recycle=1800,
-            pool_use_lifo=True,
-            hide_parameters=True,  # statement parameters hold personal data; logs must not
-        )
+        self.engine: AsyncEngine = create_engine(settings, application_name=application_name)
+        pool = cast("QueuePool", self.engine.pool)
+        metrics.watch_pool(NAME, settings.database_pool_size, pool.checkedout)
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
@@ -153,20 +114,25 @@ class Database:
         """Begins, commits on success, rolls back on any exception (cancellation included).
 
         Raises DependencyUnavailable where PostgreSQL does not answer, Overloaded where no
-        connection came free in time. An error during the commit itself leaves the outcome
-        unknown, as with every database: the caller's idempotency key makes a retry safe.
+        connection came free in time, and CommitUnknown where it was lost during the commit
+        itself: then the outcome is unknown, as with every database, and the caller's idempotency
+        key makes a retry safe.
         """
         async with self._connected(self.engine) as connection:
             unit = Transaction(connection)
-            transaction = await connection.begin()
+            with translated():
+                transaction = await connection.begin()
             try:
                 yield unit
             except BaseException:
                 with contextlib.suppress(Exception):  # the first error is the one to tell
                     await asyncio.shield(transaction.rollback())
                 raise
-            with _translated():
-                await transaction.commit()
+            try:
+                with translated():
+                    await transaction.commit()
+            except DependencyUnavailable as error:
+                raise CommitUnknown(error.name) from error
             # Before the connection goes back: a caller cancelled from now on stops none of it.
             unit.committed()
 
@@ -178,8 +144,12 @@ class Database:
 
     @asynccontextmanager
     async def _connected(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-        with _translated():
-            connection = await engine.connect()
+        try:
+            with metrics.waiting_for(NAME), translated():
+                connection = await engine.connect()
+        except sqlalchemy.exc.InvalidRequestError as error:
+            # Every connection that was tried was lost at once.
+            raise DependencyUnavailable(NAME) from error
         try:
             yield connection
         finally:
@@ -194,29 +164,24 @@ class Database:
         await self.engine.dispose()
 
 
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    """Turns the driver's "not there" into our errors, and leaves every other error alone."""
-    try:
-        yield
-    except sqlalchemy.exc.TimeoutError as error:
-        raise Overloaded("no database connection came free in time") from error
-    except Exception as error:
-        if is_away(error):
-            raise DependencyUnavailable("postgres") from error
-        raise
+def repeated(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """For a method that is one unit of work and nothing else: it is done again, once, where
+    PostgreSQL was lost or undid it before anything was committed, and the request has time left.
 
+    One that was lost during its commit is not repeated, since it may have taken effect.
+    """
 
-def is_away(error: BaseException) -> bool:
-    """Whether `error` says that PostgreSQL is not there, as against refusing a statement."""
-    if isinstance(error, sqlalchemy.exc.DBAPIError):
-        state = getattr(error.orig, "sqlstate", None) or ""
-        return (
-            error.connection_invalidated
-            or isinstance(error, sqlalchemy.exc.InterfaceError)
-            or state.startswith(_AWAY_CLASSES)
-        )
-    # asyncpg's connect errors and command timeouts pass through SQLAlchemy as they are.
-    if isinstance(error, asyncpg.PostgresError):
-        return (error.sqlstate or "").startswith(_AWAY_CLASSES)
-    return isinstance(error, (OSError, TimeoutError, asyncpg.InterfaceError))
+    @functools.wraps(method)
+    async def attempt(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await method(*args, **kwargs)
+        except (DependencyUnavailable, Contended) as error:
+            if isinstance(error, CommitUnknown) or getattr(error, "name", NAME) != NAME:
+                raise
+            if remaining(REPEAT_NEEDS) < REPEAT_NEEDS:
+                raise
+            _log.info("unit_repeated", unit=method.__qualname__, error=type(error).__name__)
+            await asyncio.sleep(REPEAT_PAUSE)
+            return await method(*args, **kwargs)
+
+    return attempt

@@ -117,6 +117,10 @@ class Overloaded(Unavailable):
     code, title = "overloaded", "Too busy"
 
 
+class Contended(Unavailable):
+    """Undone so that another could go on (a deadlock): likely to work at once."""
+
+
 class DependencyUnavailable(Unavailable):
     """A backing service or another service does not answer."""
 

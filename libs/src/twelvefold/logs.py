@@ -18,16 +18,14 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 import structlog
+from opentelemetry import trace
 from pydantic_core import to_json
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from .http.context import current_request
+from .http.context import RequestContext, current_request
+from .log_level import log_level
 from .redaction import redact_fields, redact_text
 from .settings import EnvironmentSettings
-
-# Libraries that tell too much below a warning. uvicorn's access log is replaced by ours.
-_QUIET = ("uvicorn", "httpx", "httpcore", "aiobotocore", "botocore", "boto3", "asyncio", "arq")
-
 
 REQUEST_LOGGER = "twelvefold.request"
 _request_lines: list[Callable[[dict[str, Any]], None]] = []
@@ -39,6 +37,28 @@ def request_log() -> Callable[[dict[str, Any]], None]:
         return _request_lines[0]
     logger = structlog.get_logger(REQUEST_LOGGER).bind()
     return lambda fields: logger.info("request", **fields)
+
+
+_LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "msg": logging.INFO,
+    "warning": logging.WARNING,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+    "exception": logging.ERROR,
+    "critical": logging.CRITICAL,
+    "fatal": logging.CRITICAL,
+}
+
+
+class _Logger(structlog.make_filtering_bound_logger(logging.DEBUG)):  # type: ignore[misc]  # made by a function
+    """Asks for the level at each call: modules keep their loggers, and the level may change."""
+
+    def _proxy_to_logger(self, method_name: str, *args: Any, **fields: Any) -> Any:
+        if _LEVELS.get(method_name, logging.INFO) < log_level.number:
+            return None
+        return super()._proxy_to_logger(method_name, *args, **fields)
 
 
 class _Stdout:
@@ -89,6 +109,15 @@ class _Clock:
         return f"{self._prefix}{int((now - second) * 1_000_000):06d}Z"
 
 
+def _span_id(context: RequestContext) -> str | None:
+    """Of the innermost span that is recorded, else of the request or job."""
+    if context.sampled:
+        inner = trace.get_current_span().get_span_context()
+        if inner.is_valid:
+            return f"{inner.span_id:016x}"
+    return context.span_id
+
+
 def _complete(service: str) -> Processor:
     """Puts what every line has in front: time, level, event, service, request, trace, logger."""
     clock = _Clock()
@@ -104,7 +133,7 @@ def _complete(service: str) -> Processor:
             line["request_id"] = context.request_id
             if context.trace_id is not None:
                 line["trace_id"] = context.trace_id
-                line["span_id"] = context.span_id
+                line["span_id"] = _span_id(context)
             if context.log_fields:
                 line.update(context.log_fields)
         if logger is not None and logger.name is not None:
@@ -142,6 +171,8 @@ class _RequestLines:
         self._stdout = stdout
 
     def __call__(self, fields: dict[str, Any]) -> None:
+        if log_level.number > logging.INFO:
+            return
         context = current_request()
         line = {
             "time": self._clock.now(),
@@ -189,7 +220,6 @@ def configure_logs(
 
     `stream` takes the place of stdout, for tests and benchmarks.
     """
-    level = logging.getLevelNamesMapping()[settings.log_level]
     terminal = stream is None and sys.stdout.isatty()
     target = stream or sys.stdout.buffer
     common: list[Processor] = [_complete(service), structlog.processors.format_exc_info]
@@ -202,19 +232,19 @@ def configure_logs(
         last, foreign = console.encoded, console.text
     else:
         last, foreign = _json_bytes, _json_text
-        if level <= logging.INFO:
-            _request_lines.append(_RequestLines(service, _Stdout(target)))
+        _request_lines.append(_RequestLines(service, _Stdout(target)))
     structlog.configure(
         processors=[*common, _fields_redacted, last],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=_Logger,
         logger_factory=lambda *name: _Stdout(target, *name[:1]),
         # Modules keep the loggers that they have used: for good, so not with a passing stream.
         cache_logger_on_first_use=stream is None,
     )
-    _join_standard_logging(_Stdout(target), [*common, _fields_redacted, foreign], level)
+    _join_standard_logging(_Stdout(target), [*common, _fields_redacted, foreign])
+    log_level.configure(settings.log_level)
 
 
-def _join_standard_logging(stdout: _Stdout, chain: list[Processor], level: int) -> None:
+def _join_standard_logging(stdout: _Stdout, chain: list[Processor]) -> None:
     handler = _Handler(stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -228,9 +258,6 @@ def _join_standard_logging(stdout: _Stdout, chain: list[Processor], level: int) 
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level)
-    for name in _QUIET:
-        logging.getLogger(name).setLevel(max(level, logging.WARNING))
     # Whatever a library attached to its own loggers would print in another format.
     for name, logger in list(logging.root.manager.loggerDict.items()):
         if isinstance(logger, logging.Logger) and name.startswith(("uvicorn", "sqlalchemy", "arq")):

@@ -1,8 +1,8 @@
-"""Sending one mail, by SMTP or by SendGrid.
+"""Sending one mail: the letter, what a refusal means, and SMTP. SendGrid is `sendgrid`'s.
 
-Owns the form of the letter, what a refusal means, and the connections. Not the words: templates
-belong to the worker. Delivery is at least once: where an answer is lost the caller sends again
-with the same Message-ID, by which receivers recognise the letter.
+Owns the form of the letter. Not the words: templates belong to the worker. Delivery is at least
+once: where an answer is lost the caller sends again with the same Message-ID, by which receivers
+recognise the letter.
 """
 
 from __future__ import annotations
@@ -11,28 +11,27 @@ import asyncio
 import contextlib
 import re
 import ssl
-import time
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, getaddresses
-from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
-import httpx
+from opentelemetry.trace import SpanKind
 
+from . import metrics, spans
 from .errors import DependencyUnavailable, Rejected
+from .guard import Guard
 from .settings import MailSettings
 
-SENDGRID_URL = "https://api.sendgrid.com"
+MOST = 100  # letters handed over at a time by one process
 _QUIT_TIMEOUT = 1.0  # seconds for a courtesy
-_LONGEST_PAUSE = 300  # seconds of Retry-After that we pass on
 _PERMANENT = range(500, 600)  # RFC 5321 section 4.2.1
 # Nothing beyond ASCII in the body: not every server takes eight bits.
 _POLICY = SMTP.clone(cte_type="7bit")
@@ -99,14 +98,23 @@ class SmtpMailer:
         self._username = unquote(url.username) if url.username else None
         self._password = unquote(url.password or "") if url.username else None
         self._tls_context = tls_context
+        self._guard = Guard("mail", most=MOST)
 
     async def send(self, message: Message) -> None:
+        with sending("smtp", self._host, message):
+            await self._send(message)
+
+    async def _send(self, message: Message) -> None:
         letter = composed(message, self._sender)
+        with self._guard.call():
+            await self._deliver(letter, message.to)
+
+    async def _deliver(self, letter: EmailMessage, recipient: str) -> None:
         client = await self._client(login=True)
         try:
             async with asyncio.timeout(self._timeout):
                 await client.connect()
-                await _handed_over(client, letter, self._sender.addr_spec, message.to)
+                await _handed_over(client, letter, self._sender.addr_spec, recipient)
         except (aiosmtplib.SMTPException, OSError) as error:
             raise DependencyUnavailable("mail") from error
         else:
@@ -150,6 +158,26 @@ class SmtpMailer:
         )
 
 
+@contextlib.contextmanager
+def sending(system: str, host: str, message: Message) -> Iterator[None]:
+    """A span and a count; neither holds an address or a word of the letter."""
+    attributes = {
+        "mail.system": system,
+        "mail.message_id": message.message_id,
+        "server.address": host,
+    }
+    outcome = "failed"
+    try:
+        with spans.span("mail.send", attributes, kind=SpanKind.CLIENT):
+            yield
+        outcome = "sent"
+    except Rejected:
+        outcome = "rejected"
+        raise
+    finally:
+        metrics.mails_sent.labels(outcome).inc()
+
+
 async def _handed_over(
     client: aiosmtplib.SMTP, letter: EmailMessage, sender: str, recipient: str
 ) -> None:
@@ -163,88 +191,6 @@ async def _handed_over(
     except (aiosmtplib.SMTPNotSupported, ValueError) as error:
         # The server takes no addresses beyond ASCII, or the library sees none that it can send.
         raise Rejected("the recipient's address cannot be used") from error
-
-
-class SendGridMailer:
-    """SendGrid's v3 API. `base_url` is another than SendGrid's own in tests and for its EU region.
-
-    SendGrid does not recognise a letter sent twice; the Message-ID goes along as the header and
-    as the custom argument `message_id`, so that receivers and its event log do.
-    """
-
-    def __init__(self, settings: MailSettings, *, base_url: str = SENDGRID_URL) -> None:
-        if settings.sendgrid_api_key is None:
-            raise ValueError("SENDGRID_API_KEY is not set")
-        self._sender = parsed_sender(settings.mail_from)
-        self._timeout = settings.mail_timeout
-        self._base_url = base_url.rstrip("/")
-        self._key = settings.sendgrid_api_key
-        self._opening = asyncio.Lock()
-        self._client: httpx.AsyncClient | None = None
-
-    async def send(self, message: Message) -> None:
-        checked(message)
-        content = [{"type": "text/plain", "value": message.text}]
-        if message.html is not None:
-            content.append({"type": "text/html", "value": message.html})
-        body = {
-            "personalizations": [
-                {
-                    "to": [{"email": message.to}],
-                    "custom_args": {"message_id": message.message_id},
-                }
-            ],
-            "from": {"email": self._sender.addr_spec, "name": self._sender.display_name},
-            "subject": message.subject,
-            "content": content,
-            "headers": {**message.headers, "Message-ID": message.message_id},
-            # Links hold one-time tokens: nobody else is to see or to follow them first.
-            "tracking_settings": {
-                "click_tracking": {"enable": False, "enable_text": False},
-                "open_tracking": {"enable": False},
-            },
-        }
-        authorization = {"Authorization": f"Bearer {self._key.get_secret_value()}"}
-        answer = await self._request("POST", "/v3/mail/send", json=body, headers=authorization)
-        if answer.status_code in (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
-            raise Rejected(f"the mail was refused ({answer.status_code})")
-        if not answer.is_success:
-            # Also 401 and 403: a key is mended while the letters wait.
-            raise DependencyUnavailable("mail", retry_after=_pause(answer))
-
-    async def ping(self) -> None:
-        answer = await self._request("HEAD", "/")
-        if answer.is_server_error:
-            raise DependencyUnavailable("mail")
-
-    async def aclose(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
-
-    async def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
-        try:
-            async with asyncio.timeout(self._timeout):
-                async with self._opening:
-                    if self._client is None:
-                        # Reads the authorities' certificates: tens of milliseconds.
-                        self._client = await asyncio.to_thread(
-                            httpx.AsyncClient, timeout=self._timeout
-                        )
-                return await self._client.request(method, self._base_url + path, **arguments)
-        except (httpx.HTTPError, TimeoutError) as error:
-            raise DependencyUnavailable("mail") from error
-
-
-def _pause(answer: httpx.Response) -> int:
-    """Seconds that SendGrid wants us to wait: its own header holds the time of day."""
-    wait = answer.headers.get("Retry-After", "")
-    reset = answer.headers.get("X-RateLimit-Reset", "")
-    seconds = 2
-    if wait.isdecimal():
-        seconds = int(wait)
-    elif reset.isdecimal():
-        seconds = int(reset) - int(time.time())
-    return max(1, min(seconds, _LONGEST_PAUSE))
 
 
 def parsed_sender(mail_from: str) -> Address:

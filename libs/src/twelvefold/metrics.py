@@ -7,6 +7,9 @@ never used (it drops exemplars).
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from prometheus_client import (
@@ -23,6 +26,7 @@ from prometheus_fastapi_instrumentator.metrics import Info
 from starlette.requests import Request
 from starlette.types import Scope
 
+from .errors import Overloaded
 from .http.context import current_request
 
 REGISTRY = CollectorRegistry(auto_describe=True)
@@ -32,9 +36,39 @@ GCCollector(registry=REGISTRY)
 # Seconds. Around the limits that matter: a cache hit, a database read, the request timeout.
 DURATION_BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+WAIT_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 JOB_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0)
+ATTEMPT_BUCKETS = (1, 2, 3, 5, 10, 30, 100)
 
 UNMATCHED = "none"  # the handler label of requests without a route, as the instrumentator has it
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A metric of ours, for the reference page."""
+
+    name: str  # as it is exposed, without the suffixes of a histogram
+    kind: str
+    labels: tuple[str, ...]
+    help: str
+
+
+CATALOGUE: list[Described] = []
+
+
+def _counter(name: str, text: str, *labels: str) -> Counter:
+    CATALOGUE.append(Described(f"{name}_total", "counter", labels, text))
+    return Counter(name, text, labels, registry=REGISTRY)
+
+
+def _gauge(name: str, text: str, *labels: str) -> Gauge:
+    CATALOGUE.append(Described(name, "gauge", labels, text))
+    return Gauge(name, text, labels, registry=REGISTRY)
+
+
+def _histogram(name: str, text: str, *labels: str, buckets: Sequence[float]) -> Histogram:
+    CATALOGUE.append(Described(name, "histogram", labels, text))
+    return Histogram(name, text, labels, buckets=buckets, registry=REGISTRY)
 
 
 @dataclass(slots=True)
@@ -48,88 +82,142 @@ class Counts:
 
 counts = Counts()
 
-# Served requests (rate, errors, duration), by method and route template. Names and labels are
-# those of prometheus-fastapi-instrumentator, so that dashboards made for it fit.
-http_requests = Counter(
-    "http_requests",
-    "Requests by method, route template and status.",
-    ("method", "status", "handler"),
-    registry=REGISTRY,
-)
-http_request_duration = Histogram(
-    "http_request_duration_seconds",
-    "Time until the answer begins, by method and route template.",
-    ("method", "handler"),
-    buckets=DURATION_BUCKETS,
-    registry=REGISTRY,
-)
-Gauge("http_requests_inprogress", "Requests being served now.", registry=REGISTRY).set_function(
-    lambda: counts.active
-)
-http_requests_refused = Counter(
-    "http_requests_refused",
-    "Requests refused by a bound: concurrency, timeout, body, rate.",
-    ("reason",),
-    registry=REGISTRY,
+build_info = _gauge(
+    "twelvefold_build_info", "Always 1: which service of which version runs.", "service", "version"
 )
 
-event_loop_lag = Histogram(
+# Served requests (rate, errors, duration), by method and route template. Names and labels are
+# those of prometheus-fastapi-instrumentator, so that dashboards made for it fit.
+http_requests = _counter(
+    "http_requests",
+    "Requests by method, route template and status.",
+    *("method", "status", "handler"),
+)
+http_request_duration = _histogram(
+    "http_request_duration_seconds",
+    "Time until the answer begins, by method and route template.",
+    *("method", "handler"),
+    buckets=DURATION_BUCKETS,
+)
+_gauge("http_requests_inprogress", "Requests being served now.").set_function(lambda: counts.active)
+http_requests_refused = _counter(
+    "http_requests_refused",
+    "Requests refused by a bound: concurrency, connections, timeout, body, rate.",
+    "reason",
+)
+rate_limit_refused = _counter(
+    "rate_limit_refused", "Requests beyond their quota, by policy.", "policy"
+)
+rate_limit_local = _counter(
+    "rate_limit_local", "Requests that were counted in this process alone, since Redis was away."
+)
+
+event_loop_lag = _histogram(
     "event_loop_lag_seconds",
     "How late the event loop was, looked at some times a second.",
     buckets=LAG_BUCKETS,
-    registry=REGISTRY,
 )
 
+# Whatever is bounded (utilisation, saturation, errors): connections, threads, slots, queues.
+pool_size = _gauge("pool_size", "How much of it there is at most.", "pool")
+pool_in_use = _gauge("pool_in_use", "How much of it is taken now.", "pool")
+pool_waiting = _gauge("pool_waiting", "Who waits for some of it now.", "pool")
+pool_wait = _histogram(
+    "pool_wait_seconds", "Time until some of it was had.", "pool", buckets=WAIT_BUCKETS
+)
+pool_exhausted = _counter("pool_exhausted", "Who got none: it was full for too long.", "pool")
+
 # Calls to other services.
-client_requests = Histogram(
+client_requests = _histogram(
     "client_request_duration_seconds",
     "Duration of calls to another service; outcome is the status class, `timeout` or `error`.",
-    ("peer", "outcome"),
+    *("peer", "outcome"),
     buckets=DURATION_BUCKETS,
-    registry=REGISTRY,
 )
 
 # Backing services.
-backing_up = Gauge(
-    "backing_service_up", "Whether the last ping was answered.", ("name",), registry=REGISTRY
+backing_up = _gauge("backing_service_up", "Whether the last ping was answered.", "name")
+dependency_refused = _counter(
+    "dependency_refused",
+    "Calls not made: the dependency is away, or full of calls of this process.",
+    *("name", "reason"),
 )
-cache_requests = Counter(
+cache_requests = _counter(
     "cache_requests",
     "Reads (hit, miss, negative) and writes (set, stale) of the cache; either may be unavailable.",
-    ("outcome",),
-    registry=REGISTRY,
+    "outcome",
 )
+mails_sent = _counter("mails_sent", "Mails by outcome: sent, rejected, failed.", "outcome")
 
 # Durable jobs.
-jobs_enqueued = Counter("jobs_enqueued", "Jobs inserted, by kind.", ("kind",), registry=REGISTRY)
-jobs_finished = Counter(
+jobs_enqueued = _counter("jobs_enqueued", "Jobs inserted, by kind.", "kind")
+jobs_finished = _counter(
     "jobs_finished",
     "Runs of jobs that ended, by kind and the state that they left.",
-    ("kind", "status"),
-    registry=REGISTRY,
+    "kind",
+    "status",
 )
-job_duration = Histogram(
-    "job_duration_seconds", "Duration of runs.", ("kind",), buckets=JOB_BUCKETS, registry=REGISTRY
+job_duration = _histogram("job_duration_seconds", "Duration of runs.", "kind", buckets=JOB_BUCKETS)
+job_start_delay = _histogram(
+    "job_start_delay_seconds",
+    "From when a job was due, its commit in most cases, to its claim: the lag of the outbox.",
+    "kind",
+    buckets=JOB_BUCKETS,
 )
-jobs_running = Gauge("jobs_running", "Jobs running in this process.", ("kind",), registry=REGISTRY)
-jobs_due = Gauge("jobs_due", "Jobs due and not claimed.", ("queue",), registry=REGISTRY)
-jobs_queue_age = Gauge(
-    "jobs_queue_age_seconds", "Age of the oldest job that is due.", ("queue",), registry=REGISTRY
+job_attempts = _histogram(
+    "job_attempts", "Attempts that a job had taken when it ended.", "kind", buckets=ATTEMPT_BUCKETS
 )
-jobs_rings = Counter(
+jobs_running = _gauge("jobs_running", "Jobs running in this process.", "kind")
+jobs_open = _gauge(
+    "jobs_open", "Jobs that have not ended, or are dead, by kind and state.", "kind", "status"
+)
+jobs_due = _gauge("jobs_due", "Jobs due and not claimed.", "queue")
+jobs_queue_age = _gauge("jobs_queue_age_seconds", "Age of the oldest job that is due.", "queue")
+jobs_dead = _gauge("jobs_dead", "Jobs that gave up, kept for people.")
+jobs_rings = _counter(
     "jobs_rings",
     "Wake-ups and hints by fate: sent, dropped (Redis away, queue full), failed.",
-    ("fate",),
-    registry=REGISTRY,
+    "fate",
 )
-jobs_leases_lost = Counter(
+jobs_leases_lost = _counter(
     "jobs_leases_lost",
     "Leases that expired (reaped) or were found taken over (fenced).",
-    ("how",),
-    registry=REGISTRY,
+    "how",
 )
-jobs_dead = Gauge("jobs_dead", "Jobs that gave up, kept for people.", registry=REGISTRY)
-mails_sent = Counter("mails_sent", "Mails by outcome.", ("outcome",), registry=REGISTRY)
+
+# Security.
+signing_key_age = _gauge(
+    "signing_key_age_seconds", "Age of the key that signs tokens; not a number where it is unknown."
+)
+
+# Telemetry itself.
+exported_spans = _counter(
+    "telemetry_spans",
+    "Recorded spans by fate: sent, failed (the collector did not take them), dropped (queue full).",
+    "fate",
+)
+
+
+@contextmanager
+def waiting_for(pool: str, refusal: type[Exception] = Overloaded) -> Iterator[None]:
+    """Around the wait for some of `pool`; `refusal` says that there was none."""
+    waiting = pool_waiting.labels(pool)
+    waiting.inc()
+    started = time.perf_counter()
+    try:
+        yield
+    except refusal:
+        pool_exhausted.labels(pool).inc()
+        raise
+    finally:
+        waiting.dec()
+        pool_wait.labels(pool).observe(time.perf_counter() - started)
+
+
+def watch_pool(name: str, size: int, in_use: Callable[[], float]) -> None:
+    """Exposes a bounded resource of this process; `in_use` is asked at each scrape."""
+    pool_size.labels(name).set(size)
+    pool_in_use.labels(name).set_function(in_use)
 
 
 # prometheus-fastapi-instrumentator gives names and labels, and keeps what a service measures beyond
@@ -164,15 +252,20 @@ def observe_request(
             http_request_duration.labels(method, handler),
         )
     children[0].inc()
-    context = current_request()
-    if context is not None and context.sampled and context.trace_id is not None:
-        children[1].observe(seconds_to_answer, {"trace_id": context.trace_id})
-    else:
-        children[1].observe(seconds_to_answer)
+    observe_with_trace(children[1], seconds_to_answer)
     if instrumentator.instrumentations:
         info = Info(Request(scope), None, method, handler, str(status), seconds, seconds_to_answer)
         for instrumentation in instrumentator.instrumentations:
             instrumentation(info)
+
+
+def observe_with_trace(histogram: Histogram, value: float) -> None:
+    """Observes `value`, with the trace in hand as its exemplar where that is recorded."""
+    context = current_request()
+    if context is not None and context.sampled and context.trace_id is not None:
+        histogram.observe(value, {"trace_id": context.trace_id})
+    else:
+        histogram.observe(value)
 
 
 def render(accept: str = "") -> tuple[bytes, str]:

@@ -13,7 +13,8 @@ from sqlalchemy import Connection, pool, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from .database import Database, connect_arguments, is_away
+from .database import Database
+from .database_client import connect_arguments, is_away
 from .errors import DependencyUnavailable
 from .revisions import Migrations as Migrations
 from .revisions import SchemaError as SchemaError

@@ -12,9 +12,13 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry.trace import Span
 from pydantic import SecretStr
 
+from . import telemetry
 from .errors import DependencyUnavailable
+from .guard import Guard
+from .http.context import remaining
 from .settings import ObjectStoreSettings
 
 if TYPE_CHECKING:
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 
 _CONNECT_TIMEOUT = 2.0  # seconds
 _ATTEMPTS = 3
+_WAITING = 4  # calls for each connection, those included that wait for one
 _MISSING = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NotFound"})
 
 
@@ -46,6 +51,8 @@ def open_clients(settings: ObjectStoreSettings) -> Clients:
     import aioboto3
     from aiobotocore.config import AioConfig
 
+    if telemetry.is_exporting():
+        _instrument()
     session = aioboto3.Session(
         aws_access_key_id=_revealed(settings.s3_access_key_id),
         aws_secret_access_key=_revealed(settings.s3_secret_access_key),
@@ -77,6 +84,18 @@ def open_clients(settings: ObjectStoreSettings) -> Clients:
     return asyncio.run(create())
 
 
+def _instrument() -> None:
+    """Spans of the calls, under the names that the library gives them: `S3.PutObject`."""
+    from opentelemetry.instrumentation.botocore import AiobotocoreInstrumentor
+
+    def tell(span: Span, _: str, __: str, parameters: dict[str, Any]) -> None:
+        for name in ("Bucket", "Key"):
+            if name in parameters:
+                span.set_attribute(f"aws.s3.{name.lower()}", parameters[name])
+
+    AiobotocoreInstrumentor().instrument(request_hook=tell)  # type: ignore[no-untyped-call]  # as it ships
+
+
 async def knock(settings: ObjectStoreSettings) -> None:
     """Whether anybody answers at S3's address, without a client: any answer but a fault of its own.
 
@@ -103,6 +122,29 @@ def is_missing(error: Exception) -> bool:
     """Whether a ClientError says that there is no such object, or no such bucket."""
     response: dict[str, Any] = getattr(error, "response", {})
     return response.get("Error", {}).get("Code") in _MISSING
+
+
+class Calls:
+    """What stands before each call to S3: a bound on how many there are, a breaker, a timeout."""
+
+    def __init__(self, settings: ObjectStoreSettings) -> None:
+        self._timeout = settings.s3_timeout
+        self._guard = Guard("s3", most=_WAITING * settings.s3_max_connections)
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[None]:
+        """Around one call. Raises DependencyUnavailable, also at once while S3 is away, Overloaded
+        where too many are under way; S3's refusals pass as they are.
+        """
+        with self._guard.call():
+            async with translated(remaining(self._timeout)):
+                yield
+
+    @asynccontextmanager
+    async def part(self) -> AsyncIterator[None]:
+        """Around what belongs to a call that was answered: a piece of its body."""
+        async with translated(self._timeout):
+            yield
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from .errors import NotFound
-from .object_client import Clients, is_missing, knock, open_clients, translated
+from .object_client import Calls, Clients, is_missing, knock, open_clients
 from .object_upload import CHUNK_BYTES, MultipartUpload, Part, parts
 from .settings import ObjectStoreSettings
 
@@ -92,7 +92,7 @@ class S3ObjectStore:
     def __init__(self, settings: ObjectStoreSettings, *, page_size: int = 1000) -> None:
         self._settings = settings
         self._bucket = settings.s3_bucket
-        self._timeout = settings.s3_timeout
+        self._calls = Calls(settings)
         self._page_size = page_size
         self._opening: asyncio.Task[Clients] | None = None
         self._removals: set[asyncio.Task[None]] = set()
@@ -105,7 +105,7 @@ class S3ObjectStore:
             if first.last:
                 etag = await self._put_whole(key, first, content_type, digest.hexdigest())
                 return StoredObject(key, first.size, digest.hexdigest(), etag)
-            upload = MultipartUpload(client, self._bucket, key, content_type, self._timeout)
+            upload = MultipartUpload(client, self._bucket, key, content_type, self._calls)
             try:
                 await upload.send(first)
                 del first  # its memory is the upload's now
@@ -119,7 +119,7 @@ class S3ObjectStore:
 
     async def _put_whole(self, key: str, part: Part, content_type: str, sha256: str) -> str:
         client = (await self._clients()).calls
-        async with translated(self._timeout):
+        async with self._calls.one():
             answer = await client.put_object(
                 Bucket=self._bucket,
                 Key=key,
@@ -139,7 +139,7 @@ class S3ObjectStore:
     @asynccontextmanager
     async def open(self, key: str) -> AsyncIterator[AsyncIterator[bytes]]:
         client = (await self._clients()).calls
-        async with translated(self._timeout):
+        async with self._calls.one():
             try:
                 answer = await client.get_object(Bucket=self._bucket, Key=key)
             except client.exceptions.ClientError as error:
@@ -152,7 +152,7 @@ class S3ObjectStore:
 
     async def _chunks(self, body: Any) -> AsyncGenerator[bytes]:
         while True:
-            async with translated(self._timeout):
+            async with self._calls.part():
                 chunk: bytes = await body.read(CHUNK_BYTES)
             if not chunk:
                 return
@@ -160,7 +160,7 @@ class S3ObjectStore:
 
     async def stat(self, key: str) -> StoredObject | None:
         client = (await self._clients()).calls
-        async with translated(self._timeout):
+        async with self._calls.one():
             try:
                 found = await client.head_object(Bucket=self._bucket, Key=key)
             except client.exceptions.ClientError as error:
@@ -184,14 +184,14 @@ class S3ObjectStore:
             saved_as = f"attachment; filename*=UTF-8''{quote(filename, safe='')}"
             parameters["ResponseContentDisposition"] = saved_as
         signing = (await self._clients()).signing
-        async with translated(self._timeout):  # the platform may have to renew its credentials
+        async with self._calls.one():  # the platform may have to renew its credentials
             return await signing.generate_presigned_url(
                 "get_object", Params=parameters, ExpiresIn=int(expires.total_seconds())
             )
 
     async def delete(self, key: str) -> None:
         client = (await self._clients()).calls
-        async with translated(self._timeout):
+        async with self._calls.one():
             try:
                 await client.delete_object(Bucket=self._bucket, Key=key)
             except client.exceptions.ClientError as error:
@@ -202,7 +202,7 @@ class S3ObjectStore:
         client = (await self._clients()).calls
         where: dict[str, Any] = {"Bucket": self._bucket, "Prefix": prefix}
         while True:
-            async with translated(self._timeout):
+            async with self._calls.one():
                 page = await client.list_objects_v2(**where, MaxKeys=self._page_size)
             for found in page.get("Contents", ()):
                 etag = found["ETag"].strip('"')
@@ -213,7 +213,7 @@ class S3ObjectStore:
 
     async def ensure_bucket(self) -> None:
         client = (await self._clients()).calls
-        async with translated(self._timeout):
+        async with self._calls.one():
             with suppress(client.exceptions.BucketAlreadyOwnedByYou):
                 try:
                     await client.head_bucket(Bucket=self._bucket)
@@ -237,7 +237,7 @@ class S3ObjectStore:
             await knock(self._settings)
             return
         client = (await self._clients()).calls
-        async with translated(self._timeout):
+        async with self._calls.part():  # past the breaker: by it we learn that S3 is back
             await client.head_bucket(Bucket=self._bucket)
 
     async def aclose(self) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from .object_client import translated
+from .object_client import Calls
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -82,16 +82,16 @@ async def parts(chunks: AsyncIterator[bytes], digest: Any) -> AsyncGenerator[Par
 class MultipartUpload:
     """One multipart upload: a part travels while the next one is filled.
 
-    `timeout` (seconds) bounds each call. Ends by `complete` or by `abort`, never by both.
+    Ends by `complete` or by `abort`, never by both.
     """
 
     def __init__(
-        self, client: S3Client, bucket: str, key: str, content_type: str, timeout: float
+        self, client: S3Client, bucket: str, key: str, content_type: str, calls: Calls
     ) -> None:
         self.size = 0  # bytes given to `send`
         self._client = client
         self._target: dict[str, Any] = {"Bucket": bucket, "Key": key}
-        self._timeout = timeout
+        self._calls = calls
         # A task, so that the upload's id is not lost with a caller cancelled right now.
         self._created = asyncio.create_task(self._create(content_type))
         self._sending: asyncio.Task[None] | None = None
@@ -106,7 +106,7 @@ class MultipartUpload:
     async def complete(self) -> str:
         """Makes the parts one object; returns its ETag."""
         await self._arrived()
-        async with translated(self._timeout):
+        async with self._calls.one():
             answer = await self._client.complete_multipart_upload(
                 **self._target,
                 UploadId=await self._id(),
@@ -124,13 +124,13 @@ class MultipartUpload:
         except Exception:  # it did not begin
             return
         try:
-            async with translated(self._timeout):
+            async with self._calls.one():
                 await self._client.abort_multipart_upload(**self._target, UploadId=upload_id)
         except Exception as error:
             _log.warning("upload_not_aborted", error=type(error).__name__, **self._target)
 
     async def _create(self, content_type: str) -> str:
-        async with translated(self._timeout):
+        async with self._calls.one():
             answer = await self._client.create_multipart_upload(
                 **self._target, ContentType=content_type
             )
@@ -140,7 +140,7 @@ class MultipartUpload:
         return await asyncio.shield(self._created)
 
     async def _send(self, part: Part) -> None:
-        async with translated(self._timeout):
+        async with self._calls.one():
             answer = await self._client.upload_part(
                 **self._target,
                 UploadId=await self._id(),

@@ -40,6 +40,7 @@ _SHAPES = re.compile(
 )
 # Every shape holds one of these, and most lines hold none: far cheaper to look for.
 _HINTS = (b" ", b"=", b"://", b"eyJ")
+_TEXT_HINTS = tuple(hint.decode() for hint in _HINTS)
 
 
 def is_secret(key: str) -> bool:
@@ -51,6 +52,13 @@ def is_secret(key: str) -> bool:
     if len(_plain) < _MEMO_SIZE:
         _plain.add(key)
     return False
+
+
+def has_no_secret(value: Any) -> bool:
+    """Whether `value` is text that cannot hold what looks like a credential; a quick look."""
+    if not isinstance(value, str):
+        return False
+    return all(hint not in value for hint in _TEXT_HINTS)
 
 
 def redact_text(text: bytes) -> bytes:

@@ -14,6 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from . import metrics
 from .settings import RedisSettings
 
 HEALTH_CHECK_INTERVAL = 15  # seconds of silence after which a connection is pinged before use
@@ -29,19 +30,18 @@ class WaitingPool(ConnectionPool):
     def __init__(self, max_connections: int, timeout: float, **arguments: Any) -> None:
         super().__init__(max_connections=max_connections, **arguments)
         self._timeout = timeout
+        self.taken = 0
         self._free = asyncio.Semaphore(max_connections)
 
     async def get_connection(
         self, command_name: Any = None, *keys: Any, **options: Any
     ) -> AbstractConnection:
         if self._free.locked():
-            try:
-                async with asyncio.timeout(self._timeout):
-                    await self._free.acquire()
-            except TimeoutError as error:
-                raise RedisConnectionError("no connection came free in time") from error
+            with metrics.waiting_for("redis", RedisConnectionError):
+                await self._next()
         else:
             await self._free.acquire()  # at once
+        self.taken += 1
         connection: AbstractConnection
         connection = self.get_available_connection()  # type: ignore[no-untyped-call]  # as in 5.3
         try:
@@ -51,8 +51,16 @@ class WaitingPool(ConnectionPool):
             raise
         return connection
 
+    async def _next(self) -> None:
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._free.acquire()
+        except TimeoutError as error:
+            raise RedisConnectionError("no connection came free in time") from error
+
     async def release(self, connection: AbstractConnection) -> None:
         await super().release(connection)
+        self.taken -= 1
         self._free.release()
 
 

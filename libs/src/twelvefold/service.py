@@ -30,13 +30,14 @@ class Service:
     migrations: Migrations | None = None
 
 
-def main(service: Service) -> int:
+def main(service: Service, **chosen: str) -> int:
     """Runs `service` until a signal ends it; returns the exit code.
 
+    `chosen` are settings that the command line gives in place of the environment's.
     Settings at fault: every problem on stderr, one a line, and exit code 2.
     """
     try:
-        settings = load(service.settings)
+        settings = load(service.settings, **chosen)
     except SettingsError as error:
         count = len(error.problems)
         noun = "setting" if count == 1 else "settings"

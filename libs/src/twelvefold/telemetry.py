@@ -1,33 +1,36 @@
 """Traces: the provider, propagation (B3, W3C, baggage) and carriers for work done later.
 
-Owns set-up and the format on the wire. Which request is sampled is decided by the gate in
-`http.tracing`. Without an endpoint there is no provider and no exporter, but trace ids still
-exist and travel.
+Owns set-up and the format on the wire. Which request is sampled is decided in `http.tracing`,
+spans are made by `spans`. Without an endpoint there is no provider and no exporter, but trace ids
+still exist and travel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import random
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from opentelemetry import context, propagate, trace
+from opentelemetry import context as otel
+from opentelemetry import propagate, trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.propagators.b3 import B3MultiFormat
 from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.util.types import AttributeValue
 
+from .http.context import current_request
 from .settings import TelemetrySettings
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
-# The gate has decided for this request: do not throw dice again. No value of OpenTelemetry's own
-# context, since extracting a B3 header starts a new one of those.
-decided: ContextVar[bool] = ContextVar("twelvefold_sampled", default=False)
 EXPORT_TIMEOUT = 5  # seconds for one batch; a collector that is away must not delay the end
-_W3C = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
+_BAGGAGE = W3CBaggagePropagator()
+_W3C = CompositePropagator([TraceContextTextMapPropagator(), _BAGGAGE])
 _providers: list[TracerProvider] = []
 
 
@@ -38,9 +41,7 @@ def configure_telemetry(settings: TelemetrySettings, *, service: str) -> None:
     """
     # The last one extracted wins: W3C over B3 where a request carries both.
     propagate.set_global_textmap(
-        CompositePropagator(
-            [B3MultiFormat(), TraceContextTextMapPropagator(), W3CBaggagePropagator()]
-        )
+        CompositePropagator([B3MultiFormat(), TraceContextTextMapPropagator(), _BAGGAGE])
     )
     if settings.otel_exporter_otlp_endpoint is None or _providers:
         return
@@ -63,39 +64,95 @@ def shutdown_telemetry() -> None:
         provider.shutdown()
 
 
+def tracer() -> trace.Tracer:
+    """Of spans that are ours and no library's."""
+    return trace.get_tracer("twelvefold")
+
+
+def unrecorded() -> otel.Context:
+    """A new OpenTelemetry context in which instrumented libraries make no spans.
+
+    They look at it before anything else, so that what is not sampled pays next to nothing.
+    """
+    return _UNRECORDED
+
+
+def _suppressed() -> otel.Context:
+    token = otel.attach(otel.Context())
+    try:
+        with suppress_instrumentation():
+            return otel.get_current()
+    finally:
+        otel.detach(token)
+
+
+_UNRECORDED = _suppressed()
+
+
 def current_carrier() -> dict[str, str]:
     """The current trace as W3C headers, to travel in a row or a message; empty without one."""
     carrier: dict[str, str] = {}
-    _W3C.inject(carrier)
+    request = current_request()
+    if request is None or request.sampled:
+        _W3C.inject(carrier)
+    elif request.traceparent is not None:
+        carrier["traceparent"] = request.traceparent
+        _BAGGAGE.inject(carrier)
     return carrier
 
 
 def inject(headers: dict[str, str]) -> None:
     """Adds the current trace to `headers` in every format that we speak (B3 and W3C)."""
-    propagate.inject(headers)
+    request = current_request()
+    if request is None or request.sampled or request.traceparent is None:
+        propagate.inject(headers)
+        return
+    headers["traceparent"] = request.traceparent
+    headers["x-b3-traceid"] = request.trace_id or ""
+    headers["x-b3-spanid"] = request.span_id or ""
+    headers["x-b3-sampled"] = "0"
+    _BAGGAGE.inject(headers)
 
 
 @contextmanager
-def span_from_carrier(
+def continued(
     name: str,
     carrier: Mapping[str, str],
     *,
-    attributes: Mapping[str, str | int | float | bool] | None = None,
-) -> Iterator[trace.Span]:
-    """A new root span that links back to the work that `carrier` came from.
+    attributes: Mapping[str, AttributeValue] | None = None,
+) -> Iterator[Span]:
+    """A span of work done later, in the trace of the work that `carrier` came from.
 
-    A link, not a parent: a job may run hours later or many times, and one trace would never end.
-    An exception is recorded on the span and passes on.
+    It is a child of the span that handed the work over, so that one request stays one connected
+    trace however late it is done, and links to it, which tells a hand-over from a call. Without
+    a carrier it begins a trace. An exception is recorded on the span and passes on. Where nothing
+    is recorded the span still has ids, and the same trace.
     """
-    origin = trace.get_current_span(
-        _W3C.extract(dict(carrier), context.Context())
-    ).get_span_context()
-    links: Sequence[trace.Link] = [trace.Link(origin)] if origin.is_valid else []
-    with trace.get_tracer("twelvefold").start_as_current_span(
-        name,
-        context=context.Context(),
-        kind=trace.SpanKind.CONSUMER,
-        links=links,
-        attributes=dict(attributes or {}),
-    ) as span:
-        yield span
+    base = _W3C.extract(dict(carrier), otel.Context())
+    origin = trace.get_current_span(base).get_span_context()
+    if is_exporting():
+        span = tracer().start_span(
+            name,
+            context=base,
+            kind=SpanKind.CONSUMER,
+            links=[Link(origin)] if origin.is_valid else None,
+            attributes=attributes,
+        )
+        if span.is_recording():
+            token = otel.attach(trace.set_span_in_context(span, base))
+            try:
+                with trace.use_span(span, end_on_exit=True):
+                    yield span
+            finally:
+                otel.detach(token)
+            return
+    ids = SpanContext(
+        trace_id=origin.trace_id if origin.is_valid else random.getrandbits(128) or 1,
+        span_id=random.getrandbits(64) or 1,
+        is_remote=False,
+    )
+    token = otel.attach(trace.set_span_in_context(NonRecordingSpan(ids), _UNRECORDED))
+    try:
+        yield NonRecordingSpan(ids)
+    finally:
+        otel.detach(token)

@@ -7,10 +7,10 @@ import time
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 from tests.integration.database.queries import PID, select
 
 from twelvefold.errors import DependencyUnavailable, Overloaded
+from twelvefold.http.context import RequestContext, request_context
 
 
 async def test_the_url_of_a_platform_connects_as_it_is(open_database, url) -> None:
@@ -30,10 +30,31 @@ async def test_a_url_that_demands_tls_does_not_connect_without_it(open_database,
 async def test_statements_end_in_time(open_database) -> None:
     database = open_database(database_statement_timeout=0.2)
     began = time.monotonic()
-    with pytest.raises(DBAPIError, match="statement timeout"):
+    with pytest.raises(DependencyUnavailable):
         await select(database, "SELECT pg_sleep(5)")
     assert time.monotonic() - began < 1
     assert await select(database, "SELECT 1") == 1
+
+
+async def test_a_statement_may_take_no_longer_than_its_request_has_left(open_database) -> None:
+    database = open_database(database_statement_timeout=5)
+    left = "SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'"
+    with request_context(RequestContext("r", deadline=time.monotonic() + 2)):
+        assert 1500 < await select(database, left) <= 2000
+    with request_context(RequestContext("r", deadline=time.monotonic() + 60)):
+        assert await select(database, left) == 5000
+    assert await select(database, left) == 5000, "what the last request had left is forgotten"
+    late = RequestContext("r", deadline=time.monotonic() - 1)
+    with request_context(late), pytest.raises(DependencyUnavailable):
+        await select(database, "SELECT pg_sleep(1)")
+
+
+async def test_a_connection_in_use_again_costs_one_round_trip(open_database, proxy, url) -> None:
+    database = open_database(database_url=proxy.url(url))
+    await select(database, "SELECT 1")
+    before = proxy.sent
+    await select(database, "SELECT 1")
+    assert proxy.sent - before == 2, "the check, and the statement that was prepared before"
 
 
 async def test_behind_a_pooler_no_statement_is_prepared_and_kept(open_database, proxy, url) -> None:

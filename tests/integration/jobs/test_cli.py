@@ -60,11 +60,26 @@ async def test_dead_jobs_are_retried(bench, jobs):
         assert (record.status, record.attempts) == ("queued", 0)
 
 
-@pytest.mark.parametrize("command", ["show", "retry"])
+async def test_dead_jobs_are_discarded_all_of_them_or_none(bench, jobs):
+    dead, queued = await bench.enqueue(), await bench.enqueue()
+    await bench.sql.execute(
+        "UPDATE jobs.jobs SET status = 'dead', error = 'kept' WHERE id = $1", dead
+    )
+    refused = await jobs("discard", str(dead), str(queued))
+    assert (refused.exit_code, str(queued) in refused.output) == (1, True)
+    assert (await bench.record(dead)).status == "dead"
+    done = await jobs("discard", str(dead))
+    assert done.exit_code == 0, done.output
+    record = await bench.record(dead)
+    assert (record.status, record.error) == ("cancelled", "kept")
+    assert record.finished_at is not None
+
+
+@pytest.mark.parametrize("command", ["show", "retry", "discard"])
 async def test_an_unknown_job_is_one_line_and_exit_1(jobs, command):
     done = await jobs(command, str(uuid4()))
     assert done.exit_code == 1
-    assert "no" in done.output
+    assert "no" in done.output  # such job, or not dead
     assert "Traceback" not in done.output
 
 

@@ -28,6 +28,8 @@ async def test_accounts_are_listed_newest_first_in_pages_without_gaps(api, sql):
         assert len(page.json()["items"]) == 2
         seen += [user["id"] for user in page.json()["items"]]
         after = page.json()["next"]
+        if after is None:
+            break
         query.update(after_time=after["created_at"], after_id=after["id"])
     assert seen[:6] == [admin.id, *reversed(made)]
     first = (await api.http.get("/users", headers=admin.bearer)).json()["items"][0]
@@ -128,6 +130,25 @@ async def test_two_last_admins_who_demote_each_other_leave_one(api, sql):
     last = admins[0] if answers[0].status_code == 200 else admins[1]
     for changes in ({"role": "user"}, {"disabled": True}):
         assert (await change_standing(api, last, last, **changes)).status_code == 409
+
+
+async def test_of_two_last_admins_who_delete_themselves_one_stays(api, sql):
+    await sql.execute("UPDATE users.accounts SET role = 'user'")
+    admins = [await api.admin(sql) for _ in range(2)]
+    answers = await asyncio.gather(
+        *(api.http.delete(f"/users/{admin.id}", headers=admin.bearer) for admin in admins)
+    )
+    assert sorted(answer.status_code for answer in answers) == [204, 409]
+    last = admins[0] if answers[0].status_code == 409 else admins[1]
+    assert (await api.log_in(last.email)).status_code == 200
+
+
+async def test_a_disabled_admin_is_no_last_one(api, sql):
+    await sql.execute("UPDATE users.accounts SET role = 'user'")
+    admin = await api.admin(sql)
+    await sql.execute("UPDATE users.accounts SET disabled_at = now() WHERE id = $1::uuid", admin.id)
+    answer = await api.http.delete(f"/users/{admin.id}", headers=admin.bearer)
+    assert answer.status_code == 204
 
 
 async def test_a_deletion_queues_the_erasure_once(api, sql):

@@ -10,6 +10,7 @@ from users.routes import ROUTERS
 WORKERS = {
     ("PUT", "/internal/v1/emails/{job_id}"),
     ("PUT", "/internal/v1/users/{user_id}/avatar"),
+    ("PUT", "/internal/v1/objects/orphans"),
     ("POST", "/internal/v1/users/{user_id}/erasure"),
 }
 ROUTES = [
@@ -22,7 +23,7 @@ ROUTES = [
 
 
 def test_the_table_of_routes_is_whole():
-    assert len(ROUTES) == 23
+    assert len(ROUTES) == 24
     assert set(ROUTES) >= WORKERS
 
 

@@ -104,6 +104,56 @@ async def test_a_new_address_counts_once_its_link_was_followed(api, worker, sql)
     assert (await mint(worker, account)).status_code == 404
 
 
+async def notices(sql, account):
+    """The letters about changes that were queued for the account: template and job."""
+    rows = await sql.fetch("SELECT id, payload FROM jobs.jobs WHERE kind = 'email.send'")
+    found = [(json.loads(row["payload"]), row["id"]) for row in rows]
+    return [
+        (mail["template"], job_id)
+        for mail, job_id in found
+        if mail["user_id"] == account.id and mail["template"].endswith("_changed")
+    ]
+
+
+async def verified(api, worker):
+    account = await api.member()
+    body = {"template": "verify", "user_id": account.id}
+    mail = await worker.put(f"/emails/{uuid.uuid4()}", json=body)
+    assert (await confirm(api, token_of(mail))).status_code == 204
+    return account
+
+
+async def test_the_old_address_is_told_that_it_counts_no_more(api, worker, sql):
+    account = await verified(api, worker)
+    await ask_for(api, account, fresh_address())
+    assert (await confirm(api, token_of(await mint(worker, account)))).status_code == 204
+    ((template, job_id),) = await notices(sql, account)
+    body = {"template": template, "user_id": account.id}
+    letters = [await worker.put(f"/emails/{job_id}", json=body) for _ in range(2)]
+    wanted = {"to": account.email, "name": "Ada", "link": None}
+    assert [letter.json() for letter in letters] == [wanted, wanted]
+    export = await api.http.get(f"/users/{account.id}/export", headers=account.bearer)
+    assert account.email in [mail["email"] for mail in export.json()["mails"]]
+    assert (await worker.put(f"/emails/{uuid.uuid4()}", json=body)).status_code == 404
+
+
+async def test_a_new_password_is_told_to_the_address(api, worker, sql):
+    account = await verified(api, worker)
+    assert (await change_password(api, account)).status_code == 204
+    ((template, job_id),) = await notices(sql, account)
+    body = {"template": template, "user_id": account.id}
+    letter = await worker.put(f"/emails/{job_id}", json=body)
+    assert (letter.json()["to"], letter.json()["link"]) == (account.email, None)
+
+
+async def test_an_address_that_nobody_has_proven_gets_no_notices(api, worker, sql):
+    account = await api.member()
+    assert (await change_password(api, account)).status_code == 204
+    await ask_for(api, account, fresh_address())
+    assert (await confirm(api, token_of(await mint(worker, account)))).status_code == 204
+    assert await notices(sql, account) == []
+
+
 async def test_a_taken_address_answers_alike_and_gets_no_mail(api, worker, sql):
     account, other = await api.member(), await api.register()
     answers, exports, counts = [], [], []

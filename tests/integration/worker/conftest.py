@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -14,14 +15,16 @@ from tests.integration.jobs.workbench import NOWHERE, Workbench, open_database
 
 from twelvefold.cache import RedisCache
 from twelvefold.jobs import Backoff, JobKind, Registry
+from twelvefold.jobs.housekeeping import suite_id
 from twelvefold.mail import SmtpMailer
 from twelvefold.object_store import S3ObjectStore
 from twelvefold.settings import MailSettings, ObjectStoreSettings
 from worker.handlers import create_registry
 from worker.images import ImageLimits
-from worker.removal import Erasures, Evictions, Sweeper
+from worker.removal import Erasures, Evictions
 from worker.service import Letters, Pictures
 from worker.settings import WorkerSettings
+from worker.sweeping import Sweeper
 
 SENDER = "Twelvefold <no-reply@mail.example>"
 
@@ -96,7 +99,7 @@ async def registry(
         pictures=Pictures(owners, store, ImageLimits(), max_bytes=1_000_000),
         erasures=Erasures(owners, store),
         evictions=Evictions(cache),
-        sweeper=Sweeper(owners, store, timedelta()),
+        sweeper=Sweeper(owners, store, timedelta(), partial(suite_id, bench.database)),
     )
     hurried = Registry()
     for kind in real.kinds:

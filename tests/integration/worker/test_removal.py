@@ -1,26 +1,9 @@
 """account.erase and cache.evict: done in whole, at last, however often they break off."""
 
-from datetime import UTC, datetime, timedelta
-
 from twelvefold.cache import Entry, RedisCache
 from twelvefold.contracts.jobs import ACCOUNT_ERASE, CACHE_EVICT, AccountErase, CacheEvict
 from twelvefold.identifiers import new_id
-from twelvefold.jobs.housekeeping import NoPayload
-from worker.handlers import OBJECTS_SWEEP
-from worker.removal import Evictions, Sweeper
-
-
-class IdleJob:
-    """A job that nobody takes away."""
-
-    id = new_id()
-    created_at = datetime.now(UTC)
-
-    def ensure_held(self) -> None:
-        return None
-
-    async def progress(self, percent: int) -> None:
-        return None
+from worker.removal import Evictions
 
 
 async def enqueue(bench, kind, payload):
@@ -109,26 +92,3 @@ async def test_an_eviction_is_retried_until_redis_answers(bench, registry, redis
     async with bench.running(registry):
         await bench.becomes("succeeded", job_id)
     assert (await bench.record(job_id)).attempts == 2
-
-
-async def test_objects_of_nobody_are_swept_and_what_a_row_names_stays(
-    bench, registry, owners, store
-):
-    user_id, prefixes = await account_with(owners, store, images=2)
-    lost = await stored(store, f"uploads/{new_id()}")
-    job_id = await enqueue(bench, OBJECTS_SWEEP, NoPayload())
-    async with bench.running(registry):
-        await bench.becomes("succeeded", job_id)
-    named = {key for keys in owners.images[user_id].values() for key in keys}
-    assert named < set(await keys_of(store, *prefixes))
-    assert await store.stat(lost) is None
-    superseded = [key for key in await keys_of(store, *prefixes) if "superseded" in key]
-    assert superseded == []
-
-
-async def test_a_young_object_is_left_alone(owners, store):
-    lost = await stored(store, f"uploads/{new_id()}")
-    owners.away = True  # it is not even asked about
-    await Sweeper(owners, store, timedelta(hours=24)).sweep(IdleJob(), NoPayload())
-    assert await store.stat(lost) is not None
-    await store.delete(lost)

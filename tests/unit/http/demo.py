@@ -47,6 +47,14 @@ async def search(
     return {"limit": limit, "number": x_number}
 
 
+@router.get("/tagged")
+async def tagged(
+    tags: Annotated[list[str] | None, Query()] = None,
+    order: Annotated[str | None, Query(alias="sort")] = None,
+):
+    return {"tags": tags, "order": order}
+
+
 @router.post("/accounts", status_code=201)
 async def register(account: Account) -> dict[str, str]:
     return {"name": account.name}
@@ -77,6 +85,15 @@ async def half() -> StreamingResponse:
         raise RuntimeError("after the answer began")
 
     return StreamingResponse(lines())
+
+
+@router.get("/streams/events")
+async def events() -> StreamingResponse:
+    async def lines() -> AsyncIterator[bytes]:
+        yield b"event: open\n\n"
+        await asyncio.Event().wait()
+
+    return StreamingResponse(lines(), media_type="text/event-stream")
 
 
 @router.get("/away")

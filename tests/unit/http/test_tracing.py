@@ -127,17 +127,37 @@ async def test_an_error_is_on_the_span_and_answered_as_a_problem(spans):
     assert [line["event"] for line in it.lines if line["level"] == "error"] == ["unhandled_error"]
 
 
-async def test_work_done_later_links_back_to_its_request(spans):
+async def test_work_done_later_is_in_the_trace_of_its_request_and_links_to_it(spans):
     with trace.get_tracer("t").start_as_current_span(
         "request", context=propagate.extract(SAMPLED)
     ) as request:
         carrier = telemetry.current_carrier()
     assert set(carrier) == {"traceparent"}
-    with telemetry.span_from_carrier("job", carrier, attributes={"kind": "email.send"}) as span:
-        assert span.get_span_context().trace_id != request.get_span_context().trace_id
+    with telemetry.continued("job", carrier, attributes={"kind": "email.send"}) as span:
+        assert span.is_recording()
+    job = spans()[-1]
+    asked = request.get_span_context()
+    assert job.kind is SpanKind.CONSUMER
+    assert job.parent.span_id == asked.span_id
+    assert job.context.trace_id == asked.trace_id
+    assert [link.context.span_id for link in job.links] == [asked.span_id]
     assert telemetry.current_carrier() == {}
-    with telemetry.span_from_carrier("job", {"traceparent": "nonsense"}):
+
+
+async def test_work_done_later_for_an_unsampled_request_is_in_its_trace_unrecorded(spans):
+    with telemetry.continued("job", UNSAMPLED) as span:
+        assert not span.is_recording()
+        assert f"{span.get_span_context().trace_id:032x}" == TRACE
+        assert f"{span.get_span_context().span_id:016x}" != SPAN
+    with telemetry.continued("job", {"traceparent": "nonsense"}) as span:
+        assert span.get_span_context().is_valid
+    assert spans() == ()
+
+
+async def test_what_a_process_does_by_itself_begins_no_trace(spans):
+    with trace.get_tracer("t").start_as_current_span("SELECT", kind=SpanKind.CLIENT):
         pass
+    assert spans() == ()
 
 
 async def test_every_format_is_injected():

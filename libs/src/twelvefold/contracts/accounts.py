@@ -152,7 +152,7 @@ class SessionList(BaseModel):
 
 
 class MailRecord(BaseModel):
-    """A mail with a link: its purpose and where it went, never the link."""
+    """A mail with a link, or a notice of a change: its purpose and where it went, never the link."""
 
     purpose: str
     email: EmailStr
@@ -174,7 +174,9 @@ class UserExport(BaseModel):
     )
     sessions: list[Session]
     active_days: list[date] = Field(description="Days (UTC) on which tokens were issued.")
-    mails: list[MailRecord] = Field(description="Mails with a link that has not expired.")
+    mails: list[MailRecord] = Field(
+        description="Mails with a link that counts, and recent notices."
+    )
 
 
 class DailyAccounts(BaseModel):

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -67,3 +67,23 @@ class ObjectKeys(BaseModel):
     """Keys of objects: asked about, or the answer which of them nobody knows."""
 
     keys: Annotated[list[str], Field(max_length=1000)]
+
+
+class ObjectRange(BaseModel):
+    """All keys that S3 holds below `prefix` beyond `after`, up to and with `through` or the end.
+
+    By it the owner of the rows tells which objects are missing. Rows that changed since `before`
+    do not count: their objects may be younger than the listing.
+    """
+
+    prefix: Literal["uploads/", "variants/image/"]
+    after: str = ""
+    through: str | None = None
+    keys: Annotated[list[str], Field(max_length=1000)]
+    before: datetime
+
+
+class ImageIds(BaseModel):
+    """Images that miss objects: the answer to a range, or what is to be mended."""
+
+    ids: Annotated[list[UUID], Field(max_length=1000)]

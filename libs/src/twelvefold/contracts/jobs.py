@@ -17,6 +17,8 @@ class EmailTemplate(StrEnum):
     VERIFY = "verify"
     RESET = "reset"
     CHANGE_EMAIL = "change_email"  # goes to the address that is asked for, not the account's
+    EMAIL_CHANGED = "email_changed"  # goes to the address that the account had before
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105  (a template's name, no secret)
 
 
 class JobPayload(BaseModel):

@@ -1,8 +1,10 @@
-"""The commands of the laptop stack: up, down, reset, ps, scale, logs, console.
+"""The commands of the laptop stack: up, down, ps, scale, restart, logs, console; and, for clusters,
+backing.
 
 Merged into the top of `twelvefold` by the entry point `dev`, where the extra is installed.
 """
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
@@ -13,8 +15,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from twelvefold.cli import FAILURE, USAGE_ERROR, fail
+from twelvefold.cli import FAILURE, USAGE_ERROR, fail, load_or_fail
 
+from .backing import BackingKind
 from .checkout import Checkout
 from .control import END_TIMEOUT, RunLock, ask
 from .logs import Renderer
@@ -148,10 +151,28 @@ def scale(
         _show(processes, as_json=False)
 
 
-def _asked(command: str, within: float = _ASK_TIMEOUT, **request: Any) -> list[dict[str, Any]]:
+@app.command()
+def restart(
+    services: Annotated[list[str], typer.Argument(help="One or several of api, users, worker.")],
+) -> None:
+    """Replaces the processes of a service one by one, without refusing a request."""
+    with _failures():
+        checkout = _running_checkout()
+        for service in services:
+            with Console(stderr=True).status(f"Replacing {service}"):
+                for answer in ask(checkout.run, _SCALE_TIMEOUT, command="restart", service=service):
+                    typer.echo(f"{answer['replaced']} replaced")
+
+
+def _running_checkout() -> Checkout:
     checkout = _checkout()
     if not RunLock(checkout.run).is_held:
         raise StackError(_NOTHING_RUNS)
+    return checkout
+
+
+def _asked(command: str, within: float = _ASK_TIMEOUT, **request: Any) -> list[dict[str, Any]]:
+    checkout = _running_checkout()
     for answer in ask(checkout.run, within, command=command, **request):
         processes: list[dict[str, Any]] = answer["processes"]
         return processes
@@ -255,3 +276,22 @@ def logs(
         if not follow:
             return
         time.sleep(0.2)
+
+
+@app.command()
+def backing(
+    server: Annotated[BackingKind, typer.Argument(help="Which.", show_default=False)],
+) -> None:
+    """Runs one server of the stack in the foreground, for the pods of a development cluster.
+
+    Needs ENVIRONMENT=development; listens on BACKING_HOST (0.0.0.0), BACKING_PORT (5432, 6379,
+    8333, 1025) and keeps its data under BACKING_DATA (/data). PostgreSQL and Redis take
+    BACKING_PASSWORD; S3 takes BACKING_S3_ACCESS_KEY_ID, BACKING_S3_SECRET_ACCESS_KEY and
+    BACKING_S3_BUCKET (twelvefold). Each NAME may also come as a file named by NAME_FILE.
+    """
+    from .backing import create_server, serve, settings_class
+
+    settings = load_or_fail(settings_class(server))
+    with _failures():
+        running = create_server(server, settings)
+        asyncio.run(serve(running, lambda: typer.echo(f"{server}: ready")))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 # What the user's own environment may change.
 _DEFAULTS = {
     "LOG_LEVEL": "INFO",
-    "HTTP_LAME_DUCK": "0",  # nothing routes to us by readiness: a restart need not wait
+    "HTTP_LAME_DUCK": "2",  # of a process that is replaced; one that just ends leaves it out
     "HTTP_GRACE": "5",
     "WORKER_GRACE": "5",  # a released job runs again at the next start
     "MAIL_FROM": "Twelvefold <no-reply@twelvefold.localhost>",
@@ -183,6 +184,6 @@ def _names(classes: Iterable[type[EnvironmentSettings]]) -> set[str]:
 
 
 def _new_signing_keys() -> str:
-    from twelvefold.security.keys import KeySet
+    from twelvefold.security.rotation import generate
 
-    return KeySet.generate().to_json()
+    return generate(datetime.now(UTC)).to_json()

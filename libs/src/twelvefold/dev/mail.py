@@ -29,9 +29,10 @@ class MailCatcher(EmbeddedServer):
 
     name = "mail"
 
-    def __init__(self, folder: Path, *, port: int) -> None:
+    def __init__(self, folder: Path, *, port: int, host: str = LOOPBACK) -> None:
         super().__init__(folder)
         self.port = port
+        self._host = host
 
     @property
     def url(self) -> str:
@@ -45,6 +46,7 @@ class MailCatcher(EmbeddedServer):
                 "-P",
                 "-m",
                 "twelvefold.dev.mail",
+                self._host,
                 str(self.port),
                 str(self.directory),
             ],
@@ -92,7 +94,7 @@ class _Folder:
         return "250 2.0.0 Caught"
 
 
-async def _catch(port: int, folder: Path) -> None:
+async def _catch(host: str, port: int, folder: Path) -> None:
     from aiosmtpd.smtp import SMTP
 
     handler, loop = _Folder(folder), asyncio.get_running_loop()
@@ -105,7 +107,7 @@ async def _catch(port: int, folder: Path) -> None:
             ident="Twelvefold mail catcher",
             loop=loop,
         ),
-        LOOPBACK,
+        host,
         port,
     )
     ended = asyncio.Event()
@@ -117,10 +119,11 @@ async def _catch(port: int, folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("host")
     parser.add_argument("port", type=int)
     parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()
-    asyncio.run(_catch(arguments.port, arguments.folder))
+    asyncio.run(_catch(arguments.host, arguments.port, arguments.folder))
 
 
 if __name__ == "__main__":

@@ -76,9 +76,17 @@ class SeaweedServer(EmbeddedServer):
     name = "s3"
 
     def __init__(
-        self, directory: Path, *, ports: SeaweedPorts, credentials: S3Credentials, bucket: str
+        self,
+        directory: Path,
+        *,
+        ports: SeaweedPorts,
+        credentials: S3Credentials,
+        bucket: str,
+        host: str = LOOPBACK,
     ) -> None:
+        """Another `host` opens the inner ports too, which ask nobody who they are."""
         super().__init__(directory)
+        self._host = host
         self.ports = ports
         self.credentials = credentials
         self.bucket = bucket
@@ -98,7 +106,7 @@ class SeaweedServer(EmbeddedServer):
         options = {
             "dir": self.directory,
             "ip": LOOPBACK,
-            "ip.bind": LOOPBACK,
+            "ip.bind": self._host,
             "s3.port": ports.s3,
             "s3.port.grpc": ports.s3_grpc,
             "s3.port.iceberg": 0,
@@ -140,8 +148,8 @@ class SeaweedServer(EmbeddedServer):
             output=output,
         )
 
-    async def stop(self) -> None:
-        await super().stop()
+    async def stop(self, *, replaced: bool = False) -> None:
+        await super().stop(replaced=replaced)
         for path in self._sockets():
             path.unlink(missing_ok=True)
 

@@ -27,10 +27,11 @@ from .processes import Account, ChildProcess, Launch, process_end
 from .servers import EmbeddedServer, ServerFailed
 
 SUPERUSER = "postgres"
+# What initdb leaves out: it admits the loopback address only.
+_FROM_ANYWHERE = "host all all all scram-sha-256\n"
 _STATUS_LINE = 7  # of postmaster.pid: "ready" once connections are accepted
 # Small, for a laptop with several checkouts: no parallel workers, no replication, no JIT.
 _SETTINGS = {
-    "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
     "shared_buffers": "32MB",
     "max_connections": "100",
@@ -55,9 +56,18 @@ class PostgresServer(EmbeddedServer):
     # Fast shutdown, then immediate: plain SIGTERM waits for every client to leave.
     stop_signals = ((signal.SIGINT, 10.0), (signal.SIGQUIT, 3.0))
 
-    def __init__(self, directory: Path, *, port: int, password: str, durable: bool = True) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        port: int,
+        password: str,
+        durable: bool = True,
+        host: str = LOOPBACK,
+    ) -> None:
         super().__init__(directory)
         self.port = port
+        self._host = host
         self._password = password
         self._durable = durable
         self._account: Account | None = None
@@ -151,6 +161,9 @@ class PostgresServer(EmbeddedServer):
             password_file.unlink()
         if code != 0:
             raise ServerFailed(self.name, f"has no data: initdb ended with code {code}; see {log}")
+        if self._host != LOOPBACK:
+            with (fresh / "pg_hba.conf").open("a", encoding="utf-8") as rules:
+                rules.write(_FROM_ANYWHERE)
         fresh.rename(self.data)
 
     async def lines_of(self, query: str) -> list[str]:
@@ -171,7 +184,8 @@ class PostgresServer(EmbeddedServer):
         return output.decode().splitlines() if process.returncode == 0 else []
 
     def launch(self, output: int | IO[bytes]) -> Launch:
-        settings = _SETTINGS | {"port": str(self.port)} | ({} if self._durable else _NOT_DURABLE)
+        address = {"listen_addresses": self._host, "port": str(self.port)}
+        settings = _SETTINGS | address | ({} if self._durable else _NOT_DURABLE)
         options = [f"--{name}={value}" for name, value in settings.items()]
         return self._run("postgres", [f"-D{self.data}", *options], output)
 

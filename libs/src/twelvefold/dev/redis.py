@@ -20,9 +20,18 @@ class RedisServer(EmbeddedServer):
 
     name = "redis"
 
-    def __init__(self, directory: Path, *, port: int, password: str, durable: bool = True) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        port: int,
+        password: str,
+        durable: bool = True,
+        host: str = LOOPBACK,
+    ) -> None:
         super().__init__(directory)
         self.port = port
+        self._host = host
         self._password = password
         self._durable = durable
 
@@ -38,7 +47,7 @@ class RedisServer(EmbeddedServer):
         configuration.write_text(
             "\n".join(
                 [
-                    f"bind {LOOPBACK}",
+                    f"bind {self._host}",
                     f"port {self.port}",
                     f"requirepass {self._password}",
                     "dir ./",  # where it is started

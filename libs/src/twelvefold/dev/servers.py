@@ -62,8 +62,11 @@ class Server(Protocol):
     async def wait(self) -> int | None:
         """Returns its exit code when it ends by itself; never for a server that is not ours."""
 
-    async def stop(self) -> None:
-        """Ends it in order, within bounded time. Does nothing where it does not run."""
+    async def stop(self, *, replaced: bool = False) -> None:
+        """Ends it in order, within bounded time. Does nothing where it does not run.
+
+        `replaced`: another has taken its place, so it may take its time with its last clients.
+        """
 
 
 class EmbeddedServer(ABC):
@@ -72,6 +75,7 @@ class EmbeddedServer(ABC):
     name: str
     start_timeout: ClassVar[float] = 30.0
     stop_signals: ClassVar[Sequence[tuple[signal.Signals, float]]] = ((signal.SIGTERM, 8.0),)
+    replaced_signals: ClassVar[Sequence[tuple[signal.Signals, float]]] = stop_signals
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -145,9 +149,9 @@ class EmbeddedServer(ABC):
     async def wait(self) -> int | None:
         return await self._child.wait() if self._child else None
 
-    async def stop(self) -> None:
+    async def stop(self, *, replaced: bool = False) -> None:
         if self._child is not None:
-            await self._child.stop(self.stop_signals)
+            await self._child.stop(self.replaced_signals if replaced else self.stop_signals)
         if self.pid_file is not None:
             self.pid_file.unlink(missing_ok=True)
 
@@ -183,7 +187,7 @@ class ExternalServer:
         await asyncio.Event().wait()
         return None
 
-    async def stop(self) -> None:
+    async def stop(self, *, replaced: bool = False) -> None:
         return
 
 

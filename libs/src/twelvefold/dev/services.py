@@ -59,8 +59,9 @@ class ServiceProcess(EmbeddedServer):
     """`python -m NAME` with inherited sockets. `url` is that of its management port."""
 
     start_timeout = 60.0
-    # Its own grace is shorter; what exceeds it hangs.
-    stop_signals = ((signal.SIGTERM, 15.0),)
+    # Its own grace is shorter; what exceeds it hangs. SIGINT leaves the lame duck out.
+    stop_signals = ((signal.SIGINT, 15.0),)
+    replaced_signals = ((signal.SIGTERM, 20.0),)
 
     def __init__(
         self,
@@ -89,6 +90,7 @@ class ServiceProcess(EmbeddedServer):
             directory=self.directory,
             output=output,
             pass_fds=tuple(descriptors.values()),
+            orphan_signal=signal.SIGINT,
         )
 
     async def is_ready(self) -> bool:

@@ -7,13 +7,14 @@ connected to what is `wiring`'s.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .announcements import Announcements
 from .checkout import Checkout, write_private
@@ -21,11 +22,12 @@ from .control import ControlServer, Message
 from .demo import DemoFailed, demo_account
 from .detached import SUPERVISOR
 from .ending import Ending, unless
+from .fleet import Fleet
 from .leftovers import end_leftovers
 from .logs import LogFile, LogPipe, Show
 from .schemas import SCHEMAS, migrate
 from .servers import EmbeddedServer, Server, ServerFailed, StackError
-from .services import EDGE, ServiceProcess
+from .services import EDGE
 from .status import own_row, rows
 from .supervised import Supervised
 from .watching import SourceChange, Sources
@@ -33,10 +35,6 @@ from .wiring import Wiring, mail_folder
 
 if TYPE_CHECKING:
     from twelvefold.service import Service
-
-_READY_TIMEOUT = 60.0  # seconds for a service to become ready for work
-_READY_POLL = 0.05
-MAX_PROCESSES = 16  # of one service
 
 
 class Stack:
@@ -53,20 +51,18 @@ class Stack:
         notify: Callable[[Message], None],
     ) -> None:
         self._checkout = checkout
-        self._scale = {name: scale.get(name, 1) for name in services}
         self._show = show
         self._announced = Announcements(notify)
         self._started = time.monotonic()
+        self._numbers = itertools.count(1)
         self._ending = Ending(self._kill_all)
         self._journal = LogFile(checkout.logs / f"{SUPERVISOR}.log")
         if earlier := end_leftovers(checkout.run):
             self._say(f"ended {earlier} process(es) of an earlier run")
         self._wiring = Wiring(checkout, services, own)
         self._servers = [self._supervised(server) for server in self._wiring.servers]
-        self._processes = {
-            name: [self._service(name, number) for number in range(1, count + 1)]
-            for name, count in self._scale.items()
-        }
+        counts = {name: scale.get(name, 1) for name in services}
+        self._fleet = Fleet(self._wiring, counts, self._supervised)
         self._schemas = self._pipe(SCHEMAS)
         self._sources = Sources(checkout.root, services)
 
@@ -97,8 +93,8 @@ class Stack:
                 for server in self._servers:
                     starting.create_task(self._start_server(server))
                 starting.create_task(self._step(SCHEMAS, self._prepare()))
-                for process in self._service_processes():
-                    starting.create_task(self._step(process.name, self._until_ready(process)))
+                for process in self._fleet:
+                    starting.create_task(self._step(process.name, Fleet.until_ready(process)))
         except BaseExceptionGroup as group:
             # Not except*: before 3.11.4 it wraps what is raised in it once more.
             failures = group.subgroup(StackError)
@@ -125,17 +121,6 @@ class Stack:
                 raise
             await self._announced.add({"kind": "notice", "text": f"there is no page: {error}"})
 
-    async def _until_ready(self, process: Supervised) -> None:
-        await process.start()
-        server = process.server
-        deadline = time.monotonic() + _READY_TIMEOUT
-        while isinstance(server, ServiceProcess) and not await server.is_ready_for_work():
-            if not server.is_alive:
-                raise ServerFailed(process.name, "ended before it was ready")
-            if time.monotonic() > deadline:
-                raise ServerFailed(process.name, "did not become ready for work in time")
-            await asyncio.sleep(_READY_POLL)
-
     async def _prepare(self) -> None:
         record = self._wiring.schema_record()
         if record.exists():
@@ -146,12 +131,13 @@ class Stack:
         await migrate(environment, self._checkout.root, self._schemas.writing)
         record.note()
 
-    async def _ready(self) -> Message:
-        firsts = {name: processes[0].server for name, processes in self._processes.items()}
-        endpoints = self._wiring.endpoints(
-            {name: one for name, one in firsts.items() if isinstance(one, ServiceProcess)}
-        )
+    def _write_endpoints(self) -> dict[str, Any]:
+        endpoints = self._wiring.endpoints(self._fleet.firsts)
         write_private(self._checkout.endpoints, endpoints)
+        return endpoints
+
+    async def _ready(self) -> Message:
+        endpoints = self._write_endpoints()
         message: Message = {
             "kind": "ready",
             "endpoints": endpoints,
@@ -159,7 +145,7 @@ class Stack:
             "mail_folder": mail_folder(self._checkout, self._wiring.mail),
             "console": self._wiring.console_link,
         }
-        if EDGE in self._processes:
+        if EDGE in self._fleet.firsts:
             try:
                 message["demo"] = await demo_account(endpoints["api"], self._checkout.demo)
             except DemoFailed as error:
@@ -184,33 +170,7 @@ class Stack:
                 await self._prepare()
             except StackError as error:
                 self._say(str(error))
-        await asyncio.gather(
-            *(self._restart_in_turn(self._processes[name]) for name in change.services)
-        )
-
-    async def _restart_in_turn(self, processes: list[Supervised]) -> None:
-        # The others go on accepting meanwhile.
-        for process in processes:
-            process.restart()
-            if len(processes) > 1:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(process.wait_until_up(), _READY_TIMEOUT)
-
-    async def scale(self, service: str, count: int) -> None:
-        """Starts or ends processes until `service` has `count`. Raises StackError."""
-        if service not in self._processes:
-            raise StackError(f"no service {service!r}: {', '.join(self._processes)}")
-        if not 1 <= count <= MAX_PROCESSES:
-            raise StackError(f"1 to {MAX_PROCESSES} processes, not {count}")
-        processes = self._processes[service]
-        more = [self._service(service, number) for number in range(len(processes) + 1, count + 1)]
-        fewer = processes[count:]
-        del processes[count:]
-        for process in more:
-            await process.pipe.open()
-        processes += more
-        await asyncio.gather(*(self._until_ready(process) for process in more))
-        await self._stop_all(fewer)
+        await self._fleet.reload(change.services)
 
     async def _answer(self, request: Message) -> AsyncIterator[Message]:
         command = request.get("command")
@@ -223,8 +183,12 @@ class Stack:
             self._ending.asked.set()
             yield {"ending": True}
         elif command == "scale":
-            await self.scale(request["service"], request["count"])
+            await self._fleet.scale(request["service"], request["count"])
             yield await self._processes_now()
+        elif command == "restart":
+            async for name in self._fleet.replace(request["service"]):
+                self._write_endpoints()
+                yield {"replaced": name}
         else:
             raise StackError(f"unknown command {command!r}")
 
@@ -237,8 +201,7 @@ class Stack:
     async def _end(self) -> None:
         self._say("ending")
         self._checkout.endpoints.unlink(missing_ok=True)
-        for name in sorted(self._processes, key=_end_order):
-            await self._stop_all(self._processes[name])
+        await self._fleet.stop()
         await asyncio.gather(*(server.stop() for server in self._servers))
         for server in self._servers:
             server.pipe.close()
@@ -251,28 +214,16 @@ class Stack:
             if process.server.pid is not None:
                 os.kill(process.server.pid, signal.SIGKILL)
 
-    async def _stop_all(self, processes: list[Supervised]) -> None:
-        await asyncio.gather(*(process.stop() for process in processes))
-        for process in processes:
-            process.pipe.close()
-            if isinstance(process.server, ServiceProcess):
-                process.server.close()
-
     # What there is
 
     def _everyone(self) -> list[Supervised]:
-        return [*self._service_processes(), *self._servers]
+        return [*self._fleet, *self._servers]
 
-    def _service_processes(self) -> list[Supervised]:
-        return [process for processes in self._processes.values() for process in processes]
-
-    def _service(self, name: str, number: int) -> Supervised:
-        return self._supervised(self._wiring.process(name, number))
-
-    def _supervised(self, server: Server) -> Supervised:
+    def _supervised(self, server: Server, pipe: LogPipe | None = None) -> Supervised:
         if isinstance(server, EmbeddedServer):
-            server.pid_file = self._checkout.run / f"{server.name}.pid"
-        return Supervised(server, self._pipe(server.name), self._say)
+            # Numbered, since a process and the one in its place have the same name for a while.
+            server.pid_file = self._checkout.run / f"{server.name}-{next(self._numbers)}.pid"
+        return Supervised(server, pipe or self._pipe(server.name), self._say)
 
     def _pipe(self, name: str) -> LogPipe:
         return LogPipe(name, LogFile(self._checkout.logs / f"{name}.log"), self._show)
@@ -297,8 +248,3 @@ def _first(group: BaseExceptionGroup[StackError]) -> StackError:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error if isinstance(error, StackError) else StackError(str(error))
-
-
-def _end_order(service: str) -> int:
-    """The edge first, so that nothing new comes in; users last, since others ask it."""
-    return {EDGE: 0, "users": 2}.get(service, 1)

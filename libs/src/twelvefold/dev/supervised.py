@@ -59,13 +59,13 @@ class Supervised:
         self._up.clear()
         self._again.set()
 
-    async def stop(self) -> None:
+    async def stop(self, *, replaced: bool = False) -> None:
         self.state = State.STOPPING
         if self._keeper is not None:
             self._keeper.cancel()
             with suppress(asyncio.CancelledError):
                 await self._keeper
-        await self.server.stop()
+        await self.server.stop(replaced=replaced)
         self.state = State.STOPPED
 
     async def _start_once(self) -> None:

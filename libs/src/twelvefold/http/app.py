@@ -10,12 +10,10 @@ from fastapi import APIRouter, FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from pydantic import BaseModel
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
-from twelvefold import telemetry
 from twelvefold.health import Health
 from twelvefold.settings import ServiceSettings
 
@@ -26,7 +24,7 @@ from .limits import BodyLimit
 from .openapi import PROBES, with_problems
 from .problems import EXCEPTION_HANDLERS
 from .requests import Conduct, RequestLayer
-from .tracing import SamplingGate, instrumented
+from .tracing import Tracing
 
 _CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST", "PUT", "PATCH", "DELETE"],
@@ -57,17 +55,13 @@ class ServiceApp(FastAPI):
         self._core = core
         self._limited = limited
 
-    def plain_stack(self) -> ASGIApp:
-        """Our inner layers around the routes."""
+    def build_middleware_stack(self) -> ASGIApp:
+        """Our inner layers around the routes. What nobody handles is the request layer's."""
         handlers = {
             kind: found for kind, found in EXCEPTION_HANDLERS.items() if kind is not Exception
         }
         routes = RouteIndex(self.router.routes, self.router)
         return self._core(ExceptionMiddleware(AsyncExitStackMiddleware(routes), handlers=handlers))
-
-    def build_middleware_stack(self) -> ASGIApp:
-        """The same in the form that opentelemetry-instrumentation-fastapi wraps."""
-        return ServerErrorMiddleware(self.plain_stack(), handler=EXCEPTION_HANDLERS[Exception])
 
     def openapi(self) -> dict[str, Any]:
         """The document, made once, with problems for errors."""
@@ -112,7 +106,7 @@ def create_service_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        # Traced by opentelemetry-instrumentation-fastapi; twice would be once too often.
+        # Traced by the request layer; twice would be once too often.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.container = state
@@ -124,19 +118,14 @@ def create_service_app(
     if public:
         _add_probes(app, health)
         add_docs(app)
-    gate = SamplingGate(
-        app.plain_stack(),
-        instrumented(app) if telemetry.is_exporting() else None,
-        ratio=settings.otel_traces_sampler_arg,
-        public=public,
-    )
     conduct = Conduct(
         timeout=settings.http_request_timeout,
         max_concurrency=settings.http_max_concurrency,
         deployed=settings.environment.is_deployed,
         public=public,
     )
-    app.middleware_stack = RequestLayer(gate, conduct, health)
+    tracing = Tracing(ratio=settings.otel_traces_sampler_arg, public=public)
+    app.middleware_stack = RequestLayer(app.build_middleware_stack(), conduct, health, tracing)
     return app
 
 

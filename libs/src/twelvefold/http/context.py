@@ -31,6 +31,7 @@ class RequestContext:
     principal: str | None = None
     trace_id: str | None = None
     span_id: str | None = None
+    # Whether spans are recorded for it.
     sampled: bool = False
     # The few request headers that the layers need, picked out in one pass.
     incoming: Mapping[bytes, bytes] = field(default_factory=dict)

@@ -13,6 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .query import require_single, single_parameters
+
 _MULTI_SEGMENT = ":path}"  # the one convertor that spans slashes
 
 
@@ -30,6 +32,8 @@ class RouteIndex:
         # By number of slashes: the literal beginning of each route's path, and the route.
         self._by_depth: dict[int, list[tuple[str, BaseRoute]]] = {}
         self._anywhere: list[tuple[str, BaseRoute]] = []
+        # Routes have no hash; the sequence above keeps them, so that an id stays theirs.
+        self._singles: dict[int, frozenset[str]] = {}
 
     def _build(self) -> None:
         entries = [(_literal(route), _depth(route), route) for route in self._routes]
@@ -42,6 +46,7 @@ class RouteIndex:
             for wanted in depths
         }
         self._anywhere = [(literal, route) for literal, depth, route in entries if depth is None]
+        self._singles = {id(route): single_parameters(route) for route in self._routes}
         self._known = len(self._routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,6 +64,8 @@ class RouteIndex:
             if match is Match.FULL:
                 scope.update(found)
                 scope["route"] = route
+                if b"&" in scope["query_string"]:
+                    require_single(self._singles[id(route)], scope["query_string"])
                 await route.handle(scope, receive, send)
                 return
             if match is Match.PARTIAL:

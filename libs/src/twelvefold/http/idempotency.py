@@ -32,7 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
-from twelvefold.database import Database, Reader, Transaction
+from twelvefold.database import Database, Reader, Transaction, repeated
 from twelvefold.errors import BadRequest, Conflict, FieldError, Invalid, TwelvefoldError
 
 LIFETIME = timedelta(hours=24)  # how long a response is replayed; published in the API's guide
@@ -196,9 +196,7 @@ class Once:
         used with another one.
         """
         if self.key is None:
-            prepared = await prepare()
-            async with database.transaction() as unit:
-                return await effect(unit, prepared)
+            return await self._unkeyed(database, effect, await prepare())
         mine = (self.caller, self.key)
         if mine in self._keys._in_flight:  # noqa: SLF001  (one module, two halves of one thing)
             raise self._still_running()
@@ -215,6 +213,14 @@ class Once:
         finally:
             self._keys._in_flight.discard(mine)  # noqa: SLF001
 
+    @repeated
+    async def _unkeyed(
+        self, database: Database, effect: Callable[[Transaction, P], Awaitable[Reply]], prepared: P
+    ) -> Reply:
+        async with database.transaction() as unit:
+            return await effect(unit, prepared)
+
+    @repeated
     async def _commit(
         self, database: Database, effect: Callable[[Transaction, P], Awaitable[Reply]], prepared: P
     ) -> Reply:

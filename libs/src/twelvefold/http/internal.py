@@ -31,11 +31,14 @@ from twelvefold.errors import (
     TwelvefoldError,
     Unauthenticated,
 )
+from twelvefold.guard import Guard
+from twelvefold.settings import choose_semantic_conventions
 
 from .context import current_request
 
 DEADLINE_MARGIN = 0.05  # seconds that we keep for answering once a callee has used up its time
 MAX_CONNECTIONS = 100
+MAX_CALLS = 2 * MAX_CONNECTIONS  # under way or waiting for a connection; beyond it we refuse
 KEEPALIVE_EXPIRY = 30.0  # seconds; below the callee's own, so that we never race its closing
 CONNECT_TIMEOUT = 1.0  # seconds
 _SERVER_ERROR = 500
@@ -112,26 +115,16 @@ class InternalClient:
         }
         self._base_url = base_url
         self._given = transport
-
-    @cached_property
-    def _transport(self) -> httpx.AsyncBaseTransport:
-        return self._given or _aiohttp_transport()
+        self._guard = Guard(name, most=MAX_CALLS)
 
     @cached_property
     def _client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            base_url=self._base_url, transport=self._transport, trust_env=False
-        )
-
-    @cached_property
-    def _traced_client(self) -> httpx.AsyncClient:
-        """The same pool behind spans: a call that is not sampled does not pay for them."""
-        from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
-
         client = httpx.AsyncClient(
-            base_url=self._base_url, transport=self._transport, trust_env=False
+            base_url=self._base_url, transport=self._given or _aiohttp_transport(), trust_env=False
         )
-        HTTPXClientInstrumentor.instrument_client(client)
+        if telemetry.is_exporting():
+            # The object: with a transport of one's own the global instrumentation does nothing.
+            _instrument(client, self.name)
         return client
 
     async def request(
@@ -148,7 +141,8 @@ class InternalClient:
     ) -> httpx.Response:
         """The answer below 400. Raises the error of `errors` that the callee's problem names.
 
-        Raises DependencyUnavailable where the callee does not answer in time or at all.
+        Raises DependencyUnavailable where the callee does not answer in time or at all, Overloaded
+        where too many calls to it are under way.
         """
         sent = {**self._headers, **_forwarded(), **(headers or {})}
         if bearer is not None:
@@ -157,10 +151,7 @@ class InternalClient:
             sent["Idempotency-Key"] = idempotency_key
         timeout = self._within_deadline()
         sent["X-Request-Deadline"] = str(int(timeout * 1000))
-        client = self._client
-        if telemetry.is_exporting() and trace.get_current_span().is_recording():
-            client = self._traced_client
-        request = client.build_request(
+        request = self._client.build_request(
             method,
             path,
             json=json,
@@ -169,7 +160,8 @@ class InternalClient:
             headers=sent,
             timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
         )
-        response = await self._observed(client, request, within=timeout)
+        with self._guard.call():
+            response = await self._observed(request, within=timeout)
         if response.is_error:
             raise_problem(response, name=self.name)
         return response
@@ -183,14 +175,12 @@ class InternalClient:
             raise DependencyUnavailable(self.name)
         return min(self._timeout, left - DEADLINE_MARGIN)
 
-    async def _observed(
-        self, client: httpx.AsyncClient, request: httpx.Request, *, within: float
-    ) -> httpx.Response:
+    async def _observed(self, request: httpx.Request, *, within: float) -> httpx.Response:
         started = time.perf_counter()
         outcome = "error"
         try:
             async with asyncio.timeout(within):
-                response = await client.send(request)
+                response = await self._client.send(request)
         except (TimeoutError, httpx.TimeoutException) as error:
             outcome = "timeout"
             raise DependencyUnavailable(self.name) from error
@@ -201,7 +191,7 @@ class InternalClient:
             return response
         finally:
             elapsed = time.perf_counter() - started
-            metrics.client_requests.labels(self.name, outcome).observe(elapsed)
+            metrics.observe_with_trace(metrics.client_requests.labels(self.name, outcome), elapsed)
 
     async def ping(self) -> None:
         """Raises DependencyUnavailable unless the callee answers at all."""
@@ -222,6 +212,17 @@ def _forwarded() -> dict[str, str]:
         headers["X-Request-ID"] = context.request_id
         headers.update(context.routing)
     return headers
+
+
+def _instrument(client: httpx.AsyncClient, peer: str) -> None:
+    from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor, RequestInfo
+
+    async def tell(span: trace.Span, request: RequestInfo) -> None:
+        span.update_name(f"{request.method.decode()} {peer}")
+        span.set_attribute("peer.service", peer)
+
+    choose_semantic_conventions()
+    HTTPXClientInstrumentor.instrument_client(client, request_hook=tell)
 
 
 def _aiohttp_transport() -> httpx.AsyncBaseTransport:

@@ -1,7 +1,7 @@
 """The management app: probes, metrics, information. Its own port, never public.
 
-Owns /livez (touches nothing), /readyz, /metrics and /info, and reads only what the process
-already knows. Plain Starlette: it must answer while the service apps are overloaded.
+Owns /livez (touches nothing), /readyz, /metrics, /info and /log-level, and reads only what the
+process already knows. Plain Starlette: it must answer while the service apps are overloaded.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast, get_args
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -22,18 +22,22 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from twelvefold import metrics
+from twelvefold.errors import FieldError, Forbidden, Invalid
 from twelvefold.health import Health
+from twelvefold.log_level import LevelName, log_level
 from twelvefold.redaction import redacted_settings
 from twelvefold.settings import ServiceSettings
 
 from .problems import EXCEPTION_HANDLERS
 
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
 _STARTED_AT = datetime.now(UTC)
 _STARTED = time.monotonic()
 
 
 def create_management_app(*, name: str, settings: ServiceSettings, health: Health) -> ASGIApp:
     """The app of the management port of service `name`."""
+    metrics.build_info.labels(name, settings.service_version).set(1)
 
     async def livez(_: Request) -> Response:
         return Response("ok", media_type="text/plain")
@@ -65,13 +69,50 @@ def create_management_app(*, name: str, settings: ServiceSettings, health: Healt
             }
         )
 
+    async def level(request: Request) -> Response:
+        if request.method != "GET":
+            require_loopback(request)
+        if request.method == "PUT":
+            log_level.change(await _asked_level(request))
+        elif request.method == "DELETE":
+            log_level.fall_back()
+        return _json(log_level.state)
+
     routes: Sequence[Route] = [
         Route("/livez", livez),
         Route("/readyz", readyz),
         Route("/metrics", exposition),
         Route("/info", info),
+        Route("/log-level", level, methods=["GET", "PUT", "DELETE"]),
     ]
     return Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS)
+
+
+def require_loopback(request: Request) -> None:
+    """Admits who is on this machine (in this pod) and no page of a browser. Raises Forbidden.
+
+    By exact address: behind a sidecar everybody else comes from 127.0.0.6.
+    """
+    peer = request.client.host if request.client else ""
+    name = request.url.hostname or ""
+    if peer not in _LOOPBACK or name not in {*_LOOPBACK, "localhost"}:
+        raise Forbidden("only from this machine itself, by a loopback address")
+    if "origin" in request.headers:
+        raise Forbidden("not from a web page")
+
+
+async def _asked_level(request: Request) -> LevelName:
+    try:
+        asked = json.loads(await request.body())
+    except ValueError:
+        asked = None
+    level = asked.get("level") if isinstance(asked, dict) else None
+    if level not in get_args(LevelName):
+        expected = ", ".join(get_args(LevelName))
+        raise Invalid(
+            'send {"level": …}', errors=[FieldError("/body/level", f"is none of {expected}")]
+        )
+    return cast("LevelName", level)
 
 
 def _json(value: Any, status: int = 200) -> Response:

@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 from fastapi.exceptions import RequestValidationError
+from opentelemetry import trace
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -170,6 +171,7 @@ async def _on_twelvefold(request: Request, error: Exception) -> Response:
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         cause = repr(error.__cause__) if error.__cause__ else None
         _log.warning("unavailable", code=error.code, detail=error.detail, cause=cause)
+        trace.get_current_span().record_exception(error)
     return problem_response(error, request.scope)
 
 

@@ -1,8 +1,8 @@
 """The outermost layer of a service app: one pure ASGI callable around every request.
 
 Owns the request's context (id, deadline, routing), the concurrency bound, the timeout, security
-headers, the last-resort 500, and what is told about the request: counters, metrics and one
-canonical log line. Everything in one layer, since each further one costs every request.
+headers, the last-resort 500, and what is told about the request: counters, metrics, its span and
+one canonical log line. Everything in one layer, since each further one costs every request.
 """
 
 from __future__ import annotations
@@ -59,11 +59,16 @@ class Conduct:
 class RequestLayer:
     """ASGI middleware; see the module."""
 
-    def __init__(self, app: ASGIApp, conduct: Conduct, health: Health) -> None:
+    def __init__(
+        self, app: ASGIApp, conduct: Conduct, health: Health, tracing: tracing.Tracing
+    ) -> None:
         self.app = app
+        self._tracing = tracing
         self._conduct = conduct
         self._health = health
         self._active = 0
+        side = "public" if conduct.public else "internal"
+        metrics.watch_pool(f"http_{side}", conduct.max_concurrency, lambda: self._active)
         # Bound here: a lazy logger would keep the set-up of its first line.
         self._log = structlog.get_logger(REQUEST_LOGGER).bind()
         self.log_request = request_log()
@@ -75,12 +80,15 @@ class RequestLayer:
             return
         exchange = _Exchange(self, scope, send)
         token = current.set(exchange.context)
-        self._active += 1
+        exchange.traced = self._tracing.begin(scope, exchange.context)
+        # Streams have a bound of their own.
+        work = 1 if exchange.timed(self._conduct) else 0
+        self._active += work
         metrics.counts.active += 1
         try:
-            await self._bounded(exchange, scope, receive)
+            await self._bounded(exchange, scope, exchange.receiving(receive) if work else receive)
         finally:
-            self._active -= 1
+            self._active -= work
             metrics.counts.active -= 1
             exchange.tell()
             current.reset(token)
@@ -103,11 +111,12 @@ class RequestLayer:
                 await self._refuse_drained(exchange, scope, receive)
             else:
                 raise
-        except Exception:
+        except Exception as error:
             if timer is not None and timer.settled():
                 # What a library made of our cancellation; the time was up all the same.
                 await exchange.refuse_late(receive)
                 return
+            exchange.traced.failed(error)
             self._log.exception("unhandled_error", path=scope["path"], method=scope["method"])
             # Where the answer has begun, returning now makes the server cut the connection.
             if exchange.status is None:
@@ -123,6 +132,10 @@ class RequestLayer:
             task.uncancel()
         gone = Unavailable("The process ends; please try again.", retry_after=1)
         await problem_response(gone, scope)(scope, receive, exchange.send)
+
+    def works(self, change: int) -> None:
+        """Counts what is worked on at this moment."""
+        self._active += change
 
     def context(self, scope: Scope) -> RequestContext:
         """What the headers say about the request; who sent them decides what counts."""
@@ -195,6 +208,7 @@ class _Exchange:
         "_started_at",
         "context",
         "status",
+        "traced",
     )
 
     def __init__(self, layer: RequestLayer, scope: Scope, send: Send) -> None:
@@ -205,9 +219,28 @@ class _Exchange:
         self._sent = 0
         self.context = layer.context(scope)
         self.status: int | None = None
+        self.traced: tracing.Traced
 
     def timed(self, conduct: Conduct) -> bool:
         return not self._scope["path"].endswith(conduct.untimed_suffix)
+
+    def receiving(self, receive: Receive) -> Receive:
+        """While the client has yet to send, nothing is worked on: slow clients take no room."""
+        layer, waited = self._layer, False
+
+        async def received() -> Message:
+            nonlocal waited
+            if waited:  # the body is whole: what comes next is the client's leaving
+                return await receive()
+            layer.works(-1)
+            try:
+                message = await receive()
+            finally:
+                layer.works(1)
+            waited = not message.get("more_body", False)
+            return message
+
+        return received
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -252,3 +285,4 @@ class _Exchange:
         if template is None:
             fields["path"] = scope["path"][:_LOGGED_PATH]
         self._layer.log_request(fields)
+        self.traced.end(method=method, route=template, status=self.status, user=fields["principal"])

@@ -3,7 +3,8 @@
 Owns the event loop of a service. One owner of signals; the order at SIGTERM and SIGINT:
 
 1. /readyz turns 503, every answer carries `Connection: close`, the process's drains are called;
-2. the lame duck: for HTTP_LAME_DUCK seconds requests are still taken, while balancers learn;
+2. the lame duck: for HTTP_LAME_DUCK seconds requests are still taken, while balancers learn and
+   clients with open connections get their last answer on them; left out at SIGINT (Ctrl-C);
 3. listeners close, connections close as they fall quiet, requests in flight have HTTP_GRACE;
 4. background work is left and backing services close, each in reverse;
 5. the management listener closes, and the exit code is 0. A second signal ends it at once.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
@@ -32,6 +34,7 @@ from .server import BACKLOG, Server
 CANNOT_START = 1
 SIGNALLED = 128  # added to the number of the signal, as shells do
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_DESCRIPTORS = 65_536
 _LOOKS = 10  # a second, at how late the loop is: enough for a 99th percentile of some seconds
 _log = structlog.get_logger(__name__)
 
@@ -86,6 +89,7 @@ class _Signals:
         self._loop = asyncio.get_running_loop()
         self._main = asyncio.current_task()
         self._stop = asyncio.Event()
+        self.first: signal.Signals | None = None
         # Until the process has opened, stopping means to abandon the opening.
         self.opening = True
         for number in _SIGNALS:
@@ -96,6 +100,7 @@ class _Signals:
             _log.warning("killed", signal=number.name)
             os._exit(SIGNALLED + number)
         _log.info("stopping", signal=number.name)
+        self.first = number
         self._stop.set()
         if self.opening and self._main is not None:
             self._main.cancel()
@@ -138,7 +143,8 @@ async def serve(process: ServiceProcess) -> None:
         try:
             async with process.open():
                 await signals.wait()
-                await _drain(process, servers)
+                lame_duck = 0.0 if signals.first is signal.SIGINT else settings.http_lame_duck
+                await _drain(process, servers, lame_duck)
         except asyncio.CancelledError:
             if not signals.received:
                 raise
@@ -148,11 +154,11 @@ async def serve(process: ServiceProcess) -> None:
     _log.info("stopped")
 
 
-async def _drain(process: ServiceProcess, servers: Sequence[Server]) -> None:
+async def _drain(process: ServiceProcess, servers: Sequence[Server], lame_duck: float) -> None:
     settings = process.settings
     process.health.mark_draining()
     await asyncio.gather(*(_called(drain, settings.http_grace) for drain in process.drain))
-    await asyncio.sleep(settings.http_lame_duck)
+    await asyncio.sleep(lame_duck)
     await _finished(servers, settings.http_grace)
 
 
@@ -188,8 +194,20 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return asyncio.new_event_loop()
 
 
+def _allow_many_files() -> None:
+    """As many descriptors as we may have, within reason: the usual 1,024 are fewer than the
+    connections that we take, and a listener that runs out of them refuses everybody.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def run(process: ServiceProcess) -> int:
     """Serves `process` on a loop of its own until a signal; returns the exit code."""
+    _allow_many_files()
     try:
         with asyncio.Runner(loop_factory=_new_loop) as runner:
             runner.run(serve(process))

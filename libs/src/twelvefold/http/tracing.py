@@ -1,8 +1,8 @@
-"""Decides which requests are traced, before anything instrumented is reached.
+"""Decides which requests are traced, before anything is done for them, and makes their span.
 
-Owns the decision and the context of the requests that are not sampled; the spans of the others
-are made by opentelemetry-instrumentation-fastapi. A sampled request goes through the instrumented
-app, any other through the plain one, with a non-recording span whose ids are logged and travel.
+Owns the decision, the one server span of a sampled request, and the ids of all the others, which
+are logged and travel. A request that is not sampled runs in a context in which instrumented
+libraries make no spans, so that it pays for ids only.
 """
 
 from __future__ import annotations
@@ -10,20 +10,26 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from contextvars import Token
+from typing import Any
 
 from opentelemetry import context as otel
 from opentelemetry import propagate, trace
-from opentelemetry.metrics import NoOpMeterProvider
-from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, TraceFlags
-from starlette.types import ASGIApp, Receive, Scope, Send
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+)
+from starlette.types import Scope
 
 from twelvefold import telemetry
 
-from .context import current_request
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
+from .context import RequestContext
 
 _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 _PROPAGATION = frozenset(
@@ -39,95 +45,123 @@ _PROPAGATION = frozenset(
         b"x-b3-flags",
     }
 )
-# What the request layer picks out of the headers for the gate.
+# What the request layer picks out of the headers for us.
 HEADERS = (b"traceparent", b"b3", b"x-b3-traceid", b"baggage")
-_LINK = "twelvefold.trace_link"
+_SERVER_ERROR = 500
+_LONGEST = 200  # characters that are kept of what a client says
 
 
-class SamplingGate:
-    """ASGI callable in front of the same app, instrumented and plain.
-
-    `traced` is None where nothing is exported. With `public`, what the client says about its
-    trace is no more than a link; otherwise the parent decides.
+class Tracing:
+    """Of one app. With `public`, what a client says about its trace is no more than a link;
+    otherwise the parent decides. `ratio` is the share of new traces that are sampled.
     """
 
-    def __init__(
-        self, plain: ASGIApp, traced: ASGIApp | None, *, ratio: float, public: bool
-    ) -> None:
-        self._plain = plain
-        self._traced = traced
+    def __init__(self, *, ratio: float, public: bool) -> None:
+        self._tracer = telemetry.tracer() if telemetry.is_exporting() else None
         self._ratio = ratio
         self._public = public
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = current_request()
-        if request is None:  # not a request: lifespan
-            await self._plain(scope, receive, send)
-            return
+    def begin(self, scope: Scope, request: RequestContext) -> Traced:
+        """Gives the request its ids, and its span where it is sampled. To be ended."""
         incoming = request.incoming
         parent = _parent(scope, incoming) if incoming else None
-        trusted = parent if not self._public else None
-        if self._traced is not None and (
+        trusted = None if self._public else parent
+        if self._tracer is not None and (
             trusted.trace_flags.sampled if trusted is not None else random.random() < self._ratio  # noqa: S311 - chance, not secrecy
         ):
-            await self._sampled(self._traced, parent, scope, receive, send)
-            return
+            return self._sampled(self._tracer, scope, request, parent)
         trace_id = trusted.trace_id if trusted else random.getrandbits(128) or 1
         span_id = random.getrandbits(64) or 1
         request.trace_id, request.span_id = f"{trace_id:032x}", f"{span_id:016x}"
-        span = NonRecordingSpan(SpanContext(trace_id, span_id, is_remote=False))
-        base = otel.Context()
-        if trusted is not None and b"baggage" in incoming:
+        baggage = not self._public and b"baggage" in incoming
+        if self._tracer is None and not baggage:
+            return _UNTRACED
+        base = telemetry.unrecorded()
+        if baggage:
             base = propagate.extract(_carrier(scope), base)
-        token = otel.attach(trace.set_span_in_context(span, base))
-        try:
-            await self._plain(scope, receive, send)
-        finally:
-            otel.detach(token)
+        span = NonRecordingSpan(SpanContext(trace_id, span_id, is_remote=False))
+        return Traced(None, otel.attach(trace.set_span_in_context(span, base)))
 
-    async def _sampled(
+    def _sampled(
         self,
-        traced: ASGIApp,
-        parent: SpanContext | None,
+        tracer: trace.Tracer,
         scope: Scope,
-        receive: Receive,
-        send: Send,
-    ) -> None:
-        if self._public:
-            # The instrumentation must not find a parent here; ours is a new trace.
-            scope["headers"] = [pair for pair in scope["headers"] if pair[0] not in _PROPAGATION]
-            scope[_LINK] = parent
-        decided = telemetry.decided.set(True)
-        token = otel.attach(otel.Context())
-        try:
-            await traced(scope, receive, send)
-        finally:
-            otel.detach(token)
-            telemetry.decided.reset(decided)
-
-
-def instrumented(app: FastAPI) -> ASGIApp:
-    """The app's stack inside opentelemetry-instrumentation-fastapi, without receive/send spans."""
-    from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
-
-    FastAPIInstrumentor.instrument_app(
-        app,
-        server_request_hook=_on_server_span,
-        meter_provider=NoOpMeterProvider(),
-        excluded_urls="",
-        exclude_spans=["receive", "send"],
-    )
-    return app.build_middleware_stack()
-
-
-def _on_server_span(span: Span, scope: dict[str, Any]) -> None:
-    found = span.get_span_context()
-    if request := current_request():
+        request: RequestContext,
+        parent: SpanContext | None,
+    ) -> Traced:
+        base = otel.Context()
+        if not self._public and parent is not None:
+            base = propagate.extract(_carrier(scope), base)
+        span = tracer.start_span(
+            scope["method"],
+            context=base,
+            kind=SpanKind.SERVER,
+            links=[Link(parent)] if self._public and parent is not None else None,
+            attributes=_attributes(scope, request),
+        )
+        found = span.get_span_context()
         request.trace_id, request.span_id = f"{found.trace_id:032x}", f"{found.span_id:016x}"
-        request.sampled = found.trace_flags.sampled
-        span.set_attribute("request_id", request.request_id)
-    if parent := scope.get(_LINK):
-        span.add_link(parent)
+        request.sampled = span.is_recording()
+        return Traced(span, otel.attach(trace.set_span_in_context(span, base)))
+
+
+class Traced:
+    """What `begin` began; `end` leaves its context and ends its span, if it has one."""
+
+    __slots__ = ("_span", "_token")
+
+    def __init__(self, span: Span | None, token: Token[otel.Context] | None) -> None:
+        self._span = span
+        self._token = token
+
+    def failed(self, error: BaseException) -> None:
+        """Records what nobody has handled."""
+        if self._span is not None:
+            self._span.record_exception(error)
+
+    def end(self, *, method: str, route: str | None, status: int | None, user: str | None) -> None:
+        """`status` None: the client left before there was an answer."""
+        if self._token is not None:
+            otel.detach(self._token)
+        if self._span is None:
+            return
+        span = self._span
+        span.update_name(f"{method} {route}" if route else method)
+        found: dict[str, Any] = {}
+        if route is not None:
+            found["http.route"] = route
+        if user is not None:
+            found["user.id"] = user
+        if status is None:
+            found["error.type"] = "client_left"
+        else:
+            found["http.response.status_code"] = status
+            if status >= _SERVER_ERROR:
+                found["error.type"] = str(status)
+                span.set_status(Status(StatusCode.ERROR))
+        span.set_attributes(found)
+        span.end()
+
+
+_UNTRACED = Traced(None, None)
+
+
+def _attributes(scope: Scope, request: RequestContext) -> dict[str, Any]:
+    """By the semantic conventions, without the query: it may hold tokens."""
+    found = {
+        "http.request.method": scope["method"],
+        "url.scheme": scope["scheme"],
+        "url.path": scope["path"][:_LONGEST],
+        "network.protocol.version": scope["http_version"],
+        "request_id": request.request_id,
+    }
+    if client := scope.get("client"):
+        found["client.address"] = client[0]
+    for name, value in scope["headers"]:
+        if name == b"user-agent":
+            found["user_agent.original"] = value[:_LONGEST].decode("latin-1")
+            break
+    return found
 
 
 def _parent(scope: Scope, incoming: Mapping[bytes, bytes]) -> SpanContext | None:

@@ -6,6 +6,7 @@ An idle caller waits for nobody; a busy process saves a round trip and a commit 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -29,7 +30,10 @@ class Batcher(Generic[T, R]):
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._sending is None:
-            self._sending = asyncio.create_task(self._drain(), name="batcher")
+            # In a context of its own: what is sent for many belongs to the trace of none.
+            self._sending = asyncio.create_task(
+                self._drain(), name="batcher", context=contextvars.Context()
+            )
         return await future
 
     async def _drain(self) -> None:

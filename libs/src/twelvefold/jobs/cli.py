@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from twelvefold.cli import load_or_fail, run_async
-from twelvefold.errors import NotFound
+from twelvefold.errors import Conflict, NotFound
 from twelvefold.settings import PostgresSettings
 
 from .contract import JobRecord, JobStatus
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-app = typer.Typer(no_args_is_help=True, help="Durable jobs: list, show, retry.")
+app = typer.Typer(no_args_is_help=True, help="Durable jobs: list, show, retry, discard.")
 AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
 
 _SHOWN = ("id", "kind", "status", "attempts", "crashes", "progress", "created_at", "error")
@@ -139,6 +139,26 @@ def retry(
         return
     for record in records:
         typer.echo(f"{record.id} {record.kind}: {record.status}")
+
+
+@app.command()
+def discard(
+    job_ids: Annotated[list[UUID], typer.Argument(help="Dead jobs that nobody is to retry.")],
+) -> None:
+    """Settles dead jobs: they stop the alert and go in time, like others that ended."""
+
+    async def work(database: "Database") -> None:
+        from .housekeeping import discard
+
+        # All of them or none.
+        async with database.transaction() as unit:
+            done = await discard(unit, job_ids)
+            if missing := [str(job_id) for job_id in job_ids if job_id not in done]:
+                raise Conflict(f"not dead: {', '.join(missing)}")
+
+    _with_database(work)
+    for job_id in job_ids:
+        typer.echo(f"{job_id}: discarded")
 
 
 def _plain(record: JobRecord) -> dict[str, Any]:

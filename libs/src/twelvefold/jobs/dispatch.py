@@ -84,7 +84,13 @@ _DUE = text("""
 SELECT queue, count(*) AS due, extract(epoch FROM now() - min(run_at)) AS age FROM jobs.jobs
 WHERE status IN ('queued', 'failed') AND run_at <= now() GROUP BY queue
 """)
-_DEAD = text("SELECT count(*) FROM jobs.jobs WHERE status = 'dead'")
+# Of what has not ended and of what is dead: a part for each of the table's partial indexes.
+_OPEN = text(
+    " UNION ALL ".join(
+        f"SELECT kind, status, count(*) AS n FROM jobs.jobs WHERE {which} GROUP BY kind, status"  # noqa: S608 (of our own)
+        for which in ("status IN ('queued', 'failed')", "status = 'running'", "status = 'dead'")
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +129,7 @@ class Dispatcher:
         self._changed = changed
         self._ticked: dict[int, datetime] = {}
         self._measured: set[str] = set()
+        self._counted: set[tuple[str, str]] = set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -202,14 +209,17 @@ class Dispatcher:
     async def measure(self) -> None:
         """Brings the gauges up to date."""
         rows = await self._rows(_DUE)
-        dead = (await self._rows(_DEAD))[0][0]
+        counted = {(row.kind, row.status): row.n for row in await self._rows(_OPEN)}
         found = {row.queue: (row.due, float(row.age)) for row in rows}
         self._measured |= {self._queue, *found}
         for queue in self._measured:
             due, age = found.get(queue, (0, 0.0))
             metrics.jobs_due.labels(queue).set(due)
             metrics.jobs_queue_age.labels(queue).set(age)
-        metrics.jobs_dead.set(dead)
+        self._counted |= counted.keys()
+        for kind, status in self._counted:
+            metrics.jobs_open.labels(kind, status).set(counted.get((kind, status), 0))
+        metrics.jobs_dead.set(sum(n for (_, status), n in counted.items() if status == "dead"))
 
     async def _insert(self, entry: CronJob, key: str) -> int:
         job_id = unique_id(entry.kind, key)

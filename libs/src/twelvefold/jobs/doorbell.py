@@ -70,6 +70,7 @@ class Ringer:
             capacity=capacity,
             observe=lambda fate, count: metrics.jobs_rings.labels(fate).inc(count),
         )
+        metrics.watch_pool("ringer", capacity, lambda: len(self._handover))
 
     def ring(self, ring: Ring) -> None:
         """Wakes a worker for one job. Never blocks, never fails."""

@@ -19,6 +19,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from opentelemetry import trace
 from pydantic import ValidationError
 
 from twelvefold.database import Database, Transaction
@@ -197,6 +198,7 @@ class Running:
         limit = self.claim.max_attempts or kind.max_attempts
         pause = _retry_after(error)
         text = describe(error)
+        trace.get_current_span().record_exception(error)
         _log.warning(
             "job_failed",
             attempt=attempts,

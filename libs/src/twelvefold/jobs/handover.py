@@ -56,6 +56,9 @@ class Handover(Generic[T]):
         self._failing = False
         self._ending = False
 
+    def __len__(self) -> int:
+        return len(self._items)
+
     def put(self, item: T) -> bool:
         """False where the item is dropped: the queue is full, or the other side is away."""
         if self._failing or len(self._items) >= self._capacity:

@@ -1,13 +1,18 @@
-"""Keeps schema `jobs` small: ended jobs go after a while, dead ones stay until somebody acts."""
+"""Keeps schema `jobs` small: ended jobs go after a while, dead ones stay until somebody acts.
+
+Knows the suite's identity, too, by which housekeeping elsewhere tells its own things.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
+from uuid import UUID
 
 from sqlalchemy import text
 
 from twelvefold.contracts.jobs import JobPayload
-from twelvefold.database import Database
+from twelvefold.database import Database, Transaction
 
 from .contract import JobKind
 
@@ -22,6 +27,11 @@ WITH ended AS (
   ORDER BY finished_at LIMIT :batch FOR UPDATE SKIP LOCKED
 )
 DELETE FROM jobs.jobs AS j USING ended WHERE j.id = ended.id
+""")
+# Kept like any other ended job, with its errors, and pruned with them.
+_DISCARD = text("""
+UPDATE jobs.jobs SET status = 'cancelled', finished_at = now(), version = version + 1
+WHERE id = ANY (CAST(:ids AS uuid[])) AND status = 'dead' RETURNING id
 """)
 
 
@@ -42,3 +52,16 @@ async def prune(database: Database, retention: timedelta) -> int:
         total += count
         if count < BATCH:
             return total
+
+
+async def discard(unit: Transaction, ids: Sequence[UUID]) -> set[UUID]:
+    """Takes dead jobs for settled: nothing more is to be done. Says which of `ids` were dead."""
+    rows = await unit.execute(_DISCARD, {"ids": list(ids)})
+    return {row.id for row in rows}
+
+
+async def suite_id(database: Database) -> UUID:
+    """Whose data this is: the same for every process, and after a restore elsewhere."""
+    async with database.read() as reader:
+        found: UUID = await reader.scalar(text("SELECT id FROM jobs.suite"))
+    return found

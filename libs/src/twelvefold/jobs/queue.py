@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID, uuid5
 
+from opentelemetry.trace import SpanKind
 from pydantic import BaseModel
 from sqlalchemy import Row, select, text, tuple_
 
-from twelvefold import metrics, telemetry
+from twelvefold import metrics, spans, telemetry
 from twelvefold.database import Database, Reader, Transaction
 from twelvefold.errors import Conflict, NotFound
 from twelvefold.http.context import current_request_id
@@ -91,28 +92,39 @@ class JobQueue:
         if unique_key is not None:
             job_id = unique_id(kind, unique_key)
         job_id = job_id or new_id()
-        carrier = telemetry.current_carrier()
-        row = {
-            "id": job_id,
-            "kind": kind,
-            "queue": queue,
-            "priority": priority,
-            "payload": payload.model_dump_json(),
-            "owner_id": owner_id,
-            "run_at": run_at,
-            "unique_key": unique_key,
-            "max_attempts": max_attempts,
-            "request_id": current_request_id(),
-            "trace_context": json.dumps(carrier) if carrier else None,
-        }
-        inserted = await unit.execute(_INSERT, row)
-        if inserted.rowcount == 0:  # type: ignore[attr-defined]  # an INSERT's result is a CursorResult
+        with spans.span(
+            f"enqueue {kind}",
+            {"job.id": str(job_id), "job.kind": kind, "job.queue": queue},
+            kind=SpanKind.PRODUCER,
+        ):
+            # Its run becomes a child of this span.
+            inserted = await self._insert(
+                unit,
+                id=job_id,
+                kind=kind,
+                queue=queue,
+                priority=priority,
+                payload=payload.model_dump_json(),
+                owner_id=owner_id,
+                run_at=run_at,
+                unique_key=unique_key,
+                max_attempts=max_attempts,
+            )
+        if not inserted:
             return job_id
         metrics.jobs_enqueued.labels(kind).inc()
         if self._ringer is not None and (run_at is None or run_at <= datetime.now(UTC)):
             ringer, ring = self._ringer, Ring(job_id, 0, queue)
             unit.after_commit(lambda: ringer.ring(ring))
         return job_id
+
+    async def _insert(self, unit: Transaction, **row: Any) -> bool:
+        """Whether the row is new."""
+        carrier = telemetry.current_carrier()
+        row["request_id"] = current_request_id()
+        row["trace_context"] = json.dumps(carrier) if carrier else None
+        inserted = await unit.execute(_INSERT, row)
+        return bool(inserted.rowcount)  # type: ignore[attr-defined]  # an INSERT's result is a CursorResult
 
     async def find(self, job_id: UUID) -> JobRecord | None:
         """As `get`, on a connection of its own."""

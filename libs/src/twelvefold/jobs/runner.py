@@ -18,7 +18,7 @@ from uuid import UUID
 
 import structlog
 
-from twelvefold import metrics
+from twelvefold import metrics, spans
 from twelvefold.database import Database
 from twelvefold.tasks import end_tasks
 
@@ -81,6 +81,7 @@ class Runner:
         self._limits = {
             kind.name: kind.concurrency for kind in registry.kinds if kind.concurrency is not None
         }
+        metrics.watch_pool("jobs", options.concurrency, lambda: len(self._running))
         self._wake = asyncio.Event()
         self._look = True  # at the next wake, for every due job, straight into PostgreSQL
         self._stopping_since: float | None = None
@@ -246,7 +247,8 @@ class Runner:
             ended = await running.run(registration)
             settled = None
             if ended is not None:
-                settled = await self._settler.settle(running, registration, ended)
+                with spans.span("job.settle"):
+                    settled = await self._settler.settle(running, registration, ended)
             observed.ended(settled.status if settled else None)
         if settled is None:
             metrics.jobs_leases_lost.labels("fenced").inc()

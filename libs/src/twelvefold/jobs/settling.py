@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from twelvefold.database import Database
-from twelvefold.errors import DependencyUnavailable, Overloaded
+from twelvefold.errors import Contended, DependencyUnavailable, Overloaded
 
 from .batching import Batcher
 from .claim import LeaseLost, Settled, Settlement
@@ -20,7 +20,7 @@ from .contract import Registration
 from .execution import Ended, Running
 from .lease import Leases
 
-_AWAY = (DependencyUnavailable, Overloaded)
+_AWAY = (Contended, DependencyUnavailable, Overloaded)
 _log = structlog.get_logger(__name__)
 
 

@@ -37,6 +37,15 @@ class Step:
         return json.dumps(self.document)
 
 
+def signing_since(content: str) -> datetime | None:
+    """When the key that signs was made, where its set says so. Raises MalformedKey."""
+    KeySet.from_json(content)
+    document = json.loads(content)
+    keys = document.get("keys", [document]) if isinstance(document, dict) else document
+    written = keys[0].get(PUBLISHED)
+    return _read(written) if isinstance(written, str) else None
+
+
 def generate(now: datetime) -> Step:
     """A set of one new key."""
     return Step({"keys": [_new(now)]}, "made a key", None)

@@ -11,6 +11,7 @@ from .base import (
     SettingsError,
     StrongSecret,
     StrongSecrets,
+    choose_semantic_conventions,
     load,
     process_environment,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "StrongSecrets",
     "TelemetrySettings",
     "TokenSettings",
+    "choose_semantic_conventions",
     "load",
     "process_environment",
 ]

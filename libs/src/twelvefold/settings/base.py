@@ -56,6 +56,14 @@ def process_environment() -> dict[str, str]:
     return dict(os.environ)
 
 
+def choose_semantic_conventions() -> None:
+    """Makes OpenTelemetry's instrumentations use the stable names, which they read from here only.
+
+    To be called before they are set up; what the user has chosen stays.
+    """
+    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http,database")
+
+
 def deployed(info: ValidationInfo) -> bool:
     # Where ENVIRONMENT itself is invalid, check as strictly as in production.
     environment = info.data.get("environment", Environment.PRODUCTION)
@@ -176,12 +184,15 @@ class SettingsError(Exception):
 S = TypeVar("S", bound=EnvironmentSettings)
 
 
-def load(settings_class: type[S]) -> S:
-    """Reads and checks `settings_class`. Raises SettingsError naming every problem at once."""
+def load(settings_class: type[S], **chosen: Any) -> S:
+    """Reads and checks `settings_class`; `chosen` fields take precedence over the environment.
+
+    Raises SettingsError naming every problem at once.
+    """
     problems: list[SettingProblem] = []
     settings: S | None = None
     try:
-        settings = settings_class()
+        settings = settings_class(**chosen)
     except ValidationError as error:
         problems += [_problem(detail) for detail in error.errors(include_input=False)]
     except pydantic_settings.SettingsError as error:

@@ -114,12 +114,13 @@ def compose(
     from api.event_stream import EventStreams
     from api.limits import Limits, quotas_of
     from api.models import IDEMPOTENCY_KEYS
-    from api.repository import ImageRepository
+    from api.repository.images import ImageRepository
     from api.service.accounts import Accounts
     from api.service.credentials import Credentials, PublishedKeys
     from api.service.images import Images
     from api.service.jobs import Jobs
     from api.service.reports import Reports
+    from api.service.upkeep import Upkeep
     from api.service.uploads import Uploads
     from twelvefold.http.idempotency import IdempotencyKeys
     from twelvefold.http.paging import CursorCodec
@@ -150,6 +151,7 @@ def compose(
         images=images,
         jobs=Jobs(backing.database, queue, events, images),
         reports=Reports(users, backing.database, repository, queue),
+        upkeep=Upkeep(backing.database, repository, queue),
         streams=EventStreams(most=settings.events_max_streams),
         image_cursors=CursorCodec(settings.secret_key, "images"),
         user_cursors=CursorCodec(settings.secret_key, "users"),

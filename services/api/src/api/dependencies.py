@@ -15,6 +15,7 @@ from .service.credentials import Credentials
 from .service.images import Images
 from .service.jobs import Jobs
 from .service.reports import Reports
+from .service.upkeep import Upkeep
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Container:
     images: Images
     jobs: Jobs
     reports: Reports
+    upkeep: Upkeep
     streams: EventStreams
     image_cursors: CursorCodec
     job_cursors: CursorCodec

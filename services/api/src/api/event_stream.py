@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from uuid import UUID
 
+from twelvefold import metrics
 from twelvefold.errors import NotFound, Overloaded, TooManyRequests
 from twelvefold.jobs import JobRecord
 from twelvefold.security.principal import Principal
@@ -36,10 +37,12 @@ class EventStreams:
         self._heartbeat = heartbeat
         self._open: Counter[UUID] = Counter()
         self._draining = asyncio.Event()
+        metrics.watch_pool("event_streams", most, self._open.total)
 
     def require_room(self, caller: UUID) -> None:
         """Raises Overloaded, or TooManyRequests where this caller alone has too many."""
         if self._open.total() >= self._most:
+            metrics.pool_exhausted.labels("event_streams").inc()
             raise Overloaded("too many event streams are open", retry_after=5)
         if self._open[caller] >= MAX_PER_CALLER:
             raise TooManyRequests("you have too many event streams open", retry_after=5)

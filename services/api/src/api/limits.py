@@ -45,6 +45,8 @@ class Limits:
     async def count(self, limit: Limit, key: str, marks: Sequence[str] = ()) -> Admission:
         """Counts one request and tells the client where it stands. Refuses nothing."""
         admission = await self._limiter.admit(key, self._policies[limit], marks)
+        if admission.local:
+            metrics.rate_limit_local.inc()
         if context := current_request():
             # A request that counts twice tells of the last one.
             context.answer_headers[:] = [
@@ -68,6 +70,7 @@ def refuse_beyond(admission: Admission) -> None:
     """Raises TooManyRequests where the quota is used up."""
     if not admission.admitted:
         _REFUSED.inc()
+        metrics.rate_limit_refused.labels(admission.policy.name).inc()
         raise TooManyRequests(
             f"the quota of {admission.policy.quota} requests a minute is used up",
             retry_after=admission.retry_after,

@@ -47,6 +47,22 @@ class ImageRow(Base):
         # Both orders of the lists: of one owner, and of everybody for admins.
         Index("images_by_owner", "owner_id", "created_at", "id"),
         Index("images_by_time", "created_at", "id"),
+        Index(
+            "images_unfinished",
+            text('object_key COLLATE "C"'),
+            postgresql_where=text("status = 'processing'"),
+        ),
+    )
+
+
+class ErasureRow(Base):
+    """An account that was erased lately."""
+
+    __tablename__ = "erasures"
+
+    account_id: Mapped[UUID] = mapped_column(primary_key=True)
+    erased_at: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), server_default=func.now(), index=True
     )
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, EmailStr, Field, SecretStr
 
-from api import repository
+from api.repository import images as repository
 from twelvefold.contracts.accounts import Password, User, UserExport
 from twelvefold.contracts.images import ImageStatus
 from twelvefold.http.paging import Page

@@ -78,6 +78,7 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
     from users.service.cached import CachedAccounts
     from users.service.emails import Emails
     from users.service.follow_ups import FollowUps
+    from users.service.notices import Notices
     from users.service.password_rules import PasswordRules
     from users.service.passwords import Passwords
     from users.service.personal import PersonalData
@@ -86,6 +87,7 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
     from users.service.throttle import Quotas, Throttle
 
     keys = KeySet.from_json(settings.jwt_signing_keys.get_secret_value())
+    _watch_key_age(settings.jwt_signing_keys.get_secret_value())
 
     async def own_keys() -> dict[str, object]:
         return {**keys.public_jwks()}
@@ -97,6 +99,7 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
         passes=settings.argon2_passes,
         threads=settings.argon2_threads,
         queue=settings.argon2_queue,
+        wait=settings.argon2_wait,
     )
     jobs = JobQueue(backing.database, ringer)
     revocations = Revocations(backing.redis)
@@ -110,6 +113,7 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
     )
     throttle = Throttle(limiter, Quotas(pair=settings.login_attempts))
     cached = CachedAccounts(backing.database, backing.cache, jobs, follow_ups)
+    notices = Notices(jobs)
     sessions = Sessions(
         backing.database,
         hasher,
@@ -130,9 +134,12 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
             hasher,
             revocations,
             rules,
+            notices,
             web_url=settings.web_url,
         ),
-        passwords=Passwords(backing.database, cached, hasher, revocations, rules, throttle),
+        passwords=Passwords(
+            backing.database, cached, hasher, revocations, rules, throttle, notices
+        ),
         standing=Standing(backing.database, cached, revocations),
         personal_data=PersonalData(backing.database, cached, revocations, sessions),
         analytics=Analytics(backing.database),
@@ -142,6 +149,17 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
         hasher=hasher,
         follow_ups=follow_ups,
     )
+
+
+def _watch_key_age(content: str) -> None:
+    import time
+
+    from twelvefold import metrics
+    from twelvefold.security.rotation import signing_since
+
+    since = signing_since(content)
+    made = float("nan") if since is None else since.timestamp()
+    metrics.signing_key_age.set_function(lambda: time.time() - made)
 
 
 @asynccontextmanager

@@ -129,6 +129,20 @@ class EmailChange(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class Notice(Base):
+    """Where a letter about a change goes that the account's own address is not for."""
+
+    __tablename__ = "notices"
+
+    job_id: Mapped[UUID] = mapped_column(primary_key=True)
+    account_id: Mapped[UUID] = mapped_column(ForeignKey(Account.id, ondelete="CASCADE"))
+    email: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime]
+
+    __table_args__ = (Index("notices_by_account", "account_id"),)
+
+
 class DailyActive(Base):
     """That an account was active on a day (UTC). Outlives the account, under a random id then."""
 

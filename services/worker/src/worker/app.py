@@ -66,11 +66,13 @@ def create_app(settings: WorkerSettings) -> ServiceProcess:
 def compose(settings: WorkerSettings, backing: BackingServices) -> Registry:
     """The use cases on their implementations, by kind of job."""
     from twelvefold.http.internal import InternalClient
+    from twelvefold.jobs.housekeeping import suite_id
     from worker.handlers import create_registry
     from worker.images import ImageLimits
     from worker.owners import HttpOwners
-    from worker.removal import Erasures, Evictions, Sweeper
+    from worker.removal import Erasures, Evictions
     from worker.service import Letters, Pictures
+    from worker.sweeping import Sweeper
 
     def client(name: str, url: str) -> InternalClient:
         made = InternalClient(
@@ -103,7 +105,10 @@ def compose(settings: WorkerSettings, backing: BackingServices) -> Registry:
         erasures=Erasures(owners, backing.object_store),
         evictions=Evictions(backing.cache),
         sweeper=Sweeper(
-            owners, backing.object_store, timedelta(hours=settings.worker_orphan_hours)
+            owners,
+            backing.object_store,
+            timedelta(hours=settings.worker_orphan_hours),
+            partial(suite_id, backing.database),
         ),
     )
 

@@ -19,9 +19,10 @@ from twelvefold.contracts.jobs import (
 from twelvefold.database import Database
 from twelvefold.jobs import Backoff, Job, JobKind, Registry
 from twelvefold.jobs.housekeeping import PRUNE, NoPayload, prune
-from worker.removal import Erasures, Evictions, Sweeper
+from worker.removal import Erasures, Evictions
 from worker.service import Letters, Pictures
 from worker.settings import WorkerSettings
+from worker.sweeping import Sweeper
 
 # Attempts cover the outage of a mail server or of S3 of about two hours.
 _PATIENT = Backoff(base=5.0, cap=600.0)
@@ -51,6 +52,7 @@ def create_registry(
             timeout=settings.internal_timeout + settings.mail_timeout + 5.0,
             max_attempts=_ATTEMPTS,
             backoff=_PATIENT,
+            concurrency=settings.worker_mail_concurrency,
         ),
         letters.send,
     )

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from twelvefold.contracts.images import VARIANTS
 from twelvefold.errors import Rejected
+from twelvefold.spans import trace_function
 
 # Ends that a hostile input can bring about by itself; anything else (SIGKILL by the kernel under
 # memory pressure, say) may be the machine's fault and is tried again.
@@ -40,6 +41,7 @@ class MadeVariant:
     size: int
 
 
+@trace_function("image.decode")
 async def make_variants(source: Path, directory: Path, limits: ImageLimits) -> list[MadeVariant]:
     """Decodes `source` and writes its variants into `directory`.
 

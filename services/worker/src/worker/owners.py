@@ -13,15 +13,18 @@ from uuid import UUID
 from twelvefold.contracts.accounts import AccountErasure, EmailContent
 from twelvefold.contracts.images import (
     ImageErasure,
+    ImageIds,
     ImageObjects,
     ImagesToErase,
     ObjectKeys,
+    ObjectRange,
     VariantReport,
 )
 from twelvefold.contracts.jobs import EmailSend, ImageProcess
 from twelvefold.http.internal import InternalClient
 
 _BASE = "/internal/v1"
+AVATARS = "variants/avatar/"
 
 
 class Owners(Protocol):
@@ -42,7 +45,15 @@ class Owners(Protocol):
         ...
 
     async def orphans(self, keys: Sequence[str]) -> Sequence[str]:
-        """Those of `keys`, at most 1,000, that belong to no image."""
+        """Those of `keys`, at most 1,000 and all below one prefix, that belong to no row."""
+        ...
+
+    async def missing(self, found: ObjectRange) -> Sequence[UUID]:
+        """Images of which an object should be in this range of keys and is not."""
+        ...
+
+    async def mend(self, ids: Sequence[UUID]) -> None:
+        """Has the variants of these images, at most 1,000, made anew, or the images refused."""
         ...
 
     async def erase_account(self, job_id: UUID, account_id: UUID) -> None:
@@ -85,6 +96,17 @@ class HttpOwners:
         await self._users.request("POST", f"{_BASE}/users/{account_id}/erasure", json=body)
 
     async def orphans(self, keys: Sequence[str]) -> Sequence[str]:
+        avatars = any(key.startswith(AVATARS) for key in keys)
+        client = self._users if avatars else self._api
         body = ObjectKeys(keys=list(keys)).model_dump(mode="json")
-        answer = await self._api.request("PUT", f"{_BASE}/objects/orphans", json=body)
+        answer = await client.request("PUT", f"{_BASE}/objects/orphans", json=body)
         return ObjectKeys.model_validate_json(answer.content).keys
+
+    async def missing(self, found: ObjectRange) -> Sequence[UUID]:
+        body = found.model_dump(mode="json")
+        answer = await self._api.request("PUT", f"{_BASE}/objects/missing", json=body)
+        return ImageIds.model_validate_json(answer.content).ids
+
+    async def mend(self, ids: Sequence[UUID]) -> None:
+        body = ImageIds(ids=list(ids)).model_dump(mode="json")
+        await self._api.request("POST", f"{_BASE}/images/mend", json=body)

@@ -44,6 +44,9 @@ class WorkerSettings(
     worker_image_concurrency: int = Field(
         2, ge=1, le=32, description="Images decoded at a time; each may take IMAGE_MEMORY_BYTES."
     )
+    worker_mail_concurrency: int = Field(
+        5, ge=1, le=100, description="Mails sent at a time: a slow mail server holds no more jobs."
+    )
     worker_grace: float = Field(
         50.0,
         ge=0,

@@ -12,7 +12,7 @@ T = TypeVar("T", bound="MailRecord")
 
 @_attrs_define
 class MailRecord:
-    """A mail with a link: its purpose and where it went, never the link.
+    """A mail with a link, or a notice of a change: its purpose and where it went, never the link.
 
     Attributes:
         purpose (str):

@@ -31,7 +31,7 @@ class UserExport:
         avatar (list[Variant]):
         sessions (list[Session]):
         active_days (list[datetime.date]): Days (UTC) on which tokens were issued.
-        mails (list[MailRecord]): Mails with a link that has not expired.
+        mails (list[MailRecord]): Mails with a link that counts, and recent notices.
         pending_email (None | str | Unset): A new address that is not confirmed yet.
     """
 

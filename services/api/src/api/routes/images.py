@@ -8,7 +8,7 @@ from fastapi.responses import Response
 
 from api.auth import signed_in
 from api.dependencies import Cursor, IdempotencyKey, IfMatch, IfNoneMatch, Limit, Services
-from api.repository import Image as ImageRecord
+from api.repository.images import Image as ImageRecord
 from api.schemas import Image, ImageAccepted, ImagePage, Job
 from api.service.images import Accepted
 from twelvefold.http.conditional import etag, required_version

@@ -8,9 +8,11 @@ from fastapi.responses import Response
 from api.dependencies import Services
 from twelvefold.contracts.images import (
     ImageErasure,
+    ImageIds,
     ImageObjects,
     ImagesToErase,
     ObjectKeys,
+    ObjectRange,
     VariantReport,
 )
 from twelvefold.http.internal import require_caller
@@ -44,7 +46,7 @@ async def put_image_variants(image_id: UUID, report: VariantReport, services: Se
 )
 async def erase_account(account_id: UUID, done: ImageErasure, services: Services) -> Response:
     """Idempotent: what was not reported as deleted is answered again."""
-    images = await services.images.erase(account_id, done.deleted)
+    images = await services.upkeep.erase(account_id, done.deleted)
     return json_response(
         ImagesToErase(
             images=[
@@ -63,5 +65,30 @@ async def erase_account(account_id: UUID, done: ImageErasure, services: Services
 )
 async def find_orphans(asked: ObjectKeys, services: Services) -> Response:
     """Ask only about objects that are older than any upload or job may take."""
-    orphans = await services.images.orphans(asked.keys)
+    orphans = await services.upkeep.orphans(asked.keys)
     return json_response(ObjectKeys(keys=list(orphans)))
+
+
+@router.put(
+    "/objects/missing",
+    operation_id="find_missing",
+    summary="Which images miss an object in a range of keys",
+    response_model=ImageIds,
+    responses={**described(200, "At most 1,000 of them"), **refusals(401, 403, 422)},
+)
+async def find_missing(found: ObjectRange, services: Services) -> Response:
+    """Changes nothing."""
+    return json_response(ImageIds(ids=list(await services.upkeep.missing(found))))
+
+
+@router.post(
+    "/images/mend",
+    operation_id="mend_images",
+    summary="Mend images that miss objects",
+    status_code=204,
+    responses=refusals(401, 403, 422),
+)
+async def mend_images(missing: ImageIds, services: Services) -> Response:
+    """Variants are made anew from the source; an image that had none yet is refused."""
+    await services.upkeep.mend(missing.ids)
+    return Response(status_code=204)

@@ -101,12 +101,15 @@ async def update_me(
     operation_id="delete_me",
     summary="Delete my account",
     status_code=204,
-    responses=refusals(401, 403, 404, 412),
+    responses=refusals(401, 403, 404, 409, 412),
 )
 async def delete_me(
     principal: WritesUsers, services: Services, if_match: IfMatch = None
 ) -> Response:
-    """Ends every session at once; what is kept on the account is erased by a job."""
+    """Ends every session at once; what is kept on the account is erased by a job.
+
+    409 for the last admin, who first makes another one.
+    """
     if if_match is not None:
         required_version(if_match)
     await services.accounts.delete(principal, if_match=if_match)

@@ -11,10 +11,11 @@ from uuid import UUID
 
 import structlog
 
-from api.repository import Image, ImageRepository, NewImage, Position, forget_replies
+from api.repository import erasures
+from api.repository.images import Image, ImageRepository, NewImage, Position
 from twelvefold.contracts.images import VariantReport
 from twelvefold.contracts.jobs import IMAGE_PROCESS, ImageProcess
-from twelvefold.database import Database, Reader, Transaction
+from twelvefold.database import Database, Reader, Transaction, repeated
 from twelvefold.errors import (
     Conflict,
     FieldError,
@@ -22,6 +23,7 @@ from twelvefold.errors import (
     Invalid,
     NotFound,
     PreconditionFailed,
+    Unauthenticated,
 )
 from twelvefold.http.idempotency import Once, Reply
 from twelvefold.identifiers import new_id
@@ -32,7 +34,6 @@ from twelvefold.security.principal import Principal
 from .uploads import Upload, Uploads
 
 PRESIGNED_FOR = timedelta(minutes=5)
-_ERASED_AT_ONCE = 100
 _DELETE_TIMEOUT = 2.0  # seconds for the objects of a deleted row; the sweeper finds the rest
 _log = structlog.get_logger(__name__)
 
@@ -73,10 +74,13 @@ class Images:
     ) -> Reply:
         """Stores the bytes first, then commits row, job and answer.
 
-        A repeated request leaves no object of its own. Raises as `Uploads.receive` and `Once.run`.
+        A repeated request leaves no object of its own. Raises as `Uploads.receive` and `Once.run`,
+        and Unauthenticated where the account was erased while its token still counts.
         """
 
         async def effect(unit: Transaction, upload: Upload) -> Reply:
+            if await erasures.is_erased(unit, principal.id):
+                raise Unauthenticated("the account is gone")
             new = NewImage(
                 id=new_id(),
                 owner_id=principal.id,
@@ -117,11 +121,13 @@ class Images:
                 upload.keep()
         return job
 
+    @repeated
     async def get(self, principal: Principal, image_id: UUID) -> Image:
         """Raises NotFound, also for an image of somebody else's."""
         async with self._database.read() as reader:
             return await self._visible(reader, principal, image_id)
 
+    @repeated
     async def list(
         self, principal: Principal, *, owner_id: UUID | None, limit: int, after: Position | None
     ) -> Sequence[Image]:
@@ -141,6 +147,7 @@ class Images:
                 return await self._store.presign(variant.object_key, PRESIGNED_FOR)
         raise NotFound("no such variant")
 
+    @repeated
     async def delete(self, principal: Principal, image_id: UUID, version: int | None) -> None:
         """Raises NotFound, or PreconditionFailed where the row is not at `version`."""
         async with self._database.transaction() as unit:
@@ -150,6 +157,7 @@ class Images:
                 raise PreconditionFailed("the image has changed")
         await self._remove_objects(deleted)
 
+    @repeated
     async def report(self, image_id: UUID, report: VariantReport) -> None:
         """Keeps what the worker made, idempotently by job.
 
@@ -168,20 +176,6 @@ class Images:
             raise NotFound("no such image")
         if image.job_id != report.job_id:
             raise Conflict("a newer job has reported already")
-
-    async def orphans(self, keys: Sequence[str]) -> Sequence[str]:
-        """Those of `keys` that belong to no image: sources, and variants by their image's id."""
-        ids = {found for key in keys if (found := _image_of(key)) is not None}
-        async with self._database.read() as reader:
-            known = await self._images.known_keys(reader, keys, ids)
-        return [key for key in keys if key not in known]
-
-    async def erase(self, owner_id: UUID, deleted: Sequence[UUID]) -> Sequence[Image]:
-        """The next images of an account that is gone; rows of `deleted` go. Empty at the end."""
-        async with self._database.transaction() as unit:
-            await self._images.delete_of(unit, owner_id, deleted)
-            await forget_replies(unit, owner_id)
-            return await self._images.list(unit, owner_id=owner_id, limit=_ERASED_AT_ONCE)
 
     async def reprocess(self, unit: Transaction, principal: Principal, image_id: UUID) -> UUID:
         """The job that makes the variants anew. Raises Invalid where the image is another's."""
@@ -213,17 +207,6 @@ class Images:
                     group.create_task(self._store.delete(key))
         except Exception as error:  # the row is gone for good; orphans are swept
             _log.warning("objects_orphaned", image_id=str(image.id), reason=repr(error))
-
-
-def _image_of(key: str) -> UUID | None:
-    """The image that the key of a variant names: `variants/image/{id}/…`."""
-    parts = key.split("/")
-    if parts[:2] != ["variants", "image"]:
-        return None
-    try:
-        return UUID(parts[2])
-    except (IndexError, ValueError):
-        return None
 
 
 def _may_see(principal: Principal, image: Image) -> bool:

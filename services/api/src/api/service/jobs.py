@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from api.repository import Position
+from api.repository.images import Position
 from twelvefold.contracts.jobs import (
     ACCOUNT_ERASE,
     EMAIL_SEND,
@@ -17,7 +17,7 @@ from twelvefold.contracts.jobs import (
     EmailSend,
     JobPayload,
 )
-from twelvefold.database import Database, Reader, Transaction
+from twelvefold.database import Database, Reader, Transaction, repeated
 from twelvefold.errors import FieldError, Forbidden, Invalid, NotFound
 from twelvefold.http.idempotency import Once, Reply
 from twelvefold.jobs import JobEvents, JobQueue, JobRecord, JobStatus
@@ -83,11 +83,13 @@ class Jobs:
 
         return await self._once(once, effect, answer)
 
+    @repeated
     async def get(self, principal: Principal, job_id: UUID) -> JobRecord:
         """Raises NotFound, also for a job of somebody else's."""
         async with self._database.read() as reader:
             return await self._visible(reader, principal, job_id)
 
+    @repeated
     async def list(
         self,
         principal: Principal,

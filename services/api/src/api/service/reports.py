@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from api.repository import DayCounts, Image, ImageRepository, counts_by_day
+from api.repository.analytics import DayCounts, counts_by_day
+from api.repository.images import Image, ImageRepository
 from api.users_client import UsersClient
 from twelvefold.contracts.accounts import DailyAccounts, UserExport
 from twelvefold.database import Database

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from twelvefold.contracts.accounts import Role
 from twelvefold.database import Reader, Transaction
+from twelvefold.spans import trace_database_operation
 from users.models import Account, email_key
 
 
@@ -74,6 +76,7 @@ def record(row: Any) -> AccountRecord:
     return AccountRecord(*values)
 
 
+@trace_database_operation("users.accounts", "select")
 async def by_id(reader: Reader, account_id: UUID) -> AccountRecord | None:
     row = (await reader.execute(_BY_ID, {"account_id": account_id})).one_or_none()
     return None if row is None else record(row)
@@ -84,6 +87,7 @@ async def id_by_email(reader: Reader, address: str) -> UUID | None:
     return found
 
 
+@trace_database_operation("users.accounts", "insert")
 async def insert_account(
     unit: Transaction,
     *,
@@ -108,6 +112,7 @@ async def insert_account(
     return None if row is None else record(row)
 
 
+@trace_database_operation("users.accounts", "update")
 async def change(
     unit: Transaction, account_id: UUID, expected: int | None = None, **values: Any
 ) -> AccountRecord | None:
@@ -119,6 +124,7 @@ async def change(
     return None if row is None else record(row)
 
 
+@trace_database_operation("users.accounts", "delete")
 async def remove(
     unit: Transaction, account_id: UUID, expected: int | None = None
 ) -> AccountRecord | None:
@@ -206,3 +212,9 @@ async def avatar(
     """The variants (empty before the first) and their job; None where there is no such account."""
     row = (await reader.execute(_AVATAR, {"account_id": account_id})).one_or_none()
     return None if row is None else (row[0] or [], row[1])
+
+
+async def avatar_keys(reader: Reader, ids: Sequence[UUID]) -> set[str]:
+    """The keys of every object that an avatar of these accounts consists of."""
+    rows = await reader.execute(select(Account.avatar).where(Account.id.in_(ids)))
+    return {variant["object_key"] for (avatar,) in rows for variant in avatar or ()}

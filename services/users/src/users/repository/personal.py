@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import LargeBinary, bindparam, delete, func, select
 
 from twelvefold.database import Reader, Transaction
-from users.models import IDEMPOTENCY_KEYS, Account, EmailToken
+from users.models import IDEMPOTENCY_KEYS, Account, EmailToken, Notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,8 @@ class Moments:
 
 
 @dataclass(frozen=True, slots=True)
-class SentLink:
-    """A mail with a link, without what the link holds."""
+class SentMail:
+    """A mail that is remembered: with a link, without what it holds, or a notice of a change."""
 
     purpose: str
     email: str
@@ -35,16 +35,15 @@ class SentLink:
 _MOMENTS = select(
     Account.password_changed_at, Account.email_verified_at, Account.disabled_at
 ).where(Account.id == bindparam("account_id"))
-_LINKS = (
-    select(
-        EmailToken.purpose,
-        EmailToken.email,
-        EmailToken.created_at,
-        EmailToken.expires_at,
-        EmailToken.used_at,
-    )
-    .where(EmailToken.account_id == bindparam("account_id"))
-    .order_by(EmailToken.created_at)
+_LINKS = select(
+    EmailToken.purpose,
+    EmailToken.email,
+    EmailToken.created_at,
+    EmailToken.expires_at,
+    EmailToken.used_at,
+).where(EmailToken.account_id == bindparam("account_id"))
+_NOTICES = select(Notice.email, Notice.created_at, Notice.expires_at).where(
+    Notice.account_id == bindparam("account_id")
 )
 _FORGET_REPLIES = delete(IDEMPOTENCY_KEYS).where(
     func.position(bindparam("needle", type_=LargeBinary).op("IN")(IDEMPOTENCY_KEYS.c.body)) > 0
@@ -56,9 +55,14 @@ async def moments(reader: Reader, account_id: UUID) -> Moments | None:
     return None if row is None else Moments(*row)
 
 
-async def links(reader: Reader, account_id: UUID) -> list[SentLink]:
+async def mails(reader: Reader, account_id: UUID) -> list[SentMail]:
     """Oldest first; those that have expired may be gone."""
-    return [SentLink(*row) for row in await reader.execute(_LINKS, {"account_id": account_id})]
+    parameters = {"account_id": account_id}
+    links = [SentMail(*row) for row in await reader.execute(_LINKS, parameters)]
+    notices = [
+        SentMail("notice", *row, used_at=None) for row in await reader.execute(_NOTICES, parameters)
+    ]
+    return sorted([*links, *notices], key=lambda mail: mail.created_at)
 
 
 async def forget_replies(unit: Transaction, account_id: UUID) -> None:

@@ -37,6 +37,12 @@ async def take_turns(unit: Transaction) -> None:
     await unit.execute(_TAKE_TURNS)
 
 
+async def is_admin(reader: Reader, account_id: UUID) -> bool:
+    """Also of one that is disabled."""
+    role = await reader.scalar(select(Account.role).where(Account.id == account_id))
+    return bool(role == Role.ADMIN.value)
+
+
 async def is_active_admin(reader: Reader, account_id: UUID) -> bool:
     found = await reader.scalar(select(Account.id).where(Account.id == account_id, *_IS_ADMIN))
     return found is not None

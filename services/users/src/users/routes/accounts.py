@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from twelvefold.cache import Entry
 from twelvefold.contracts.accounts import User, UserCreate, UserUpdate
-from twelvefold.contracts.images import VariantReport
+from twelvefold.contracts.images import ObjectKeys, VariantReport
 from twelvefold.http.conditional import etag, matches, required_version
 from twelvefold.http.problems import problem_responses
 from users.dependencies import (
@@ -24,6 +24,7 @@ from users.schemas import Avatar
 _JSON = "application/json"
 _ANYBODY = "anonymous"  # who registers is nobody yet: all of them share one space of keys
 router = APIRouter(prefix="/internal/v1/users", tags=["users"])
+objects = APIRouter(prefix="/internal/v1/objects", tags=["objects"])
 
 
 def _answer(entry: Entry) -> Response:
@@ -84,10 +85,13 @@ async def update_user(
     operation_id="delete_user",
     dependencies=[from_api, may_write],
     status_code=204,
-    responses=problem_responses(401, 403, 404, 412, 422, 503),
+    responses=problem_responses(401, 403, 404, 409, 412, 422, 503),
 )
 async def delete_user(user_id: UUID, services: Services, if_match: IfMatch = None) -> None:
-    """Deletes the account, where If-Match names the current version or is not sent."""
+    """Deletes the account, where If-Match names the current version or is not sent.
+
+    409 for the last active admin.
+    """
     expected = None if if_match is None else required_version(if_match)
     await services.accounts.delete(user_id, expected)
 
@@ -113,3 +117,14 @@ async def get_avatar(user_id: UUID, services: Services) -> Avatar:
 async def report_avatar(user_id: UUID, report: VariantReport, services: Services) -> None:
     """Takes the variants that a job has made; 409 where a newer job has reported."""
     await services.accounts.report_avatar(user_id, report)
+
+
+@objects.put(
+    "/orphans",
+    operation_id="find_orphans",
+    dependencies=[from_worker],
+    responses=problem_responses(401, 403, 422, 503),
+)
+async def find_orphans(asked: ObjectKeys, services: Services) -> ObjectKeys:
+    """Those of these objects that no avatar consists of. Ask only about old ones."""
+    return ObjectKeys(keys=await services.accounts.orphans(asked.keys))

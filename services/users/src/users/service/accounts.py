@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from functools import partial
@@ -9,7 +10,7 @@ from typing import NoReturn
 from uuid import UUID
 
 from twelvefold.cache import Entry
-from twelvefold.contracts.accounts import UserCreate, UserUpdate
+from twelvefold.contracts.accounts import Role, UserCreate, UserUpdate
 from twelvefold.contracts.images import Variant, VariantReport
 from twelvefold.contracts.jobs import (
     ACCOUNT_ERASE,
@@ -18,7 +19,7 @@ from twelvefold.contracts.jobs import (
     EmailSend,
     EmailTemplate,
 )
-from twelvefold.database import Database, Transaction
+from twelvefold.database import Database, Transaction, repeated
 from twelvefold.errors import Conflict, FieldError, NotFound, PreconditionFailed
 from twelvefold.http.conditional import etag
 from twelvefold.http.idempotency import Once, Reply
@@ -27,7 +28,7 @@ from twelvefold.jobs import JobQueue
 from twelvefold.security.passwords import PasswordHasher
 from twelvefold.security.revocation import Revocations
 from users.repository import accounts as repository
-from users.repository import activity
+from users.repository import activity, standing
 from users.repository.accounts import AccountRecord
 from users.service.cached import CachedAccounts
 from users.service.documents import absent, document
@@ -80,6 +81,7 @@ class Accounts:
             raise NotFound("no such account")
         return entry
 
+    @repeated
     async def update(self, account_id: UUID, changes: UserUpdate, expected: int | None) -> Entry:
         """The account after the change. `expected` None takes any version.
 
@@ -94,15 +96,24 @@ class Accounts:
         await stored.finished()
         return document(account)
 
+    @repeated
     async def delete(self, account_id: UUID, expected: int | None) -> None:
         """Removes the account, its sessions and tokens; access tokens of it die with the mark.
 
-        The rest of its data goes by the job that the same commit queues. Raises as `update`.
+        The rest of its data goes by the job that the same commit queues. Raises as `update`, and
+        Conflict where no active admin would be left.
         """
         async with self.database.transaction() as unit:
+            in_turn = await standing.is_admin(unit, account_id)
+            if in_turn:
+                await standing.take_turns(unit)
+                if await standing.is_only_admin(unit, account_id):
+                    raise Conflict("this is the last admin: make another one first")
             gone = await repository.remove(unit, account_id, expected)
             if gone is None:
                 await self._refuse(unit, account_id)
+            if gone.role is Role.ADMIN and not in_turn:
+                raise Conflict("the account has become an admin's meanwhile; try again")
             await activity.count_departure(unit, gone)
             await self.jobs.enqueue(
                 unit,
@@ -114,6 +125,7 @@ class Accounts:
             followed = self.cached.after_removal(unit, gone, mark)
         await followed.finished()
 
+    @repeated
     async def avatar(self, account_id: UUID) -> list[Variant]:
         """Its variants, none before the first upload was processed. Raises NotFound."""
         async with self.database.read() as reader:
@@ -122,6 +134,7 @@ class Accounts:
             raise NotFound("no such account")
         return [Variant.model_construct(**variant) for variant in found[0]]
 
+    @repeated
     async def report_avatar(self, account_id: UUID, report: VariantReport) -> None:
         """Keeps the variants of the newest job; the same report again changes nothing.
 
@@ -150,6 +163,14 @@ class Accounts:
             stored = self.cached.after(unit, account)
         await stored.finished()
 
+    async def orphans(self, keys: Sequence[str]) -> list[str]:
+        """Those of `keys` that no avatar consists of: of superseded jobs, of accounts that are gone."""
+        ids = {found for key in keys if (found := _account_of(key)) is not None}
+        async with self.database.read() as reader:
+            known = await repository.avatar_keys(reader, list(ids))
+        return [key for key in keys if key not in known]
+
+    @repeated
     async def _load(self, account_id: UUID) -> Entry:
         async with self.database.read() as reader:
             account = await repository.by_id(reader, account_id)
@@ -188,3 +209,14 @@ class Accounts:
             raise NotFound("no such account")
         if found[1] != report.job_id:
             raise Conflict("a newer upload has replaced this one")
+
+
+def _account_of(key: str) -> UUID | None:
+    """The account that the key of an avatar's variant names: `variants/avatar/{id}/…`."""
+    parts = key.split("/")
+    if parts[:2] != ["variants", "avatar"]:
+        return None
+    try:
+        return UUID(parts[2])
+    except (IndexError, ValueError):
+        return None

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from twelvefold.contracts.accounts import EmailContent
 from twelvefold.contracts.jobs import EMAIL_SEND, EmailSend, EmailTemplate
-from twelvefold.database import Database, Transaction
+from twelvefold.database import Database, Transaction, repeated
 from twelvefold.errors import BadRequest, Conflict, FieldError, NotFound
 from twelvefold.identifiers import new_id
 from twelvefold.jobs import JobQueue
@@ -25,6 +25,7 @@ from users.repository import email_tokens as repository
 from users.repository.accounts import AccountRecord
 from users.repository.email_tokens import UsedToken
 from users.service.cached import CachedAccounts
+from users.service.notices import NOTICES, Notices
 from users.service.password_rules import PasswordRules
 from users.service.sessions import hashed, new_secret
 
@@ -50,8 +51,10 @@ class Emails:
     hasher: PasswordHasher
     revocations: Revocations
     rules: PasswordRules
+    notices: Notices
     web_url: str
 
+    @repeated
     async def request(self, template: EmailTemplate, email: str) -> None:
         """Queues the mail to whoever has this address, if anybody."""
         async with self.database.transaction() as unit:
@@ -59,6 +62,7 @@ class Emails:
             payload = EmailSend(template=template, user_id=account_id)
             await self.jobs.enqueue(unit, EMAIL_SEND, payload)
 
+    @repeated
     async def request_change(self, account_id: UUID, email: str) -> None:
         """Queues the mail to the new address, which counts once its link has been followed.
 
@@ -73,11 +77,15 @@ class Emails:
             payload = EmailSend(template=EmailTemplate.CHANGE_EMAIL, user_id=account_id)
             await self.jobs.enqueue(unit, EMAIL_SEND, payload)
 
+    @repeated
     async def content(self, job_id: UUID, mail: EmailSend) -> EmailContent:
-        """To whom the mail goes, and a link of its own for each time that this is asked.
+        """To whom the mail goes, and a link of its own for each time that one is asked for.
 
         Raises NotFound where the account is gone or disabled, or needs no such mail any more.
         """
+        if mail.template in NOTICES:
+            async with self.database.transaction() as unit:
+                return await self.notices.content(unit, job_id, mail)
         purpose = _PURPOSES[mail.template]
         token = new_secret()
         async with self.database.transaction() as unit:
@@ -103,6 +111,7 @@ class Emails:
         link = f"{self.web_url}/{_PAGES[purpose]}?token={quote(token)}"
         return EmailContent(to=to, name=addressee.name, link=link)
 
+    @repeated
     async def confirm(self, token: str) -> None:
         """Marks the address as its owner's, and as the account's where it asked for a new one.
 
@@ -114,6 +123,7 @@ class Emails:
             account, used = await self._use_up(unit, account_id, token, purpose)
             if purpose == CHANGE:
                 changed = await self._take_address(unit, account_id, used.email)
+                await self.notices.email_changed(unit, account)
             elif used.email != account.email:
                 raise _useless()  # it proves an address that the account no longer has
             elif account.email_verified:
@@ -144,6 +154,7 @@ class Emails:
             # Who could log in before may have asked for another address.
             await repository.use_up(unit, account_id, CHANGE)
             await repository.forget_asked_address(unit, account_id)
+            await self.notices.password_changed(unit, account)
             followed = self.cached.after(
                 unit, changed or account, partial(self.revocations.revoke, *ended)
             )

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from twelvefold import metrics
 from twelvefold.database import Transaction
 
 _LIMIT = 1000  # running at a time; each is bounded by its own timeouts
@@ -38,6 +39,7 @@ class FollowUps:
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[None]] = set()
+        metrics.watch_pool("follow_ups", _LIMIT, lambda: len(self._running))
 
     def after(self, unit: Transaction, *work: Callable[[], Awaitable[object]]) -> FollowUp:
         """Does `work`, one after the other, once `unit` has committed."""
@@ -53,6 +55,7 @@ class FollowUps:
     def start(self, *work: Callable[[], Awaitable[object]]) -> asyncio.Task[None] | None:
         """Does `work` beside the request; None where too much is under way already."""
         if len(self._running) >= _LIMIT:
+            metrics.pool_exhausted.labels("follow_ups").inc()
             _log.warning("follow_up_dropped", limit=_LIMIT)
             return None
         task = asyncio.create_task(_done(work))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from twelvefold.errors import FieldError, Invalid
 from twelvefold.security.common_passwords import CommonPasswords
+from twelvefold.spans import trace_function
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class PasswordRules:
 
     common: CommonPasswords
 
+    @trace_function("users.validate")
     async def check(self, password: str, email: str, pointer: str = "/body/password") -> None:
         """Raises Invalid naming `pointer`, never the password."""
         address = email.casefold()

@@ -14,6 +14,7 @@ from users.repository import accounts, credentials, email_tokens, sessions
 from users.repository.credentials import Credentials
 from users.service.cached import CachedAccounts
 from users.service.emails import CHANGE, RESET
+from users.service.notices import Notices
 from users.service.password_rules import PasswordRules
 from users.service.throttle import Throttle
 
@@ -28,6 +29,7 @@ class Passwords:
     revocations: Revocations
     rules: PasswordRules
     throttle: Throttle
+    notices: Notices
 
     async def change(self, account_id: UUID, session_id: UUID, current: str, new: str) -> None:
         """Sets the password and ends every session but the caller's.
@@ -50,6 +52,7 @@ class Passwords:
             for purpose in (RESET, CHANGE):
                 await email_tokens.use_up(unit, account_id, purpose)
             await email_tokens.forget_asked_address(unit, account_id)
+            await self.notices.password_changed(unit, account)
             followed = self.cached.after(
                 unit, changed or account, partial(self.revocations.revoke, *ended)
             )

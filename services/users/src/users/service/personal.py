@@ -37,7 +37,7 @@ class PersonalData:
                 raise NotFound("no such account")
             pending = await email_tokens.asked_address(reader, account_id)
             days = await activity.days_of(reader, account_id)
-            mails = await repository.links(reader, account_id)
+            mails = await repository.mails(reader, account_id)
         return UserExport.model_construct(
             user=shown(account),
             password_changed_at=moments.password_changed_at,

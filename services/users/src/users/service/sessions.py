@@ -19,7 +19,7 @@ from uuid import UUID
 import structlog
 
 from twelvefold.contracts.accounts import Role, Session, SessionList, TokenPair
-from twelvefold.database import Database, Transaction
+from twelvefold.database import Database, Transaction, repeated
 from twelvefold.errors import NotFound, OAuthError, Overloaded, Unauthenticated
 from twelvefold.identifiers import new_id
 from twelvefold.security.passwords import PasswordHasher
@@ -111,6 +111,7 @@ class Sessions:
             self.follow_ups.start(partial(self._rehash, found, password))
         return self._pair(found.account_id, role, session_id, refresh_token)
 
+    @repeated
     async def refresh(self, token: str) -> TokenPair:
         """Tokens of the same session. Raises OAuthError invalid_grant.
 
@@ -149,6 +150,7 @@ class Sessions:
             ended = await self._end(unit, session_id)
         await ended.finished()
 
+    @repeated
     async def live(self, account_id: UUID, current: UUID) -> SessionList:
         """The account's sessions that have not ended, the latest used first."""
         async with self.database.read() as reader:
@@ -167,6 +169,7 @@ class Sessions:
         ]
         return SessionList.model_construct(items=items)
 
+    @repeated
     async def end(self, account_id: UUID, session_id: UUID) -> None:
         """Ends one session of the account at once. Raises NotFound where it has none such."""
         async with self.database.transaction() as unit:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from twelvefold.cache import Entry
 from twelvefold.contracts.accounts import Role, UserAdminUpdate, UserPage, UserPosition
-from twelvefold.database import Database
+from twelvefold.database import Database, repeated
 from twelvefold.errors import Conflict, Forbidden, NotFound, PreconditionFailed
 from twelvefold.security.revocation import Revocations
 from users.repository import accounts, sessions
@@ -29,6 +29,7 @@ class Standing:
     cached: CachedAccounts
     revocations: Revocations
 
+    @repeated
     async def page(self, after: tuple[datetime, UUID] | None, limit: int) -> UserPage:
         """At most `limit` accounts beyond `after`, newest first."""
         if after is not None and after[0].tzinfo is None:
@@ -41,6 +42,7 @@ class Standing:
             next=None if last is None else UserPosition(created_at=last.created_at, id=last.id),
         )
 
+    @repeated
     async def change(
         self, actor: UUID, account_id: UUID, changes: UserAdminUpdate, expected: int | None
     ) -> Entry:

@@ -53,6 +53,11 @@ def _parse_response(
 
         return response_404
 
+    if response.status_code == 409:
+        response_409 = Problem.from_dict(response.json())
+
+        return response_409
+
     if response.status_code == 412:
         response_412 = Problem.from_dict(response.json())
 
@@ -104,6 +109,8 @@ def sync_detailed(
 
      Ends every session at once; what is kept on the account is erased by a job.
 
+    409 for the last admin, who first makes another one.
+
     Args:
         if_match (None | str | Unset): ETag that the change is based on.
 
@@ -135,6 +142,8 @@ def sync(
 
      Ends every session at once; what is kept on the account is erased by a job.
 
+    409 for the last admin, who first makes another one.
+
     Args:
         if_match (None | str | Unset): ETag that the change is based on.
 
@@ -160,6 +169,8 @@ async def asyncio_detailed(
     """Delete my account
 
      Ends every session at once; what is kept on the account is erased by a job.
+
+    409 for the last admin, who first makes another one.
 
     Args:
         if_match (None | str | Unset): ETag that the change is based on.
@@ -189,6 +200,8 @@ async def asyncio(
     """Delete my account
 
      Ends every session at once; what is kept on the account is erased by a job.
+
+    409 for the last admin, who first makes another one.
 
     Args:
         if_match (None | str | Unset): ETag that the change is based on.

@@ -1,20 +1,31 @@
-"""All SQL on schema `api`. Rows go in and out as frozen dataclasses; who may see them is not here."""
+"""Statements on images."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    and_,
+    collate,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
+from api.models import ImageRow
 from twelvefold.contracts.images import ImageStatus, Variant, VariantReport
 from twelvefold.database import Reader, Transaction
-from twelvefold.jobs.schema import job_status
-
-from .models import IDEMPOTENCY_KEYS, ImageRow
+from twelvefold.spans import trace_database_operation
 
 Position = tuple[datetime, UUID]  # where a page ends: (created_at, id)
 
@@ -87,6 +98,7 @@ def _image(row: Row[*tuple[Any, ...]]) -> Image:
 class ImageRepository:
     """Statements on `api.images`."""
 
+    @trace_database_operation("api.images", "insert")
     async def add(self, unit: Transaction, new: NewImage) -> Image:
         statement = (
             insert(ImageRow)
@@ -103,9 +115,15 @@ class ImageRepository:
         )
         return _image((await unit.execute(statement)).one())
 
+    @trace_database_operation("api.images", "select")
     async def get(self, reader: Reader, image_id: UUID) -> Image | None:
         row = (await reader.execute(select(*_COLUMNS).where(ImageRow.id == image_id))).one_or_none()
         return None if row is None else _image(row)
+
+    async def of(self, reader: Reader, ids: Sequence[UUID]) -> Sequence[Image]:
+        """Those of `ids` that are there, in no order."""
+        rows = await reader.execute(select(*_COLUMNS).where(ImageRow.id.in_(ids)))
+        return [_image(row) for row in rows]
 
     async def list(
         self, reader: Reader, *, owner_id: UUID | None, limit: int, after: Position | None = None
@@ -118,6 +136,7 @@ class ImageRepository:
             statement = statement.where(tuple_(ImageRow.created_at, ImageRow.id) < after)
         return [_image(row) for row in await reader.execute(statement.limit(limit))]
 
+    @trace_database_operation("api.images", "update")
     async def apply(self, unit: Transaction, image_id: UUID, report: VariantReport) -> bool:
         """Keeps the result of `report` unless a job at least as new has reported. Says whether."""
         refused = report.rejected is not None
@@ -137,6 +156,7 @@ class ImageRepository:
         )
         return (await unit.execute(statement)).one_or_none() is not None
 
+    @trace_database_operation("api.images", "delete")
     async def delete(self, unit: Transaction, image_id: UUID, version: int | None) -> Image | None:
         """The row that was deleted; None where there is none, or not (any more) at `version`."""
         statement = delete(ImageRow).where(ImageRow.id == image_id)
@@ -154,50 +174,53 @@ class ImageRepository:
         )
         return {key for row in await reader.execute(statement) for key in _image(row).object_keys}
 
+    async def unfinished(
+        self, reader: Reader, *, beyond: str, through: str | None, before: datetime, limit: int
+    ) -> Sequence[Image]:
+        """Images that wait for their variants since before `before`, by the keys of their sources."""
+        key = collate(ImageRow.object_key, "C")
+        statement = select(*_COLUMNS).where(
+            ImageRow.status == ImageStatus.PROCESSING.value,
+            key > beyond,
+            ImageRow.updated_at < before,
+        )
+        if through is not None:
+            statement = statement.where(key <= through)
+        rows = await reader.execute(statement.order_by(key).limit(limit))
+        return [_image(row) for row in rows]
+
+    async def finished(
+        self, reader: Reader, *, first: UUID, last: UUID | None, before: datetime, limit: int
+    ) -> Sequence[Image]:
+        """Images that have their variants since before `before`, in the order of their ids."""
+        statement = select(*_COLUMNS).where(
+            ImageRow.id >= first,
+            ImageRow.status == ImageStatus.READY.value,
+            ImageRow.updated_at < before,
+        )
+        if last is not None:
+            statement = statement.where(ImageRow.id <= last)
+        rows = await reader.execute(statement.order_by(ImageRow.id).limit(limit))
+        return [_image(row) for row in rows]
+
+    async def reject(self, unit: Transaction, ids: Sequence[UUID], reason: str) -> None:
+        """Those of `ids` that still wait for their variants will get none."""
+        await unit.execute(
+            update(ImageRow)
+            .where(ImageRow.id.in_(ids), ImageRow.status == ImageStatus.PROCESSING.value)
+            .values(
+                status=ImageStatus.REJECTED.value,
+                reason=reason,
+                version=ImageRow.version + 1,
+                updated_at=func.now(),
+            )
+        )
+
     async def delete_of(self, unit: Transaction, owner_id: UUID, ids: Sequence[UUID]) -> None:
         """Those of `ids` that are this owner's."""
         await unit.execute(
             delete(ImageRow).where(ImageRow.owner_id == owner_id, ImageRow.id.in_(ids))
         )
-
-
-async def forget_replies(unit: Transaction, account_id: UUID) -> None:
-    """Removes what was stored with the account's idempotency keys: answers hold its data."""
-    keys = IDEMPOTENCY_KEYS.c
-    await unit.execute(delete(IDEMPOTENCY_KEYS).where(keys.caller == str(account_id)))
-
-
-@dataclass(frozen=True, slots=True)
-class DayCounts:
-    """What was begun on one day: uploads, and jobs by kind and the state that they are in now."""
-
-    images: int = 0
-    jobs: tuple[tuple[str, str, int], ...] = ()
-
-
-async def counts_by_day(reader: Reader, first: date, last: date) -> dict[date, DayCounts]:
-    """Of each day (UTC) that has any. Jobs that were pruned and deleted images do not count."""
-    since = datetime.combine(first, time(), UTC)
-    until = datetime.combine(last + timedelta(days=1), time(), UTC)
-    uploaded = func.date(func.timezone("UTC", ImageRow.created_at))
-    images = await reader.execute(
-        select(uploaded, func.count())
-        .where(ImageRow.created_at >= since, ImageRow.created_at < until)
-        .group_by(uploaded)
-    )
-    seen = job_status.c
-    begun = func.date(func.timezone("UTC", seen.created_at))
-    jobs = await reader.execute(
-        select(begun, seen.kind, seen.status, func.count())
-        .where(seen.created_at >= since, seen.created_at < until)
-        .group_by(begun, seen.kind, seen.status)
-        .order_by(begun, seen.kind, seen.status)
-    )
-    found = {day: DayCounts(count) for day, count in images}
-    for day, kind, status, count in jobs:
-        known = found.get(day, DayCounts())
-        found[day] = DayCounts(known.images, (*known.jobs, (kind, status, count)))
-    return found
 
 
 def _older_than(report: VariantReport) -> ColumnElement[bool]:

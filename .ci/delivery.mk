@@ -1,0 +1,113 @@
+# From a commit to running pods; included by the Makefile. CI calls these targets and nothing else.
+
+##@ Ship
+# What is built and what it is called. BASE_IMAGE replaces the base that the Dockerfiles pin.
+IMAGES ?= api users worker backing
+REPOSITORY ?= ghcr.io/twelvefold
+TAG ?= dev
+TAGS ?=
+BASE_IMAGE ?=
+# Recipes read these as variables of the shell: what comes from outside is never expanded by make.
+export IMAGES REPOSITORY TAG TAGS BASE_IMAGE
+# Of the commit, so that whoever builds it again gets the same.
+VERSION = $(shell TZ=UTC0 git show -s --date=format-local:%Y.%m.%d --format=%cd-%H | cut -c1-18)
+SOURCE ?= https://github.com/twelvefold/twelvefold
+GRYPE ?= grype
+CACHE = type=registry,ref=$$REPOSITORY/$$image:buildcache
+
+.PHONY: images
+images: ## Build the images with Docker (IMAGES="api users" TAG=dev BASE_IMAGE=… ARGS=--load)
+	@docker buildx version >/dev/null 2>&1 || { \
+	  echo "images are built by Docker with buildx: https://docs.docker.com/build/install-buildx" >&2; exit 1; }
+	@mkdir -p dist/images
+	@set -e; export SOURCE_DATE_EPOCH="$$(git show -s --format=%ct)"; for image in $$IMAGES; do \
+	  case $$image in backing) file=libs/Dockerfile ;; *) file=services/Dockerfile ;; esac; \
+	  set --; for tag in $$TAGS; do set -- "$$@" --tag "$$tag"; done; \
+	  echo "Building $$REPOSITORY/$$image:$$TAG"; \
+	  docker buildx build --file $$file --tag "$$REPOSITORY/$$image:$$TAG" "$$@" \
+	    --build-arg SERVICE=$$image --build-arg VERSION=$(VERSION) \
+	    --build-arg REVISION="$$(git rev-parse HEAD)" \
+	    $${BASE_IMAGE:+--build-arg BASE_IMAGE="$$BASE_IMAGE"} $(ARGS) .; \
+	done
+
+.PHONY: images-test
+images-test: $(SYNCED) ## Run what was built as a cluster does: read-only, no capabilities, SIGTERM
+	@IMAGES_UNDER_TEST="$$TAG" exec $(BIN)/pytest tests/images -n 0 -v $(ARGS)
+
+.PHONY: images-multiarch
+images-multiarch: ARGS = --platform linux/amd64,linux/arm64 --cache-from $(CACHE) --output type=image,push=false
+images-multiarch: images ## Build them for both architectures, to see that they build
+
+.PHONY: images-push
+images-push: ARGS = --platform linux/amd64,linux/arm64 --sbom=true --provenance=mode=max \
+  --cache-from $(CACHE) --cache-to $(CACHE),mode=max --metadata-file dist/images/$$image.json \
+  --output type=image,push=true,rewrite-timestamp=true
+images-push: images ## Build and push them, with SBOM and provenance (TAGS="…" adds names)
+
+.PHONY: sign
+sign: ## Sign what images-push pushed, keyless (cosign)
+	@set -e; for image in $$IMAGES; do \
+	  digest=$$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["containerimage.digest"])' dist/images/$$image.json); \
+	  cosign sign --yes "$$REPOSITORY/$$image@$$digest"; \
+	done
+
+.PHONY: verify
+verify: ## Refuse images that this repository's pipeline did not sign (cosign)
+	@set -e; for image in $$IMAGES; do \
+	  cosign verify --certificate-oidc-issuer https://token.actions.githubusercontent.com \
+	    --certificate-identity-regexp '^$(SOURCE)/\.github/workflows/build\.yml@refs/heads/(main|develop)$$' \
+	    "$$REPOSITORY/$$image:$$TAG" >/dev/null; \
+	  echo "signed by the pipeline: $$REPOSITORY/$$image:$$TAG"; \
+	done
+
+.PHONY: scan-images
+scan-images: ## Known vulnerabilities in built images (grype; SARIF in dist/scan)
+	@command -v "$(GRYPE)" >/dev/null || { \
+	  echo "images are scanned by grype: https://github.com/anchore/grype#installation" >&2; exit 1; }
+	@mkdir -p dist/scan
+	@set -e; for image in $$IMAGES; do \
+	  "$(GRYPE)" "docker:$$REPOSITORY/$$image:$$TAG" --only-fixed --fail-on high \
+	    --output table --output sarif=dist/scan/$$image.sarif; \
+	done
+
+.PHONY: audit
+audit: $(SYNCED) ## Known vulnerabilities in the locked packages (asks osv.dev)
+	@$(BIN)/uv audit --frozen --preview-features audit
+
+.PHONY: audit-workflows
+audit-workflows: $(SYNCED) ## zizmor with its online audits (GH_TOKEN); check-delivery runs the others
+	@$(BIN)/zizmor .github
+
+.PHONY: version
+version: ## Of the release that this commit would be
+	@echo version=$(VERSION)
+
+.PHONY: changelog
+changelog: ## What changed since the last release
+	@last=$$(git describe --tags --abbrev=0 --match '20*' HEAD^ 2>/dev/null || true); \
+	git log --no-merges --format='- %s (%h)' "$${last:+$$last..}HEAD"
+
+.PHONY: release
+release: ## Tag this commit and publish its changelog (gh)
+	@mkdir -p dist && $(MAKE) --silent changelog > dist/changelog.md
+	@gh release create "$(VERSION)" --target "$$(git rev-parse HEAD)" --notes-file dist/changelog.md
+
+.PHONY: charts-push
+charts-push: ## Package the charts as this version, push and sign them (helm, cosign)
+	@.ci/charts-push "$(VERSION)"
+
+.PHONY: cluster-kind
+cluster-kind: ## A cluster on this machine with Istio and the built images (kind, istioctl)
+	@.ci/cluster-kind
+
+.PHONY: deploy-staging
+deploy-staging: ## Upgrade every service on staging in place, then check (helm; TAG=…)
+	@.ci/deploy staging
+
+.PHONY: deploy-production
+deploy-production: ## Blue-green: new pods, health check, switch, and the way back (helm; TAG=…)
+	@.ci/deploy production
+
+.PHONY: pipeline
+pipeline: ## What CI does to a commit, in its order, as far as no registry is needed
+	@.ci/pipeline

@@ -1,0 +1,36 @@
+"""Statements on notices: the address that a letter about a change goes to, by its job."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import bindparam, delete, func, insert, select
+
+from twelvefold.database import Reader, Transaction
+from users.models import Notice
+
+_ADDRESS = select(Notice.email).where(Notice.job_id == bindparam("job_id"))
+_FORGET_EXPIRED = delete(Notice).where(
+    Notice.account_id == bindparam("of_account"), Notice.expires_at <= func.now()
+)
+
+
+async def insert_notice(
+    unit: Transaction, *, job_id: UUID, account_id: UUID, email: str, lifetime: timedelta
+) -> None:
+    """Also removes what of the account has expired, so that nothing else has to."""
+    await unit.execute(_FORGET_EXPIRED, {"of_account": account_id})
+    await unit.execute(
+        insert(Notice).values(
+            job_id=job_id,
+            account_id=account_id,
+            email=email,
+            expires_at=func.now() + lifetime,
+        )
+    )
+
+
+async def address(reader: Reader, job_id: UUID) -> str | None:
+    found: str | None = await reader.scalar(_ADDRESS, {"job_id": job_id})
+    return found

@@ -1,0 +1,59 @@
+"""Letters that tell an owner what has changed about their credentials (OWASP ASVS 5.0, 6.3.7).
+
+Owns who is told and where. Only an address that was proven to be somebody's is written to, so that
+nobody can have strangers mailed by changing an account of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from twelvefold.contracts.accounts import EmailContent
+from twelvefold.contracts.jobs import EMAIL_SEND, EmailSend, EmailTemplate
+from twelvefold.database import Transaction
+from twelvefold.errors import NotFound
+from twelvefold.jobs import JobQueue
+from users.repository import accounts
+from users.repository import notices as repository
+from users.repository.accounts import AccountRecord
+
+NOTICES = frozenset({EmailTemplate.EMAIL_CHANGED, EmailTemplate.PASSWORD_CHANGED})
+_KEPT = timedelta(days=7)  # an address of the past; longer than any letter is tried
+
+
+@dataclass(frozen=True, slots=True)
+class Notices:
+    """The use cases; each letter is queued by the commit of the change that it tells of."""
+
+    jobs: JobQueue
+
+    async def password_changed(self, unit: Transaction, account: AccountRecord) -> None:
+        if account.email_verified:
+            await self._enqueue(unit, account.id, EmailTemplate.PASSWORD_CHANGED)
+
+    async def email_changed(self, unit: Transaction, before: AccountRecord) -> None:
+        """To the address that the account had `before`: who holds it may not know of the change."""
+        if not before.email_verified:
+            return
+        job_id = await self._enqueue(unit, before.id, EmailTemplate.EMAIL_CHANGED)
+        await repository.insert_notice(
+            unit, job_id=job_id, account_id=before.id, email=before.email, lifetime=_KEPT
+        )
+
+    async def content(self, unit: Transaction, job_id: UUID, mail: EmailSend) -> EmailContent:
+        """To whom the letter goes. Raises NotFound where the account is gone or disabled."""
+        addressee = await accounts.addressee(unit, mail.user_id)
+        if addressee is None:
+            raise NotFound("no such account")
+        if mail.template is EmailTemplate.PASSWORD_CHANGED:
+            return EmailContent(to=addressee.email, name=addressee.name)
+        address = await repository.address(unit, job_id)
+        if address is None:
+            raise NotFound("nobody is to be told any more")
+        return EmailContent(to=address, name=addressee.name)
+
+    async def _enqueue(self, unit: Transaction, account_id: UUID, template: EmailTemplate) -> UUID:
+        payload = EmailSend(template=template, user_id=account_id)
+        return await self.jobs.enqueue(unit, EMAIL_SEND, payload)

