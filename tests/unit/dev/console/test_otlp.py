@@ -147,9 +147,3 @@ def test_a_secret_is_no_part_of_what_is_kept() -> None:
         error="ValueError: password=hunter2",
     )
     assert "hunter2" not in json.dumps(read_one(sent).to_dict())
-
-
-def test_a_statement_that_nobody_asked_for_is_passed_over() -> None:
-    poll = span("SELECT", kind="client", db__system="postgresql")
-    batch = read(message(poll, span()).SerializeToString())
-    assert (len(batch.spans), batch.idle, batch.rejected) == (1, 1, 0)

@@ -1,7 +1,7 @@
 """Stands in front of everything: who may ask what, and what a browser may do with the answers.
 
 The console listens on loopback, where any page in any browser of this machine can reach it. Host
-is checked against rebound names (DNS rebinding), Origin and Sec-Fetch-Site against other pages,
+is checked against rebound names (DNS rebinding), the user at the other end against ours, Origin and Sec-Fetch-Site against other pages,
 a token of this start is asked for every write (OWASP: cross-site request forgery). The headers
 let a page of ours run its own files only, and take no text for markup (Trusted Types).
 """
@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .peers import is_another_user
 from .problem import problem
 
 TOKEN_HEADER = b"x-console-token"
@@ -73,6 +74,8 @@ class Guard:
             if origin is not None or site != b"none":
                 return 403, "spans come from programs, not from pages"
             return None
+        if scope["client"] and is_another_user(tuple(scope["client"]), tuple(scope["server"])):
+            return 403, "the console answers to the user who started it, and to root"
         if origin is not None and origin not in self._origins:
             return 403, "another origin's page has no business here"
         if scope["method"] in _READS:

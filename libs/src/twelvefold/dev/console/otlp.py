@@ -54,11 +54,10 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The spans of one message. `rejected` were invalid, `idle` are a loop's own statements."""
+    """The spans of one message; `rejected` were invalid."""
 
     spans: list[Span]
     rejected: int
-    idle: int
 
     def answer(self) -> bytes:
         """What the exporter is told."""
@@ -95,7 +94,7 @@ def read(body: bytes) -> Batch:
         raise Refused(400, "the body is no ExportTraceServiceRequest") from None
     latest = time.time_ns() + _MAX_AHEAD
     spans: list[Span] = []
-    rejected = idle = 0
+    rejected = 0
     for of_resource in message.resource_spans:
         resource = _attributes(of_resource.resource.attributes)
         service = _cut(resource.get("service.name", "unknown"), _MAX_NAME)
@@ -105,11 +104,9 @@ def read(body: bytes) -> Batch:
             for wire in of_scope.spans:
                 if len(spans) >= _MAX_SPANS or not _is_valid(wire, latest):
                     rejected += 1
-                elif _is_idle(wire):
-                    idle += 1
                 else:
                     spans.append(_span(wire, service, instance, scope))
-    return Batch(spans, rejected, idle)
+    return Batch(spans, rejected)
 
 
 def _is_valid(wire: WireSpan, latest: int) -> bool:
@@ -120,16 +117,6 @@ def _is_valid(wire: WireSpan, latest: int) -> bool:
         and any(wire.span_id)
         and 0 < wire.start_time_unix_nano < latest
         and wire.end_time_unix_nano < latest
-    )
-
-
-def _is_idle(wire: WireSpan) -> bool:
-    """A statement that is a whole trace: some loop looks for work, and would fill every list."""
-    return (
-        not wire.parent_span_id
-        and wire.kind == WireSpan.SPAN_KIND_CLIENT
-        and wire.status.code != Status.STATUS_CODE_ERROR
-        and any(pair.key in ("db.system", "db.system.name") for pair in wire.attributes)
     )
 
 

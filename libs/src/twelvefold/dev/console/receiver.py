@@ -30,7 +30,6 @@ class Received:
 
     spans: int = 0
     rejected: int = 0
-    idle: int = 0
     refused: int = 0  # messages
 
 
@@ -79,7 +78,6 @@ class TraceReceiver:
             self._in_hand -= 1
         self.received.spans += len(batch.spans)
         self.received.rejected += batch.rejected
-        self.received.idle += batch.idle
         if batch.spans:
             self._stored()
         return batch

@@ -37,7 +37,10 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Culprit:
-    """The span to look at first. `why` is `error` or `slow`; `share` of the whole, 0 to 1."""
+    """The span to look at first. `why` is `error` or `slow`; `share` of the whole, 0 to 1.
+
+    `itself`: it has children, and what is told is its own time.
+    """
 
     span_id: str
     service: str
@@ -47,6 +50,7 @@ class Culprit:
     text: str
     own: int
     share: float
+    itself: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +223,15 @@ def _blamed(node: Node, why: str, text: str, total: int) -> Culprit:
     share = min(1.0, node.own / total)
     category = conventions.category(span)
     return Culprit(
-        span.span_id, span.service, category, span.name, why, text, node.own, round(share, 4)
+        span.span_id,
+        span.service,
+        category,
+        span.name,
+        why,
+        text,
+        node.own,
+        round(share, 4),
+        node.children > 0,
     )
 
 

@@ -65,7 +65,7 @@ export function beyond(name, summary) {
 
 // A span with children is to blame for what it did itself.
 export function spanTitle(found) {
-  return found.why === "slow" && ["code", "request", "job"].includes(found.category) ? `${found.name} itself` : found.name;
+  return found.why === "slow" && found.itself ? `${found.name} itself` : found.name;
 }
 
 // Where the time went, or what broke: the sentence that leads to the span.

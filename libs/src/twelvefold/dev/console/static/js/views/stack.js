@@ -40,7 +40,6 @@ export const stackView = {
           ["Spans taken", count(found.received.spans)],
           ["Refused messages", found.received.refused ? count(found.received.refused) : null],
           ["Invalid spans", found.received.rejected ? count(found.received.rejected) : null],
-          ["A loop's own statements, passed over", found.received.idle ? count(found.received.idle) : null],
           ["Runs", found.runs.map((run) => plural(run.traces, "trace")).join(", ")],
           ["Spans come from", found.receives ? "the services, by OTLP" : `nowhere: they go to ${found.traces_to || "nobody"}`],
         ]));
