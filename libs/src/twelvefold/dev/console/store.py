@@ -6,9 +6,10 @@ Owns what is kept and what is evicted. Everything here blocks, and belongs to on
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -184,23 +185,34 @@ class TraceStore:
 
     def routes(self, most: int = 200) -> list[dict[str, Any]]:
         """Of this run's requests by route: count, failures, durations (ns) at p50, p95 and most."""
-        ranked = """
-            SELECT service, method, route, duration, state = 'failed' AS failed,
-              row_number() OVER same AS place, count(*) OVER (PARTITION BY service, method, route)
-              AS total
-            FROM traces WHERE run = ? AND kind = 'request' AND complete
-            WINDOW same AS (PARTITION BY service, method, route ORDER BY duration)
-        """
-        return _dicts(
-            self._database.execute(
-                f"SELECT service, method, route, count(*) AS requests, sum(failed) AS failed, "  # noqa: S608 (as above)
-                f"min(CASE WHEN place >= total * 0.5 THEN duration END) AS p50, "
-                f"min(CASE WHEN place >= total * 0.95 THEN duration END) AS p95, "
-                f"max(duration) AS longest FROM ({ranked}) GROUP BY service, method, route "
-                f"ORDER BY requests DESC LIMIT ?",
-                (self._run, most),
+        by_route: dict[tuple[str, str | None, str], list[int]] = defaultdict(list)
+        failed: Counter[tuple[str, str | None, str]] = Counter()
+        # Grouped here: SQLite's window functions take five times as long.
+        for service, method, route, duration, state in self._database.execute(
+            "SELECT service, method, route, duration, state FROM traces "
+            "WHERE run = ? AND kind = 'request' AND complete",
+            (self._run,),
+        ):
+            key = (service, method, route)
+            by_route[key].append(duration)
+            failed[key] += state == "failed"
+        found = []
+        for key, durations in sorted(by_route.items(), key=lambda entry: -len(entry[1]))[:most]:
+            durations.sort()
+            service, method, route = key
+            found.append(
+                {
+                    "service": service,
+                    "method": method,
+                    "route": route,
+                    "requests": len(durations),
+                    "failed": failed[key],
+                    "p50": _at(durations, 0.5),
+                    "p95": _at(durations, 0.95),
+                    "longest": durations[-1],
+                }
             )
-        )
+        return found
 
     def dots(self, most: int = 400) -> list[dict[str, Any]]:
         """The newest requests of this run, of each what a plot needs."""
@@ -253,6 +265,10 @@ def _summary(row: dict[str, Any]) -> dict[str, Any]:
     row["culprit"] = json.loads(row["culprit"]) if row["culprit"] else None
     row["started"] //= 1_000  # microseconds, which fit a browser's numbers
     return row
+
+
+def _at(ordered: Sequence[int], quantile: float) -> int:
+    return ordered[math.ceil(quantile * len(ordered)) - 1]
 
 
 def _dicts(cursor: sqlite3.Cursor) -> list[dict[str, Any]]:
