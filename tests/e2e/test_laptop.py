@@ -189,6 +189,21 @@ async def test_a_request_s_trace_reaches_the_console(laptop) -> None:
     assert (found[0]["service"], found[0]["status"]) == ("api", 401)
 
 
+async def test_a_console_that_cannot_start_hinders_nothing(tmp_path) -> None:
+    laptop = Laptop.create(tmp_path / "laptop")
+    state = laptop.checkout / ".twelvefold"
+    state.mkdir()
+    (state / "console").write_text("where a folder should be")
+    try:
+        outcome = await laptop.run("up", "--detach")
+        assert outcome.code == 0
+        assert "there is no page" in outcome.text
+        async with httpx.AsyncClient(timeout=20) as client:
+            assert (await client.get(f"{laptop.endpoints['api']}/health")).status_code == 200
+    finally:
+        await laptop.run("reset", "--yes")
+
+
 async def test_the_console_s_link_can_be_asked_for(laptop) -> None:
     link = (await laptop.run("console")).text.strip()
     url, _, token = link.partition("/#token=")

@@ -14,6 +14,7 @@ from .config import ConsoleConfig
 from .state import State
 
 _NICENESS = 5  # the services come first
+_MOST = 128  # connections and answers under way; beyond it 503
 _GRACE = 2  # seconds for answers that are under way
 
 
@@ -40,6 +41,7 @@ def main(path: Path) -> None:
         ws="none",
         lifespan="on",
         access_log=False,
+        limit_concurrency=_MOST,
         log_level="warning",
         server_header=False,
         date_header=False,

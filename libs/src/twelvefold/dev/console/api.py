@@ -93,7 +93,8 @@ class Api:
 
         def look() -> dict[str, Any]:
             return {
-                "failed": store.search(Query("is:trouble", kind="asked", limit=6)),
+                "failed": store.search(Query("is:failed", kind="asked", limit=6)),
+                "troubled": store.troubled(),
                 "slowest": store.search(Query("", order="duration", limit=6)),
                 "dots": store.dots(),
                 "routes": store.routes(12),

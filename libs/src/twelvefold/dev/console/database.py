@@ -33,7 +33,7 @@ WITHOUT ROWID;
 """
 _PRAGMAS = """
 PRAGMA journal_mode = WAL;
-PRAGMA synchronous = OFF;
+PRAGMA synchronous = NORMAL;
 PRAGMA cache_size = -2048;
 PRAGMA journal_size_limit = 4194304;
 PRAGMA temp_store = MEMORY;

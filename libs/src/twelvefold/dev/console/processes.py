@@ -19,7 +19,7 @@ from twelvefold.dev.servers import StackError
 
 _ASK_TIMEOUT = 5.0  # seconds
 _PROBE_TIMEOUT = 2.0
-_PROBE_EVERY = 15.0  # a probe makes the service ping its peers, which log that
+_PROBE_EVERY = 30.0  # a probe makes the service ping its peers, which log and count that
 _Health = tuple[str | None, dict[str, str]]  # a word, and every backing service's own
 
 
@@ -33,8 +33,11 @@ class Processes:
         self.latest: list[dict[str, Any]] = []
         self.error: str | None = "not asked yet"
 
-    async def look(self) -> None:
-        """Asks the supervisor, and now and then every service; what it finds is `latest`."""
+    async def look(self, *, probing: bool = True) -> None:
+        """Asks the supervisor and, where `probing`, now and then every service.
+
+        What it finds is `latest`.
+        """
         try:
             answer = await ask_async(self._run, _ASK_TIMEOUT, command="ps")
         except StackError as error:
@@ -44,7 +47,7 @@ class Processes:
         rows.sort(
             key=lambda row: (not self._is_service(row), self._is_service(row) and row["name"])
         )
-        found = await asyncio.gather(*(self._health(row) for row in rows))
+        found = await asyncio.gather(*(self._health(row, probing=probing) for row in rows))
         for row, (health, checks) in zip(rows, found, strict=True):
             row["health"], row["checks"] = health, checks
         self._probed = {
@@ -63,13 +66,13 @@ class Processes:
     def _is_service(self, row: dict[str, Any]) -> bool:
         return row["name"].partition(".")[0] in self._services
 
-    async def _health(self, row: dict[str, Any]) -> _Health:
+    async def _health(self, row: dict[str, Any], *, probing: bool) -> _Health:
         """None for what has no management port."""
         if not self._is_service(row) or row["state"] != "running":
             return None, {}
         at, found = self._probed.get(row["pid"], (0.0, (None, {})))
         # What is not well is looked at again at once.
-        if found[0] != "ok" or time.monotonic() - at > _PROBE_EVERY:
+        if probing and (found[0] != "ok" or time.monotonic() - at > _PROBE_EVERY):
             found = await _probed(row["url"])
             self._probed[row["pid"]] = time.monotonic(), found
         return found

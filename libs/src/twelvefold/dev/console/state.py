@@ -87,7 +87,7 @@ class State:
                 await self.live.someone(_UNWATCHED)
 
     async def look(self) -> None:
-        await self.processes.look()
+        await self.processes.look(probing=self.live.watched)
         services = self.processes.services()
         at = time.time()  # one for all, so that their values can be added
         await asyncio.gather(*(self._scrape(name, url, at) for name, url in services))

@@ -214,6 +214,14 @@ class TraceStore:
             )
         return found
 
+    def troubled(self) -> int:
+        """How many requests and jobs of this run went well although something within failed."""
+        (found,) = self._database.execute(
+            "SELECT count(*) FROM traces WHERE run = ? AND kind <> 'other' AND state = 'trouble'",
+            (self._run,),
+        ).fetchone()
+        return int(found)
+
     def dots(self, most: int = 400) -> list[dict[str, Any]]:
         """The newest requests of this run, of each what a plot needs."""
         found = _dicts(

@@ -92,6 +92,11 @@ export function route(item) {
   ];
 }
 
+// For those who do not see the list that they have just filtered. Not for what comes by itself.
+export function announce(text) {
+  document.getElementById("said").textContent = text;
+}
+
 let toasts = null;
 
 export function toast(text, kind = "calm") {

@@ -3,7 +3,7 @@
 import { get, post } from "../api.js";
 import { fill, h, keyed } from "../dom.js";
 import { coarse, count, plural, time } from "../format.js";
-import { choice, heading, state, toast } from "../parts.js";
+import { announce, choice, heading, state, toast } from "../parts.js";
 
 const STATES = ["dead", "failed", "running", "queued", "rejected", "cancelled", "succeeded"];
 const RETRIED = new Set(["failed", "dead", "rejected", "cancelled"]);
@@ -18,7 +18,7 @@ export const jobsView = {
   mount(root, route_, signal) {
     let route = route_;
     let limit = PAGE;
-    const note = h("p", { class: "note", role: "status" });
+    const note = h("p", { class: "note" });
     const filters = h("div", { class: "filters" });
     const body = h("tbody", { data: { rows: "" } });
     const next = h("button", {
@@ -84,7 +84,7 @@ export const jobsView = {
         route = route_;
         limit = PAGE;
         filters.dataset.form = "";
-        refresh();
+        refresh().then(() => announce(note.textContent));
         return true;
       },
       refresh,

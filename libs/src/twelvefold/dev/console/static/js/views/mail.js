@@ -17,7 +17,7 @@ export const mailView = {
     let form = "";
     let items = [];
     let seen = "";
-    const note = h("p", { class: "note", role: "status" });
+    const note = h("p", { class: "note" });
     const list = h("ol", { class: "mails", data: { rows: "" } });
     const reader = h("article", { class: "reader", "aria-label": "Mail" });
     root.append(heading("Mail", note), h("div", { class: "mail-columns" }, h("div", { class: "mail-list" }, list), reader));

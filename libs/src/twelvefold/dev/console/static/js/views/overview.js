@@ -17,6 +17,7 @@ export const overviewView = {
     const strip = h("ul", { class: "strip", "aria-label": "Processes" });
     const dots = h("div", { class: "plot" });
     const failed = h("ol", { class: "stories", data: { rows: "" } });
+    const troubled = h("p", { class: "note" });
     const slowest = h("ol", { class: "stories", data: { rows: "" } });
     const routes = h("tbody", { data: { rows: "" } });
     const jobs = h("div", {});
@@ -28,7 +29,7 @@ export const overviewView = {
       h(
         "div",
         { class: "columns" },
-        h("section", { "aria-labelledby": "failed" }, h("h2", { id: "failed" }, "Failing"), failed),
+        h("section", { "aria-labelledby": "failed" }, h("h2", { id: "failed" }, "Failing"), failed, troubled),
         h("section", { "aria-labelledby": "slowest" }, h("h2", { id: "slowest" }, "Slowest"), slowest),
       ),
       h(
@@ -51,6 +52,7 @@ export const overviewView = {
         processStrip(strip, stack.processes);
         plot(dots, found.dots, "No request yet. Send one, and it is here within a second.", route_.go);
         listed(failed, found.failed, (one) => one.trace_id, story, "Nothing has failed in this run.");
+        fill(troubled, found.troubled > 0 && h("a", { href: "/requests?q=is%3Atrouble&kind=" }, `${count(found.troubled)} more with trouble within`));
         listed(slowest, found.slowest, (one) => one.trace_id, story, "No request yet.");
         listed(routes, found.routes, (one) => `${one.method} ${one.route} ${one.service}`, routeRow, "");
         showJobs(jobs, found);
@@ -140,7 +142,7 @@ function showJobs(box, found) {
         "li",
         { class: "story" },
         h("a", { class: "story-link", href: `/jobs/${job.id}` }, h("span", { class: "story-title mono" }, job.kind), state(job.status)),
-        h("p", { class: "story-line" }, h("span", { class: "culprit bad-text" }, job.error ?? ""), h("span", { class: "story-when" }, time(job.created_at))),
+        h("p", { class: "story-line" }, h("span", { class: "bad-text" }, job.error ?? ""), h("span", { class: "story-when" }, time(job.created_at))),
       ))),
   );
 }
@@ -150,6 +152,6 @@ function mailStory(mail) {
     "li",
     { class: "story" },
     h("a", { class: "story-link", href: `/mail/${mail.name}`, data: { row: "" } }, h("span", { class: "story-title" }, mail.subject)),
-    h("p", { class: "story-line" }, h("span", { class: "culprit" }, mail.to), h("span", { class: "story-when" }, time(mail.caught))),
+    h("p", { class: "story-line" }, h("span", {}, mail.to), h("span", { class: "story-when" }, time(mail.caught))),
   );
 }

@@ -5,7 +5,7 @@ import { get } from "../api.js";
 import { fill, h, keyed } from "../dom.js";
 import { duration, plural, time } from "../format.js";
 import { frame } from "../frame.js";
-import { choice, culprit, heading, requestState, route, service } from "../parts.js";
+import { announce, choice, culprit, heading, requestState, route, service } from "../parts.js";
 
 const PAGE = 100;
 
@@ -22,7 +22,7 @@ export const requestsView = {
     let shown = false;
 
     const filters = h("div", { class: "filters" });
-    const note = h("p", { class: "note", role: "status" });
+    const note = h("p", { class: "note" });
     const fresh = h("button", { class: "fresh", type: "button", hidden: true, onclick: () => show(waiting) });
     const body = h("tbody", { data: { rows: "" } });
     const next = h("button", { type: "button", class: "more", hidden: true, onclick: () => loadOlder() }, "Older");
@@ -108,7 +108,7 @@ export const requestsView = {
         older = [];
         shown = false;
         showFilters();
-        this.refresh();
+        this.refresh().then(() => announce(note.textContent));
         return true;
       },
       async refresh() {

@@ -29,6 +29,7 @@ export const traceView = {
     }
 
     function draw(found) {
+      const held = document.activeElement?.closest?.('[role="treeitem"]')?.id;
       const { summary, trace } = found;
       document.title = `${summary.method ?? ""} ${summary.route} · Twelvefold`;
       const blamed = summary.culprit;
@@ -84,6 +85,7 @@ export const traceView = {
       first = true;
       if (chosen) fall.choose(chosen.id, { focus: false });
       first = false;
+      if (held) document.getElementById(held)?.focus({ preventScroll: true });
     }
     return { refresh };
   },
