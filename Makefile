@@ -67,10 +67,11 @@ contracts: $(SYNCED) ## import-linter: who may import whom
 	@$(BIN)/lint-imports --no-logo
 
 .PHONY: generated
-generated: $(SYNCED) ## Lock file, settings and metrics tables, OpenAPI documents and client are up to date
+generated: $(SYNCED) ## Lock file, settings and metrics tables, dashboards, OpenAPI documents and client are up to date
 	@$(BIN)/uv lock --check --quiet
 	@$(BIN)/twelvefold config reference README.md --check
 	@$(BIN)/twelvefold metrics docs/metrics.md --check
+	@$(BIN)/python -m tests.observability.dashboards --check
 	@$(BIN)/twelvefold openapi docs/api --check
 	@$(BIN)/python -m tests.client.generate --check
 
@@ -103,13 +104,35 @@ contract: $(SYNCED) ## The running edge against its document (CONTRACT_CASES=200
 attack: $(SYNCED) ## Hostile and racing clients at full count, with a table of figures (some minutes)
 	@ATTACK_SCALE=full exec $(BIN)/pytest tests/attack -q $(ARGS)
 
+.PHONY: bench-jobs
+bench-jobs: $(SYNCED) ## What durability costs a job, beside bare arq in one run (ARGS="--rounds 5")
+	@exec $(BIN)/python -m tests.bench.jobs $(ARGS)
+
 .PHONY: chaos
 chaos: $(SYNCED) ## Break everything at once, and account for it (ARGS="--seed 1 --minutes 5")
 	@exec $(BIN)/python -m tests.chaos $(ARGS)
 
 .PHONY: trace-audit
 trace-audit: $(SYNCED) ## 5,000 mixed requests, each one connected trace (AUDITED_REQUESTS=300)
-	@AUDITED_REQUESTS=$${AUDITED_REQUESTS:-5000} exec $(BIN)/pytest tests/e2e/test_trace_audit.py -n 0 $(ARGS)
+	@AUDITED_REQUESTS=$${AUDITED_REQUESTS:-5000} exec $(BIN)/pytest tests/e2e/test_telemetry.py -n 0 $(ARGS)
+
+.PHONY: alerts-test
+alerts-test: $(SYNCED) promtool ## Alert rules and dashboards: promtool's unit tests, schema, PromQL
+	@exec $(BIN)/pytest tests/observability -n 0 $(ARGS)
+
+# Debian's package without installing it: no daemon, and no root where the package lists are there.
+.PHONY: promtool
+promtool: $(BIN)/uv ## Fetch promtool, where it is missing and this is a Debian
+	@set -u; \
+	if [ -x $(BIN)/promtool ] || command -v promtool >/dev/null; then exit 0; fi; \
+	if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then \
+	  echo "promtool is missing and cannot be fetched here: its tests will be skipped" >&2; exit 0; \
+	fi; \
+	there=$$(mktemp -d); trap 'rm -rf "$$there"' EXIT; here=$$(pwd); chmod 755 "$$there"; cd "$$there"; \
+	apt-get download -qq prometheus >/dev/null 2>&1 \
+	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq >/dev/null 2>&1 && apt-get download -qq prometheus >/dev/null 2>&1; } \
+	  || { echo "promtool cannot be fetched: its tests will be skipped" >&2; exit 0; }; \
+	dpkg-deb -x prometheus_*.deb . && install usr/bin/promtool "$$here/$(BIN)/promtool"
 
 .PHONY: bench
 bench: $(SYNCED) ## What observability costs, by CPU per request (ARGS="--rounds 9 --only sampling")
@@ -136,9 +159,10 @@ contract-release: $(SYNCED) ## Take the present OpenAPI document as the released
 	@cp docs/api/api.json docs/api/released.json
 
 .PHONY: docs
-docs: $(SYNCED) ## Write the settings table into the README, and docs/metrics.md
+docs: $(SYNCED) ## Write the settings table, docs/metrics.md and the dashboards
 	@$(BIN)/twelvefold config reference README.md
 	@$(BIN)/twelvefold metrics docs/metrics.md
+	@$(BIN)/python -m tests.observability.dashboards
 
 .PHONY: base
 base: ## Copy the base image that Dependabot keeps (.github/base.Dockerfile) into the Dockerfiles
