@@ -42,6 +42,10 @@ restart: $(SYNCED) ## Replace a service's processes without refusing a request (
 logs: $(SYNCED) ## What it logs (ARGS="api -f")
 	@exec $(BIN)/twelvefold logs $(ARGS)
 
+.PHONY: console
+console: $(SYNCED) ## The link to the developer console (ARGS=--open)
+	@exec $(BIN)/twelvefold console $(ARGS)
+
 .PHONY: reset
 reset: $(SYNCED) ## End it and delete its data (asks; ARGS=--yes does not)
 	@exec $(BIN)/twelvefold reset $(ARGS)
@@ -76,6 +80,11 @@ generated: $(SYNCED) ## Lock file, settings and metrics tables, dashboards, Open
 .PHONY: test
 test: $(SYNCED) ## Every test, on real servers (ARGS="tests/unit -k cursor")
 	@exec $(BIN)/pytest -n auto --dist loadfile $(ARGS)
+
+.PHONY: test-browser
+test-browser: $(SYNCED) ## The console in a real browser (needs chromium; ARGS=--screenshots=docs/console)
+	@$(BIN)/uv sync --frozen --quiet --group browser
+	@exec $(BIN)/pytest tests/e2e/test_console.py $(ARGS)
 
 .PHONY: coverage
 coverage: $(SYNCED) ## The same, and which lines it reaches (coverage.xml)
