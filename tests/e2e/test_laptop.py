@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import signal
 import sys
 import time
@@ -299,6 +300,39 @@ async def test_a_service_is_scaled_out_and_in(laptop) -> None:
 
     await laptop.run("scale", "worker=1")
     assert "worker.2" not in await laptop.processes()
+
+
+async def test_what_was_backed_up_is_restored_while_no_process_runs(laptop, tmp_path) -> None:
+    printed = await laptop.run("env")
+    operator = dict(
+        line.removeprefix("export ").split("=", 1) for line in printed.text.splitlines()
+    )
+    operator = {name: shlex.split(value)[0] for name, value in operator.items()}
+    backup = str(tmp_path / "backup")
+    made = await laptop.run("backup", backup, **operator)
+    assert made.code == 0, made.text
+    refused = await laptop.run("restore", backup, "--replace", "--yes", **operator)
+    assert (refused.code, "end every process" in refused.text) == (1, True)
+
+    await laptop.run("scale", "api=0", "users=0", "worker=0")
+    back = await laptop.run("restore", backup, "--replace", "--yes", **operator)
+    assert back.code == 0, back.text
+    out = await laptop.run("scale", "users=1", "api=1", "worker=1")
+    assert out.code == 0, out.text
+
+    demo = json.loads((laptop.checkout / ".twelvefold/demo.json").read_text())
+    form = {"grant_type": "password", "username": demo["email"], "password": demo["password"]}
+    async with httpx.AsyncClient(timeout=20) as client:
+        answer = await client.post(f"{laptop.endpoints['api']}/api/v1/auth/token", data=form)
+    assert answer.status_code == 200
+
+
+async def test_the_environment_of_a_service_is_printed_for_a_shell(laptop) -> None:
+    printed = await laptop.run("env", "worker")
+    names = {line.removeprefix("export ").partition("=")[0] for line in printed.text.splitlines()}
+    assert {"DATABASE_URL", "SMTP_URL", "USERS_URL"} <= names
+    assert "JWT_SIGNING_KEYS" not in names, "it is users' alone"
+    assert (await laptop.run("env", "billing")).code == 1
 
 
 async def test_logs_are_readable_by_service(laptop) -> None:
