@@ -107,7 +107,5 @@ def _keep(screenshot: bytes, path: Path) -> None:
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A page has few colours: a palette of them, the rare ones too, is half of the bytes.
-    picture = Image.open(io.BytesIO(screenshot)).convert("RGB")
-    palette = picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    palette.save(path, optimize=True)
+    # Without the alpha channel, and packed as well as PNG can.
+    Image.open(io.BytesIO(screenshot)).convert("RGB").save(path, optimize=True)
