@@ -113,5 +113,10 @@ def _keep(screenshot: bytes, path: Path) -> None:
     common = sorted(counted, reverse=True)[:256]
     palette = Image.new("P", (1, 1))
     palette.putpalette([channel for _, colour in common for channel in colour])
-    reduced = picture.quantize(palette=palette, dither=Image.Dither.NONE)
-    reduced.save(path, optimize=True)
+    near = picture.quantize(palette=palette, dither=Image.Dither.NONE)
+    exact = {colour: number for number, (_, colour) in enumerate(common)}
+    channels = picture.tobytes()
+    colours = zip(channels[0::3], channels[1::3], channels[2::3], strict=True)
+    numbers = zip(colours, near.tobytes(), strict=True)
+    near.frombytes(bytes(exact.get(colour, number) for colour, number in numbers))
+    near.save(path, optimize=True)
