@@ -69,7 +69,7 @@ class Laptop:
 
     async def family(self) -> list[psutil.Process]:
         """Every process of the stack, with its children."""
-        found = []
+        found: list[Row] = []
         for row in (await self.processes()).values():
             process = psutil.Process(row["pid"])
             found += [process]
@@ -179,7 +179,7 @@ async def test_a_request_s_trace_reaches_the_console(laptop) -> None:
         path = f"/api/v1/users/{uuid4()}"
         assert (await client.get(laptop.endpoints["api"] + path)).status_code == 401
         deadline = time.monotonic() + 20
-        found = []
+        found: list[Row] = []
         while not found:
             assert time.monotonic() < deadline, "no trace came"
             await asyncio.sleep(0.1)
