@@ -63,7 +63,7 @@ async def test_a_parameter_at_fault_is_named(console, path) -> None:
     [
         "/api/traces/none",
         f"/api/traces/{'0' * 32}",
-        "/api/jobs/00000000-0000-7000-8000-000000000000",
+        "/api/jobs/0198c5f0-7b1c-7a52-9d0e-4a6c2f1b8e11",
         "/api/jobs/none",
         "/api/mails/none.eml",
         "/api/mails/..%2Fsecrets.json",
