@@ -70,7 +70,7 @@ class Laptop:
 
     async def family(self) -> list[psutil.Process]:
         """Every process of the stack, with its children."""
-        found = []
+        found: list[Row] = []
         for row in (await self.processes()).values():
             process = psutil.Process(row["pid"])
             found += [process]
@@ -180,24 +180,23 @@ async def test_a_request_s_trace_reaches_the_console(laptop) -> None:
         path = f"/api/v1/users/{uuid4()}"
         assert (await client.get(laptop.endpoints["api"] + path)).status_code == 401
         deadline = time.monotonic() + 20
-        while not (
-            found := (await client.get(f"{console}/api/requests", params={"q": path})).json()[
-                "items"
-            ]
-        ):
+        found: list[Row] = []
+        while not found:
             assert time.monotonic() < deadline, "no trace came"
             await asyncio.sleep(0.1)
+            answer = await client.get(f"{console}/api/requests", params={"q": path})
+            found = answer.json()["items"]
     assert (found[0]["service"], found[0]["status"]) == ("api", 401)
 
 
-async def test_a_console_that_cannot_start_hinders_nothing(tmp_path) -> None:
-    laptop = Laptop.create(tmp_path / "laptop")
+async def test_a_console_that_cannot_start_hinders_nothing(tmp_path_factory) -> None:
+    laptop = Laptop.create(tmp_path_factory.mktemp("pageless"))
     state = laptop.checkout / ".twelvefold"
     state.mkdir()
     (state / "console").write_text("where a folder should be")
     try:
         outcome = await laptop.run("up", "--detach")
-        assert outcome.code == 0
+        assert outcome.code == 0, outcome.text
         assert "there is no page" in outcome.text
         async with httpx.AsyncClient(timeout=20) as client:
             assert (await client.get(f"{laptop.endpoints['api']}/health")).status_code == 200
