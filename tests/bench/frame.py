@@ -127,6 +127,11 @@ class Variant:
     def rate(self) -> float:
         return statistics.median(one.rate for one in self.rounds)
 
+    def ratio(self, base: Variant) -> float:
+        """Of CPU time, round by round: what slowed a round slowed both."""
+        pairs = zip(self.rounds, base.rounds, strict=True)
+        return statistics.median(own.cpu / other.cpu for own, other in pairs)
+
     @property
     def spread(self) -> float:
         """Half the distance between the quartiles of CPU, as a share of the median."""

@@ -135,17 +135,18 @@ async def _started(
 
 
 def _report(cases: Sequence[Case], variants: Sequence[frame.Variant]) -> None:
-    base = {variant.name: variant.cpu for variant in variants}
+    by_name = {variant.name: variant for variant in variants}
     rows = []
     for case, variant in zip(cases, variants, strict=True):
-        more = variant.cpu - base[case.base]
+        base = by_name[case.base]
+        ratio = variant.ratio(base)
         rows.append(
             (
                 variant.name,
                 f"{variant.cpu:.0f}",
                 f"±{variant.spread:.0%}",
-                f"+{more:.0f}" if case.name != case.base else "",
-                f"{variant.cpu / base[case.base]:.2f}",
+                f"{(ratio - 1) * base.cpu:+.0f}" if case.name != case.base else "",
+                f"{ratio:.2f}",
                 f"{variant.rate:.0f}",
             )
         )
