@@ -182,13 +182,14 @@ def _report(cases: Sequence[Case], variants: Sequence[frame.Variant]) -> None:
             (
                 variant.name,
                 f"{variant.cpu:.0f}",
+                f"{variant.beside:.0f}",
                 f"±{variant.spread:.0%}",
                 f"{(ratio - 1) * base.cpu:+.0f}" if case.name != case.base else "",
                 f"{ratio:.2f}",
                 f"{variant.rate:.0f}",
             )
         )
-    heads = ("variant", "CPU µs/request", "spread", "more", "ratio", "requests/s")
+    heads = ("variant", "CPU µs/request", "of it beside", "spread", "more", "ratio", "requests/s")
     sys.stdout.write(f"\n{frame.machine()}\n\n{frame.table(rows, heads)}\n")
 
 
