@@ -4,6 +4,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 SYNCED := $(VENV)/.synced
+DELIVERY := $(VENV)/.synced-delivery
 UV := uv>=0.9,<0.15
 # Options for the command behind a target, e.g. make up ARGS=--detach
 ARGS ?=
@@ -41,6 +42,10 @@ restart: $(SYNCED) ## Replace a service's processes without refusing a request (
 logs: $(SYNCED) ## What it logs (ARGS="api -f")
 	@exec $(BIN)/twelvefold logs $(ARGS)
 
+.PHONY: console
+console: $(SYNCED) ## The link to the developer console (ARGS=--open)
+	@exec $(BIN)/twelvefold console $(ARGS)
+
 .PHONY: reset
 reset: $(SYNCED) ## End it and delete its data (asks; ARGS=--yes does not)
 	@exec $(BIN)/twelvefold reset $(ARGS)
@@ -70,17 +75,23 @@ generated: $(SYNCED) ## Lock file, settings and metrics tables, dashboards, Open
 	@$(BIN)/python -m tests.observability.dashboards --check
 	@$(BIN)/twelvefold openapi docs/api --check
 	@$(BIN)/python -m tests.client.generate --check
+	@$(BIN)/python -m tests.charts.reference --check
 
 .PHONY: test
 test: $(SYNCED) ## Every test, on real servers (ARGS="tests/unit -k cursor")
 	@exec $(BIN)/pytest -n auto --dist loadfile $(ARGS)
+
+.PHONY: test-browser
+test-browser: $(SYNCED) ## The console in a real browser (needs chromium; ARGS=--screenshots=docs/console)
+	@$(BIN)/uv sync --frozen --quiet --group browser
+	@exec $(BIN)/pytest tests/e2e/test_console.py $(ARGS)
 
 .PHONY: coverage
 coverage: $(SYNCED) ## The same, and which lines it reaches (coverage.xml)
 	@exec $(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered --cov-report=xml $(ARGS)
 
 .PHONY: check-delivery
-check-delivery: $(SYNCED) ## Linters and policy scanners over Dockerfiles, workflows and charts
+check-delivery: $(DELIVERY) ## Linters and policy scanners over Dockerfiles, workflows and charts
 	@.ci/check-delivery
 
 .PHONY: contract-diff
@@ -98,6 +109,10 @@ attack: $(SYNCED) ## Hostile and racing clients at full count, with a table of f
 .PHONY: bench-jobs
 bench-jobs: $(SYNCED) ## What durability costs a job, beside bare arq in one run (ARGS="--rounds 5")
 	@exec $(BIN)/python -m tests.bench.jobs $(ARGS)
+
+.PHONY: charts-test
+charts-test: $(DELIVERY) ## Charts by Helm's own engine: schemas, invariants, planted faults (ARGS="-k network")
+	@exec $(BIN)/pytest tests/charts -n auto $(ARGS)
 
 .PHONY: chaos
 chaos: $(SYNCED) ## Break everything at once, and account for it (ARGS="--seed 1 --minutes 5")
@@ -161,6 +176,14 @@ base: ## Copy the base image that Dependabot keeps (.github/base.Dockerfile) int
 	sed -i.bak "s|^ARG BASE_IMAGE=.*|ARG BASE_IMAGE=$$base|" services/Dockerfile libs/Dockerfile; \
 	rm services/Dockerfile.bak libs/Dockerfile.bak
 
+.PHONY: charts-render
+charts-render: $(DELIVERY) ## Write what production gets to dist/rendered (ARGS=staging)
+	@$(BIN)/python -m tests.charts.manifests $(or $(ARGS),production) dist/rendered/$(or $(ARGS),production)
+
+.PHONY: charts-docs
+charts-docs: $(SYNCED) ## Write the charts' README tables and schemas from their values
+	@$(BIN)/python -m tests.charts.reference
+
 .PHONY: lock
 lock: $(BIN)/uv ## Resolve the dependencies again (ARGS=--upgrade)
 	@$(BIN)/uv lock $(ARGS)
@@ -184,6 +207,12 @@ help: ## List the targets
 $(SYNCED): $(BIN)/uv uv.lock pyproject.toml libs/pyproject.toml $(wildcard services/*/pyproject.toml)
 	@echo "Installing the locked packages into $(VENV)"
 	@$(BIN)/uv sync --frozen --quiet
+	@touch $@
+
+# What only tests of the delivery need, on top.
+$(DELIVERY): $(SYNCED)
+	@echo "Installing Helm's engine, schemas and linters into $(VENV)"
+	@$(BIN)/uv sync --frozen --quiet --inexact --group delivery
 	@touch $@
 
 $(BIN)/uv:

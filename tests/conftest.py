@@ -2,7 +2,7 @@
 
 One set of PostgreSQL, Redis, S3 and SMTP serves every pytest-xdist worker: the controller starts
 it, the workers get the URLs. Each worker has a Redis database and a bucket of its own. Runs of
-`tests/unit` alone start none.
+`tests/unit` and `tests/charts` alone start none.
 """
 
 from __future__ import annotations
@@ -34,9 +34,13 @@ from twelvefold.dev.ports import PortPicker
 from twelvefold.log_level import log_level
 from twelvefold.migrations import bootstrap, upgrade
 
-pytest_plugins = ["tests.running_suite", "tests.attacking"]
+pytest_plugins = ["tests.running_suite", "tests.attacking", "tests.browser"]
 
-_UNIT_TESTS = Path(__file__).parent / "unit"
+_HERE = Path(__file__).parent
+# Tests that take no server of ours.
+_ALONE = (_HERE / "unit", _HERE / "charts", _HERE / "cluster")
+# `make charts-test` installs Helm's engine, `make cluster-test` wants a cluster.
+_ON_REQUEST = (_HERE / "charts", _HERE / "cluster")
 _WORKER_INPUT = "twelvefold_servers"
 
 
@@ -96,10 +100,20 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_SERVERS] = _RunServers()
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What needs more than the environment and this machine runs only where it is named."""
+    for folder in _ON_REQUEST:
+        if collection_path.is_relative_to(folder) and not any(
+            path.is_relative_to(folder) for path in _named(config)
+        ):
+            return True
+    return None
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """In the controller of pytest-xdist, for each worker before it starts."""
-    if not _only_unit_tests(node.config):
+    if not _needs_no_servers(node.config):
         node.workerinput[_WORKER_INPUT] = asdict(node.config.stash[_SERVERS].start())
 
 
@@ -107,9 +121,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     config.stash[_SERVERS].stop()
 
 
-def _only_unit_tests(config: pytest.Config) -> bool:
-    paths = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
-    return all(path.is_relative_to(_UNIT_TESTS) for path in paths)
+def _named(config: pytest.Config) -> list[Path]:
+    return [Path(argument.partition("::")[0]).resolve() for argument in config.args]
+
+
+def _needs_no_servers(config: pytest.Config) -> bool:
+    return all(any(path.is_relative_to(folder) for folder in _ALONE) for path in _named(config))
 
 
 def _run(work: Any) -> None:
@@ -138,7 +155,7 @@ def servers(request: pytest.FixtureRequest) -> ServerUrls:
     if workerinput is None:
         return request.config.stash[_SERVERS].start()
     if _WORKER_INPUT not in workerinput:
-        pytest.fail("a test under tests/unit asks for servers: it belongs to tests/integration")
+        pytest.fail("a test beside the servers asks for them: it belongs to tests/integration")
     return ServerUrls(**workerinput[_WORKER_INPUT])
 
 

@@ -12,6 +12,7 @@ import asyncio
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from arq.connections import RedisSettings as ArqRedis
@@ -22,7 +23,8 @@ from twelvefold.database import Database
 from twelvefold.jobs import Job, JobKind, Registry, Ringer
 from twelvefold.jobs.consumer import Consumer, ConsumerOptions
 from twelvefold.jobs.housekeeping import NoPayload
-from twelvefold.settings import PostgresSettings, RedisSettings
+from twelvefold.logs import configure_logs
+from twelvefold.settings import EnvironmentSettings, PostgresSettings, RedisSettings
 
 KIND = QUEUE = "bench"
 
@@ -32,6 +34,9 @@ def begun() -> None:
 
 
 async def durable() -> None:
+    # Its lines are written as by any worker, to where nobody reads them.
+    settings = EnvironmentSettings(environment="testing", log_format="json")
+    configure_logs(settings, service="bench", stream=Path(os.devnull).open("wb"))  # noqa: SIM115, ASYNC230 (for good)
     database = Database(
         PostgresSettings(environment="testing", database_url=SecretStr(os.environ["DATABASE_URL"])),
         application_name="bench",

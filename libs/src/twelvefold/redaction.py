@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import SecretStr
-
-from .settings import EnvironmentSettings
+if TYPE_CHECKING:
+    from .settings import EnvironmentSettings
 
 REDACTED = "[redacted]"
 SET = "(set)"
@@ -122,6 +121,8 @@ def redacted_settings(settings: EnvironmentSettings) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> Any:
+    from pydantic import SecretStr  # not above: the console redacts, and loads no pydantic
+
     if isinstance(value, SecretStr):
         return SET
     if isinstance(value, dict):

@@ -1,0 +1,149 @@
+{{- define "common.isScaled" -}}
+{{- if or .Values.autoscaling.enabled (dig "keda" "enabled" false .Values) -}}true{{- end -}}
+{{- end -}}
+
+{{/* Fewest pods that this release keeps. */}}
+{{- define "common.fewestPods" -}}
+{{- ternary .Values.autoscaling.minReplicas .Values.replicas (eq (include "common.isScaled" .) "true") | int -}}
+{{- end -}}
+
+{{/* From the announcement of a pod's end to its kill: every step of the drain, then a margin. */}}
+{{- define "common.gracePeriod" -}}
+{{- $end := .Values.shutdown -}}
+{{- add (int $end.preStop) (int $end.lameDuck) (int $end.grace) (int $end.jobs) (int $end.margin) -}}
+{{- end -}}
+
+{{- define "common.deployment" -}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {{ include "common.fullname" . }}
+  namespace: {{ .Release.Namespace }}
+  labels:
+    {{- include "common.labels" . | nindent 4 }}
+  annotations:
+    checkov.io/skip1: "CKV_K8S_11=a CPU limit costs latency and protects nobody that has requests"
+spec:
+  {{- if not (include "common.isScaled" .) }}
+  replicas: {{ .Values.replicas }}
+  {{- end }}
+  revisionHistoryLimit: 5
+  progressDeadlineSeconds: 300
+  minReadySeconds: {{ .Values.minReadySeconds }}
+  strategy:
+    type: RollingUpdate
+    rollingUpdate:
+      maxSurge: 1
+      # A lone pod leaves only once its successor is ready.
+      maxUnavailable: {{ ternary 1 0 (gt (include "common.fewestPods" . | int) 1) }}
+  selector:
+    matchLabels:
+      {{- include "common.selector" . | nindent 6 }}
+  template:
+    metadata:
+      labels:
+        {{- include "common.selector" . | nindent 8 }}
+        {{- include "common.podLabels" . | nindent 8 }}
+        app.kubernetes.io/component: service
+        version: {{ include "common.subset" . }}
+        {{- with .Values.podLabels }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      annotations:
+        {{- include "common.podAnnotations" . | nindent 8 }}
+    spec:
+      serviceAccountName: {{ .Chart.Name }}
+      {{- include "common.pod" . | nindent 6 }}
+      terminationGracePeriodSeconds: {{ include "common.gracePeriod" . }}
+      affinity:
+        podAntiAffinity:
+          preferredDuringSchedulingIgnoredDuringExecution:
+            - weight: 100
+              podAffinityTerm:
+                topologyKey: kubernetes.io/hostname
+                labelSelector:
+                  matchLabels:
+                    {{- include "common.selector" . | nindent 20 }}
+      topologySpreadConstraints:
+        - topologyKey: topology.kubernetes.io/zone
+          maxSkew: 1
+          whenUnsatisfiable: ScheduleAnyway
+          matchLabelKeys: [pod-template-hash]
+          labelSelector:
+            matchLabels:
+              {{- include "common.selector" . | nindent 14 }}
+      containers:
+        - name: {{ .Chart.Name }}
+          {{- include "common.container" . | nindent 10 }}
+          {{- with .Values.command }}
+          command:
+            {{- toYaml . | nindent 12 }}
+          {{- end }}
+          args:
+            {{- .Values.args | default (list "run" .Chart.Name) | toYaml | nindent 12 }}
+          {{- include "common.environment" . | nindent 10 }}
+          ports:
+            {{- range $name, $port := .Values.ports }}
+            - {name: {{ $name }}, containerPort: {{ $port }}, protocol: TCP}
+            {{- end }}
+          {{- if .Values.shutdown.preStop }}
+          lifecycle:
+            preStop:
+              sleep: {seconds: {{ .Values.shutdown.preStop }}}
+          {{- end }}
+          # The schema may be late, which is readiness's business: only a process that does not
+          # come up at all within 60 s is started anew.
+          startupProbe:
+            httpGet: {path: /livez, port: management}
+            periodSeconds: 2
+            failureThreshold: 30
+            timeoutSeconds: 2
+          {{- if .Values.readOnlyRootFilesystem }}
+          livenessProbe:
+            httpGet: {path: /livez, port: management}
+            periodSeconds: 10
+            failureThreshold: 3
+            timeoutSeconds: 2
+          {{- else }}
+          # An edit that does not start waits for the next one: a new container would be without both.
+          {{- end }}
+          readinessProbe:
+            httpGet: {path: /readyz, port: management}
+            periodSeconds: 5
+            failureThreshold: 2
+            timeoutSeconds: 3
+          resources:
+            {{- toYaml .Values.resources | nindent 12 }}
+          volumeMounts:
+            {{- include "common.volumeMounts" . | nindent 12 }}
+      volumes:
+        {{- include "common.volumes" . | nindent 8 }}
+{{- end -}}
+
+{{- define "common.podAnnotations" -}}
+kubectl.kubernetes.io/default-container: {{ .Chart.Name }}
+checksum/config: {{ include "common.settings" . | sha256sum }}
+{{- if not .Values.secret.existingSecret }}
+checksum/secret: {{ .Values.secret.data | toYaml | sha256sum }}
+{{- end }}
+{{- if .Values.global.mesh.enabled }}
+# Probes and scrapes go to the process itself, past the sidecar and its mTLS.
+traffic.sidecar.istio.io/excludeInboundPorts: {{ .Values.ports.management | quote }}
+sidecar.istio.io/rewriteAppHTTPProbers: "false"
+prometheus.istio.io/merge-metrics: "false"
+# Where sidecars are ordinary containers: up before us, and gone only once nothing is in flight.
+proxy.istio.io/config: |
+  holdApplicationUntilProxyStarts: true
+  proxyMetadata:
+    EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true"
+{{- end }}
+{{- if not .Values.monitoring.enabled }}
+prometheus.io/scrape: "true"
+prometheus.io/port: {{ .Values.ports.management | quote }}
+prometheus.io/path: /metrics
+{{- end }}
+{{- with .Values.podAnnotations }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,132 @@
+{{/*
+The migration of this service's schema: a process of its own before every install and upgrade. What
+it needs comes with it as hooks of lower weight, since nothing of the release is there yet: the
+owner's URL is in a Secret that no Deployment ever mounts. Outside the mesh, whose sidecar would
+neither be needed nor end.
+*/}}
+{{- define "common.hook" -}}
+helm.sh/hook: pre-install,pre-upgrade
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}
+
+{{- define "common.migration" -}}
+{{- if .Values.migrations.enabled }}
+{{- $name := printf "%s-migrate" (include "common.fullname" .) }}
+{{- $selected := printf "%s-migrate" .Chart.Name }}
+{{- $labels := include "common.labelsOf" (dict "root" . "name" $selected) }}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: {{ $name }}
+  namespace: {{ .Release.Namespace }}
+  labels:
+    {{- $labels | nindent 4 }}
+  annotations:
+    {{- include "common.hook" -20 | nindent 4 }}
+automountServiceAccountToken: false
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {{ $name }}
+  namespace: {{ .Release.Namespace }}
+  labels:
+    {{- $labels | nindent 4 }}
+  annotations:
+    {{- include "common.hook" -20 | nindent 4 }}
+data:
+  {{- range $setting, $value := pick (include "common.settings" . | fromYaml) "ENVIRONMENT" "LOG_FORMAT" "LOG_LEVEL" "SERVICE_VERSION" }}
+  {{ $setting }}: {{ $value | quote }}
+  {{- end }}
+{{- if not .Values.migrations.secret.existingSecret }}
+---
+apiVersion: v1
+kind: Secret
+metadata:
+  name: {{ $name }}
+  namespace: {{ .Release.Namespace }}
+  labels:
+    {{- $labels | nindent 4 }}
+  annotations:
+    {{- include "common.hook" -20 | nindent 4 }}
+type: Opaque
+stringData:
+  MIGRATION_DATABASE_URL: {{ required "migrations.secret.existingSecret names no Secret with MIGRATION_DATABASE_URL" .Values.migrations.secret.data.MIGRATION_DATABASE_URL | quote }}
+{{- end }}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: {{ $name }}
+  namespace: {{ .Release.Namespace }}
+  labels:
+    {{- $labels | nindent 4 }}
+  annotations:
+    {{- include "common.hook" -20 | nindent 4 }}
+    twelvefold.dev/to-postgres: "migrates the schema as its owner"
+spec:
+  podSelector:
+    matchLabels:
+      app.kubernetes.io/name: {{ $selected }}
+      app.kubernetes.io/instance: {{ .Release.Name }}
+  policyTypes: [Ingress, Egress]
+  ingress: []
+  egress:
+    {{- include "common.egressToDns" . | nindent 4 }}
+    {{- include "common.egressTo" (dict "root" . "name" "postgres") | nindent 4 }}
+---
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: {{ $name }}
+  namespace: {{ .Release.Namespace }}
+  labels:
+    {{- $labels | nindent 4 }}
+  annotations:
+    {{- include "common.hook" -10 | nindent 4 }}
+    checkov.io/skip1: "CKV_K8S_11=a CPU limit would only make everybody wait longer"
+spec:
+  backoffLimit: {{ .Values.migrations.retries }}
+  activeDeadlineSeconds: {{ .Values.migrations.deadline }}
+  template:
+    metadata:
+      labels:
+        app.kubernetes.io/name: {{ $selected }}
+        app.kubernetes.io/instance: {{ .Release.Name }}
+        {{- include "common.podLabels" . | nindent 8 }}
+        app.kubernetes.io/component: migration
+        sidecar.istio.io/inject: "false"
+    spec:
+      serviceAccountName: {{ $name }}
+      restartPolicy: Never
+      {{- include "common.pod" . | nindent 6 }}
+      containers:
+        - name: migrate
+          {{- include "common.container" . | nindent 10 }}
+          args: [db, migrate, {{ .Chart.Name }}]
+          envFrom:
+            {{- with .Values.sharedConfig }}
+            - configMapRef: {name: {{ . }}}
+            {{- end }}
+            - configMapRef: {name: {{ $name }}}
+          env:
+            - name: MIGRATION_DATABASE_URL_FILE
+              value: /run/secrets/twelvefold/MIGRATION_DATABASE_URL
+          resources:
+            requests: {cpu: 50m, memory: 128Mi, ephemeral-storage: 16Mi}
+            limits: {memory: 256Mi, ephemeral-storage: 64Mi}
+          volumeMounts:
+            {{- include "common.volumeMounts" . | nindent 12 }}
+      volumes:
+        - name: tmp
+          emptyDir: {sizeLimit: 16Mi}
+        - name: secrets
+          secret:
+            secretName: {{ .Values.migrations.secret.existingSecret | default $name }}
+            defaultMode: 0440
+            items:
+              - {key: MIGRATION_DATABASE_URL, path: MIGRATION_DATABASE_URL}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,73 @@
+{{/* What every pod of the suite has in common: the service's, its migration's, its test's. */}}
+{{- define "common.pod" -}}
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 10001
+  runAsGroup: 10001
+  fsGroup: 10001
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile: {type: RuntimeDefault}
+{{- with .Values.scheduling.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.scheduling.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.scheduling.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- end -}}
+
+{{- define "common.container" -}}
+image: {{ include "common.image" . | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+securityContext:
+  allowPrivilegeEscalation: false
+  privileged: false
+  readOnlyRootFilesystem: {{ .Values.readOnlyRootFilesystem }}
+  capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{/* The settings of the service as its processes read them: ConfigMaps, then secrets by file. */}}
+{{- define "common.environment" -}}
+envFrom:
+  {{- with .Values.sharedConfig }}
+  - configMapRef: {name: {{ . }}}
+  {{- end }}
+  - configMapRef: {name: {{ include "common.fullname" . }}}
+env:
+  - name: INSTANCE_ID
+    valueFrom: {fieldRef: {fieldPath: metadata.name}}
+  {{- range include "common.secretKeys" . | fromYamlArray }}
+  - name: {{ . }}_FILE
+    value: /run/secrets/twelvefold/{{ . }}
+  {{- end }}
+{{- end -}}
+
+{{- define "common.volumeMounts" -}}
+- {name: tmp, mountPath: /tmp}
+- {name: secrets, mountPath: /run/secrets/twelvefold, readOnly: true}
+{{- end -}}
+
+{{- define "common.volumes" -}}
+- name: tmp
+  emptyDir: {sizeLimit: {{ .Values.tmpSize }}}
+- name: secrets
+  secret:
+    secretName: {{ include "common.secretName" . }}
+    defaultMode: 0440
+    items:
+      {{- range include "common.secretKeys" . | fromYamlArray }}
+      - {key: {{ . }}, path: {{ . }}}
+      {{- end }}
+{{- end -}}

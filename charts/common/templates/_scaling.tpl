@@ -1,0 +1,89 @@
+{{- define "common.horizontalpodautoscaler" -}}
+{{- if and .Values.autoscaling.enabled (not (dig "keda" "enabled" false .Values)) }}
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata:
+  name: {{ include "common.fullname" . }}
+  namespace: {{ .Release.Namespace }}
+  labels:
+    {{- include "common.labels" . | nindent 4 }}
+spec:
+  scaleTargetRef:
+    apiVersion: apps/v1
+    kind: Deployment
+    name: {{ include "common.fullname" . }}
+  minReplicas: {{ .Values.autoscaling.minReplicas }}
+  maxReplicas: {{ .Values.autoscaling.maxReplicas }}
+  metrics:
+    # Of the service's own container: a sidecar's idle share would hide its load.
+    {{- range $resource := list "cpu" "memory" }}
+    {{- with index $.Values.autoscaling $resource }}
+    - type: ContainerResource
+      containerResource:
+        name: {{ $resource }}
+        container: {{ $.Chart.Name }}
+        target: {type: Utilization, averageUtilization: {{ . }}}
+    {{- end }}
+    {{- end }}
+    {{- if .Values.autoscaling.requestsPerSecond.enabled }}
+    - type: Pods
+      pods:
+        metric: {name: http_requests_per_second}
+        target: {type: AverageValue, averageValue: {{ .Values.autoscaling.requestsPerSecond.perPod | quote }}}
+    {{- end }}
+  behavior:
+    scaleUp:
+      stabilizationWindowSeconds: 60
+      policies:
+        - {type: Percent, value: 50, periodSeconds: 60}
+    scaleDown:
+      stabilizationWindowSeconds: 300
+      policies:
+        - {type: Percent, value: 10, periodSeconds: 60}
+{{- end }}
+{{- end -}}
+
+{{/* For prometheus-adapter: append what is in it to the adapter's own rules. */}}
+{{- define "common.adapterrule" -}}
+{{- if .Values.autoscaling.requestsPerSecond.enabled }}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {{ .Chart.Name }}-prometheus-adapter
+  namespace: {{ .Release.Namespace }}
+  labels:
+    {{- include "common.labels" . | nindent 4 }}
+data:
+  rules.yaml: |
+    rules:
+      - seriesQuery: 'http_requests_total{namespace!="",pod!="",job="{{ .Chart.Name }}"}'
+        resources:
+          overrides:
+            namespace: {resource: namespace}
+            pod: {resource: pod}
+        name: {as: http_requests_per_second}
+        metricsQuery: 'sum(rate(<<.Series>>{<<.LabelMatchers>>}[2m])) by (<<.GroupBy>>)'
+{{- end }}
+{{- end -}}
+
+{{- define "common.poddisruptionbudget" -}}
+{{- if and .Values.disruptionBudget.enabled (gt (include "common.fewestPods" . | int) 1) }}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  name: {{ include "common.fullname" . }}
+  namespace: {{ .Release.Namespace }}
+  labels:
+    {{- include "common.labels" . | nindent 4 }}
+spec:
+  maxUnavailable: 1
+  # A pod that is not ready anyway never keeps a node from being drained.
+  unhealthyPodEvictionPolicy: AlwaysAllow
+  selector:
+    matchLabels:
+      {{- include "common.selector" . | nindent 6 }}
+{{- end }}
+{{- end -}}

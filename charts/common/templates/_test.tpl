@@ -1,0 +1,160 @@
+{{/*
+`helm test`: every pod of this release says on its management port that it is ready and that
+everything behind it answers. The pods are found by a Service without an address that is there for
+the test only, so that it works for the worker and for a second release too. Outside the mesh, since
+that port is.
+*/}}
+{{- define "common.testHook" -}}
+helm.sh/hook: test
+helm.sh/hook-weight: {{ .weight | quote }}
+helm.sh/hook-delete-policy: {{ .delete }}
+{{- end -}}
+
+{{- define "common.test" -}}
+{{- $name := printf "%s-test" (include "common.fullname" .) }}
+{{- $selected := printf "%s-test" .Chart.Name }}
+{{- $labels := include "common.labelsOf" (dict "root" . "name" $selected) }}
+{{- $hook := include "common.testHook" (dict "weight" -10 "delete" "before-hook-creation,hook-succeeded") }}
+{{- $port := .Values.ports.management }}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: {{ $name }}
+  namespace: {{ .Release.Namespace }}
+  labels:
+    {{- $labels | nindent 4 }}
+  annotations:
+    {{- $hook | nindent 4 }}
+automountServiceAccountToken: false
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: {{ $name }}
+  namespace: {{ .Release.Namespace }}
+  labels:
+    {{- $labels | nindent 4 }}
+  annotations:
+    {{- $hook | nindent 4 }}
+spec:
+  clusterIP: None
+  selector:
+    {{- include "common.selector" . | nindent 4 }}
+  ports:
+    - {name: management, port: {{ $port }}, targetPort: management, protocol: TCP, appProtocol: http}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: {{ $name }}
+  namespace: {{ .Release.Namespace }}
+  labels:
+    {{- $labels | nindent 4 }}
+  annotations:
+    {{- $hook | nindent 4 }}
+    twelvefold.dev/to-management: "asks every pod of the release how it is"
+spec:
+  podSelector:
+    matchLabels:
+      app.kubernetes.io/name: {{ $selected }}
+      app.kubernetes.io/instance: {{ .Release.Name }}
+  policyTypes: [Ingress, Egress]
+  ingress: []
+  egress:
+    {{- include "common.egressToDns" . | nindent 4 }}
+    - to:
+        - podSelector:
+            matchLabels:
+              {{- include "common.selector" . | nindent 14 }}
+      ports:
+        - {protocol: TCP, port: {{ $port }}}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: {{ $name }}ed
+  namespace: {{ .Release.Namespace }}
+  labels:
+    {{- $labels | nindent 4 }}
+  annotations:
+    {{- $hook | nindent 4 }}
+    twelvefold.dev/from-test-to-management: "asks every pod of the release how it is"
+spec:
+  podSelector:
+    matchLabels:
+      {{- include "common.selector" . | nindent 6 }}
+  policyTypes: [Ingress]
+  ingress:
+    - from:
+        - podSelector:
+            matchLabels:
+              app.kubernetes.io/name: {{ $selected }}
+              app.kubernetes.io/instance: {{ .Release.Name }}
+      ports:
+        - {protocol: TCP, port: {{ $port }}}
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: {{ $name }}
+  namespace: {{ .Release.Namespace }}
+  labels:
+    {{- $labels | nindent 4 }}
+    app.kubernetes.io/component: test
+    sidecar.istio.io/inject: "false"
+  annotations:
+    # Kept until the next test, so that `helm test --logs` has something to show.
+    {{- include "common.testHook" (dict "weight" 0 "delete" "before-hook-creation") | nindent 4 }}
+    checkov.io/skip1: "CKV_K8S_8=runs once and ends; activeDeadlineSeconds bounds it"
+    checkov.io/skip2: "CKV_K8S_9=nobody calls it"
+    checkov.io/skip3: "CKV_K8S_11=runs once and ends"
+spec:
+  serviceAccountName: {{ $name }}
+  restartPolicy: Never
+  activeDeadlineSeconds: 120
+  {{- include "common.pod" . | nindent 2 }}
+  containers:
+    - name: test
+      {{- include "common.container" . | nindent 6 }}
+      command: [python3, -c]
+      args:
+        - |
+          import json, socket, sys, time, urllib.error, urllib.request
+
+          def state(address):
+              try:
+                  with urllib.request.urlopen(f"http://{address}:{{ $port }}/readyz", timeout=5) as answer:
+                      return json.load(answer)
+              except urllib.error.HTTPError as error:
+                  return json.load(error)
+              except OSError as error:
+                  return {"status": str(error)}
+
+          def states():
+              try:
+                  found = socket.getaddrinfo("{{ $name }}", {{ $port }}, type=socket.SOCK_STREAM)
+              except OSError as error:
+                  return {"{{ $name }}": {"status": str(error)}}
+              hosts = {f"[{entry[4][0]}]" if ":" in entry[4][0] else entry[4][0] for entry in found}
+              return {host: state(host) for host in sorted(hosts)}
+
+          deadline = time.monotonic() + 60
+          while True:
+              seen = states()
+              failed = [host for host, found in seen.items() if found["status"] != "ok"]
+              if not failed or time.monotonic() > deadline:
+                  break
+              time.sleep(1)
+          for host, found in seen.items():
+              print(host, json.dumps(found))
+          sys.exit(f"not ok: {', '.join(failed)}" if failed else 0)
+      resources:
+        requests: {cpu: 10m, memory: 32Mi, ephemeral-storage: 16Mi}
+        limits: {memory: 128Mi, ephemeral-storage: 64Mi}
+      volumeMounts:
+        - {name: tmp, mountPath: /tmp}
+  volumes:
+    - name: tmp
+      emptyDir: {sizeLimit: 16Mi}
+{{- end -}}

@@ -1,0 +1,50 @@
+{{- define "routing.outlierDetection" -}}
+consecutive5xxErrors: {{ .errors }}
+interval: {{ .values.interval }}
+baseEjectionTime: {{ .values.baseEjectionTime }}
+maxEjectionPercent: {{ .values.maxEjectionPercent }}
+minHealthPercent: {{ .values.minHealthPercent }}
+{{- end -}}
+
+{{/* Where a service's pods are and how they are called. `exportTo`: who may see it besides this namespace. */}}
+{{- define "routing.destinationrule" -}}
+{{- $root := .root -}}
+{{- $pool := $root.Values.connectionPool -}}
+{{- $outliers := $root.Values.outlierDetection }}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata:
+  name: {{ $root.Chart.Name }}
+  namespace: {{ $root.Release.Namespace }}
+  labels:
+    {{- include "common.labels" $root | nindent 4 }}
+spec:
+  host: {{ include "routing.host" (dict "root" $root "name" $root.Chart.Name) }}
+  exportTo: {{ prepend (.exportTo | default list) "." | uniq | toJson }}
+  trafficPolicy:
+    tls: {mode: ISTIO_MUTUAL}
+    loadBalancer: {simple: LEAST_REQUEST}
+    {{- with $root.Values.retries.budget }}
+    retryBudget: {percent: {{ . }}, minRetryConcurrency: {{ $pool.maxRetries }}}
+    {{- end }}
+    connectionPool:
+      tcp:
+        maxConnections: {{ $pool.maxConnections }}
+        connectTimeout: {{ $pool.connectTimeout }}
+      http:
+        http1MaxPendingRequests: {{ $pool.maxPendingRequests }}
+        http2MaxRequests: {{ $pool.maxRequests }}
+        maxRequestsPerConnection: {{ $pool.maxRequestsPerConnection }}
+        maxRetries: {{ $pool.maxRetries }}
+    outlierDetection:
+      {{- include "routing.outlierDetection" (dict "values" $outliers "errors" $outliers.consecutiveErrors.default) | nindent 6 }}
+  subsets:
+    {{- range $subset := list "v1" "v2" }}
+    - name: {{ $subset }}
+      labels: {version: {{ $subset }}}
+      trafficPolicy:
+        outlierDetection:
+          {{- include "routing.outlierDetection" (dict "values" $outliers "errors" (index $outliers.consecutiveErrors $subset)) | nindent 10 }}
+    {{- end }}
+{{- end -}}

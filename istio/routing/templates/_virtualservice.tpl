@@ -1,0 +1,82 @@
+{{/*
+Routes of one host: each class of requests times canary header, experiment header, everybody else.
+Takes root, name, hosts, gateways, exportTo, port and classes (name, match, timeout, retries). A class
+without a match is the catch-all and comes last.
+*/}}
+{{- define "routing.virtualservice" -}}
+{{- $root := .root -}}
+{{- $canary := $root.Values.canary -}}
+{{- $host := include "routing.host" (dict "root" $root "name" $root.Chart.Name) -}}
+{{- $port := .port }}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata:
+  name: {{ .name }}
+  namespace: {{ $root.Release.Namespace }}
+  labels:
+    {{- include "common.labels" $root | nindent 4 }}
+spec:
+  hosts: {{ .hosts | toJson }}
+  gateways: {{ .gateways | toJson }}
+  exportTo: {{ prepend (.exportTo | default list) "." | uniq | toJson }}
+  http:
+    {{- range $class := .classes }}
+    {{- if $canary.enabled }}
+    - name: {{ $class.name }}-canary
+      match: {{ include "routing.matches" (dict "class" $class "header" "canary" "value" $canary.header) }}
+      route:
+        - destination: {host: {{ $host }}, subset: v2, port: {number: {{ $port }}}}
+      {{- include "routing.conduct" (dict "root" $root "class" $class) | nindent 6 }}
+    - name: {{ $class.name }}-experiment
+      match: {{ include "routing.matches" (dict "class" $class "header" "experiment" "value" $canary.experiment) }}
+      route:
+        - {weight: 50, destination: {host: {{ $host }}, subset: v1, port: {number: {{ $port }}}}}
+        - {weight: 50, destination: {host: {{ $host }}, subset: v2, port: {number: {{ $port }}}}}
+      {{- include "routing.conduct" (dict "root" $root "class" $class) | nindent 6 }}
+    {{- end }}
+    - name: {{ $class.name }}
+      {{- with $class.match }}
+      match: {{ toJson . }}
+      {{- end }}
+      route:
+        {{- if $canary.enabled }}
+        - {weight: {{ sub 100 (int $canary.weight) }}, destination: {host: {{ $host }}, subset: v1, port: {number: {{ $port }}}}}
+        - {weight: {{ $canary.weight }}, destination: {host: {{ $host }}, subset: v2, port: {number: {{ $port }}}}}
+        {{- else }}
+        - destination: {host: {{ $host }}, subset: v1, port: {number: {{ $port }}}}
+        {{- end }}
+      {{- include "routing.conduct" (dict "root" $root "class" $class) | nindent 6 }}
+    {{- end }}
+{{- end -}}
+
+{{/* The matches of a class, each with one more header. */}}
+{{- define "routing.matches" -}}
+{{- $header := dict .header (dict "exact" .value) -}}
+{{- $matches := list -}}
+{{- range .class.match | default (list (dict)) -}}
+{{- $matches = append $matches (merge (dict "headers" (merge (deepCopy $header) (.headers | default dict))) .) -}}
+{{- end -}}
+{{- toJson $matches -}}
+{{- end -}}
+
+{{/*
+How long, and how often again. A read may be tried again whatever happened to it; a write that can be
+told from its repetition, only where nothing of it has reached a process; everything else never.
+*/}}
+{{- define "routing.conduct" -}}
+{{- $values := .root.Values -}}
+timeout: {{ .class.timeout | default $values.timeouts.request }}
+{{- if and (eq .class.retries "reads") $values.retries.reads }}
+retries:
+  attempts: {{ $values.retries.reads }}
+  perTryTimeout: {{ $values.timeouts.tryOfRead }}
+  retryOn: connect-failure,refused-stream,reset
+{{- else if and (eq .class.retries "keyed") $values.retries.keyed }}
+retries:
+  attempts: {{ $values.retries.keyed }}
+  retryOn: connect-failure,refused-stream,reset-before-request
+{{- else }}
+retries: {attempts: 0}
+{{- end }}
+{{- end -}}

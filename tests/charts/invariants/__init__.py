@@ -1,0 +1,37 @@
+"""What must hold of every world of objects that the charts make.
+
+A module for each noun; each check registers itself under the sentence that its name is.
+"""
+
+from . import (
+    capacity,
+    conduct,
+    identities,
+    lifecycle,
+    mesh,
+    network,
+    ownership,
+    routing,
+    security,
+    selection,
+    settings,
+)
+from .registry import INVARIANTS, Fault, Invariant, planted
+
+__all__ = [
+    "INVARIANTS",
+    "Fault",
+    "Invariant",
+    "capacity",
+    "conduct",
+    "identities",
+    "lifecycle",
+    "mesh",
+    "network",
+    "ownership",
+    "planted",
+    "routing",
+    "security",
+    "selection",
+    "settings",
+]

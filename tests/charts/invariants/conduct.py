@@ -1,0 +1,173 @@
+"""How requests are treated on their way: tries, timeouts, and pods that fail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.charts.rendering import Object, World, title
+
+from .lifecycle import defaults
+from .registry import API_ROUTES, DESTINATION_RULE, VIRTUAL_SERVICE, Fault, invariant
+from .routing import SUFFIX, fits, routes
+
+SAFE = {"connect-failure", "refused-stream", "reset-before-request"}
+
+
+def _methods(route: Object) -> set[str]:
+    """Methods of a route; those that write where it is for all."""
+    found: set[str] = set()
+    for match in route.get("match", [{}]):
+        method = match.get("method", {"regex": "GET|HEAD|POST|PUT|PATCH|DELETE"})
+        found |= set(method.get("exact", method.get("regex", "")).split("|"))
+    return found
+
+
+@invariant(
+    Fault(
+        VIRTUAL_SERVICE,
+        "  retryOn: connect-failure,refused-stream,reset-before-request",
+        "  retryOn: 5xx,reset",
+    ),
+    Fault(
+        VIRTUAL_SERVICE,
+        "  attempts: {{ $values.retries.keyed }}",
+        "  attempts: {{ $values.retries.keyed }}\n  perTryTimeout: 2s",
+    ),
+    Fault(
+        API_ROUTES,
+        '(dict "name" "rest" "match" $all "retries" "never")',
+        '(dict "name" "rest" "match" $all "retries" "keyed")',
+    ),
+    Fault(
+        API_ROUTES,
+        '(dict "name" "uploads" "match" $uploads "retries" "never")',
+        '(dict "name" "uploads" "match" $uploads "retries" "keyed")',
+    ),
+    Fault(VIRTUAL_SERVICE, "retries: {attempts: 0}", "# the default of the mesh"),
+    Fault(DESTINATION_RULE, "retryBudget: {percent: {{ . }}", "retryBudget: {percent: 100"),
+)
+def only_what_may_be_repeated_is_tried_again(world: World) -> Iterator[str]:
+    """Design section 11; an upload is never sent twice, a write only where nothing of it was done."""
+    for service, route in routes(world):
+        whose = f"{title(service)} {route['name']}"
+        retries = route.get("retries")
+        if retries is None:
+            yield f"{whose} leaves retries to the mesh's default"
+            continue
+        if not retries["attempts"]:
+            continue
+        conditions = set(retries["retryOn"].split(","))
+        reads = _methods(route) <= {"GET", "HEAD"}
+        keyed = all(
+            "idempotency-key" in match.get("headers", {}) for match in route.get("match", [{}])
+        )
+        by_job = service["spec"]["hosts"] == [f"api{SUFFIX}"]  # the worker's, idempotent by job
+        if retries["attempts"] > 3:
+            yield f"{whose} tries {retries['attempts']} times more"
+        if not reads and not keyed and not by_job:
+            yield f"{whose} repeats writes"
+        if not reads and (not conditions <= SAFE or "perTryTimeout" in retries):
+            yield f"{whose} repeats a write after {sorted(conditions)}"
+    for rule in world.of("DestinationRule"):
+        if not rule["spec"]["trafficPolicy"].get("retryBudget", {}).get("percent", 100) <= 20:
+            yield f"{title(rule)}: retries may double the load"
+
+
+@invariant(
+    Fault(
+        API_ROUTES,
+        '"match" $events "timeout" "0s" "retries" "never"',
+        '"match" $events "retries" "never"',
+    ),
+    Fault(
+        API_ROUTES,
+        '"match" $events "timeout" "0s" "retries" "never"',
+        '"match" $events "timeout" "0s" "retries" "reads"',
+    ),
+    Fault(
+        API_ROUTES,
+        '(dict "name" "events" "match" $events',
+        '(dict "name" "events" "match" $uploads',
+    ),
+)
+def the_event_stream_has_a_route_without_timeout_and_retries(world: World) -> Iterator[str]:
+    path = "/api/v1/jobs/0191e0c4-0000-7000-8000-000000000000/events"
+    public = world.named("VirtualService", "api-public")
+    for route in public["spec"]["http"] if public else []:
+        if any(fits(match, "GET", path) for match in route["match"]):
+            if (route["timeout"], route["retries"]) != ("0s", {"attempts": 0}):
+                yield f"the event stream goes by {route['name']} with timeout {route['timeout']}"
+            return
+    yield "the event stream has no route of its own"
+
+
+def _seconds(duration: str) -> float:
+    return float(duration.removesuffix("s"))
+
+
+@invariant(
+    Fault("charts/api/values.yaml", 'HTTP_REQUEST_TIMEOUT: "28"', 'HTTP_REQUEST_TIMEOUT: "30"'),
+    Fault("istio/users/values.yaml", "  request: 10s", "  request: 4s"),
+    Fault(
+        VIRTUAL_SERVICE,
+        "timeout: {{ .class.timeout | default $values.timeouts.request }}",
+        "timeout: 0s",
+    ),
+)
+def the_services_own_timeout_comes_before_the_routes(world: World) -> Iterator[str]:
+    """So that a slow request ends in our problem, not in the proxy's."""
+    public, internal = defaults("api").http_request_timeout, defaults("api").internal_timeout
+    (api, *_) = [one for one in world.services() if one.service == "api"]
+    own = {
+        "api-public": float(world.told(api).get("HTTP_REQUEST_TIMEOUT", public)),
+        "users": internal,
+        "api": internal,
+    }
+    for service, route in routes(world):
+        timeout = _seconds(route["timeout"])
+        name = service["metadata"]["name"]
+        if timeout <= own[name] and not route["name"].startswith("events"):
+            yield f"{title(service)} {route['name']} gives up after {timeout} s, the service after {own[name]}"
+        one_try = route["retries"].get("perTryTimeout")
+        if one_try and not 0 < _seconds(one_try) < timeout:
+            yield f"{title(service)} {route['name']}: one try takes all the time"
+
+
+@invariant(
+    Fault(DESTINATION_RULE, "simple: LEAST_REQUEST", "simple: ROUND_ROBIN"),
+    Fault(
+        DESTINATION_RULE,
+        "maxEjectionPercent: {{ .values.maxEjectionPercent }}",
+        "maxEjectionPercent: 100",
+    ),
+    Fault(DESTINATION_RULE, "minHealthPercent: {{ .values.minHealthPercent }}\n", ""),
+    Fault("istio/routing/values.yaml", "    v1: 3", "    v1: 5"),
+    Fault(DESTINATION_RULE, "mode: ISTIO_MUTUAL", "mode: DISABLE"),
+    Fault(
+        DESTINATION_RULE,
+        '{{- range $subset := list "v1" "v2" }}',
+        '{{- range $subset := list "v1" "v2" "v3" }}',
+    ),
+)
+def pods_that_fail_are_taken_out_but_never_more_than_half(world: World) -> Iterator[str]:
+    for rule in world.of("DestinationRule"):
+        policy = rule["spec"]["trafficPolicy"]
+        if policy["loadBalancer"] != {"simple": "LEAST_REQUEST"}:
+            yield f"{title(rule)} balances by {policy['loadBalancer']}"
+        if policy["tls"] != {"mode": "ISTIO_MUTUAL"}:
+            yield f"{title(rule)} speaks {policy['tls']}"
+        outliers = {"": policy["outlierDetection"]}
+        for subset in rule["spec"]["subsets"]:
+            outliers[subset["name"]] = subset["trafficPolicy"]["outlierDetection"]
+        errors = {name: found["consecutive5xxErrors"] for name, found in outliers.items()}
+        if errors != {"": 5, "v1": 3, "v2": 5}:
+            yield f"{title(rule)} takes out after {errors} errors"
+        for found in outliers.values():
+            rest = {name: value for name, value in found.items() if name != "consecutive5xxErrors"}
+            if rest != {
+                "interval": "30s",
+                "baseEjectionTime": "30s",
+                "maxEjectionPercent": 50,
+                "minHealthPercent": 30,
+            }:
+                yield f"{title(rule)} ejects by {rest}"

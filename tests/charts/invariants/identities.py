@@ -1,0 +1,125 @@
+"""Whom the mesh admits to what: service accounts, and tokens from the gateway."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+
+from tests.charts.policies import Request, authorized
+from tests.charts.rendering import NAMESPACE, ROOT, SERVICES, World
+
+from .network import EDGES
+from .registry import API_ROUTES, MESH_POLICY, SERVICE_POLICY, Fault, invariant
+
+AUDIENCE = "twelvefold-api"
+ISSUERS = {
+    "dev": "twelvefold",
+    "staging": "https://api.example.com",
+    "production": "https://api.example.com",
+}
+GATEWAY = "cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account"
+# Pages and their document, which the document does not list.
+_DOCUMENTATION = {("GET", "/docs"), ("GET", "/docs/swagger-ui.css"), ("GET", "/openapi.json")}
+
+
+def account(name: str) -> str:
+    return f"cluster.local/ns/{NAMESPACE}/sa/{name}"
+
+
+@cache
+def public_operations() -> dict[tuple[str, str], bool]:
+    """Method and path of every public operation, and whether anybody may call it."""
+    document = json.loads((ROOT / "docs/api/api.json").read_text())
+    operations = {
+        (method.upper(), re.sub(r"{\w+}", "0191e0c4", path)): "security" not in operation
+        for path, found in document["paths"].items()
+        for method, operation in found.items()
+    }
+    return operations | dict.fromkeys(_DOCUMENTATION, True)
+
+
+def _labels(service: str) -> dict[str, str]:
+    return {"app.kubernetes.io/name": service}
+
+
+@invariant(
+    Fault("istio/api/values.yaml", "        - /api/v1/auth/revoke\n", ""),
+    Fault(
+        "istio/api/values.yaml",
+        "        - /health\n",
+        "        - /health\n        - /api/v1/jobs\n",
+    ),
+    Fault(
+        API_ROUTES,
+        '        requestPrincipals: ["{{ .Values.global.tokens.issuer }}/*"]\n',
+        "",
+    ),
+    Fault(
+        API_ROUTES,
+        "    - key: request.auth.audiences\n      values: [{{ .Values.global.tokens.audience | quote }}]",
+        "    - key: request.auth.audiences\n      values: [another]",
+    ),
+    Fault(
+        API_ROUTES,
+        '        principals: [{{ include "routing.gatewayPrincipal" . }}]\n        requestPrincipals',
+        "        requestPrincipals",
+    ),
+    Fault(API_ROUTES, '"rules" (include "api.rules" .)', '"rules" "- {}"'),
+)
+def the_gateway_passes_without_a_token_exactly_what_anybody_may_call(world: World) -> Iterator[str]:
+    policies = world.of("AuthorizationPolicy")
+    issuer = ISSUERS[world.environment]
+    tokens = {
+        "no token": (None, None),
+        "a good token": (issuer, AUDIENCE),
+        "another's token": ("https://else.example.com", AUDIENCE),
+        "a token for another": (issuer, "another-api"),
+    }
+    for (method, path), anybody in public_operations().items():
+        for told, (iss, aud) in tokens.items():
+            wanted = anybody or (told == "a good token" and path.startswith("/api/"))
+            asked = Request(GATEWAY, 8000, method, path, iss, aud)
+            if authorized(policies, NAMESPACE, _labels("api"), asked) != wanted:
+                yield f"{method} {path} with {told} is {'refused' if wanted else 'admitted'}"
+            for other in (account("users"), account("worker"), account("default")):
+                stranger = Request(other, 8000, method, path, iss, aud)
+                if authorized(policies, NAMESPACE, _labels("api"), stranger):
+                    yield f"{other} may call {method} {path}"
+
+
+@invariant(
+    Fault("istio/users/values.yaml", "internal: [api, worker]", "internal: [api, worker, users]"),
+    Fault("istio/users/values.yaml", "internal: [api, worker]", "internal: [api]"),
+    Fault("istio/api/values.yaml", "internal: [worker]", "internal: []"),
+    Fault(SERVICE_POLICY, "        paths: [/internal/v1/*]", "        methods: [GET]"),
+    Fault(
+        SERVICE_POLICY,
+        '        ports: [{{ index $root.Values.global.peers $root.Chart.Name "port" | quote }}]\n',
+        "",
+    ),
+    Fault("istio/worker/templates/all.yaml", '(dict "root" .)', '(dict "root" . "rules" "- {}")'),
+    Fault(
+        "istio/worker/templates/all.yaml",
+        '{{ include "routing.authorizationpolicy" (dict "root" .) }}\n',
+        "",
+        also=((MESH_POLICY, "spec: {}", "spec: {selector: {matchLabels: {a: b}}}"),),
+    ),
+)
+def each_edge_is_admitted_by_its_service_account_and_every_other_is_refused(
+    world: World,
+) -> Iterator[str]:
+    policies = world.of("AuthorizationPolicy")
+    principals = {
+        name: account(name) for name in (*SERVICES, "default", "api-migrate", "users-test")
+    }
+    principals["gateway"] = GATEWAY
+    principals["impostor"] = "cluster.local/ns/default/sa/api"
+    for service in (*SERVICES, "a-fourth"):
+        for name, principal in principals.items():
+            for port in (8001, 9000, 80):
+                asked = Request(principal, port, "PUT", "/internal/v1/things/1")
+                wanted = (name, service, port) in EDGES and port == 8001
+                if authorized(policies, NAMESPACE, _labels(service), asked) != wanted:
+                    yield f"{name} to {service}:{port} is {'refused' if wanted else 'admitted'}"

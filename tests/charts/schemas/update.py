@@ -1,0 +1,85 @@
+"""Writes the schemas in this folder from CustomResourceDefinitions, with unknown fields refused.
+
+    python tests/charts/schemas/update.py FILE...
+
+The files: `customresourcedefinitions.gen.yaml` of istio/api, `podmonitors` and `prometheusrules` of
+prometheus-operator, `scaledobjects` of keda. A schema here holds for one kind and version.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+KINDS = {
+    "AuthorizationPolicy": "v1",
+    "DestinationRule": "v1",
+    "EnvoyFilter": "v1alpha3",
+    "Gateway": "v1",
+    "PeerAuthentication": "v1",
+    "RequestAuthentication": "v1",
+    "ServiceEntry": "v1",
+    "Sidecar": "v1",
+    "Telemetry": "v1",
+    "VirtualService": "v1",
+    "PodMonitor": "v1",
+    "PrometheusRule": "v1",
+    "ScaledObject": "v1alpha1",
+}
+_NAMES = {"type": "object", "additionalProperties": {"type": "string"}}
+_METADATA = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["name", "namespace", "labels"],
+    "properties": {
+        "name": {"type": "string"},
+        "namespace": {"type": "string"},
+        "labels": _NAMES,
+        "annotations": _NAMES,
+    },
+}
+
+
+def strict(schema: Any) -> Any:
+    """The schema without prose and Kubernetes' extensions, closed wherever it names properties."""
+    if isinstance(schema, list):
+        return [strict(entry) for entry in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key in ("properties", "patternProperties"):
+            kept[key] = {name: strict(entry) for name, entry in value.items()}
+        elif key not in ("description", "format") and not key.startswith("x-kubernetes"):
+            kept[key] = strict(value)
+    if schema.get("x-kubernetes-int-or-string"):
+        return {"type": ["integer", "string"]}
+    closed = "properties" in kept and kept.get("type") == "object"
+    if closed and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        kept.setdefault("additionalProperties", False)
+    return kept
+
+
+def main(files: list[str]) -> None:
+    for file in files:
+        for crd in yaml.safe_load_all(Path(file).read_text()):
+            kind = str(crd["spec"]["names"]["kind"]) if crd else ""
+            for version in crd["spec"]["versions"] if kind in KINDS else []:
+                if version["name"] != KINDS[kind]:
+                    continue
+                schema = strict(version["schema"]["openAPIV3Schema"])
+                schema["properties"] |= {
+                    "apiVersion": {"const": f"{crd['spec']['group']}/{version['name']}"},
+                    "kind": {"const": kind},
+                    "metadata": _METADATA,
+                }
+                target = Path(__file__).with_name(f"{kind}.json")
+                target.write_text(json.dumps(schema, indent=1, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

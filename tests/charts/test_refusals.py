@@ -1,0 +1,148 @@
+"""What a chart refuses to render, and that it says why: mistakes end at the operator's terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import helm_python
+import pytest
+from tests.charts.invariants.security import SIGNING_KEYS
+from tests.charts.rendering import BACKING, DIGEST, JWKS, NAMESPACE, PLATFORM, Release, merged
+
+IMAGE = {"image": {"digest": DIGEST}}
+
+
+def release(
+    chart: str, values: dict[str, Any], name: str = "", namespace: str = NAMESPACE, **more: str
+) -> Release:
+    return Release(chart, name or chart.rpartition("/")[2], namespace, values=values, **more)
+
+
+def service(values: dict[str, Any], chart: str = "charts/api", **more: str) -> Release:
+    return release(chart, merged(IMAGE, values), **more)
+
+
+def peer(name: str, **values: Any) -> dict[str, Any]:
+    return {"global": {"peers": {name: values}}}
+
+
+REFUSED = {
+    "no image": (release("charts/api", {}), "give image.digest or image.tag"),
+    "the tag latest": (release("charts/api", {"image": {"tag": "latest"}}), "image.digest"),
+    "a digest that is none": (
+        release("charts/api", {"image": {"digest": "sha256:abc"}}),
+        "image/digest",
+    ),
+    "another release's name": (service({}, name="edge"), "name the release api (the primary)"),
+    "an unknown value": (service({"replicaCount": 3}), "replicaCount"),
+    "an unknown value deep inside": (service({"autoscaling": {"max": 3}}), "max"),
+    "a misspelt setting": (service({"config": {"USERZ_URL": "http://users:8001"}}), "USERZ_URL"),
+    "another service's setting": (service({"config": {"ARGON2_MEMORY": "1"}}), "ARGON2_MEMORY"),
+    "a secret among the settings": (service({"config": {"SECRET_KEY": "x"}}), "SECRET_KEY"),
+    "another service's secret": (service({"secret": {"keys": {SIGNING_KEYS: True}}}), SIGNING_KEYS),
+    "a secret among production's values": (
+        service({"secret": {"data": {"SECRET_KEY": "x"}}}),
+        "name an existingSecret",
+    ),
+    "the owner's URL among production's values": (
+        service({"migrations": {"secret": {"data": {"MIGRATION_DATABASE_URL": "x"}}}}),
+        "name an existingSecret",
+    ),
+    "no secret at all": (
+        service({"secret": {"existingSecret": ""}}),
+        "secret.existingSecret names no Secret, and secret.data has no",
+    ),
+    "no owner's URL": (
+        service({"migrations": {"secret": {"existingSecret": ""}}}),
+        "MIGRATION_DATABASE_URL",
+    ),
+    "development's servers in production": (
+        service(peer("postgres", namespace="twelvefold-backing")),
+        "say in a site file where yours is",
+    ),
+    "a peer that is nowhere": (
+        service(peer("postgres", cidrs=[], namespace="")),
+        "global.peers.postgres is nowhere",
+    ),
+    "a peer that nobody knows": (
+        service({"calls": {"kafka": "events of all kinds"}}),
+        "global.peers has no kafka",
+    ),
+    "a call without a reason": (service({"calls": {"users": ""}}), "calls/users"),
+    "the metadata address": (
+        service(peer("s3", cidrs=["169.254.169.254/32"])),
+        "metadata address",
+    ),
+    "a network that holds the metadata address": (
+        service(peer("s3", cidrs=["168.0.0.0/6"])),
+        "name narrower networks",
+    ),
+    "a caller on a port that there is not": (
+        service({"callers": {"grpc": {"worker": "calls by gRPC"}}}),
+        "callers names the port grpc",
+    ),
+    "two answers to one browser": (
+        service(
+            {
+                "config": {"HTTP_CORS_ORIGINS": "https://app.example.com"},
+                "ingress": {"enabled": True, "cors": {"origins": ["https://app.example.com"]}},
+            }
+        ),
+        "two answers to one browser",
+    ),
+    "an Ingress whose addresses nobody trusts": (
+        service({"global": {"mesh": {"enabled": False}}, "ingress": {"enabled": True}}),
+        "ingress.trustedProxies",
+    ),
+    "an environment that there is not": (
+        service({"global": {"environment": "prod"}}),
+        "environment",
+    ),
+    "the platform released into its own namespace": (
+        release("charts/platform", {}),
+        "release this chart from another namespace",
+    ),
+    "the platform with development's servers": (
+        release("charts/platform", peer("redis", namespace="twelvefold-backing"), "", PLATFORM),
+        "global.peers.redis is the development server",
+    ),
+    "development's servers outside development": (
+        release(
+            "charts/backing",
+            merged(IMAGE, {"global": {"environment": "production"}}),
+            namespace=BACKING,
+            environment="dev",
+        ),
+        "attach managed servers by URL",
+    ),
+    "a mesh without keys": (release("istio/mesh", {}), "give tokens.jwks"),
+    "a mesh with keys from two places": (
+        release("istio/mesh", {"tokens": {"jwks": JWKS, "jwksUri": "https://id.example.com"}}),
+        "tokens.jwksUri of another issuer",
+    ),
+    "a private key in the mesh": (
+        release("istio/mesh", {"tokens": {"jwks": '{"keys": [{"kty": "EC", "d": "x"}]}'}}),
+        "holds a private key",
+    ),
+    "the documented key outside development": (
+        release(
+            "istio/mesh",
+            {"tokens": {"jwks": '{"x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"}'}},
+        ),
+        "the documented example",
+    ),
+    "routing without a mesh": (
+        release("istio/users", {"global": {"mesh": {"enabled": False}}}),
+        "there is nothing to route",
+    ),
+    "more weight than there is": (release("istio/api", {"canary": {"weight": 101}}), "weight"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_with_the_reason(name: str) -> None:
+    asked, reason = REFUSED[name]
+
+    with pytest.raises((helm_python.HelmRenderError, helm_python.HelmValuesError)) as refusal:
+        asked.render()
+    assert reason in str(refusal.value)

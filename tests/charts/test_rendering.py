@@ -1,0 +1,265 @@
+"""Every chart renders, is linted and fits the API's schemas, whatever is switched on or off."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import helm_python
+import jsonschema_rs
+import kubernetes_validate
+import pytest
+from tests.charts.rendering import (
+    ENVIRONMENTS,
+    JWKS,
+    ROOT,
+    SERVICES,
+    Object,
+    Release,
+    Values,
+    merged,
+    read,
+    releases,
+    title,
+)
+
+VERSIONS = ("1.30", "1.32", "1.34", "1.37")
+_SCHEMAS = Path(__file__).parent / "schemas"
+_WITHOUT_MESH: Values = {"global": {"mesh": {"enabled": False}}}
+_SERVICE_TOGGLES: dict[str, Values] = {
+    "requests per second": {
+        "autoscaling": {"enabled": True, "requestsPerSecond": {"enabled": True}}
+    },
+    "fixed replicas": {"autoscaling": {"enabled": False}, "replicas": 2},
+    "one replica": {"autoscaling": {"enabled": False}, "replicas": 1},
+    "no mesh": _WITHOUT_MESH,
+    "no monitoring": {"monitoring": {"enabled": False}},
+    "monitoring": {"monitoring": {"enabled": True, "labels": {"release": "prometheus"}}},
+    "no migration": {"migrations": {"enabled": False}},
+    "no budget": {"disruptionBudget": {"enabled": False}},
+    "no shared settings": {"sharedConfig": "", "config": {"LOG_LEVEL": "INFO"}},
+    "tag only": {"image": {"digest": "", "tag": 20261125}},
+    "development with file sync": {
+        "readOnlyRootFilesystem": False,
+        "command": ["python3", "/app/reload.py"],
+    },
+    "where pods go": {
+        "scheduling": {
+            "nodeSelector": {"disk": "fast"},
+            "tolerations": [{"key": "spot", "operator": "Exists", "effect": "NoSchedule"}],
+            "priorityClassName": "high",
+        },
+        "imagePullSecrets": ["registry"],
+        "podAnnotations": {"a": "b"},
+        "podLabels": {"team": "core"},
+        "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/r"}},
+    },
+    "a CPU limit after all": {"resources": {"limits": {"cpu": "2"}}},
+}
+_TOGGLES: dict[str, dict[str, Values]] = {
+    **{f"charts/{service}": dict(_SERVICE_TOGGLES) for service in SERVICES},
+    "charts/platform": {
+        "nothing more": {
+            "namespace": {"create": False},
+            "quota": {"enabled": False},
+            "dashboards": {"enabled": False},
+        },
+        "monitoring": {"monitoring": {"enabled": True}},
+        "no mesh": _WITHOUT_MESH,
+    },
+    "charts/backing": {
+        "data kept": {
+            "servers": {"postgres": {"volume": {"persistentVolumeClaim": {"claimName": "data"}}}}
+        },
+        "no mail": {"servers": {"mail": {"enabled": False}}},
+    },
+    "istio/mesh": {
+        "shared gateway": {"gateway": {"dedicated": False}},
+        "another issuer": {
+            "tokens": {"jwks": "", "jwksUri": "https://id.example.com/jwks.json"},
+        },
+        "traces": {"telemetry": {"accessLog": "", "tracingProvider": "otel"}},
+    },
+    "istio/api": {
+        "browsers": {"public": {"preflight": True}},
+        "no canary": {"canary": {"enabled": False}},
+        "all weight": {"canary": {"enabled": True, "weight": 100}},
+        "no retries": {"retries": {"reads": 0, "keyed": 0, "budget": 0}},
+    },
+    "istio/users": {"no canary": {"canary": {"enabled": False}}},
+    "istio/worker": {"plain": {}},
+}
+_INGRESS: Values = {
+    "ingress": {
+        "enabled": True,
+        "trustedProxies": ["10.0.0.0/16"],
+        "cors": {"origins": ["https://app.example.com"]},
+    }
+}
+_TOGGLES["charts/api"] |= {
+    "ingress": merged(_INGRESS, _WITHOUT_MESH),
+    "ingress of another kind": merged(
+        merged(_INGRESS, _WITHOUT_MESH),
+        {"ingress": {"className": "traefik", "clusterIssuer": "", "annotations": {"a": "b"}}},
+    ),
+}
+_TOGGLES["charts/worker"] |= {"keda": {"keda": {"enabled": True}}}
+
+
+def cases() -> Iterator[Any]:
+    for environment in ENVIRONMENTS:
+        for release in releases(environment):
+            for name, values in {"as it is": {}, **_TOGGLES[release.chart]}.items():
+                more = Release(
+                    release.chart,
+                    release.name,
+                    release.namespace,
+                    environment,
+                    merged(release.values, values),
+                )
+                yield pytest.param(more, id=f"{environment}-{release.name}-{name}")
+
+
+@cache
+def _validator(kind: str) -> Any:
+    return jsonschema_rs.validator_for(json.loads((_SCHEMAS / f"{kind}.json").read_text()))
+
+
+# Maps whose names are the user's: any text by any text.
+_FREE = {"annotations", "data", "hard", "labels", "matchLabels", "nodeSelector", "stringData"}
+
+
+def shape(value: Any) -> Any:
+    """What Kubernetes' schemas look at: names and types, no text. One of each shape is checked."""
+    if isinstance(value, dict):
+        return {
+            name: sorted({type(text).__name__ for text in entry.values()})
+            if name in _FREE and isinstance(entry, dict)
+            else shape(entry)
+            for name, entry in sorted(value.items())
+        }
+    if isinstance(value, list):
+        return sorted({json.dumps(shape(entry)) for entry in value})
+    return type(value).__name__
+
+
+_CHECKED: set[str] = set()
+
+
+def faults(one: Object) -> Iterator[str]:
+    """What the schemas of the API server's kinds and of the operators' refuse; strictly."""
+    if (_SCHEMAS / f"{one['kind']}.json").exists() and "." in one["apiVersion"].partition("/")[0]:
+        for error in _validator(one["kind"]).iter_errors(one):
+            yield f"{title(one)} {list(error.instance_path)}: {error.message}"
+        return
+    key = f"{one['apiVersion']} {one['kind']} {json.dumps(shape(one))}"
+    if key in _CHECKED:
+        return
+    for version in VERSIONS:
+        try:
+            kubernetes_validate.validate(one, version, strict=True)
+        except kubernetes_validate.ValidationError as error:
+            yield f"{title(one)} in {version} {list(error.path)}: {error.message}"
+    _CHECKED.add(key)
+
+
+@pytest.mark.parametrize("release", list(cases()))
+def test_renders_what_the_api_server_takes(release: Release) -> None:
+    objects = release.render()
+
+    assert objects
+    assert [fault for one in objects for fault in faults(one)] == []
+
+
+@pytest.mark.parametrize("release", releases("production"), ids=lambda one: one.name)
+def test_an_upgrade_renders_what_an_install_does(release: Release) -> None:
+    chart = helm_python.Chart.load(ROOT / release.chart)
+    named: Any = {"name": release.name, "namespace": release.namespace}
+    values = release.in_force()
+
+    assert chart.render(values, **named) == chart.render(
+        values, **named, is_upgrade=True, is_install=False, revision=2
+    )
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize(
+    "chart", sorted(str(path.parent.relative_to(ROOT)) for path in ROOT.glob("*/*/Chart.yaml"))
+)
+def test_lint_finds_nothing_but_the_missing_icon(chart: str, environment: str) -> None:
+    values = {one.chart: one.in_force() for one in releases(environment)}
+    report = helm_python.lint(str(ROOT / chart), values.get(chart, {}), strict=True)
+
+    told = [found["error"] for found in report["messages"]]
+    if environment == "dev" or chart != "charts/backing":
+        assert set(told) <= {"icon is recommended"}
+    assert report["errors"] == []
+
+
+PLANTED = {
+    "circuitBreaker": (
+        "DestinationRule",
+        lambda spec: spec["trafficPolicy"].update(circuitBreaker={"maxConnections": 1}),
+    ),
+    "LEAST_CONNECTIONS": (
+        "DestinationRule",
+        lambda spec: spec["trafficPolicy"]["loadBalancer"].update(simple="LEAST_CONNECTIONS"),
+    ),
+    "a field of another kind": ("VirtualService", lambda spec: spec.update(host="users")),
+    "a claim without a condition": (
+        "AuthorizationPolicy",
+        lambda spec: spec["rules"][0].update(claims={"role": "admin"}),
+    ),
+    "a probe of an older API": (
+        "Deployment",
+        lambda spec: spec["template"]["spec"]["containers"][0]["livenessProbe"].update(path="/"),
+    ),
+    "a metric of autoscaling v1": (
+        "HorizontalPodAutoscaler",
+        lambda spec: spec.update(targetCPUUtilizationPercentage=70),
+    ),
+    "a misspelt trigger": ("ScaledObject", lambda spec: spec.update(trigger=[])),
+    "an interval at the wrong place": ("PodMonitor", lambda spec: spec.update(interval="30s")),
+    "a rule without an expression": (
+        "PrometheusRule",
+        lambda spec: spec["groups"][0]["rules"][0].pop("expr"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_field_that_does_not_exist_is_refused(name: str) -> None:
+    kind, plant = PLANTED[name]
+    keda = Release(
+        "charts/worker",
+        "worker",
+        values={"keda": {"enabled": True}, "image": {"tag": "1"}},
+    )
+    objects = [one for release in (*releases("production"), keda) for one in release.render()]
+    one = next(
+        one
+        for one in objects
+        if one["kind"] == kind and (kind != "AuthorizationPolicy" or one["spec"])
+    )
+    assert list(faults(one)) == []
+    one = copy.deepcopy(one)
+    plant(one["spec"])
+
+    assert list(faults(one)) != []
+
+
+def test_every_value_of_the_site_file_is_known_to_every_chart() -> None:
+    site = read(ROOT / "charts/site.example.yaml")
+    for release in releases("production"):
+        helm_python.Chart.load(ROOT / release.chart).validate_schema(site)
+
+
+def test_the_mesh_takes_keys_by_file_as_documented() -> None:
+    mesh = next(one for one in releases("production") if one.chart == "istio/mesh")
+    (rule,) = [one for one in mesh.render() if one["kind"] == "RequestAuthentication"]
+
+    assert rule["spec"]["jwtRules"][0]["jwks"] == JWKS
