@@ -141,7 +141,7 @@ promtool: $(BIN)/uv ## Fetch promtool, where it is missing and this is a Debian
 	dpkg-deb -x prometheus_*.deb . && install usr/bin/promtool "$$here/$(BIN)/promtool"
 
 .PHONY: bench
-bench: $(SYNCED) ## What observability costs, by CPU per request (ARGS="--rounds 9 --only sampling")
+bench: $(SYNCED) ## What observability costs, by CPU per request (ARGS="--rounds 20 --only sampling")
 	@exec $(BIN)/python -m tests.bench.observability $(ARGS)
 
 include .ci/delivery.mk

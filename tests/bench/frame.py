@@ -118,14 +118,21 @@ class Variant:
     server: Served
     request: bytes
     rounds: list[Round] = field(default_factory=list)
+    beside: float = 0.0  # microseconds a request, of what the server did between its rounds
 
     @property
     def cpu(self) -> float:
-        return statistics.median(one.cpu for one in self.rounds)
+        return statistics.median(one.cpu for one in self.rounds) + self.beside
 
     @property
     def rate(self) -> float:
         return statistics.median(one.rate for one in self.rounds)
+
+    def ratio(self, base: Variant) -> float:
+        """Of CPU time, round by round: what slowed a round slowed both."""
+        pairs = zip(self.rounds, base.rounds, strict=True)
+        during = statistics.median(own.cpu / other.cpu for own, other in pairs)
+        return during + (self.beside - base.beside) / base.cpu
 
     @property
     def spread(self) -> float:
@@ -145,19 +152,28 @@ async def measure(
     settle: float = 0.0,
     progress: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """By turns, so that what slows the machine slows all of them; the first turn is warm-up.
+    """By turns, so that what slows the machine slows all of them: many short rounds beat few long.
 
-    `settle`: seconds after the load in which the server does what it has put off.
+    What a server puts off (a batch of spans) it does while others have their turn, or in `settle`
+    seconds at the end; it counts as `beside`.
     """
-    for number in range(rounds + 1):
-        for variant in variants:
+    for variant in variants:  # warm-up
+        await load(variant.server.port, variant.request, 4 * requests, connections)
+    await asyncio.sleep(settle)
+    begun = [variant.server.cpu_seconds() for variant in variants]
+    during = [0.0] * len(variants)
+    for number in range(rounds):
+        for index, variant in enumerate(variants):
             before = variant.server.cpu_seconds()
             seconds = await load(variant.server.port, variant.request, requests, connections)
-            await asyncio.sleep(settle)
             cpu = variant.server.cpu_seconds() - before
-            if number:
-                variant.rounds.append(Round(cpu / requests * 1e6, requests / seconds))
-        progress(f"round {number} of {rounds}")
+            during[index] += cpu
+            variant.rounds.append(Round(cpu / requests * 1e6, requests / seconds))
+        progress(f"round {number + 1} of {rounds}")
+    await asyncio.sleep(settle)
+    for variant, start, spent in zip(variants, begun, during, strict=True):
+        rest = variant.server.cpu_seconds() - start - spent
+        variant.beside = rest / (rounds * requests) * 1e6
 
 
 async def load(port: int, request: bytes, requests: int, connections: int) -> float:

@@ -1,4 +1,4 @@
-"""The service that the bench of observability measures: one route, a hit of the read cache.
+"""What the bench of observability measures: one route that reads the cache, and the real api.
 
 `python service.py VARIANT`. Its settings come from the environment like those of any service. The
 product has no switch for metrics or logs: what a variant is to do without is taken out here.
@@ -13,7 +13,11 @@ from typing import Any
 import uvicorn
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import Response
+from pydantic import SecretStr
+from tests.fakes.users_client import FakeUsersClient
 
+from api.app import create_app
+from api.settings import ApiSettings
 from twelvefold import metrics
 from twelvefold.backing import BackingServices
 from twelvefold.health import Health
@@ -21,6 +25,7 @@ from twelvefold.http import requests, tracing
 from twelvefold.http.app import create_service_app
 from twelvefold.http.serve import run
 from twelvefold.process import ServiceProcess
+from twelvefold.security.keys import KeySet
 from twelvefold.service import Service, main
 from twelvefold.settings import RedisSettings, ServiceSettings, load
 
@@ -113,10 +118,27 @@ def _with_access_log() -> None:
     logging.basicConfig(level=logging.INFO, stream=sys.stdout)
 
 
+class EdgeSettings(ApiSettings):
+    """Those of api, and the keys of the users that it believes in."""
+
+    bench_keys: SecretStr
+
+
+def create_edge(settings: EdgeSettings) -> ServiceProcess:
+    """The api service as it is, before users that are not there."""
+    users = FakeUsersClient()
+    users.keys = KeySet.from_json(settings.bench_keys.get_secret_value())
+    process = create_app(settings, users=users)
+    process.schema_ready = None  # a hit of the cache needs no PostgreSQL
+    return process
+
+
 if __name__ == "__main__":
     variant = sys.argv[1]
     if variant.startswith("usual"):
         usual = create_usual(load(Settings), libraries=variant == "usual,libraries")
         raise SystemExit(run(usual))
     without(*variant.split(",")[1:])
+    if variant.startswith("api"):
+        raise SystemExit(main(Service("api", EdgeSettings, create_edge)))
     raise SystemExit(main(Service("bench", Settings, create)))

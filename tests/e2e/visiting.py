@@ -17,6 +17,7 @@ import httpx
 from PIL import Image
 
 PASSWORD = "correct horse battery staple"
+UNAVAILABLE = 503
 
 
 def chain(*spans: str) -> list[tuple[str, str]]:
@@ -130,14 +131,18 @@ class Visitor:
 
     async def ask(self, operation: str, path: str = "", **arguments: object) -> httpx.Response:
         method, _, template = operation.partition(" ")
-        answer = await self.client.request(method, path or template, **arguments)  # type: ignore[arg-type]  # passed on
-        self.sent.append(Sent(answer.headers["x-request-id"], operation, answer.status_code))
-        return answer
+        while True:
+            answer = await self.client.request(method, path or template, **arguments)  # type: ignore[arg-type]  # passed on
+            self.sent.append(Sent(answer.headers["x-request-id"], operation, answer.status_code))
+            if answer.status_code != UNAVAILABLE:
+                return answer
+            await asyncio.sleep(float(answer.headers["retry-after"]))
 
     async def visit(self) -> None:
         account = await self.ask(
             "POST /api/v1/users",
             json={"email": self.address, "name": "Ada", "password": PASSWORD},
+            headers={"idempotency-key": f'"{uuid.uuid4()}"'},
         )
         form = {"grant_type": "password", "username": self.address, "password": PASSWORD}
         tokens = await self.ask("POST /api/v1/auth/token", data=form)

@@ -9,6 +9,7 @@ would cost every request several times as much; loggers of libraries join it by 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -70,11 +71,29 @@ class _Stdout:
     def __init__(self, stream: BinaryIO, name: str | None = None) -> None:
         self._stream = stream
         self.name = name
+        self._waiting: list[bytes] = []
 
     def write(self, line: bytes) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            self._stream.write(line + b"\n")
-            self._stream.flush()
+        self._waiting.append(line)
+        self._flush()
+
+    def write_soon(self, line: bytes) -> None:
+        """With the others of this turn of the event loop: requests that end in the same turn cost
+        one call of the system, and the reader wakes up once.
+        """
+        self._waiting.append(line)
+        if len(self._waiting) == 1:
+            try:
+                asyncio.get_running_loop().call_soon(self._flush)
+            except RuntimeError:  # outside of one
+                self._flush()
+
+    def _flush(self) -> None:
+        lines, self._waiting = self._waiting, []
+        if lines:
+            with contextlib.suppress(OSError, ValueError):
+                self._stream.write(b"\n".join([*lines, b""]))
+                self._stream.flush()
 
     debug = info = warning = error = critical = exception = msg = write
 
@@ -165,10 +184,10 @@ class _RequestLines:
     cost, which would be the largest part of what our layers add to a request.
     """
 
-    def __init__(self, service: str, stdout: _Stdout) -> None:
+    def __init__(self, service: str, write: Callable[[bytes], None]) -> None:
         self._clock = _Clock()
         self._service = service
-        self._stdout = stdout
+        self._write = write
 
     def __call__(self, fields: dict[str, Any]) -> None:
         if log_level.number > logging.INFO:
@@ -190,7 +209,7 @@ class _RequestLines:
         except ValueError:  # a lone surrogate
             rendered = json.dumps(line).encode()
         # Every other field is ours: a route's template, a number, an id.
-        self._stdout.write(redact_text(rendered) if "path" in fields else rendered)
+        self._write(redact_text(rendered) if "path" in fields else rendered)
 
 
 class _Console:
@@ -232,7 +251,9 @@ def configure_logs(
         last, foreign = console.encoded, console.text
     else:
         last, foreign = _json_bytes, _json_text
-        _request_lines.append(_RequestLines(service, _Stdout(target)))
+        lines = _Stdout(target)
+        write = lines.write_soon if stream is None else lines.write
+        _request_lines.append(_RequestLines(service, write))
     structlog.configure(
         processors=[*common, _fields_redacted, last],
         wrapper_class=_Logger,

@@ -6,6 +6,7 @@ Owns the order of opening and closing. Sockets and signals belong to `http.serve
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -76,6 +77,10 @@ class ServiceProcess:
                 _log.warning("waiting_for_schema", reason=reason)
                 told = True
             await asyncio.sleep(SCHEMA_POLL)
+        # What is loaded by now stays: a full collection that walks all of it stops the loop for a
+        # tenth of a second, and whatever keeps objects for a while (spans, jobs) brings it about.
+        gc.collect()
+        gc.freeze()
         self.health.mark_ready()
         _log.info("ready")
 
