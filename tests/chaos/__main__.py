@@ -22,7 +22,10 @@ from pathlib import Path
 
 import structlog
 from tests.chaos import storm
-from tests.chaos.ground import open_ground
+from tests.chaos.ground import Ground, open_ground
+from tests.chaos.overload import overload
+from tests.chaos.sleepers import wake_late
+from tests.chaos.weather import ended_connections, replaced_processes, without_redis
 
 Told = Callable[[str], None]
 
@@ -57,7 +60,44 @@ async def _storm(options: Options, told: Told) -> Result:
     return Result(report.holds, rows)
 
 
-EXPERIMENTS: dict[str, Callable[[Options, Told], Awaitable[Result]]] = {"storm": _storm}
+async def _sleepers(options: Options, told: Told) -> Result:
+    async with open_ground(options.folder / "sleepers", workers=0) as ground:
+        tried, accepted, effects = await wake_late(ground, 100, told)
+    rows = [("late completions tried, accepted", f"{tried}, {accepted}"), ("effects", str(effects))]
+    return Result(accepted == 0 and effects == tried, rows)
+
+
+async def _overload(options: Options, told: Told) -> Result:
+    async with open_ground(options.folder / "overload", workers=0, suite={}) as ground:
+        return Result(*await overload(ground, max(3, _in_all(options, 10)), told))
+
+
+def _weather(
+    name: str, act: Callable[[Ground, Options, Told], Awaitable[storm.Report]]
+) -> Callable[[Options, Told], Awaitable[Result]]:
+    """An experiment on a suite that people live on."""
+
+    async def run(options: Options, told: Told) -> Result:
+        async with open_ground(options.folder / name, workers=0, suite={}) as ground:
+            report = await act(ground, options, told)
+        return Result(report.holds, report.rows)
+
+    return run
+
+
+def _in_all(options: Options, count: int) -> int:
+    """The promised count from two minutes on; a share of it in a shorter run."""
+    return max(1, round(count * min(1.0, options.minutes / 2)))
+
+
+EXPERIMENTS: dict[str, Callable[[Options, Told], Awaitable[Result]]] = {
+    "storm": _storm,
+    "sleepers": _sleepers,
+    "redis-away": _weather("redis-away", lambda g, o, t: without_redis(g, _in_all(o, 120), t)),
+    "ended": _weather("ended", lambda g, o, t: ended_connections(g, _in_all(o, 500), t)),
+    "overload": _overload,
+    "replaced": _weather("replaced", lambda g, o, t: replaced_processes(g, _in_all(o, 20), t)),
+}
 
 
 def main() -> int:

@@ -11,8 +11,8 @@ import io
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from uuid import UUID, uuid4
+from dataclasses import dataclass, field, replace
+from uuid import uuid4
 
 import httpx
 from httpx_aiohttp import AiohttpTransport
@@ -31,6 +31,7 @@ from twelvefold.settings import PostgresSettings, RedisSettings
 ENQUEUE, REGISTER, RENAME, UPLOAD = "enqueue", "register", "rename", "upload"
 PASSWORD = "correct horse battery staple"
 PATIENCE = 60.0  # seconds for which a client repeats what it does not know the outcome of
+_UPLOADS = 0.1  # share of what a person does; a picture costs more than everything else
 _STUBBORN = 0.05  # share of jobs whose first attempt fails
 
 
@@ -95,41 +96,71 @@ def picture() -> bytes:
 
 
 @dataclass
+class Tally:
+    """How many requests were answered, and how many were not, or by a 5xx."""
+
+    answered: int = 0
+    failed: int = 0
+
+    def copy(self) -> Tally:
+        return replace(self)
+
+    def __sub__(self, earlier: Tally) -> Tally:
+        return Tally(self.answered - earlier.answered, self.failed - earlier.failed)
+
+
+@dataclass
 class Person:
-    """Somebody with an account who goes on trying, as a careful client does."""
+    """Somebody with an account who goes on trying, as a careful client does.
+
+    Notes what only they can see: answers that are somebody else's, and reads that are older than
+    their own last change.
+    """
 
     http: httpx.AsyncClient
     history: History
     stop: asyncio.Event
+    tally: Tally
     pause: float = 0.2
     email: str = field(default_factory=lambda: f"chaos.{uuid4().hex}@example.com")
+    id: str = ""
+    token: str = ""
+    version: int = 1
     names: int = 0
-    _token: str = ""
+    settled: bool = False  # has begun to live
 
     async def live(self) -> None:
         if not await self._register():
             return
         while not self.stop.is_set():
-            await random.choice((self._rename, self._rename, self._upload))()  # noqa: S311 (a load)
+            upload = random.random() < _UPLOADS  # noqa: S311 (a load)
+            await (self._upload() if upload else self._rename())
+            self.settled = True
             await asyncio.sleep(self.pause)
 
     async def _register(self) -> bool:
         body = {"email": self.email, "name": "Name 0", "password": PASSWORD}
         answer = await self._keyed(REGISTER, self.email, "/api/v1/users", json=body)
-        return answer is not None and answer.status_code == httpx.codes.CREATED
+        if answer is None or answer.status_code != httpx.codes.CREATED:
+            return False
+        self.id = answer.json()["id"]
+        return True
 
     async def _upload(self) -> None:
-        key = uuid4()
         headers = {"Content-Type": "image/jpeg"}
         await self._keyed(
-            UPLOAD, key, "/api/v1/images", signed_in=True, content=picture(), headers=headers
+            UPLOAD, uuid4(), "/api/v1/images", signed_in=True, content=picture(), headers=headers
         )
 
     async def _rename(self) -> None:
         """Reads, and changes what it has read: a lost answer to that is never repeated blindly."""
-        read = await self._send("GET", "/api/v1/users/me", signed_in=True)
+        read = await self._send("GET", f"/api/v1/users/{self.id}", signed_in=True)
         if read is None or read.status_code != httpx.codes.OK:
             return
+        if read.json()["id"] != self.id:
+            self.history.note("crossed", self.id, Outcome.FAIL)
+        if _version(read) < self.version:
+            self.history.note("stale", self.id, Outcome.FAIL)
         self.names += 1
         name = f"Name {self.names}"
         key = f"{self.email} {name}"
@@ -141,7 +172,10 @@ class Person:
             json={"name": name},
             headers={"If-Match": read.headers["etag"]},
         )
-        self.history.note(RENAME, key, _outcome(answer))
+        outcome = _outcome(answer)
+        if outcome is Outcome.OK and answer is not None:
+            self.version = _version(answer)
+        self.history.note(RENAME, key, outcome)
 
     async def _keyed(
         self,
@@ -179,26 +213,39 @@ class Person:
         **content: object,
     ) -> httpx.Response | None:
         """The answer, or None where there was none."""
-        try:
-            if signed_in:
-                if not self._token and not await self._sign_in():
-                    return None
-                headers = {**(headers or {}), "Authorization": f"Bearer {self._token}"}
-            answer = await self.http.request(method, path, headers=headers, **content)  # type: ignore[arg-type]  # json or bytes
-        except httpx.HTTPError:
-            return None
-        if answer.status_code == httpx.codes.UNAUTHORIZED:
-            self._token = ""
+        if signed_in:
+            if not self.token and not await self._sign_in():
+                return None
+            headers = {**(headers or {}), "Authorization": f"Bearer {self.token}"}
+        answer = await self._request(method, path, headers=headers, **content)
+        if answer is not None and answer.status_code == httpx.codes.UNAUTHORIZED:
+            self.token = ""
             return None
         return answer
 
     async def _sign_in(self) -> bool:
         form = {"grant_type": "password", "username": self.email, "password": PASSWORD}
-        answer = await self.http.post("/api/v1/auth/token", data=form)
-        if answer.status_code != httpx.codes.OK:
+        answer = await self._request("POST", "/api/v1/auth/token", data=form)
+        if answer is None or answer.status_code != httpx.codes.OK:
             return False
-        self._token = answer.json()["access_token"]
+        self.token = answer.json()["access_token"]
         return True
+
+    async def _request(self, method: str, path: str, **content: object) -> httpx.Response | None:
+        try:
+            answer = await self.http.request(method, path, **content)  # type: ignore[arg-type]  # httpx's own keywords
+        except httpx.HTTPError:
+            self.tally.failed += 1
+            return None
+        if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
+            self.tally.failed += 1
+        else:
+            self.tally.answered += 1
+        return answer
+
+
+def _version(answer: httpx.Response) -> int:
+    return int(answer.headers["etag"].strip('"v'))
 
 
 def _outcome(answer: httpx.Response | None) -> Outcome:
@@ -221,10 +268,6 @@ async def crowd(
     async with httpx.AsyncClient(
         base_url=ground.api, timeout=20, transport=AiohttpTransport()
     ) as http:
-        people = [Person(http, history, stop) for _ in range(count)]
+        people = [Person(http, history, stop, Tally()) for _ in range(count)]
         await asyncio.gather(*(person.live() for person in people))
     told(f"{count} people have left")
-
-
-def job_id_of(key: str) -> UUID:
-    return UUID(key)

@@ -73,17 +73,17 @@ async def rage(ground: Ground, terms: Terms, told: Callable[[str], None]) -> Rep
     sql = await ground.sql()
     report = Report(faults=nemesis.done)
     try:
-        report.unfinished = await _calm(sql, terms.calm, told)
+        report.unfinished = await calm(sql, terms.calm, told)
         await _account_for_jobs(sql, ground, history, report)
         if terms.people:
-            await _account_for_people(sql, ground, history, report)
+            await account_for_people(sql, ground, history, report)
     finally:
         await sql.close()
         history.close()
     return report
 
 
-async def _calm(
+async def calm(
     sql: asyncpg.Connection[asyncpg.Record], seconds: float, told: Callable[[str], None]
 ) -> int:
     """Waits until no job is left to do; how many still are after so long."""
@@ -147,7 +147,7 @@ def _letters(folder: Path) -> Counter[str]:
     )
 
 
-async def _account_for_people(
+async def account_for_people(
     sql: asyncpg.Connection[asyncpg.Record], ground: Ground, history: History, report: Report
 ) -> None:
     accounts = await sql.fetch("SELECT id, email, version FROM users.accounts")

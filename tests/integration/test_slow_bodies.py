@@ -105,3 +105,32 @@ async def test_the_rest_of_an_answered_body_is_no_head(address):
         writer.write(b"GET /unread HTTP/1.1\r\nhost: a\r\n\r\n")
         assert (await reader.readuntil(b"no need")).startswith(b"HTTP/1.1 200 ")
     writer.close()
+
+
+async def test_beyond_its_bound_a_connection_gets_a_503_and_ends():
+    async def app(scope, receive, send):
+        await PlainTextResponse("welcome")(scope, receive, send)
+
+    settings = HttpSettings(environment="testing", http_max_connections=2)
+    server = Server(app, settings, proxied=False)
+    listening = socket.create_server(("127.0.0.1", 0))
+    await server.start(listening)
+    address = listening.getsockname()
+    held = [await asyncio.open_connection(*address) for _ in range(2)]
+    while len(server.connections) < 2:
+        await asyncio.sleep(0)
+    reader, writer = await asyncio.open_connection(*address)
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 1" in head
+    assert json.loads(body)["status"] == 503
+    writer.close()
+    held[0][1].close()
+    while len(server.connections) > 1:
+        await asyncio.sleep(0)
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(b"GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
+    assert (await reader.read()).endswith(b"welcome")
+    for _, open_one in [*held, (reader, writer)]:
+        open_one.close()
+    await server.finish(grace=1)

@@ -102,7 +102,7 @@ http_request_duration = _histogram(
 _gauge("http_requests_inprogress", "Requests being served now.").set_function(lambda: counts.active)
 http_requests_refused = _counter(
     "http_requests_refused",
-    "Requests refused by a bound: concurrency, timeout, body, rate.",
+    "Requests refused by a bound: concurrency, connections, timeout, body, rate.",
     "reason",
 )
 rate_limit_refused = _counter(

@@ -87,6 +87,15 @@ async def half() -> StreamingResponse:
     return StreamingResponse(lines())
 
 
+@router.get("/streams/events")
+async def events() -> StreamingResponse:
+    async def lines() -> AsyncIterator[bytes]:
+        yield b"event: open\n\n"
+        await asyncio.Event().wait()
+
+    return StreamingResponse(lines(), media_type="text/event-stream")
+
+
 @router.get("/away")
 async def away() -> None:
     raise DependencyUnavailable("postgres", retry_after=3)

@@ -113,6 +113,29 @@ async def test_beyond_the_bound_of_concurrency_a_request_is_refused_at_once():
         assert (await it.client.get("/api/v1/things/1")).status_code == 200
 
 
+async def test_clients_that_have_yet_to_send_and_streams_take_no_room_from_others():
+    settings = SETTINGS.model_copy(update={"http_max_concurrency": 1})
+    held = asyncio.Event()
+
+    async def slowly():
+        yield b"the beginning"
+        await held.wait()
+        yield b"the end"
+
+    async with demo(settings) as it:
+        sending = asyncio.create_task(it.client.post("/api/v1/upload", content=slowly()))
+        watching = asyncio.create_task(it.client.get("/api/v1/streams/events"))
+        while metrics.counts.active < 2:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert (await it.client.get("/api/v1/things/1")).status_code == 200
+        held.set()
+        assert (await sending).status_code == 200
+        watching.cancel()
+        await asyncio.wait([watching])
+        assert (await it.client.get("/api/v1/things/1")).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/api/v1/slow?seconds=60", "/api/v1/stubborn"])
 async def test_a_request_that_takes_too_long_is_a_503(path):
     settings = SETTINGS.model_copy(update={"http_request_timeout": 0.05})

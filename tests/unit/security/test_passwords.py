@@ -7,6 +7,7 @@ import time
 import pytest
 
 from twelvefold.errors import Overloaded
+from twelvefold.http.context import RequestContext, request_context
 from twelvefold.security.passwords import PasswordHasher
 
 SMALL = {"memory": 1024, "passes": 1}
@@ -79,6 +80,29 @@ async def test_a_full_queue_refuses_at_once_and_recovers():
         await hasher.hash("one too many")
     await asyncio.gather(*work)
     await hasher.hash("room again")
+    await hasher.aclose()
+
+
+async def test_who_would_have_to_wait_too_long_is_refused_at_once_and_told_when_to_come_back():
+    hasher = PasswordHasher(memory=16 * 1024, passes=3, threads=1, queue=1000, wait=0.5)
+    await hasher.hash("the first tells how long one takes")
+    hasher._seconds = 0.2
+    work = [asyncio.create_task(hasher.hash("correct horse")) for _ in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded) as refused:
+        await hasher.hash("this one would wait for three")
+    assert refused.value.headers["Retry-After"] == "1"
+    await asyncio.gather(*work)
+    await hasher.hash("room again")
+    await hasher.aclose()
+
+
+async def test_what_nobody_waits_for_any_more_is_not_hashed():
+    hasher = PasswordHasher(**SMALL, threads=1)
+    late = RequestContext("r", deadline=time.monotonic() - 1)
+    with request_context(late), pytest.raises(Overloaded):
+        await hasher.hash("correct horse")
+    assert hasher._pending == 0
     await hasher.aclose()
 
 

@@ -15,6 +15,8 @@ import httptools
 from uuid_utils import uuid7
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from twelvefold import metrics
+
 from .limits import LINGER_BYTES, LINGER_SECONDS
 from .problems import MEDIA_TYPE, named, type_uri
 
@@ -28,11 +30,14 @@ _STATUS_LINES = {
     400: b"HTTP/1.1 400 Bad Request\r\n",
     408: b"HTTP/1.1 408 Request Timeout\r\n",
     431: b"HTTP/1.1 431 Request Header Fields Too Large\r\n",
+    503: b"HTTP/1.1 503 Service Unavailable\r\n",
 }
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. Times are those of the event loop, in seconds."""
+
+    max_connections = 2000  # of one listener
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -55,6 +60,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn's own
         super().connection_made(transport)
         self.quiet_since = self.loop.time()
+        if len(self.connections) > self.max_connections:
+            metrics.http_requests_refused.labels("connections").inc()
+            self._refuse(503, "There are too many connections.", "retry-after: 1\r\n")
+            return
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -187,7 +196,7 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             self.transport.close()
 
-    def _refuse(self, status: int, detail: str) -> None:
+    def _refuse(self, status: int, detail: str, headers: str = "") -> None:
         """Answers outside any app and closes; there is no request to speak of."""
         code, title = named(status)
         request_id = uuid7().hex
@@ -203,7 +212,7 @@ class BoundedProtocol(HttpToolsProtocol):
         head = (
             f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
             f"cache-control: no-store\r\nx-content-type-options: nosniff\r\n"
-            f"x-request-id: {request_id}\r\nconnection: close\r\n\r\n"
+            f"x-request-id: {request_id}\r\n{headers}connection: close\r\n\r\n"
         )
         self._refused = True
         self._head_arrived()

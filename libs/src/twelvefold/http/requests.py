@@ -81,12 +81,14 @@ class RequestLayer:
         exchange = _Exchange(self, scope, send)
         token = current.set(exchange.context)
         exchange.traced = self._tracing.begin(scope, exchange.context)
-        self._active += 1
+        # Streams have a bound of their own.
+        work = 1 if exchange.timed(self._conduct) else 0
+        self._active += work
         metrics.counts.active += 1
         try:
-            await self._bounded(exchange, scope, receive)
+            await self._bounded(exchange, scope, exchange.receiving(receive) if work else receive)
         finally:
-            self._active -= 1
+            self._active -= work
             metrics.counts.active -= 1
             exchange.tell()
             current.reset(token)
@@ -130,6 +132,10 @@ class RequestLayer:
             task.uncancel()
         gone = Unavailable("The process ends; please try again.", retry_after=1)
         await problem_response(gone, scope)(scope, receive, exchange.send)
+
+    def works(self, change: int) -> None:
+        """Counts what is worked on at this moment."""
+        self._active += change
 
     def context(self, scope: Scope) -> RequestContext:
         """What the headers say about the request; who sent them decides what counts."""
@@ -217,6 +223,24 @@ class _Exchange:
 
     def timed(self, conduct: Conduct) -> bool:
         return not self._scope["path"].endswith(conduct.untimed_suffix)
+
+    def receiving(self, receive: Receive) -> Receive:
+        """While the client has yet to send, nothing is worked on: slow clients take no room."""
+        layer, waited = self._layer, False
+
+        async def received() -> Message:
+            nonlocal waited
+            if waited:  # the body is whole: what comes next is the client's leaving
+                return await receive()
+            layer.works(-1)
+            try:
+                message = await receive()
+            finally:
+                layer.works(1)
+            waited = not message.get("more_body", False)
+            return message
+
+        return received
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":

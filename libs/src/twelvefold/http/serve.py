@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
@@ -33,6 +34,7 @@ from .server import BACKLOG, Server
 CANNOT_START = 1
 SIGNALLED = 128  # added to the number of the signal, as shells do
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_DESCRIPTORS = 65_536
 _LOOKS = 10  # a second, at how late the loop is: enough for a 99th percentile of some seconds
 _log = structlog.get_logger(__name__)
 
@@ -192,8 +194,20 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return asyncio.new_event_loop()
 
 
+def _allow_many_files() -> None:
+    """As many descriptors as we may have, within reason: the usual 1,024 are fewer than the
+    connections that we take, and a listener that runs out of them refuses everybody.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def run(process: ServiceProcess) -> int:
     """Serves `process` on a loop of its own until a signal; returns the exit code."""
+    _allow_many_files()
     try:
         with asyncio.Runner(loop_factory=_new_loop) as runner:
             runner.run(serve(process))

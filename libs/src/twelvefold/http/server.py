@@ -32,10 +32,14 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: ASGIApp, settings: HttpSettings, *, proxied: bool) -> None:
         trusted = settings.http_trusted_proxies if proxied else []
+
+        class Protocol(BoundedProtocol):
+            max_connections = settings.http_max_connections
+
         super().__init__(
             uvicorn.Config(
                 app,
-                http=BoundedProtocol,
+                http=Protocol,
                 ws="none",
                 lifespan="off",
                 interface="asgi3",

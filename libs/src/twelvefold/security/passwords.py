@@ -1,8 +1,9 @@
 """Password hashing: argon2id (RFC 9106) off the event loop, within bounds.
 
 Owns parameters, threads and the queue. Not the rules of a good password (a contract's), not
-where hashes are kept. One hash takes about 0.1 s and 64 MiB: `threads` bounds the memory, and a
-full queue refuses at once instead of letting logins pile up.
+where hashes are kept. One hash takes about 0.1 s and 64 MiB: `threads` bounds the memory. Who
+would have to wait for longer than anybody goes on listening is refused at once: a queue beyond its
+callers' patience does all of its work for nobody.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import math
 import os
 import secrets
 import threading
@@ -24,20 +26,24 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from twelvefold import metrics, spans
 from twelvefold.errors import Overloaded
+from twelvefold.http.context import current_request
 
 MEMORY = 64 * 1024  # KiB
 PASSES = 3
 LANES = 1
 THREADS = 4
-QUEUE = 128  # waiting beyond those being hashed: some seconds of work
+QUEUE = 128  # waiting beyond those being hashed
+WAIT = 2.0  # seconds in the queue, as far as can be told from what the last ones took
+_SMOOTHING = 0.2  # weight of the newest in the average of what one takes
 _SALT, _HASH = 16, 32  # bytes
+_BUSY = "too many passwords are being checked at the moment"
 _NICENESS = 10  # more than the thread that serves requests
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class PasswordHasher:
-    """Hashes and verifies in `threads` threads, with at most `queue` waiting."""
+    """Hashes and verifies in `threads` threads; at most `queue` wait, none for over `wait` s."""
 
     def __init__(
         self,
@@ -46,6 +52,7 @@ class PasswordHasher:
         passes: int = PASSES,
         threads: int = THREADS,
         queue: int = QUEUE,
+        wait: float = WAIT,
     ) -> None:
         self._argon2 = argon2.PasswordHasher(passes, memory, LANES, _HASH, _SALT)
         # Of the same parameters and of nobody's password: no account costs what one costs.
@@ -54,7 +61,10 @@ class PasswordHasher:
             f"${_base64(secrets.token_bytes(_SALT))}${_base64(secrets.token_bytes(_HASH))}"
         )
         self._threads = ThreadPoolExecutor(threads, "argon2", initializer=_yield_to_the_loop)
+        self._size = threads
         self._limit = threads + queue
+        self._wait = wait
+        self._seconds = 0.0  # that one takes, on average
         self._pending = 0
         self._at_work = 0
         metrics.watch_pool("argon2", threads, lambda: self._at_work)
@@ -62,14 +72,14 @@ class PasswordHasher:
         self._lock = threading.Lock()
 
     async def hash(self, password: str) -> str:
-        """The encoded hash. Raises Overloaded where the queue is full."""
+        """The encoded hash. Raises Overloaded where the queue is full or too slow."""
         with spans.span("password.hash"):
             return await self._run(self._argon2.hash, _bytes(password))
 
     async def verify(self, password: str, stored: str | None) -> bool:
         """Whether `password` is the one of `stored`; with None always False, at the same cost.
 
-        Raises Overloaded where the queue is full.
+        Raises Overloaded where the queue is full or too slow.
         """
         with spans.span("password.verify"):
             fits = await self._run(self._verify, stored or self._nobody, password)
@@ -91,13 +101,16 @@ class PasswordHasher:
 
     async def _run(self, function: Callable[P, R], /, *arguments: P.args, **named: P.kwargs) -> R:
         with self._lock:
-            if self._pending >= self._limit:
+            expected = max(0, self._pending + 1 - self._size) / self._size * self._seconds
+            if self._pending >= self._limit or expected > self._wait:
                 metrics.pool_exhausted.labels("argon2").inc()
-                raise Overloaded("too many passwords are being checked at the moment")
+                raise Overloaded(_BUSY, retry_after=math.ceil(expected))
             self._pending += 1
+        request = current_request()
+        deadline = request.deadline if request else None
         try:
             future = self._threads.submit(
-                self._work, time.perf_counter(), partial(function, *arguments, **named)
+                self._work, time.perf_counter(), deadline, partial(function, *arguments, **named)
             )
         except RuntimeError:  # shut down
             self._ended()
@@ -106,16 +119,21 @@ class PasswordHasher:
         future.add_done_callback(self._ended)
         return await asyncio.wrap_future(future)
 
-    def _work(self, since: float, function: Callable[[], R]) -> R:
+    def _work(self, since: float, deadline: float | None, function: Callable[[], R]) -> R:
         """In a thread of the pool, once it is the turn of this one."""
-        metrics.pool_wait.labels("argon2").observe(time.perf_counter() - since)
+        began = time.perf_counter()
+        metrics.pool_wait.labels("argon2").observe(began - since)
+        if deadline is not None and time.monotonic() > deadline:
+            raise Overloaded(_BUSY)  # nobody waits for it any more
         with self._lock:
             self._at_work += 1
         try:
             return function()
         finally:
+            took = time.perf_counter() - began
             with self._lock:
                 self._at_work -= 1
+                self._seconds += _SMOOTHING * (took - self._seconds)
 
     def _ended(self, _: Future[R] | None = None) -> None:
         with self._lock:

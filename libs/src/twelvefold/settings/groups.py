@@ -31,7 +31,10 @@ class HttpSettings(EnvironmentSettings):
         30.0, gt=0, description="Seconds within which a request must be answered."
     )
     http_max_concurrency: int = Field(
-        512, gt=0, description="Requests in flight per process; beyond it 503."
+        128, gt=0, description="Requests that a process works on at a time; beyond it 503 at once."
+    )
+    http_max_connections: int = Field(
+        2000, gt=0, description="Connections of one listener, idle ones included; beyond it 503."
     )
     http_lame_duck: float = Field(
         5.0, ge=0, description="Seconds of answering with Connection: close before draining."

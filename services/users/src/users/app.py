@@ -99,6 +99,7 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
         passes=settings.argon2_passes,
         threads=settings.argon2_threads,
         queue=settings.argon2_queue,
+        wait=settings.argon2_wait,
     )
     jobs = JobQueue(backing.database, ringer)
     revocations = Revocations(backing.redis)

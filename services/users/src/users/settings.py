@@ -72,6 +72,10 @@ class UsersSettings(
         128, ge=0, description="Passwords waiting to be hashed; beyond it 503."
     )
 
+    argon2_wait: float = Field(
+        2.0, gt=0, description="Seconds that one may have to wait for that; beyond it 503 at once."
+    )
+
     @field_validator("jwt_signing_keys")
     @classmethod
     def _keys_that_sign(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:

@@ -1,0 +1,76 @@
+"""Sends requests at a constant rate, whatever becomes of them: an open loop, as crowds are.
+
+    python tests/chaos/generator.py < plan.json
+
+A process of its own, on a processor of its own. The plan names the URL, the rate, the seconds and
+the request; the answer on stdout counts statuses and gives latencies from when each request was
+due, so that a system that answers late is not flattered by a generator that waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+
+_PATIENCE = 15.0  # seconds for one answer
+
+
+@dataclass
+class Seen:
+    """What came back: by status (0: nothing), latencies in milliseconds."""
+
+    latencies: dict[int, list[float]] = field(default_factory=dict)
+
+    def add(self, status: int, seconds: float) -> None:
+        self.latencies.setdefault(status, []).append(seconds * 1000)
+
+
+async def generate(plan: dict[str, Any]) -> Seen:
+    """`rate` a second for `seconds`; without a rate, `closed` connections as fast as they go."""
+    seen = Seen()
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
+    timeout = aiohttp.ClientTimeout(total=_PATIENCE)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as http:
+        end = time.perf_counter() + plan["seconds"]
+        if plan.get("rate"):
+            began = time.perf_counter()
+            sent: list[asyncio.Task[None]] = []
+            while (due := began + len(sent) / plan["rate"]) < end:
+                await asyncio.sleep(max(0.0, due - time.perf_counter()))
+                sent.append(asyncio.create_task(_one(http, plan, due, seen)))
+            await asyncio.gather(*sent)
+        else:
+
+            async def again() -> None:
+                while time.perf_counter() < end:
+                    await _one(http, plan, time.perf_counter(), seen)
+
+            await asyncio.gather(*(again() for _ in range(plan["closed"])))
+    return seen
+
+
+async def _one(http: aiohttp.ClientSession, plan: dict[str, Any], due: float, seen: Seen) -> None:
+    body = json.dumps(plan["body"]).replace("{unique}", str(uuid4()))
+    headers = {"Content-Type": "application/json", **plan["headers"]}
+    try:
+        async with http.post(plan["url"], data=body.encode(), headers=headers) as answer:
+            await answer.read()
+            status = answer.status
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        status = 0
+    seen.add(status, time.perf_counter() - due)
+
+
+if __name__ == "__main__":
+    asked = json.load(sys.stdin)
+    if asked.get("processor") is not None:
+        os.sched_setaffinity(0, {asked["processor"]})
+    json.dump(asyncio.run(generate(asked)).latencies, sys.stdout)
