@@ -16,6 +16,7 @@ import pytest
 from tests.charts.rendering import (
     ENVIRONMENTS,
     JWKS,
+    NAMESPACE,
     ROOT,
     SERVICES,
     Object,
@@ -193,7 +194,9 @@ def test_an_upgrade_renders_what_an_install_does(release: Release) -> None:
 )
 def test_lint_finds_nothing_but_the_missing_icon(chart: str, environment: str) -> None:
     values = {one.chart: one.in_force() for one in releases(environment)}
-    report = helm_python.lint(str(ROOT / chart), values.get(chart, {}), strict=True)
+    report = helm_python.lint(
+        str(ROOT / chart), values.get(chart, {}), strict=True, namespace=NAMESPACE
+    )
 
     told = [found["error"] for found in report["messages"]]
     if environment == "dev" or chart != "charts/backing":

@@ -149,8 +149,8 @@ def the_services_own_timeout_comes_before_the_routes(world: World) -> Iterator[s
     Fault(DESTINATION_RULE, "mode: ISTIO_MUTUAL", "mode: DISABLE"),
     Fault(
         DESTINATION_RULE,
-        '{{- range $subset := list "v1" "v2" }}',
-        '{{- range $subset := list "v1" "v2" "v3" }}',
+        '(list "v1" "v2") (list "v1")',
+        '(list "v1") (list "v1")',
     ),
 )
 def pods_that_fail_are_taken_out_but_never_more_than_half(world: World) -> Iterator[str]:
