@@ -59,12 +59,14 @@ def deployment(
     note(f"context {context}, namespaces {SYSTEM}, {BACKING}, {NAMESPACE}")
     made = Deployment(tmp_path_factory.mktemp("deployment"))
     until(lambda: _is_empty() or os.environ.get("CLUSTER_TEST_KEEP"), "the last run is gone", 180)
-    made.install()
-    note(f"installed in {time.monotonic() - began:.0f} s")
-    lead(HOST, made.gateway[0])
-    yield made
-    if not os.environ.get("CLUSTER_TEST_KEEP"):
-        made.remove()
+    try:
+        made.install()
+        note(f"installed in {time.monotonic() - began:.0f} s")
+        lead(HOST, made.gateway[0])
+        yield made
+    finally:
+        if not os.environ.get("CLUSTER_TEST_KEEP"):
+            made.remove()
 
 
 def _is_empty() -> bool:

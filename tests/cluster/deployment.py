@@ -27,6 +27,7 @@ from tests.cluster.cluster import (
     kubectl,
     objects,
     run,
+    until,
 )
 
 SERVICES = ("worker", "users", "api")  # in the order of their migrations
@@ -61,13 +62,14 @@ class Deployment:
 
     def install(self) -> None:
         """Everything, from nothing, in the order of docs/deploy.md."""
-        self.gateway = gateway_address()
         self.s3_port = free_port()
         self._certificate()
         self._write_site()
         self.release("platform", "charts/platform", namespace=SYSTEM)
         self.release("backing", "charts/backing", *self._image("backing"), namespace=BACKING)
         self.release("mesh", "istio/mesh", "--set", f"gateway.tlsSecret={TLS_SECRET}")
+        # It listens for TLS from the first Gateway on.
+        self.gateway = until(gateway_address, "the gateway listens", 30)
         for service in SERVICES:
             self.route(service)
             self.service(service)
