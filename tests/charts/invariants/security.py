@@ -95,9 +95,12 @@ def no_pod_has_credentials_of_the_cluster_or_other_services_addresses_in_its_env
                 yield f"{workload}: {name} is not off"
 
 
+_BY_TAG_AND_DIGEST = "{{ with $image.tag }}:{{ . }}{{ end }}@{{ $image.digest }}"
+
+
 @invariant(
-    Fault(f"{COMMON}/_init.tpl", "repository }}@{{ $image.digest }}", "repository }}:latest"),
-    Fault(f"{COMMON}/_init.tpl", "repository }}@{{ $image.digest }}", "repository }}"),
+    Fault(f"{COMMON}/_init.tpl", _BY_TAG_AND_DIGEST, ":latest"),
+    Fault(f"{COMMON}/_init.tpl", _BY_TAG_AND_DIGEST, ""),
 )
 def images_are_named_by_digest_or_by_a_tag_that_does_not_move(world: World) -> Iterator[str]:
     for workload in world.workloads():
