@@ -59,6 +59,7 @@ _SERVICE_TOGGLES: dict[str, Values] = {
         "podLabels": {"team": "core"},
         "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/r"}},
     },
+    "an authority of one's own": {"trustedCertificates": {"configMap": "authorities"}},
     "a CPU limit after all": {"resources": {"limits": {"cpu": "2"}}},
 }
 _TOGGLES: dict[str, dict[str, Values]] = {

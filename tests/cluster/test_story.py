@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import httpx
 from PIL import Image
-from tests.cluster.cluster import until
-from tests.cluster.deployment import Deployment
+from tests.cluster.cluster import kubectl, until
+from tests.cluster.deployment import NAMESPACE, Deployment
 
 PASSWORD = "correct horse battery staple"
 
@@ -65,6 +65,19 @@ def test_a_newcomer_registers_is_welcomed_and_sees_a_thumbnail(
     read = client.get("/api/v1/users/me")
     again = client.get("/api/v1/users/me", headers={"If-None-Match": read.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+
+
+def test_an_admin_is_made_by_a_one_off_process_of_the_same_release(
+    client: httpx.Client, deployment: Deployment
+) -> None:
+    address = f"admin.{uuid4().hex[:12]}@example.com"
+    command = ("twelvefold", "users", "create-admin", address, "--password-stdin")
+    kubectl("-n", NAMESPACE, "exec", "-i", "deploy/users", "--", *command, given=f"{PASSWORD}\n")
+
+    grant = {"grant_type": "password", "username": address, "password": PASSWORD}
+    token = client.post("/api/v1/auth/token", data=grant).json()["access_token"]
+    found = client.get("/api/v1/users", headers={"Authorization": f"Bearer {token}"})
+    assert found.status_code == 200
 
 
 def test_what_is_not_public_is_not_there(client: httpx.Client) -> None:
