@@ -42,6 +42,10 @@ restart: $(SYNCED) ## Replace a service's processes without refusing a request (
 logs: $(SYNCED) ## What it logs (ARGS="api -f")
 	@exec $(BIN)/twelvefold logs $(ARGS)
 
+.PHONY: console
+console: $(SYNCED) ## The link to the developer console (ARGS=--open)
+	@exec $(BIN)/twelvefold console $(ARGS)
+
 .PHONY: reset
 reset: $(SYNCED) ## End it and delete its data (asks; ARGS=--yes does not)
 	@exec $(BIN)/twelvefold reset $(ARGS)
@@ -64,10 +68,11 @@ contracts: $(SYNCED) ## import-linter: who may import whom
 	@$(BIN)/lint-imports --no-logo
 
 .PHONY: generated
-generated: $(SYNCED) ## Lock file, settings and metrics tables, OpenAPI documents and client are up to date
+generated: $(SYNCED) ## Lock file, settings and metrics tables, dashboards, OpenAPI documents and client are up to date
 	@$(BIN)/uv lock --check --quiet
 	@$(BIN)/twelvefold config reference README.md --check
 	@$(BIN)/twelvefold metrics docs/metrics.md --check
+	@$(BIN)/python -m tests.observability.dashboards --check
 	@$(BIN)/twelvefold openapi docs/api --check
 	@$(BIN)/python -m tests.client.generate --check
 	@$(BIN)/python -m tests.charts.reference --check
@@ -75,6 +80,11 @@ generated: $(SYNCED) ## Lock file, settings and metrics tables, OpenAPI document
 .PHONY: test
 test: $(SYNCED) ## Every test, on real servers (ARGS="tests/unit -k cursor")
 	@exec $(BIN)/pytest -n auto --dist loadfile $(ARGS)
+
+.PHONY: test-browser
+test-browser: $(SYNCED) ## The console in a real browser (needs chromium; ARGS=--screenshots=docs/console)
+	@$(BIN)/uv sync --frozen --quiet --group browser
+	@exec $(BIN)/pytest tests/e2e/test_console.py $(ARGS)
 
 .PHONY: coverage
 coverage: $(SYNCED) ## The same, and which lines it reaches (coverage.xml)
@@ -96,9 +106,17 @@ contract: $(SYNCED) ## The running edge against its document (CONTRACT_CASES=200
 attack: $(SYNCED) ## Hostile and racing clients at full count, with a table of figures (some minutes)
 	@ATTACK_SCALE=full exec $(BIN)/pytest tests/attack -q $(ARGS)
 
+.PHONY: bench-jobs
+bench-jobs: $(SYNCED) ## What durability costs a job, beside bare arq in one run (ARGS="--rounds 5")
+	@exec $(BIN)/python -m tests.bench.jobs $(ARGS)
+
 .PHONY: charts-test
 charts-test: $(DELIVERY) ## Charts by Helm's own engine: schemas, invariants, planted faults (ARGS="-k network")
 	@exec $(BIN)/pytest tests/charts -n auto $(ARGS)
+
+.PHONY: cluster-test
+cluster-test: $(DELIVERY) ## The suite on the cluster of KUBECONFIG (TAG=… REPOSITORY=… CLUSTER_TEST_KEEP=1)
+	@exec $(BIN)/pytest tests/cluster -n 0 -v $(ARGS)
 
 .PHONY: chaos
 chaos: $(SYNCED) ## Break everything at once, and account for it (ARGS="--seed 1 --minutes 5")
@@ -106,7 +124,25 @@ chaos: $(SYNCED) ## Break everything at once, and account for it (ARGS="--seed 1
 
 .PHONY: trace-audit
 trace-audit: $(SYNCED) ## 5,000 mixed requests, each one connected trace (AUDITED_REQUESTS=300)
-	@AUDITED_REQUESTS=$${AUDITED_REQUESTS:-5000} exec $(BIN)/pytest tests/e2e/test_trace_audit.py -n 0 $(ARGS)
+	@AUDITED_REQUESTS=$${AUDITED_REQUESTS:-5000} exec $(BIN)/pytest tests/e2e/test_telemetry.py -n 0 $(ARGS)
+
+.PHONY: alerts-test
+alerts-test: $(SYNCED) promtool ## Alert rules and dashboards: promtool's unit tests, schema, PromQL
+	@exec $(BIN)/pytest tests/observability -n 0 $(ARGS)
+
+# Debian's package without installing it: no daemon, and no root where the package lists are there.
+.PHONY: promtool
+promtool: $(BIN)/uv ## Fetch promtool, where it is missing and this is a Debian
+	@set -u; \
+	if [ -x $(BIN)/promtool ] || command -v promtool >/dev/null; then exit 0; fi; \
+	if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then \
+	  echo "promtool is missing and cannot be fetched here: its tests will be skipped" >&2; exit 0; \
+	fi; \
+	there=$$(mktemp -d); trap 'rm -rf "$$there"' EXIT; here=$$(pwd); chmod 755 "$$there"; cd "$$there"; \
+	apt-get download -qq prometheus >/dev/null 2>&1 \
+	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq >/dev/null 2>&1 && apt-get download -qq prometheus >/dev/null 2>&1; } \
+	  || { echo "promtool cannot be fetched: its tests will be skipped" >&2; exit 0; }; \
+	dpkg-deb -x prometheus_*.deb . && install usr/bin/promtool "$$here/$(BIN)/promtool"
 
 .PHONY: bench
 bench: $(SYNCED) ## What observability costs, by CPU per request (ARGS="--rounds 9 --only sampling")
@@ -133,9 +169,10 @@ contract-release: $(SYNCED) ## Take the present OpenAPI document as the released
 	@cp docs/api/api.json docs/api/released.json
 
 .PHONY: docs
-docs: $(SYNCED) ## Write the settings table into the README, and docs/metrics.md
+docs: $(SYNCED) ## Write the settings table, docs/metrics.md and the dashboards
 	@$(BIN)/twelvefold config reference README.md
 	@$(BIN)/twelvefold metrics docs/metrics.md
+	@$(BIN)/python -m tests.observability.dashboards
 
 .PHONY: base
 base: ## Copy the base image that Dependabot keeps (.github/base.Dockerfile) into the Dockerfiles

@@ -34,7 +34,7 @@ from twelvefold.dev.ports import PortPicker
 from twelvefold.log_level import log_level
 from twelvefold.migrations import bootstrap, upgrade
 
-pytest_plugins = ["tests.running_suite", "tests.attacking"]
+pytest_plugins = ["tests.running_suite", "tests.attacking", "tests.browser"]
 
 _HERE = Path(__file__).parent
 # Tests that take no server of ours.

@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from twelvefold.cache import Entry, packed
 from twelvefold.dev.ports import PortPicker
 from twelvefold.dev.redis import RedisServer
 
-EXPORT_DELAY = 0.2  # seconds
+EXPORT_DELAY = 1.0  # seconds: about a round's spans at a time, as by default at a tenth of its rate
 SERVICE = Path(__file__).with_name("service.py")
 BODY = (
     b'{"id":"01a20a1a-e864-76fb-a743-2a1714278b20","email":"ada@example.com","name":"Ada",'
@@ -37,12 +37,15 @@ BODY = (
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A variant of the service, its sampling (None: no endpoint), and what it is compared with."""
+    """A variant of the service, its sampling (None: no endpoint), what it is compared with, and
+    how the collector is.
+    """
 
     name: str
     variant: str
     sampling: float | None = None
     base: str = "everything off"
+    collector: str = "good"
 
 
 CASES = (
@@ -55,6 +58,10 @@ CASES = (
     Case("everything on, no endpoint", "ours"),
     Case("everything on, sampling 0.1", "ours", 0.1),
     Case("everything on, sampling 1.0", "ours", 1.0),
+    *(
+        Case(f"…, the collector {how}", "ours", 0.1, "everything on, sampling 0.1", how)
+        for how in ("is away", "is slow", "refuses")
+    ),
     Case("plain FastAPI", "usual", base="plain FastAPI"),
     Case("the usual libraries, untuned", "usual,libraries", base="plain FastAPI"),
 )
@@ -62,7 +69,9 @@ CASES = (
 
 async def main(rounds: int, requests: int, only: str) -> int:
     frame.keep_to_load_core()
-    cases = [case for case in CASES if only in case.name or case.name == case.base]
+    wanted = [case for case in CASES if only in case.name]
+    bases = {case.base for case in wanted}
+    cases = [case for case in CASES if case in wanted or case.name in bases]
     with tempfile.TemporaryDirectory(prefix="twelvefold-bench-") as folder:
         cache = RedisServer(
             Path(folder), port=PortPicker(str(uuid.uuid4())).take(), password="bench", durable=False
@@ -71,14 +80,24 @@ async def main(rounds: int, requests: int, only: str) -> int:
         try:
             async with redis.asyncio.from_url(cache.url) as client:
                 await client.set(KEY, packed(Entry(1, BODY)))
-            async with Collector(keep=False) as collector:
+            async with (
+                Collector(keep=False) as good,
+                Collector(delay=3600.0) as slow,
+                Collector(status=503) as refusing,
+            ):
+                collectors = {
+                    "good": good.url,
+                    "is away": "http://127.0.0.1:1",  # where nobody listens
+                    "is slow": slow.url,
+                    "refuses": refusing.url,
+                }
                 with ExitStack() as stack:
-                    variants = await _started(stack, cases, cache.url, collector.url)
+                    variants = await _started(stack, cases, cache.url, collectors)
                     await frame.measure(
                         variants,
                         rounds=rounds,
                         requests=requests,
-                        settle=2 * EXPORT_DELAY,
+                        settle=1.2 * EXPORT_DELAY,
                         progress=_progress,
                     )
         finally:
@@ -88,11 +107,12 @@ async def main(rounds: int, requests: int, only: str) -> int:
 
 
 async def _started(
-    stack: ExitStack, cases: Sequence[Case], redis_url: str, collector: str
+    stack: ExitStack, cases: Sequence[Case], redis_url: str, collectors: Mapping[str, str]
 ) -> list[frame.Variant]:
     request = frame.get("/api/v1/hits/ada", **{"User-Agent": "bench/1"})
     variants = []
     for case in cases:
+        collector = collectors[case.collector]
         environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(SERVICE.parents[2]),

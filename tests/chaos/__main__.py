@@ -28,6 +28,7 @@ from tests.chaos.sleepers import wake_late
 from tests.chaos.weather import ended_connections, replaced_processes, without_redis
 
 Told = Callable[[str], None]
+_BEGIN, _END = "<!-- chaos: the last table -->", "<!-- chaos: end -->"
 
 
 @dataclass
@@ -106,6 +107,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5, help="that the storm lasts")
     parser.add_argument("--only", nargs="+", choices=EXPERIMENTS, default=list(EXPERIMENTS))
     parser.add_argument("--keep", type=Path, help="folder for histories and logs")
+    parser.add_argument("--into", type=Path, help="document whose table is replaced")
     given = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with tempfile.TemporaryDirectory(prefix="twelvefold-chaos-") as temporary:
@@ -114,10 +116,10 @@ def main() -> int:
         folder.chmod(0o755)  # under root PostgreSQL's own user has to enter it
         options = Options(given.seed, given.minutes, folder)
         results = {name: asyncio.run(_run(name, options)) for name in given.only}
-    print()
-    for name, result in results.items():
-        _print(name, result)
-    print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+    table = _table(results, options)
+    print(f"\n{table}")
+    if given.into is not None:
+        _write(given.into, table)
     return 0 if all(result.holds for result in results.values()) else 1
 
 
@@ -131,12 +133,24 @@ async def _run(name: str, options: Options) -> Result:
     return await EXPERIMENTS[name](options, told)
 
 
-def _print(name: str, result: Result) -> None:
-    print(f"{name}: {'holds' if result.holds else 'DOES NOT HOLD'}")
-    width = max(len(what) for what, _ in result.rows)
-    for what, said in result.rows:
-        print(f"  {what:<{width}}  {said}")
-    print()
+def _table(results: dict[str, Result], options: Options) -> str:
+    """As Markdown."""
+    lines = ["| experiment | what | came of it |", "|---|---|---|"]
+    for name, result in results.items():
+        verdict = f"**{name}**: {'holds' if result.holds else 'DOES NOT HOLD'}"
+        for what, said in result.rows:
+            lines.append(f"| {verdict} | {what} | {said} |")
+            verdict = ""
+    machine = f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} at the end"
+    given = f"--seed {options.seed} --minutes {options.minutes:g}"
+    return "\n".join([*lines, "", f'`make chaos ARGS="{given}"` on {machine}.'])
+
+
+def _write(file: Path, table: str) -> None:
+    """Puts the table between the two marks of a document."""
+    before, _, rest = file.read_text().partition(_BEGIN)
+    after = rest.partition(_END)[2]
+    file.write_text(f"{before}{_BEGIN}\n{table}\n{_END}{after}")
 
 
 if __name__ == "__main__":

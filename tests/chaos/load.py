@@ -31,7 +31,7 @@ from twelvefold.settings import PostgresSettings, RedisSettings
 ENQUEUE, REGISTER, RENAME, UPLOAD = "enqueue", "register", "rename", "upload"
 PASSWORD = "correct horse battery staple"
 PATIENCE = 60.0  # seconds for which a client repeats what it does not know the outcome of
-_UPLOADS = 0.1  # share of what a person does; a picture costs more than everything else
+_UPLOADS = 0.04  # share of what a person does; a picture costs more than everything else
 _STUBBORN = 0.05  # share of jobs whose first attempt fails
 
 

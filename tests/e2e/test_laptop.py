@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import psutil
@@ -20,7 +21,9 @@ import pytest
 from twelvefold.settings import process_environment
 
 COMMAND = Path(sys.executable).parent / "twelvefold"
-PROCESSES = {"api.1", "users.1", "worker.1", "postgres", "redis", "s3", "mail", "twelvefold"}
+PROCESSES = {
+    "api.1", "users.1", "worker.1", "postgres", "redis", "s3", "mail", "console", "twelvefold",
+}  # fmt: skip
 Row = dict[str, Any]
 
 
@@ -153,6 +156,7 @@ async def test_every_url_is_named(laptop) -> None:
     async with httpx.AsyncClient() as client:
         for url in endpoints["management"].values():
             assert (await client.get(f"{url}/readyz")).status_code == 200
+        assert "Twelvefold" in (await client.get(endpoints["console"])).text
 
 
 async def test_every_process_is_shown_with_what_it_takes(laptop) -> None:
@@ -169,6 +173,46 @@ async def test_a_second_up_says_where_the_first_is(laptop) -> None:
     assert laptop.endpoints["api"] in outcome.text
 
 
+async def test_a_request_s_trace_reaches_the_console(laptop) -> None:
+    console = laptop.endpoints["console"]
+    async with httpx.AsyncClient(timeout=20) as client:
+        path = f"/api/v1/users/{uuid4()}"
+        assert (await client.get(laptop.endpoints["api"] + path)).status_code == 401
+        deadline = time.monotonic() + 20
+        while not (
+            found := (await client.get(f"{console}/api/requests", params={"q": path})).json()[
+                "items"
+            ]
+        ):
+            assert time.monotonic() < deadline, "no trace came"
+            await asyncio.sleep(0.1)
+    assert (found[0]["service"], found[0]["status"]) == ("api", 401)
+
+
+async def test_a_console_that_cannot_start_hinders_nothing(tmp_path) -> None:
+    laptop = Laptop.create(tmp_path / "laptop")
+    state = laptop.checkout / ".twelvefold"
+    state.mkdir()
+    (state / "console").write_text("where a folder should be")
+    try:
+        outcome = await laptop.run("up", "--detach")
+        assert outcome.code == 0
+        assert "there is no page" in outcome.text
+        async with httpx.AsyncClient(timeout=20) as client:
+            assert (await client.get(f"{laptop.endpoints['api']}/health")).status_code == 200
+    finally:
+        await laptop.run("reset", "--yes")
+
+
+async def test_the_console_s_link_can_be_asked_for(laptop) -> None:
+    link = (await laptop.run("console")).text.strip()
+    url, _, token = link.partition("/#token=")
+    assert url == laptop.endpoints["console"]
+    headers = {"Origin": url, "X-Console-Token": token}
+    async with httpx.AsyncClient() as client:
+        assert (await client.post(f"{url}/api/token", headers=headers)).status_code == 204
+
+
 async def test_the_demo_account_can_log_in(laptop) -> None:
     demo = json.loads((laptop.checkout / ".twelvefold/demo.json").read_text())
     form = {"grant_type": "password", "username": demo["email"], "password": demo["password"]}
@@ -179,7 +223,7 @@ async def test_the_demo_account_can_log_in(laptop) -> None:
 
 async def test_secrets_are_their_owner_s_alone(laptop) -> None:
     state = laptop.checkout / ".twelvefold"
-    for name in ("secrets.json", "demo.json", "endpoints.json"):
+    for name in ("secrets.json", "demo.json", "endpoints.json", "run/console.json"):
         assert (state / name).stat().st_mode & 0o077 == 0
 
 

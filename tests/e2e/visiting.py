@@ -38,7 +38,7 @@ def _registration() -> list[tuple[str, str]]:
         *chain(request, "users password.hash"),
         *chain(request, "users insert users.accounts", "users INSERT users.accounts"),
         *chain(request, "users enqueue email.send", "users INSERT jobs.jobs"),
-        *chain(request, "users cache.set", "users EVALSHA"),
+        *chain(request, "users cache.set"),
         # The job, in the same trace, and what it brings about.
         *chain("users enqueue email.send", "worker job email.send", "worker mail.send"),
         *chain(
@@ -65,10 +65,8 @@ EDGES: dict[str, list[tuple[str, str]]] = {
     "POST /api/v1/auth/token": through_users(
         "POST /api/v1/auth/token", "POST", "/internal/v1/tokens", "users password.verify"
     ),
-    "GET /api/v1/users/me": chain("api GET /api/v1/users/me", "api cache.get", "api GET"),
-    "GET /api/v1/users/{user_id}": chain(
-        "api GET /api/v1/users/{user_id}", "api cache.get", "api GET"
-    ),
+    "GET /api/v1/users/me": chain("api GET /api/v1/users/me", "api cache.get"),
+    "GET /api/v1/users/{user_id}": chain("api GET /api/v1/users/{user_id}", "api cache.get"),
     "PATCH /api/v1/users/me": [
         *through_users(
             "PATCH /api/v1/users/me",
@@ -77,7 +75,7 @@ EDGES: dict[str, list[tuple[str, str]]] = {
             "users update users.accounts",
             "users UPDATE users.accounts",
         ),
-        *chain("users PATCH /internal/v1/users/{user_id}", "users cache.set", "users EVALSHA"),
+        *chain("users PATCH /internal/v1/users/{user_id}", "users cache.set"),
     ],
     "GET /api/v1/users/me/sessions": through_users(
         "GET /api/v1/users/me/sessions", "GET", "/internal/v1/users/{user_id}/sessions"

@@ -88,6 +88,28 @@ def test_the_standard_librarys_loggers_write_the_same_lines(output):
     assert line["service"] == "demo"
 
 
+@pytest.mark.parametrize("name", ["uvicorn.error", "arq.worker", "sqlalchemy.engine.Engine"])
+def test_a_library_with_a_handler_of_its_own_writes_our_lines_only(name, capsys):
+    theirs = logging.StreamHandler(sys.stderr)
+    theirs.setFormatter(logging.Formatter("their own form: %(message)s"))
+    logging.getLogger(name).addHandler(theirs)
+    logging.getLogger(name).propagate = False
+    stream = io.BytesIO()
+    configured(stream)
+    context = RequestContext("r-1", trace_id="a" * 32, span_id="b" * 16)
+    with request_context(context):
+        try:
+            raise ConnectionError("redis://:hunter2@cache/0 is away")
+        except ConnectionError:
+            logging.getLogger(name).exception("%s failed", "it")
+    (line,) = lines(stream)
+    assert (line["event"], line["level"], line["logger"]) == ("it failed", "error", name)
+    assert (line["request_id"], line["trace_id"]) == ("r-1", "a" * 32)
+    assert "ConnectionError" in str(line["exception"])
+    assert "hunter2" not in stream.getvalue().decode()
+    assert capsys.readouterr().err == ""
+
+
 def test_libraries_are_quiet_below_a_warning_and_uvicorn_logs_no_access(output):
     logging.getLogger("uvicorn.error").info("Started server process")
     logging.getLogger("uvicorn.access").warning("GET /")

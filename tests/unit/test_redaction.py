@@ -41,6 +41,8 @@ def test_a_name_that_only_looks_like_one_is_left(name):
         ("refresh_token: hunter2", "hunter2"),
         ("https://x.test/confirm?token=hunter2&a=1", "hunter2"),
         (f"loaded {KEY}", "MIGHAgEAMBMG"),
+        ("DETAIL:  Key (email_key)=(ada@x.test) already exists.", "ada@x.test"),
+        ("invalid input for query argument $1: 'hunter2' (expected int)", "hunter2"),
     ],
 )
 def test_a_shape_of_a_secret_is_known_in_any_text(text, secret):

@@ -223,19 +223,20 @@ def create_provider(settings: TelemetrySettings, *, service: str) -> TracerProvi
         ),
         shutdown_on_exit=False,  # the process does it in order
     )
+    for fate in ("sent", "failed", "dropped"):
+        metrics.exported_spans.labels(fate)
     endpoint = settings.otel_exporter_otlp_endpoint or ""
     provider.add_span_processor(BoundedProcessor(RedactingExporter(endpoint)))
     return provider
 
 
 def instrument_libraries() -> None:
-    """Spans of the database driver and Redis. asyncpg only: SQLAlchemy on top would trace twice.
+    """Spans of the database driver. asyncpg only: SQLAlchemy on top would trace twice.
 
-    That of S3 is instrumented where it is loaded, which is late.
+    The clients of S3 and of other services are instrumented where they are opened, that of Redis
+    traces itself.
     """
     from opentelemetry.instrumentation.asyncpg import AsyncPGInstrumentor
-    from opentelemetry.instrumentation.redis import RedisInstrumentor
 
     choose_semantic_conventions()
     AsyncPGInstrumentor().instrument()  # type: ignore[no-untyped-call]  # as it ships
-    RedisInstrumentor().instrument()

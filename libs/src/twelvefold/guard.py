@@ -27,6 +27,8 @@ class Guard:
         self._under_way = 0
         self._breaker = breaker or Breaker(name, failures=FAILURES)
         metrics.watch_pool(name, most, lambda: self._under_way)
+        for reason in ("away", "full"):
+            metrics.dependency_refused.labels(name, reason)
 
     @contextmanager
     def call(self) -> Iterator[None]:

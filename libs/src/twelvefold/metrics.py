@@ -105,6 +105,8 @@ http_requests_refused = _counter(
     "Requests refused by a bound: concurrency, connections, timeout, body, rate.",
     "reason",
 )
+for reason in ("concurrency", "timeout", "body", "rate"):
+    http_requests_refused.labels(reason)
 rate_limit_refused = _counter(
     "rate_limit_refused", "Requests beyond their quota, by policy.", "policy"
 )
@@ -185,6 +187,9 @@ jobs_leases_lost = _counter(
     "how",
 )
 
+for how in ("reaped", "fenced"):
+    jobs_leases_lost.labels(how)
+
 # Security.
 signing_key_age = _gauge(
     "signing_key_age_seconds", "Age of the key that signs tokens; not a number where it is unknown."
@@ -217,6 +222,7 @@ def waiting_for(pool: str, refusal: type[Exception] = Overloaded) -> Iterator[No
 def watch_pool(name: str, size: int, in_use: Callable[[], float]) -> None:
     """Exposes a bounded resource of this process; `in_use` is asked at each scrape."""
     pool_size.labels(name).set(size)
+    pool_exhausted.labels(name)  # exposed from 0 on: a first event that is not seen rising is lost
     pool_in_use.labels(name).set_function(in_use)
 
 

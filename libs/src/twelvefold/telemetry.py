@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from typing import TYPE_CHECKING
 
 from opentelemetry import context as otel
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 EXPORT_TIMEOUT = 5  # seconds for one batch; a collector that is away must not delay the end
 _BAGGAGE = W3CBaggagePropagator()
 _W3C = CompositePropagator([TraceContextTextMapPropagator(), _BAGGAGE])
+_NOTHING = nullcontext()
 _providers: list[TracerProvider] = []
 
 
@@ -64,17 +66,26 @@ def shutdown_telemetry() -> None:
         provider.shutdown()
 
 
+@cache
 def tracer() -> trace.Tracer:
     """Of spans that are ours and no library's."""
     return trace.get_tracer("twelvefold")
 
 
 def unrecorded() -> otel.Context:
-    """A new OpenTelemetry context in which instrumented libraries make no spans.
+    """An OpenTelemetry context in which instrumented libraries make no spans.
 
     They look at it before anything else, so that what is not sampled pays next to nothing.
     """
     return _UNRECORDED
+
+
+def quiet() -> AbstractContextManager[None]:
+    """A block in which instrumented libraries make no spans, although one is being recorded."""
+    request = current_request()
+    if is_exporting() and (request is None or request.sampled):
+        return suppress_instrumentation()
+    return _NOTHING
 
 
 def _suppressed() -> otel.Context:

@@ -18,10 +18,11 @@ from twelvefold.settings import (
     RedisSettings,
     ServiceSettings,
     StrongSecrets,
+    TelemetrySettings,
 )
 
 
-class EdgeSettings(ServiceSettings, PostgresSettings, CallerSettings):
+class EdgeSettings(ServiceSettings, PostgresSettings, CallerSettings, TelemetrySettings):
     users_url: str
 
 
@@ -43,6 +44,7 @@ ADDRESSES = Addresses(
     s3={"S3_ENDPOINT": "http://127.0.0.1:3"},
     smtp="smtp://127.0.0.1:4",
     public="http://127.0.0.1:8000",
+    console="http://127.0.0.1:8400",
     internal={"users": "http://127.0.0.1:5"},
 )
 
@@ -90,6 +92,19 @@ def test_the_users_own_environment_changes_what_is_free_to_choose(secrets) -> No
     environment = of_service(secrets, "edge", {"HTTP_GRACE": "9", "PORT": "1", "DATABASE_URL": "x"})
     assert environment["HTTP_GRACE"] == "9"
     assert environment["DATABASE_URL"].startswith("postgresql://edge_app:")
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ({}, "http://127.0.0.1:8400"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://jaeger:4318"}, "http://jaeger:4318"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, ""),
+    ],
+)
+def test_spans_go_to_the_console_unless_the_user_says_otherwise(secrets, own, expected) -> None:
+    assert of_service(secrets, "edge", own)["OTEL_EXPORTER_OTLP_ENDPOINT"] == expected
+    assert Environments(SERVICES, secrets, ADDRESSES, own).traces_to() == expected
 
 
 def test_settings_of_another_service_are_not_inherited(secrets) -> None:

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from twelvefold.dev.progress import Progress
-from twelvefold.dev.status import without_password
+from twelvefold.dev.servers import without_password
 
 ENDPOINTS = {
     "api": "http://127.0.0.1:8000",
@@ -39,6 +39,7 @@ def ready(progress: Progress) -> None:
             "endpoints": ENDPOINTS,
             "endpoints_file": "/x/endpoints.json",
             "mail_folder": "/x/mail",
+            "console": "http://127.0.0.1:8400/#token=t",
             "demo": {"email": "demo@example.com", "password": "for-you"},
             "seconds": 2.0,
         }
@@ -51,7 +52,7 @@ def test_a_start_ends_with_where_everything_is() -> None:
         ready(progress)
     text = output.getvalue()
     assert progress.outcome == "ready"
-    for shown in ("http://127.0.0.1:8000/docs", "/x/mail", "demo@example.com", "for-you"):
+    for shown in ("http://127.0.0.1:8000/docs", "/x/mail", "/#token=t", "for-you"):
         assert shown in text
     assert "hidden" not in text
 

@@ -45,6 +45,11 @@ class Checkout:
         return self.state / "logs"
 
     @property
+    def console(self) -> Path:
+        """What the console keeps over runs; it can do without."""
+        return self.state / "console"
+
+    @property
     def run(self) -> Path:
         """What lives as long as one run: lock, control socket, pids."""
         return self.state / "run"

@@ -1,4 +1,5 @@
-"""The commands of the laptop stack: up, down, ps, scale, restart, logs; and backing, for clusters.
+"""The commands of the laptop stack: up, down, ps, scale, restart, logs, console; and, for clusters,
+backing.
 
 Merged into the top of `twelvefold` by the entry point `dev`, where the extra is installed.
 """
@@ -232,6 +233,23 @@ def _duration(seconds: float | None) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}"
+
+
+@app.command()
+def console(
+    opened: Annotated[bool, typer.Option("--open", help="Open it in the browser, too.")] = False,
+) -> None:
+    """Prints the link to the developer console, with the token that its writes ask for."""
+    from .console.config import FILE, ConsoleConfig
+
+    with _failures():
+        checkout = _checkout()
+        if not RunLock(checkout.run).is_held:
+            raise StackError(_NOTHING_RUNS)
+        link = ConsoleConfig.read(checkout.run / FILE).link
+    typer.echo(link)
+    if opened:
+        typer.launch(link)
 
 
 @app.command()

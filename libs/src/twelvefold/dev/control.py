@@ -125,4 +125,29 @@ def ask(run: Path, within: float, **request: Any) -> Iterator[Message]:
                         raise StackError(message["error"])
                     yield message
     except OSError as error:
-        raise StackError(f"the supervisor does not answer ({error})") from error
+        raise _silent(error) from error
+
+
+async def ask_async(run: Path, within: float, **request: Any) -> Message:
+    """The supervisor's first answer. Raises StackError where none comes in time."""
+    try:
+        async with asyncio.timeout(within):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+                with _address(run):
+                    client.connect(_SOCKET)  # of this machine: at once or not at all
+                client.setblocking(False)
+                reader, writer = await asyncio.open_unix_connection(sock=client, limit=_LINE_BYTES)
+                writer.write(json.dumps(request).encode() + b"\n")
+                try:
+                    message: Message = json.loads(await reader.readline())
+                finally:
+                    writer.close()
+    except (OSError, ValueError) as error:
+        raise _silent(error) from error
+    if "error" in message:
+        raise StackError(message["error"])
+    return message
+
+
+def _silent(error: Exception) -> StackError:
+    return StackError(f"the supervisor does not answer ({error})")

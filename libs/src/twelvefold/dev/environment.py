@@ -39,6 +39,13 @@ _DEFAULTS = {
     "RATE_LIMIT_MAIL": "100000",
     "OTEL_TRACES_SAMPLER_ARG": "1",
 }
+_PROCESS_DEFAULTS = {
+    # Few arenas: a process with some threads stays tens of megabytes smaller.
+    "MALLOC_ARENA_MAX": "2",
+    # Milliseconds after which spans are sent (the SDK reads it, default 5000): whoever looks at
+    # the console has just made the request.
+    "OTEL_BSP_SCHEDULE_DELAY": "500",
+}
 # Compiling every module again would triple the time of every start and reload.
 _NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 # Names in the user's environment that say which server is used instead of an embedded one.
@@ -46,6 +53,7 @@ EXTERNAL_POSTGRES = "BOOTSTRAP_DATABASE_URL"
 EXTERNAL_REDIS = "REDIS_URL"
 EXTERNAL_S3 = "S3_ENDPOINT"
 EXTERNAL_SMTP = "SMTP_URL"
+TRACES = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,7 @@ class Addresses:
     s3: Mapping[str, str]  # the names S3_… and their values
     smtp: str
     public: str
+    console: str = ""  # takes the spans, unless the user's own environment names a collector
     internal: Mapping[str, str] = field(default_factory=dict)  # by service
 
 
@@ -89,7 +98,7 @@ class Environments:
         chosen = {key: value for key, value in self._own.items() if key in known}
         return {
             **self._inherited(),
-            **{key: value for key, value in _DEFAULTS.items() if key in known},
+            **{key: value for key, value in self._defaults().items() if key in known},
             **chosen,
             **{key: value for key, value in composed.items() if key in known},
         }
@@ -107,12 +116,22 @@ class Environments:
         """Of every schema's owner and app role."""
         return {role: self._password(role) for role in self._roles()}
 
+    def traces_to(self) -> str:
+        """Where the services send their spans; empty: nowhere."""
+        return (self._defaults() | dict(self._own)).get(TRACES, "")
+
+    def database_url(self, service: str) -> str:
+        """As the app role of `service`."""
+        return url_as(self._addresses.postgres, f"{service}_app", self._password(f"{service}_app"))
+
+    def _defaults(self) -> dict[str, str]:
+        return {**_DEFAULTS, TRACES: self._addresses.console}
+
     def _inherited(self) -> dict[str, str]:
         # A misspelt name stays in, for the process to report.
         dropped = self._settings_names | {_NO_BYTECODE}
         kept = {key: value for key, value in self._own.items() if key not in dropped}
-        # Few arenas: a process with some threads stays tens of megabytes smaller.
-        return {"MALLOC_ARENA_MAX": "2", **kept, "PYTHONUNBUFFERED": "1"}
+        return {**_PROCESS_DEFAULTS, **kept, "PYTHONUNBUFFERED": "1"}
 
     def _composed(self, service: Service) -> dict[str, str]:
         addresses, name = self._addresses, service.name
@@ -126,7 +145,7 @@ class Environments:
             **urls,
             "ENVIRONMENT": "development",
             "LOG_FORMAT": "json",
-            "DATABASE_URL": self._database_url(f"{name}_app"),
+            "DATABASE_URL": self.database_url(name),
             "REDIS_URL": addresses.redis,
             **addresses.s3,
             "SMTP_URL": addresses.smtp,
@@ -144,9 +163,6 @@ class Environments:
 
     def _password(self, role: str) -> str:
         return self._secrets.get(f"role.{role}")
-
-    def _database_url(self, role: str) -> str:
-        return url_as(self._addresses.postgres, role, self._password(role))
 
 
 def url_as(url: str, role: str, password: str) -> str:

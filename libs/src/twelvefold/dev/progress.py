@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .control import Message
-from .status import without_password
+from .servers import without_password
 
 
 class Progress:
@@ -72,6 +72,8 @@ def summary(message: Message) -> Table:
     table.add_column(overflow="fold")
     table.add_row("api", endpoints["api"])
     table.add_row("docs", f"{endpoints['api']}/docs")
+    if link := message.get("console"):
+        table.add_row("console", link)
     table.add_row("mail", message["mail_folder"])
     for name in ("postgres", "redis", "s3"):
         table.add_row(name, without_password(endpoints[name]))

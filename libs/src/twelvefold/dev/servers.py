@@ -196,3 +196,12 @@ async def answers(host: str, port: int) -> None:
     _, writer = await asyncio.open_connection(host, port)
     writer.close()
     await writer.wait_closed()
+
+
+def without_password(url: str) -> str:
+    """For people to see; the whole URL is in endpoints.json."""
+    head, at, tail = url.rpartition("@")
+    if not at:
+        return url
+    scheme, _, account = head.partition("://")
+    return f"{scheme}://{account.partition(':')[0]}@{tail}".replace("://@", "://")

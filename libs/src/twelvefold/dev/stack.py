@@ -91,7 +91,7 @@ class Stack:
         try:
             async with asyncio.TaskGroup() as starting:
                 for server in self._servers:
-                    starting.create_task(self._step(server.name, server.start()))
+                    starting.create_task(self._start_server(server))
                 starting.create_task(self._step(SCHEMAS, self._prepare()))
                 for process in self._fleet:
                     starting.create_task(self._step(process.name, Fleet.until_ready(process)))
@@ -112,6 +112,14 @@ class Stack:
         await work
         seconds = time.monotonic() - self._started
         await self._announced.add({"kind": "up", "name": name, "seconds": seconds})
+
+    async def _start_server(self, server: Supervised) -> None:
+        try:
+            await self._step(server.name, server.start())
+        except StackError as error:
+            if server.server is not self._wiring.console:
+                raise
+            await self._announced.add({"kind": "notice", "text": f"there is no page: {error}"})
 
     async def _prepare(self) -> None:
         record = self._wiring.schema_record()
@@ -135,6 +143,7 @@ class Stack:
             "endpoints": endpoints,
             "endpoints_file": str(self._checkout.endpoints),
             "mail_folder": mail_folder(self._checkout, self._wiring.mail),
+            "console": self._wiring.console_link,
         }
         if EDGE in self._fleet.firsts:
             try:

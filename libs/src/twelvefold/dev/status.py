@@ -11,6 +11,7 @@ from typing import Any
 
 from .probe import get
 from .processes import memory_of, own_memory
+from .servers import without_password
 from .services import ServiceProcess
 from .supervised import State, Supervised
 
@@ -83,12 +84,3 @@ async def _info(server: ServiceProcess) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def without_password(url: str) -> str:
-    """For the terminal; the whole URL is in endpoints.json."""
-    head, at, tail = url.rpartition("@")
-    if not at:
-        return url
-    scheme, _, account = head.partition("://")
-    return f"{scheme}://{account.partition(':')[0]}@{tail}".replace("://@", "://")

@@ -5,11 +5,15 @@ Owns the composition only: nothing is started here.
 
 from __future__ import annotations
 
+import secrets as random
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .checkout import Checkout
+from .console.config import ConsoleConfig, link
+from .console.server import ConsoleServer
 from .embedded import BUCKET, EmbeddedServers
 from .environment import (
     EXTERNAL_POSTGRES,
@@ -50,19 +54,22 @@ class Wiring:
         self.object_store = _chosen(own, EXTERNAL_S3, embedded.object_store)
         self.mail = _chosen(own, EXTERNAL_SMTP, embedded.mail)
         self.sockets = {name: ServiceSockets.bind(name) for name in services}
+        self.console = ConsoleServer(checkout.run, self._configure_console)
+        self._started, self._token = time.time(), random.token_urlsafe(16)
         self.addresses = Addresses(
             postgres=self.postgres.url,
             redis=self.redis.url,
             s3=_s3(self.object_store, credentials.s3, own),
             smtp=self.mail.url,
             public=self._url(EDGE, PUBLIC) or "",
+            console=self.console.url,
             internal=self._internal(),
         )
         self.environments = Environments(services, secrets, self.addresses, own)
 
     @property
     def servers(self) -> tuple[Server, ...]:
-        return self.postgres, self.redis, self.object_store, self.mail
+        return self.postgres, self.redis, self.object_store, self.mail, self.console
 
     def process(self, service: str, number: int) -> ServiceProcess:
         """One more process of `service`, on the sockets that all of them share."""
@@ -75,16 +82,39 @@ class Wiring:
 
     def endpoints(self, processes: Mapping[str, ServiceProcess]) -> dict[str, Any]:
         """The content of endpoints.json; `processes` holds the first of each service."""
+        management = {name: process.url for name, process in processes.items()}
+        return {**self._fixed_endpoints(), "management": management}
+
+    def _fixed_endpoints(self) -> dict[str, Any]:
         return {
             "api": self.addresses.public,
             "postgres": self.addresses.postgres,
             "redis": self.addresses.redis,
             "s3": self.object_store.url,
             "mail": self.addresses.smtp,
-            "console": None,
+            "console": self.console.url,
             "internal": dict(self.addresses.internal),
-            "management": {name: process.url for name, process in processes.items()},
         }
+
+    def _configure_console(self, descriptor: int, url: str) -> ConsoleConfig:
+        return ConsoleConfig(
+            root=str(self.checkout.root),
+            descriptor=descriptor,
+            url=url,
+            token=self._token,
+            started=self._started,
+            services=tuple(self._services),
+            jobs_url=self.environments.database_url("worker"),
+            redis_url=self.addresses.redis,
+            traces_to=self.environments.traces_to(),
+            endpoints=self._fixed_endpoints(),
+            mail_folder=str(self.checkout.mail) if isinstance(self.mail, EmbeddedServer) else None,
+        )
+
+    @property
+    def console_link(self) -> str | None:
+        """With the token that writes ask for, which endpoints.json does not hold."""
+        return link(self.console.url, self._token) if self.console.is_alive else None
 
     def schema_record(self) -> SchemaRecord:
         passwords = self.environments.role_passwords()
@@ -94,6 +124,7 @@ class Wiring:
         return [server.home for server in self.servers if isinstance(server, EmbeddedServer)]
 
     def close(self) -> None:
+        self.console.close()
         for sockets in self.sockets.values():
             sockets.close()
 

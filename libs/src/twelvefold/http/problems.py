@@ -27,6 +27,7 @@ from twelvefold.errors import (
     TwelvefoldError,
     UnsupportedMedia,
 )
+from twelvefold.redaction import redact
 
 from .context import current_request_id
 
@@ -101,7 +102,7 @@ def _rendered(
         "title": title,
         "status": status,
         "detail": detail,
-        "instance": scope["path"],
+        "instance": redact(scope["path"]),
         "request_id": current_request_id(),
     }
     if found := [{"pointer": error.pointer, "detail": error.detail} for error in errors]:

@@ -17,7 +17,6 @@ from opentelemetry import context as otel
 from opentelemetry import propagate, trace
 from opentelemetry.trace import (
     Link,
-    NonRecordingSpan,
     Span,
     SpanContext,
     SpanKind,
@@ -79,8 +78,7 @@ class Tracing:
         base = telemetry.unrecorded()
         if baggage:
             base = propagate.extract(_carrier(scope), base)
-        span = NonRecordingSpan(SpanContext(trace_id, span_id, is_remote=False))
-        return Traced(None, otel.attach(trace.set_span_in_context(span, base)))
+        return Traced(None, otel.attach(base))
 
     def _sampled(
         self,
@@ -152,7 +150,6 @@ def _attributes(scope: Scope, request: RequestContext) -> dict[str, Any]:
         "http.request.method": scope["method"],
         "url.scheme": scope["scheme"],
         "url.path": scope["path"][:_LONGEST],
-        "network.protocol.version": scope["http_version"],
         "request_id": request.request_id,
     }
     if client := scope.get("client"):

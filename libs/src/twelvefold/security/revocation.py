@@ -9,11 +9,15 @@ from __future__ import annotations
 from uuid import UUID
 
 import structlog
+from opentelemetry.trace import SpanKind
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from twelvefold import spans
+
 from .tokens import LEEWAY, TOKEN_TTL
 
+_IN_REDIS = {"db.system.name": "redis"}
 _log = structlog.get_logger(__name__)
 
 
@@ -37,7 +41,8 @@ class Revocations:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for subject in subjects:
                     pipe.set(revocation_key(subject), b"1", ex=self._lifetime)
-                await pipe.execute()
+                with spans.span("revocations.set", _IN_REDIS, kind=SpanKind.CLIENT):
+                    await pipe.execute()
         except (RedisError, OSError, TimeoutError) as error:
             _log.warning("revocation_not_marked", count=len(subjects), reason=repr(error))
             return False

@@ -49,7 +49,7 @@ def create_app(settings: ApiSettings, *, users: UsersClient | None = None) -> Se
     from twelvefold.process import ServiceProcess
 
     require_policies(PUBLIC)
-    backing = BackingServices(settings, application_name="twelvefold-api")
+    backing = BackingServices(settings, application_name=MIGRATIONS.announcement)
     health = Health(backing)
     ringer = Ringer(settings)
     events = JobEvents(backing.database, settings)

@@ -40,6 +40,8 @@ class Limits:
 
     def __init__(self, limiter: RateLimiter, quotas: Mapping[Limit, int]) -> None:
         self._limiter = limiter
+        for name in Limit:
+            metrics.rate_limit_refused.labels(name.value)
         self._policies = {name: Policy(name.value, quotas[name], WINDOW) for name in Limit}
 
     async def count(self, limit: Limit, key: str, marks: Sequence[str] = ()) -> Admission:

@@ -33,7 +33,7 @@ def create_app(settings: UsersSettings) -> ServiceProcess:
     from twelvefold.process import ServiceProcess
     from users.routes import ROUTERS
 
-    backing = BackingServices(settings, application_name="twelvefold-users")
+    backing = BackingServices(settings, application_name=MIGRATIONS.announcement)
     health = Health(backing)
     ringer = Ringer(settings)
     use_cases = compose(settings, backing, ringer)

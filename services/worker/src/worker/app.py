@@ -32,7 +32,7 @@ def create_app(settings: WorkerSettings) -> ServiceProcess:
     from twelvefold.process import ServiceProcess
     from worker.schedule import SCHEDULE
 
-    backing = BackingServices(settings, application_name="twelvefold-worker")
+    backing = BackingServices(settings, application_name=MIGRATIONS.announcement)
     ringer = Ringer(settings)
     consumer = Consumer(
         backing.database,

@@ -1,0 +1,240 @@
+"""The last quarter of an hour of every metric that the services expose.
+
+Owns the reading of Prometheus's text format (prometheus.io/docs/instrumenting/exposition_formats)
+and what becomes of a sample: counters become rates, histograms rates and quantiles, gauges stay.
+Bounded by series and points; the oldest point gives way.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from array import array
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+POINTS = 400  # of each series
+_MAX_SERIES = 1_500
+_REMEMBERED = 900.0  # seconds
+_HELP = re.compile(r"# (HELP|TYPE) (\S+) ?(.*)")
+_SAMPLE = re.compile(r"([A-Za-z_:][\w:]*)(?:\{(.*)\})? (\S+)(?: \S+)?")
+_LABEL = re.compile(r'([A-Za-z_]\w*)="((?:[^"\\]|\\.)*)"')
+_ESCAPES = {"\\\\": "\\", '\\"': '"', "\\n": "\n"}
+_QUANTILES = (0.5, 0.95)
+Labels = tuple[tuple[str, str], ...]
+
+
+@dataclass(slots=True)
+class Family:
+    """One metric of one process: its samples by labels, the suffix included."""
+
+    name: str
+    type: str = "untyped"
+    help: str = ""
+    samples: dict[tuple[str, Labels], float] = field(default_factory=dict)
+
+
+def parse(text: str) -> dict[str, Family]:
+    """Families by name; lines that are none of the format are passed over."""
+    families: dict[str, Family] = {}
+    for line in text.splitlines():
+        if line.startswith("#"):
+            if found := _HELP.fullmatch(line):
+                family = families.setdefault(found[2], Family(found[2]))
+                if found[1] == "HELP":
+                    family.help = found[3]
+                else:
+                    family.type = found[3]
+            continue
+        if not (found := _SAMPLE.match(line)):
+            continue
+        try:
+            value = float(found[3])
+        except ValueError:
+            continue
+        name = found[1]
+        family_name = next(
+            (
+                name.removesuffix(suffix)
+                for suffix in ("", "_bucket", "_sum", "_count", "_total")
+                if name.endswith(suffix) and name.removesuffix(suffix) in families
+            ),
+            name,
+        )
+        family = families.setdefault(family_name, Family(family_name))
+        family.samples[name, _labels(found[2] or "")] = value
+    return families
+
+
+def _labels(text: str) -> Labels:
+    return tuple(
+        (key, re.sub(r'\\[\\"n]', lambda match: _ESCAPES[match[0]], value))
+        for key, value in _LABEL.findall(text)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One line of a chart. `what` is value, rate, p50 or p95."""
+
+    family: str
+    labels: Labels
+    what: str
+
+
+class _History:
+    """What one process has said: `times` and, as long as that, a column of values for each key."""
+
+    def __init__(self) -> None:
+        self.times = array("d")
+        self.columns: dict[Key, array[float]] = {}
+        self.latest: dict[str, Family] = {}
+
+    def add(self, at: float, values: Mapping[Key, float], most: int) -> None:
+        """At most `most` new columns; nan stands where nothing was measured."""
+        known = len(self.times)
+        self.times.append(at)
+        for key, value in values.items():
+            if key in self.columns:
+                self.columns[key].append(value)
+            elif most > 0:
+                self.columns[key] = array("d", [math.nan] * known + [value])
+                most -= 1
+        for column in self.columns.values():
+            if len(column) <= known:
+                column.append(math.nan)
+        if len(self.times) > POINTS:
+            del self.times[0]
+            for column in self.columns.values():
+                del column[0]
+
+
+class Metrics:
+    """Takes an exposition of each process now and then, and keeps what came of it."""
+
+    def __init__(self) -> None:
+        self._histories: dict[str, _History] = {}
+
+    def take(self, process: str, text: str, at: float | None = None) -> None:
+        """One exposition of `process`, taken at `at` (seconds since the epoch; default: now)."""
+        at = time.time() if at is None else at
+        families = parse(text)
+        history = self._histories.setdefault(process, _History())
+        before, since = history.latest, at - history.times[-1] if history.times else 0.0
+        room = _MAX_SERIES - sum(len(each.columns) for each in self._histories.values())
+        history.latest = families
+        values = {
+            Key(name, labels, what): value
+            for name, family in families.items()
+            if not name.endswith("_created")
+            for labels, what, value in _points(
+                family, before[name].samples if name in before else None, since
+            )
+        }
+        history.add(at, values, room)
+
+    def forget(self, alive: Collection[str]) -> None:
+        """Drops processes that have been away for as long as anything is remembered."""
+        oldest = time.time() - _REMEMBERED
+        for process, history in list(self._histories.items()):
+            if process not in alive and history.times[-1] < oldest:
+                del self._histories[process]
+
+    def families(self) -> list[dict[str, Any]]:
+        """What there is, without values."""
+        found: dict[str, dict[str, Any]] = {}
+        for history in self._histories.values():
+            for key in history.columns:
+                family = history.latest.get(key.family) or Family(key.family)
+                entry = found.setdefault(
+                    key.family,
+                    {"name": key.family, "type": family.type, "help": family.help, "series": 0},
+                )
+                entry["series"] += 1
+        return [found[name] for name in sorted(found)]
+
+    def series(self, families: Collection[str]) -> dict[str, Any]:
+        """Times by process, and the lines of those families."""
+        return {
+            "times": {
+                process: [round(at, 1) for at in history.times]
+                for process, history in self._histories.items()
+            },
+            "lines": [
+                {
+                    "process": process,
+                    "family": key.family,
+                    "labels": dict(key.labels),
+                    "what": key.what,
+                    "values": [_rounded(value) for value in column],
+                }
+                for process, history in self._histories.items()
+                for key, column in history.columns.items()
+                if key.family in families
+            ],
+        }
+
+
+def _rounded(value: float) -> float | None:
+    """Six digits are more than a chart shows."""
+    return None if math.isnan(value) else float(f"{value:.6g}")
+
+
+def _points(
+    family: Family, before: Mapping[tuple[str, Labels], float] | None, seconds: float
+) -> Iterator[tuple[Labels, str, float]]:
+    """What becomes of the samples; rates need one look before. A counter that fell began anew."""
+    if family.type == "histogram":
+        if before is not None and seconds > 0:
+            yield from _of_histogram(family, before, seconds)
+        return
+    for (name, labels), value in family.samples.items():
+        if family.type == "counter":
+            if before is not None and seconds > 0:
+                earlier = before.get((name, labels), 0.0)
+                yield labels, "rate", max(0.0, value - earlier) / seconds
+        elif math.isfinite(value):
+            yield labels, "value", value
+
+
+def _of_histogram(
+    family: Family, before: Mapping[tuple[str, Labels], float], seconds: float
+) -> Iterator[tuple[Labels, str, float]]:
+    buckets: dict[Labels, list[tuple[float, float]]] = {}
+    for (name, labels), value in family.samples.items():
+        grown = max(0.0, value - before.get((name, labels), 0.0))
+        if name.endswith("_bucket"):
+            rest = tuple(pair for pair in labels if pair[0] != "le")
+            bound = float(dict(labels).get("le", "inf"))
+            buckets.setdefault(rest, []).append((bound, grown))
+        elif name.endswith("_count"):
+            yield labels, "rate", grown / seconds
+    if buckets:
+        # Quantiles of the parts say nothing of the whole: the buckets are added first.
+        whole: dict[float, float] = {}
+        for counts in buckets.values():
+            for bound, grown in counts:
+                whole[bound] = whole.get(bound, 0.0) + grown
+        buckets[()] = list(whole.items())
+    for labels, counts in buckets.items():
+        counts.sort()
+        for quantile in _QUANTILES:
+            yield labels, f"p{quantile * 100:.0f}", _quantile(quantile, counts)
+
+
+def _quantile(quantile: float, counts: list[tuple[float, float]]) -> float:
+    """Linear within its bucket, as Prometheus's histogram_quantile; nan where nothing happened."""
+    total = counts[-1][1]
+    if total == 0:
+        return math.nan
+    wanted, lower, below = quantile * total, 0.0, 0.0
+    for bound, count in counts:
+        if count >= wanted:
+            if math.isinf(bound):
+                return lower
+            inside = count - below
+            return lower + (bound - lower) * ((wanted - below) / inside if inside else 1.0)
+        lower, below = bound, count
+    return lower

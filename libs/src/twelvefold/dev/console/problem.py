@@ -1,0 +1,18 @@
+"""Errors as the rest of the suite gives them (RFC 9457)."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+
+from starlette.responses import Response
+
+
+def problem(status: int, detail: str) -> Response:
+    content = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+    }
+    return Response(json.dumps(content), status, media_type="application/problem+json")

@@ -1,0 +1,79 @@
+// Builds elements. Text is text: nothing here takes markup, and the page's policy forbids it.
+
+const SVG = "http://www.w3.org/2000/svg";
+const OPENABLE = /^(?:\/(?!\/)|#|https?:\/\/)/;
+
+export function h(tag, props, ...children) {
+  return build(document.createElement(tag), props, children);
+}
+
+export function svg(tag, props, ...children) {
+  return build(document.createElementNS(SVG, tag), props, children);
+}
+
+function build(node, props, children) {
+  for (const [name, value] of Object.entries(props ?? {})) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (name === "style") for (const [key, of] of Object.entries(value)) node.style.setProperty(key, of);
+    else if (name === "data") Object.assign(node.dataset, value);
+    else if ((name === "href" || name === "src") && !OPENABLE.test(value)) continue;
+    else node.setAttribute(name, value === true ? "" : String(value));
+  }
+  return add(node, children);
+}
+
+function add(node, children) {
+  for (const child of children.flat(Infinity)) {
+    if (child !== null && child !== undefined && child !== false) node.append(child);
+  }
+  return node;
+}
+
+export function fill(node, ...children) {
+  node.replaceChildren();
+  return add(node, children);
+}
+
+// Brings the children of `parent` in line with `items`, and leaves alone what has not changed:
+// focus, selection and scrolling stay where they are. Returns how many are new.
+const rendered = new WeakMap();
+
+export function keyed(parent, items, key, create) {
+  const before = rendered.get(parent) ?? new Map();
+  const after = new Map();
+  let fresh = 0;
+  let place = parent.firstChild;
+  for (const item of items) {
+    const name = key(item);
+    if (after.has(name)) continue;
+    const form = JSON.stringify(item);
+    const known = before.get(name);
+    let node = known?.node;
+    if (known?.form !== form) {
+      const held = node?.contains(document.activeElement);
+      if (node === place) place = place?.nextSibling ?? null;
+      node?.remove();
+      node = create(item, Boolean(known));
+      if (!known) fresh += 1;
+      if (held) queueMicrotask(() => focusable(node)?.focus({ preventScroll: true }));
+    }
+    if (node === place) place = place.nextSibling;
+    else parent.insertBefore(node, place);
+    after.set(name, { node, form });
+  }
+  for (const [name, { node }] of before) if (!after.has(name)) node.remove();
+  rendered.set(parent, after);
+  return before.size ? fresh : 0;
+}
+
+export function focusable(node) {
+  return node.matches?.("a, button, [tabindex]") ? node : node.querySelector("a, button, [tabindex]");
+}
+
+// A list that says so when it is empty.
+export function listed(parent, items, key, create, nothing) {
+  parent.parentElement?.querySelector(":scope > .nothing")?.remove();
+  keyed(parent, items, key, create);
+  if (!items.length) parent.after(h("p", { class: "nothing" }, nothing));
+}

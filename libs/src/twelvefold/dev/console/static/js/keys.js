@@ -1,0 +1,71 @@
+// Keys for those who like them. None is needed: everything has a place to click or to tab to.
+
+import { h } from "./dom.js";
+
+const PLACES = { o: "/", r: "/requests", j: "/jobs", m: "/mail", l: "/logs", c: "/metrics", s: "/stack" };
+const SHOWN = [
+  ["/", "search requests"],
+  ["g then o r j m l c s", "overview, requests, jobs, mail, logs, metrics, stack"],
+  ["↑ ↓", "next row of a list or a trace"],
+  ["← →", "fold and unfold a span"],
+  ["Enter", "open, or show the span"],
+  ["Esc", "leave the search, close a dialog"],
+  ["?", "this list"],
+];
+let pending = false;
+
+function isTyping(target) {
+  return target.matches?.("input:not([type=radio]):not([type=checkbox]), textarea, select") ?? false;
+}
+
+export function onKeys({ go, search, help: showHelp }) {
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+    if (isTyping(event.target)) {
+      if (event.key === "Escape") event.target.blur();
+      return;
+    }
+    if (pending && PLACES[event.key]) go(PLACES[event.key]);
+    else if (event.key === "/") {
+      event.preventDefault();
+      search();
+    } else if (event.key === "?") showHelp();
+    else if (event.key === "ArrowDown" || event.key === "ArrowUp") rows(event);
+    pending = event.key === "g" && !pending;
+  });
+}
+
+// From one row's link to the next, in whatever list the focus is, else in the first.
+function rows(event) {
+  if (event.target.closest?.('[role="tree"], .scrolls-itself, fieldset')) return;
+  const list = event.target.closest?.("[data-rows]") ?? document.querySelector("main [data-rows]");
+  if (!list) return;
+  const links = [...list.querySelectorAll("[data-row]")];
+  const at = links.indexOf(document.activeElement);
+  if (at < 0 && !list.contains(document.activeElement) && event.key === "ArrowUp") return;
+  const next = links[at + (event.key === "ArrowDown" ? 1 : -1)];
+  if (next) {
+    event.preventDefault();
+    next.focus();
+  }
+}
+
+export function help() {
+  const dialog = h(
+    "dialog",
+    { class: "dialog", "aria-labelledby": "keys-title" },
+    h("h2", { id: "keys-title" }, "Keys"),
+    h("dl", { class: "keys" }, SHOWN.map(([keys, what]) =>
+      h("div", {}, h("dt", {}, keys.split(" ").map((key) => (key === "then" ? " then " : h("kbd", {}, key)))), h("dd", {}, what)))),
+    h("h2", {}, "Search"),
+    h("dl", { class: "keys" }, [
+      ["status:5xx", "or 404: by status"], ["service:users", "that took part"], ["method:post", ""],
+      [">100ms", "or <2s: by duration"], ["is:failed", "or trouble, ok"], ["route:images", "part of the template"],
+      ["anything else", "path, request id, trace id, account, span, exception"],
+    ].map(([form, what]) => h("div", {}, h("dt", {}, h("code", {}, form)), h("dd", {}, what)))),
+    h("form", { method: "dialog", class: "buttons" }, h("button", { class: "primary" }, "Close")),
+  );
+  dialog.addEventListener("close", () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+}

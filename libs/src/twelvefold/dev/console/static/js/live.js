@@ -1,0 +1,53 @@
+// Hears what has changed, while the page is looked at. A hidden page closes its stream: browsers
+// open few connections to one host, and another tab may need it.
+
+let source = null;
+const listeners = new Set();
+const watchers = new Set();
+
+export function onChange(listener) {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+export function onState(watcher) {
+  watchers.add(watcher);
+}
+
+function tell(state) {
+  for (const watcher of watchers) watcher(state);
+}
+
+function open() {
+  if (source) return;
+  source = new EventSource("/api/events");
+  let lost = false;
+  source.onopen = () => {
+    tell("live");
+    // Whatever happened meanwhile, nobody has told.
+    if (lost) for (const listener of listeners) listener(null);
+    lost = false;
+  };
+  source.onerror = () => {
+    lost = true;
+    tell("lost");
+  };
+  source.onmessage = (event) => {
+    const topics = new Set(event.data.split(" "));
+    for (const listener of listeners) listener(topics);
+  };
+}
+
+export function listen() {
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) {
+      source?.close();
+      source = null;
+    } else {
+      open();
+      for (const listener of listeners) listener(null);
+    }
+  });
+  addEventListener("pagehide", () => source?.close());
+  if (!document.hidden) open();
+}

@@ -1,0 +1,161 @@
+// Small pieces that several views show. Every colour stands beside a word or a form.
+
+import { h } from "./dom.js";
+import { duration, percent } from "./format.js";
+
+const TAGS = {
+  request: "HTTP", call: "CALL", sql: "SQL", redis: "REDIS", database: "DB", s3: "S3",
+  mail: "MAIL", job: "JOB", enqueue: "QUEUE", code: "CODE",
+};
+
+export function tag(category) {
+  return h("span", { class: `tag tag-${category}` }, TAGS[category] ?? "SPAN");
+}
+
+// The same colour for a service everywhere; the three of the suite have one of their own.
+const HUES = { api: "1", users: "2", worker: "3" };
+
+export function hue(service) {
+  if (HUES[service]) return HUES[service];
+  let sum = 0;
+  for (const letter of service) sum = (sum * 31 + letter.charCodeAt(0)) >>> 0;
+  return String(4 + (sum % 4));
+}
+
+export function service(name) {
+  return h("span", { class: "service", data: { hue: hue(name) } }, name);
+}
+
+const STATES = {
+  ok: "good", ready: "good", running: "good", succeeded: "good", trouble: "warn", degraded: "warn",
+  starting: "warn", queued: "calm", cancelled: "calm", stopped: "calm", stopping: "calm",
+  failed: "bad", dead: "bad", silent: "bad", unavailable: "bad", "backing off": "bad",
+  rejected: "warn",
+};
+
+export function tone(state) {
+  return STATES[state] ?? "calm";
+}
+
+export function state(name, text = name) {
+  return h("span", { class: `state ${tone(name)}` }, text);
+}
+
+export function statusCode(code) {
+  if (code === null || code === undefined) return h("span", { class: "faint" }, "–");
+  const kind = code >= 500 ? "bad" : code >= 400 ? "warn" : "good";
+  return h("span", { class: `code ${kind}` }, String(code));
+}
+
+export function requestState(item) {
+  if (item.status === null) return state(item.state);
+  return h(
+    "span",
+    { class: "code-and-state" },
+    statusCode(item.status),
+    item.state === "trouble" && h("span", { class: "state warn small", title: "something within failed" }, "trouble"),
+  );
+}
+
+// What a summary says that the name has not said.
+export function beyond(name, summary) {
+  if (name.includes(summary)) return "";
+  return summary.startsWith(`${name} `) ? summary.slice(name.length + 1) : summary;
+}
+
+// A span with children is to blame for what it did itself.
+export function spanTitle(found) {
+  return found.why === "slow" && found.itself ? `${found.name} itself` : found.name;
+}
+
+// Where the time went, or what broke: the sentence that leads to the span.
+export function culprit(found, { brief = false } = {}) {
+  if (!found) return h("span", { class: "faint" }, brief ? "" : "spread over many spans");
+  const what = found.why === "error"
+    ? h("span", { class: "bad-text" }, found.text || "failed")
+    : h("span", {}, h("b", {}, duration(found.own)), ` · ${percent(found.share)}`);
+  return h(
+    "span",
+    { class: "culprit" },
+    service(found.service),
+    tag(found.category),
+    h("span", { class: "culprit-name" }, spanTitle(found)),
+    what,
+  );
+}
+
+export function route(item) {
+  return [
+    item.method && h("span", { class: "method" }, item.method),
+    " ",
+    h("span", { class: "path" }, item.route),
+  ];
+}
+
+// For those who do not see the list that they have just filtered. Not for what comes by itself.
+export function announce(text) {
+  document.getElementById("said").textContent = text;
+}
+
+let toasts = null;
+
+export function toast(text, kind = "calm") {
+  toasts ??= document.getElementById("toasts");
+  const note = h("p", { class: `toast ${kind}` }, text);
+  toasts.append(note);
+  setTimeout(() => note.remove(), kind === "bad" ? 8000 : 3500);
+}
+
+export async function copy(text, what = "Copied") {
+  try {
+    await navigator.clipboard.writeText(text);
+    toast(what);
+  } catch {
+    toast("The browser did not allow copying", "bad");
+  }
+}
+
+export function copyButton(text, label) {
+  return h(
+    "button",
+    { class: "quiet copy", type: "button", title: `Copy ${label}`, onclick: () => copy(text, `${label} copied`) },
+    h("span", { class: "mono" }, text.length > 20 ? `${text.slice(0, 8)}…${text.slice(-4)}` : text),
+    h("span", { class: "sr" }, ` copy ${label}`),
+  );
+}
+
+// A filter of few choices: radio buttons that look like one control.
+export function choice(name, legend, options, value, onchange) {
+  return h(
+    "fieldset",
+    { class: "choice" },
+    h("legend", { class: "sr" }, legend),
+    options.map(([key, text, extra]) =>
+      h(
+        "label",
+        {},
+        h("input", {
+          type: "radio", name, value: key, checked: key === value, onchange: () => onchange(key),
+        }),
+        h("span", {}, text, extra !== undefined && extra !== null && h("span", { class: "number" }, String(extra))),
+      )),
+  );
+}
+
+export function json(value) {
+  return h("pre", { class: "block" }, typeof value === "string" ? value : JSON.stringify(value, null, 2));
+}
+
+export function heading(title, ...beside) {
+  return h("div", { class: "heading" }, h("h1", {}, title), h("div", { class: "beside" }, beside));
+}
+
+export function facts(pairs) {
+  return h(
+    "dl",
+    { class: "facts" },
+    pairs
+      .filter(([, value]) => value !== null && value !== undefined && value !== "")
+      .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+  );
+}

@@ -1,0 +1,146 @@
+// Jobs by state and kind, and what can be done about them.
+
+import { get, post } from "../api.js";
+import { fill, h, keyed } from "../dom.js";
+import { coarse, count, plural, time } from "../format.js";
+import { announce, choice, heading, state, toast } from "../parts.js";
+
+const STATES = ["dead", "failed", "running", "queued", "rejected", "cancelled", "succeeded"];
+const RETRIED = new Set(["failed", "dead", "rejected", "cancelled"]);
+const CANCELLED = new Set(["queued", "failed", "running"]);
+const PAGE = 50;
+
+export const jobsView = {
+  name: "jobs",
+  title: "Jobs",
+  topics: ["jobs"],
+  follows: true,
+  mount(root, route_, signal) {
+    let route = route_;
+    let limit = PAGE;
+    const note = h("p", { class: "note" });
+    const filters = h("div", { class: "filters" });
+    const body = h("tbody", { data: { rows: "" } });
+    const next = h("button", {
+      type: "button", class: "more", hidden: true,
+      onclick: () => {
+        limit = Math.min(200, limit + PAGE);
+        refresh();
+      },
+    }, "Older");
+    root.append(
+      heading("Jobs", note),
+      filters,
+      h("div", { class: "scroll-x" }, h(
+        "table",
+        { class: "jobs" },
+        h("thead", {}, h("tr", {}, [
+          ["Created"], ["Kind"], ["State"], ["Failed attempts", "num"], ["Waited", "num"], ["Ran", "num"], ["Error"], ["", "actions"],
+        ].map(([name, kind]) => h("th", { scope: "col", class: kind }, name || h("span", { class: "sr" }, "Actions"))))),
+        body,
+      )),
+      next,
+    );
+
+    function change(name, value) {
+      const query = new URLSearchParams(location.search);
+      if (value) query.set(name, value);
+      else query.delete(name);
+      route.go(`/jobs${query.size ? `?${query}` : ""}`);
+    }
+
+    async function refresh() {
+      const status = route.query.get("status") ?? "";
+      const kind = route.query.get("kind") ?? "";
+      const found = await get("jobs", { status, kind, limit }, signal);
+      const sums = {};
+      const kinds = new Set(kind ? [kind] : []);
+      for (const one of found.counts) {
+        kinds.add(one.kind);
+        if (!kind || one.kind === kind) sums[one.status] = (sums[one.status] ?? 0) + one.jobs;
+      }
+      const total = Object.values(sums).reduce((sum, one) => sum + one, 0);
+      const form = JSON.stringify([sums, [...kinds].sort(), status, kind]);
+      if (filters.dataset.form !== form && !filters.matches(":focus-within")) {
+        filters.dataset.form = form;
+        fill(
+          filters,
+          choice("status", "State", [["", "All", count(total)], ...STATES.filter((name) => sums[name] || name === status).map((name) => [name, name, count(sums[name] ?? 0)])], status, (value) => change("status", value)),
+          h("label", { class: "select" }, h("span", { class: "sr" }, "Kind"), h(
+            "select",
+            { onchange: (event) => change("kind", event.target.value) },
+            h("option", { value: "" }, "Every kind"),
+            [...kinds].sort().map((name) => h("option", { value: name, selected: name === kind }, name)),
+          )),
+        );
+      }
+      keyed(body, found.items, (job) => job.id, jobRow);
+      next.hidden = found.items.length < limit || limit >= 200;
+      fill(note, found.items.length ? plural(total, "job") : "No such job.");
+    }
+
+    return {
+      follow(route_) {
+        route = route_;
+        limit = PAGE;
+        filters.dataset.form = "";
+        refresh().then(() => announce(note.textContent));
+        return true;
+      },
+      refresh,
+    };
+  },
+};
+
+function jobRow(job) {
+  return h(
+    "tr",
+    { class: job.status },
+    h("td", { class: "when" }, time(job.created_at)),
+    h("td", {}, h("a", { href: `/jobs/${job.id}`, class: "row-link mono", data: { row: "" } }, job.kind)),
+    h("td", {}, jobState(job)),
+    h("td", { class: "num" }, `${job.attempts}`, job.max_attempts && h("span", { class: "faint" }, ` of ${job.max_attempts}`)),
+    h("td", { class: "num" }, between(job.run_at, job.started_at)),
+    h("td", { class: "num" }, between(job.started_at, job.finished_at)),
+    h("td", { class: "look" }, job.error && h("span", { class: "bad-text" }, job.error)),
+    h("td", { class: "actions" }, actions(job)),
+  );
+}
+
+export function jobState(job) {
+  return h(
+    "span",
+    {},
+    state(job.status),
+    job.status === "running" && job.progress > 0 && h("span", { class: "faint" }, ` ${job.progress} %`),
+    job.cancel_requested && job.status === "running" && h("span", { class: "faint" }, " cancel asked"),
+  );
+}
+
+export function between(from, to) {
+  if (!from || !to) return "–";
+  return coarse(Math.max(0, new Date(to) - new Date(from)));
+}
+
+export function actions(job) {
+  const name = `${job.kind} of ${new Date(job.created_at).toLocaleTimeString("en-GB")}`;
+  return [
+    RETRIED.has(job.status) && h("button", { type: "button", onclick: act(job, "retry", "is queued again") }, "Retry", h("span", { class: "sr" }, ` ${name}`)),
+    CANCELLED.has(job.status) && !job.cancel_requested && h("button", { type: "button", class: "quiet", onclick: act(job, "cancel", "is cancelled, or will be in a moment") }, "Cancel", h("span", { class: "sr" }, ` ${name}`)),
+  ];
+}
+
+function act(job, action, done) {
+  return async (event) => {
+    const button = event.currentTarget;
+    button.disabled = true;
+    try {
+      await post(`jobs/${job.id}/${action}`);
+      toast(`${job.kind} ${done}`);
+    } catch (error) {
+      toast(error.message, "bad");
+    } finally {
+      button.disabled = false;
+    }
+  };
+}

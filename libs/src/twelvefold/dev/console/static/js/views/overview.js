@@ -1,0 +1,157 @@
+// The front page: what runs, what went wrong, what was slow. One click from here to the trace.
+
+import { get } from "../api.js";
+import { fill, h, listed } from "../dom.js";
+import { count, duration, percent, plural, time } from "../format.js";
+import { frame } from "../frame.js";
+import { culprit, heading, requestState, route, state } from "../parts.js";
+import { plot } from "../plot.js";
+import { processStrip } from "./stack.js";
+
+export const overviewView = {
+  name: "overview",
+  title: "Overview",
+  topics: ["traces", "processes", "jobs", "mail"],
+  mount(root, route_, signal) {
+    const lead = h("p", { class: "lead" });
+    const strip = h("ul", { class: "strip", "aria-label": "Processes" });
+    const dots = h("div", { class: "plot" });
+    const failed = h("ol", { class: "stories", data: { rows: "" } });
+    const troubled = h("p", { class: "note" });
+    const slowest = h("ol", { class: "stories", data: { rows: "" } });
+    const routes = h("tbody", { data: { rows: "" } });
+    const jobs = h("div", {});
+    const mails = h("ol", { class: "stories", data: { rows: "" } });
+    root.append(
+      heading("Overview", lead),
+      strip,
+      dots,
+      h(
+        "div",
+        { class: "columns" },
+        h("section", { "aria-labelledby": "failed" }, h("h2", { id: "failed" }, "Failing"), failed, troubled),
+        h("section", { "aria-labelledby": "slowest" }, h("h2", { id: "slowest" }, "Slowest"), slowest),
+      ),
+      h(
+        "div",
+        { class: "columns uneven" },
+        h("section", { "aria-labelledby": "by-route" }, h("h2", { id: "by-route" }, "Routes"), routeTable(routes)),
+        h(
+          "div",
+          {},
+          h("section", { "aria-labelledby": "jobs-now" }, h("h2", { id: "jobs-now" }, "Jobs"), jobs),
+          h("section", { "aria-labelledby": "mail-now" }, h("h2", { id: "mail-now" }, "Mail"), mails),
+        ),
+      ),
+    );
+    return {
+      async refresh() {
+        const found = await get("overview", {}, signal);
+        const stack = frame.latest ?? (await get("stack", {}, signal));
+        fill(lead, sentence(found, stack));
+        processStrip(strip, stack.processes);
+        plot(dots, found.dots, "No request yet. Send one, and it is here within a second.", route_.go);
+        listed(failed, found.failed, (one) => one.trace_id, story, "Nothing has failed in this run.");
+        fill(troubled, found.troubled > 0 && h("a", { href: "/requests?q=is%3Atrouble&kind=" }, `${count(found.troubled)} more with trouble within`));
+        listed(slowest, found.slowest, (one) => one.trace_id, story, "No request yet.");
+        listed(routes, found.routes, (one) => `${one.method} ${one.route} ${one.service}`, routeRow, "");
+        showJobs(jobs, found);
+        listed(mails, found.mails ?? [], (one) => one.name, mailStory, "No mail was caught.");
+      },
+    };
+  },
+};
+
+function sentence(found, stack) {
+  if (!stack.receives) {
+    return stack.traces_to
+      ? `Traces go to ${stack.traces_to}, as your environment says; the console sees none.`
+      : "Your environment has switched traces off.";
+  }
+  const requests = found.routes.reduce((sum, one) => sum + one.requests, 0);
+  const failed = found.routes.reduce((sum, one) => sum + one.failed, 0);
+  const docs = stack.places.find((place) => place.name === "docs");
+  return [
+    plural(requests, "request"), " in this run",
+    failed ? [", ", h("a", { href: "/requests?q=is:failed" }, `${count(failed)} failed`)] : "",
+    docs && h("a", { class: "beside-link", href: docs.href, target: "_blank", rel: "noopener" }, "API documentation"),
+    h("a", { class: "beside-link", href: "/stack" }, "Database and other URLs"),
+  ];
+}
+
+// A trace in two lines: what was asked, and where to look.
+export function story(item) {
+  return h(
+    "li",
+    { class: "story" },
+    h(
+      "a",
+      { class: "story-link", href: `/traces/${item.trace_id}`, data: { row: "" } },
+      h("span", { class: "story-title" }, route(item)),
+      requestState(item),
+      h("span", { class: "story-number" }, duration(item.duration)),
+    ),
+    h("p", { class: "story-line" }, culprit(item.culprit), h("span", { class: "story-when" }, time(item.started))),
+  );
+}
+
+export function routeTable(body) {
+  return h(
+    "div",
+    { class: "scroll-x" },
+    h(
+      "table",
+      {},
+      h("thead", {}, h("tr", {}, ["Route", "Requests", "Failed", "p50", "p95", "Longest"].map((name, at) =>
+        h("th", { scope: "col", class: at ? "num" : null }, name)))),
+      body,
+    ),
+  );
+}
+
+function routeRow(one) {
+  const query = new URLSearchParams({ q: `method:${(one.method ?? "").toLowerCase()} route:${one.route}`, order: "duration" });
+  return h(
+    "tr",
+    {},
+    h("td", {}, h("a", { href: `/requests?${query}`, class: "row-link", data: { row: "" } }, route(one))),
+    h("td", { class: "num" }, count(one.requests)),
+    h("td", { class: "num" }, one.failed ? h("span", { class: "bad-text" }, `${one.failed} · ${percent(one.failed / one.requests)}`) : "0"),
+    h("td", { class: "num" }, duration(one.p50)),
+    h("td", { class: "num" }, duration(one.p95)),
+    h("td", { class: "num" }, duration(one.longest)),
+  );
+}
+
+function showJobs(box, found) {
+  if (found.jobs_error) {
+    fill(box, h("p", { class: "nothing" }, found.jobs_error));
+    return;
+  }
+  const sums = {};
+  for (const one of found.jobs) sums[one.status] = (sums[one.status] ?? 0) + one.jobs;
+  const states = ["dead", "failed", "running", "queued", "rejected", "cancelled", "succeeded"].filter((name) => sums[name]);
+  fill(
+    box,
+    states.length
+      ? h("ul", { class: "tally" }, states.map((name) =>
+        h("li", {}, h("a", { href: `/jobs?status=${name}` }, state(name), " ", h("b", {}, count(sums[name]))))))
+      : h("p", { class: "nothing" }, "No job yet."),
+    found.troubled_jobs.length > 0 && h("ol", { class: "stories" }, found.troubled_jobs.map((job) =>
+      h(
+        "li",
+        { class: "story" },
+        h("a", { class: "story-link", href: `/jobs/${job.id}` }, h("span", { class: "story-title mono" }, job.kind), state(job.status)),
+        h("p", { class: "story-line" }, h("span", { class: "bad-text" }, job.error ?? ""), h("span", { class: "story-when" }, time(job.created_at))),
+      ))),
+  );
+}
+
+function mailStory(mail) {
+  return h(
+    "li",
+    { class: "story" },
+    h("a", { class: "story-link", href: `/mail/${mail.name}`, data: { row: "" } }, h("span", { class: "story-title" }, mail.subject)),
+    h("p", { class: "story-line" }, h("span", {}, mail.to), h("span", { class: "story-when" }, time(mail.caught))),
+  );
+}

@@ -1,0 +1,164 @@
+// One trace: its waterfall, the span to look at first, and its logs beside it.
+
+import { get } from "../api.js";
+import { fill, h } from "../dom.js";
+import { ago, duration, percent, plural, time } from "../format.js";
+import { logLine } from "../loglist.js";
+import { beyond, copyButton, facts, requestState, route, service, spanTitle, tag } from "../parts.js";
+import { spanDetails } from "../span.js";
+import { waterfall } from "../waterfall.js";
+import { story } from "./overview.js";
+
+export const traceView = {
+  name: "trace",
+  title: "Trace",
+  topics: ["traces"],
+  mount(root, route_, signal) {
+    const id = route_.params.id;
+    let form = "";
+    let chosen = null; // the span that is shown
+    let tab = "logs";
+    let first = true; // nobody has chosen yet
+
+    async function refresh() {
+      const found = await get(`traces/${encodeURIComponent(id)}`, {}, signal);
+      const next = `${found.summary.spans} ${found.summary.lost} ${found.logs.length} ${found.linked.length}`;
+      if (next === form) return;
+      form = next;
+      draw(found);
+    }
+
+    function draw(found) {
+      const held = document.activeElement?.closest?.('[role="treeitem"]')?.id;
+      const { summary, trace } = found;
+      document.title = `${summary.method ?? ""} ${summary.route} · Twelvefold`;
+      const blamed = summary.culprit;
+      const side = h("div", { class: "side-panel" });
+      const tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "Beside the trace" });
+      const panel = h("div", { id: "beside", role: "tabpanel", tabindex: "0", "aria-labelledby": "tab-logs" });
+      const fall = waterfall(trace, {
+        culprit: blamed,
+        marks: marksOf(found),
+        onselect: (span) => {
+          chosen = span;
+          show("span");
+          // Where there is no room beside the trace, it stands below.
+          if (!first && matchMedia("(max-width: 1100px)").matches) side.scrollIntoView({ block: "start" });
+        },
+      });
+
+      function show(name) {
+        tab = name;
+        fill(tabs, [["span", "Span"], ["logs", `Logs (${found.logs.length})`]].map(([key, text]) =>
+          h("button", {
+            type: "button", role: "tab", id: `tab-${key}`, "aria-controls": "beside", "aria-selected": String(key === tab),
+            tabindex: key === tab ? "0" : "-1",
+            onclick: () => show(key),
+            onkeydown: (event) => {
+              if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
+              event.stopPropagation();
+              show(key === "span" ? "logs" : "span");
+              document.getElementById(`tab-${tab}`).focus();
+            },
+          }, text)));
+        panel.setAttribute("aria-labelledby", `tab-${tab}`);
+        if (tab === "span") fill(panel, chosen ? spanDetails(chosen, trace) : h("p", { class: "nothing" }, "Choose a span to see what it did."));
+        else fill(panel, logList(found, chosen, fall));
+      }
+
+      side.append(tabs, panel);
+      fill(
+        root,
+        head(found),
+        blamed && blame(blamed, () => fall.choose(blamed.span_id)),
+        found.repetitions.map((one) => repeated(one, () => fall.choose(one.span_id))),
+        summary.lost > 0 && h("p", { class: "hint-line" }, `${plural(summary.lost, "more span")} came and were not kept.`),
+        h("div", { class: "trace-columns" }, fall.box, side),
+        found.linked.length > 0 && h(
+          "section",
+          { "aria-labelledby": "linked" },
+          h("h2", { id: "linked" }, "Linked traces"),
+          h("ol", { class: "stories", data: { rows: "" } }, found.linked.map(story)),
+        ),
+      );
+      show(tab);
+      first = true;
+      if (chosen) fall.choose(chosen.id, { focus: false });
+      first = false;
+      if (held) document.getElementById(held)?.focus({ preventScroll: true });
+    }
+    return { refresh };
+  },
+};
+
+function head({ summary, trace }) {
+  const request = trace.spans.find((span) => span.id === trace.root);
+  const requestId = request?.attributes.request_id;
+  return h(
+    "header",
+    { class: "trace-head" },
+    h("p", { class: "crumb" }, h("a", { href: "/requests" }, "Requests"), " / trace"),
+    h("h1", {}, route(summary), " ", requestState(summary)),
+    facts([
+      ["Took", h("b", {}, duration(summary.duration))],
+      trace.length > summary.duration * 1.02 ? ["With what followed", duration(trace.length)] : ["", null],
+      ["Came", [time(summary.started, { fraction: true }), h("span", { class: "faint" }, ` ${ago(summary.started)}`)]],
+      ["Through", h("span", { class: "services" }, summary.services.map((name) => service(name)))],
+      ["Spans", String(summary.spans)],
+      ["Path", summary.path && summary.path !== summary.route ? h("span", { class: "mono" }, summary.path) : null],
+      ["Trace", copyButton(summary.trace_id, "trace id")],
+      ["Request", requestId ? copyButton(String(requestId), "request id") : null],
+    ]),
+  );
+}
+
+function blame(found, onclick) {
+  const failed = found.why === "error";
+  const text = failed ? found.text : beyond(found.name, found.text);
+  return h(
+    "button",
+    { class: `blame-box ${found.why}`, type: "button", onclick },
+    h(
+      "span",
+      { class: "blame-where" },
+      failed ? h("b", {}, "Failed in") : [h("b", {}, duration(found.own)), ` or ${percent(found.share)} of the time in`],
+      service(found.service),
+      tag(found.category),
+      h("b", {}, spanTitle(found)),
+    ),
+    text && h("span", { class: failed ? "bad-text" : "blame-text mono" }, text),
+  );
+}
+
+function repeated(one, onclick) {
+  return h(
+    "button",
+    { class: "blame-box slow", type: "button", onclick },
+    h("span", { class: "blame-where" }, tag("sql"), h("b", {}, `${one.count} times the same statement`), `${duration(one.total)} in all`),
+    h("span", { class: "blame-text mono" }, one.text),
+  );
+}
+
+function logList({ logs, trace }, chosen, fall) {
+  if (!logs.length) return h("p", { class: "nothing" }, "No line of the log files carries this trace.");
+  return h(
+    "ol",
+    { class: "log-list" },
+    logs.map((line) => logLine(line, {
+      start: trace.start,
+      chosen: chosen !== null && line.span_id === chosen.id,
+      onspan: trace.spans.some((span) => span.id === line.span_id) ? () => fall.choose(line.span_id) : null,
+    })),
+  );
+}
+
+// Lines that matter, by the span that they were written in, as marks on its bar.
+function marksOf({ logs, trace }) {
+  const marks = new Map();
+  for (const line of logs) {
+    if (line.level !== "warning" && line.level !== "error" && line.level !== "critical") continue;
+    const at = new Date(line.time).getTime() * 1e6 - trace.start * 1e3;
+    marks.set(line.span_id, [...(marks.get(line.span_id) ?? []), { at, level: line.level, event: line.event }]);
+  }
+  return marks;
+}

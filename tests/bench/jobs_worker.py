@@ -1,0 +1,72 @@
+"""A worker of no-op jobs, ours or bare arq's, that says on stdout when each has begun.
+
+    python tests/bench/jobs_worker.py durable|arq
+
+Both work at the settings that they come with. A line is the monotonic clock in nanoseconds, which
+all processes of a machine share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from arq.connections import RedisSettings as ArqRedis
+from arq.worker import Worker, func
+from pydantic import SecretStr
+
+from twelvefold.database import Database
+from twelvefold.jobs import Job, JobKind, Registry, Ringer
+from twelvefold.jobs.consumer import Consumer, ConsumerOptions
+from twelvefold.jobs.housekeeping import NoPayload
+from twelvefold.logs import configure_logs
+from twelvefold.settings import EnvironmentSettings, PostgresSettings, RedisSettings
+
+KIND = QUEUE = "bench"
+
+
+def begun() -> None:
+    sys.stdout.write(f"{time.monotonic_ns()}\n")
+
+
+async def durable() -> None:
+    # Its lines are written as by any worker, to where nobody reads them.
+    settings = EnvironmentSettings(environment="testing", log_format="json")
+    configure_logs(settings, service="bench", stream=Path(os.devnull).open("wb"))  # noqa: SIM115, ASYNC230 (for good)
+    database = Database(
+        PostgresSettings(environment="testing", database_url=SecretStr(os.environ["DATABASE_URL"])),
+        application_name="bench",
+    )
+    redis = RedisSettings(environment="testing", redis_url=SecretStr(os.environ["REDIS_URL"]))
+    registry = Registry()
+
+    async def work(_job: Job, _payload: NoPayload) -> None:
+        begun()
+
+    registry.add(JobKind(KIND, NoPayload), work)
+    ringer = Ringer(redis)
+    options = ConsumerOptions(worker="bench", queue=QUEUE)
+    consumer = Consumer(database, redis, registry, ringer=ringer, options=options)
+    async with ringer.running(), consumer.running():
+        await asyncio.Event().wait()
+
+
+async def bare_arq() -> None:
+    async def work(_: dict[Any, Any]) -> None:
+        begun()
+
+    worker = Worker(
+        functions=[func(work, name=KIND)],  # type: ignore[arg-type]  # arq asks for a __qualname__
+        redis_settings=ArqRedis.from_dsn(os.environ["REDIS_URL"]),
+        handle_signals=False,
+    )
+    await worker.main()
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text file
+    asyncio.run({"durable": durable, "arq": bare_arq}[sys.argv[1]]())

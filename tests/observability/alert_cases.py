@@ -1,0 +1,402 @@
+"""For every alert: samples under which it fires, what it then says, and samples under which not.
+
+Samples are in promtool's notation, one a minute: `0+60x20` begins at 0 and grows by 60, 20 times.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """`at` is when both sets of samples are looked at."""
+
+    alert: str
+    at: str
+    fires: dict[str, str]
+    says: str
+    quiet: dict[str, str]
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+def _requests(job: str, good: str, bad: str) -> dict[str, str]:
+    where = f'job="{job}",handler="/api/v1/users/me",method="GET"'
+    return {
+        f'http_requests_total{{{where},status="200"}}': good,
+        f'http_requests_total{{{where},status="503"}}': bad,
+    }
+
+
+def _durations(fast: str, every: str) -> dict[str, str]:
+    where = 'job="api",handler="/api/v1/users/me",method="GET"'
+    return {
+        f'http_request_duration_seconds_bucket{{{where},le="0.25"}}': fast,
+        f"http_request_duration_seconds_count{{{where}}}": every,
+    }
+
+
+def _delays(fast: str, every: str) -> dict[str, str]:
+    where = 'job="worker",kind="email.send"'
+    return {
+        f'job_start_delay_seconds_bucket{{{where},le="1"}}': fast,
+        f'job_start_delay_seconds_bucket{{{where},le="60"}}': every,
+        f'job_start_delay_seconds_bucket{{{where},le="+Inf"}}': every,
+    }
+
+
+def _pool(job: str, pool: str, *, size: int, used: int) -> dict[str, str]:
+    where = f'job="{job}",pool="{pool}"'
+    return {f"pool_size{{{where}}}": f"{size}x30", f"pool_in_use{{{where}}}": f"{used}x30"}
+
+
+def _down(job: str) -> Case:
+    return Case(
+        f"{job.capitalize()}Down",
+        at="10m",
+        fires={f'up{{job="{job}",pod="a"}}': "0x20"},
+        says=f"Every pod of {job} is down, or its PodMonitor does not fit.",
+        quiet={f'up{{job="{job}",pod="a"}}': "0x20", f'up{{job="{job}",pod="b"}}': "1x20"},
+    )
+
+
+API = [
+    _down("api"),
+    Case(
+        "ApiErrorBudgetBurnsFast",
+        at="70m",
+        fires=_requests("api", "0+98x80", "0+2x80"),
+        says="2% of the requests fail: at this rate the budget of 30 days is gone within days.",
+        # As many, but over long ago: the short window is clean.
+        quiet=_requests("api", "0+98x80", "0+4x30 120x50"),
+    ),
+    Case(
+        "ApiErrorBudgetBurnsSlowly",
+        at="1500m",
+        fires=_requests("api", "0+996x1600", "0+4x1600"),
+        says="0.4% of the requests fail: the budget of 30 days will not last.",
+        quiet=_requests("api", "0+9995x1600", "0+5x1600"),
+    ),
+    Case(
+        "ApiLatencyBudgetBurnsFast",
+        at="70m",
+        fires=_durations("0+80x80", "0+100x80"),
+        says="20% of the requests take over 250 ms: at this rate the budget of 30 days is gone "
+        "within days.",
+        quiet=_durations("0+99x80", "0+100x80"),
+    ),
+    Case(
+        "ApiLatencyBudgetBurnsSlowly",
+        at="1500m",
+        fires=_durations("0+95x1600", "0+100x1600"),
+        says="5% of the requests take over 250 ms: the budget of 30 days will not last.",
+        quiet=_durations("0+995x1600", "0+1000x1600"),
+    ),
+    Case(
+        "UsersUnreachableFromApi",
+        at="15m",
+        fires={
+            'client_request_duration_seconds_count{job="api",peer="users",outcome="2xx"}': "0+50x20",
+            'client_request_duration_seconds_count{job="api",peer="users",outcome="timeout"}': (
+                "0+50x20"
+            ),
+        },
+        says="50% of the calls to users fail or take too long.",
+        quiet={
+            'client_request_duration_seconds_count{job="api",peer="users",outcome="2xx"}': "0+95x20",
+            'client_request_duration_seconds_count{job="api",peer="users",outcome="error"}': (
+                "0+5x20"
+            ),
+        },
+    ),
+    Case(
+        "RateLimitsRefuseMany",
+        at="30m",
+        fires={'rate_limit_refused_total{job="api",policy="credentials"}': "0+600x40"},
+        says="Policy credentials refuses 10 requests a second: an attack, or a quota that is too "
+        "small.",
+        labels={"policy": "credentials"},
+        quiet={'rate_limit_refused_total{job="api",policy="credentials"}': "0+60x40"},
+    ),
+]
+
+USERS = [
+    _down("users"),
+    Case(
+        "UsersErrorRatioHigh",
+        at="15m",
+        fires=_requests("users", "0+90x20", "0+10x20"),
+        says="10% of the requests to users fail.",
+        quiet=_requests("users", "0+99x20", "0+1x20"),
+    ),
+    Case(
+        "PasswordHashingSaturated",
+        at="10m",
+        fires={
+            'pool_waiting{job="users",pool="argon2"}': "20x20",
+            'pool_size{job="users",pool="argon2"}': "4x20",
+        },
+        says="5 passwords wait for each thread: more replicas, or an attack on logins.",
+        quiet={
+            'pool_waiting{job="users",pool="argon2"}': "8x20",
+            'pool_size{job="users",pool="argon2"}': "4x20",
+        },
+    ),
+    Case(
+        "PasswordHashingRefuses",
+        at="10m",
+        fires={'pool_exhausted_total{job="users",pool="argon2"}': "0+4x20"},
+        says="20 logins or registrations found the queue of hashing full within 5 minutes.",
+        quiet={'pool_exhausted_total{job="users",pool="argon2"}': "7x20"},
+    ),
+    Case(
+        "SigningKeyOld",
+        at="70m",
+        fires={'signing_key_age_seconds{job="users"}': "8640000x80"},
+        says="It is 100d 0h 0m 0s old: rotate it by `twelvefold keys rotate`.",
+        quiet={'signing_key_age_seconds{job="users"}': "604800x80"},
+    ),
+]
+
+WORKER = [
+    _down("worker"),
+    Case(
+        "QueueAgeHigh",
+        at="10m",
+        # Two workers see the same table.
+        fires={
+            'jobs_queue_age_seconds{job="worker",queue="default",pod="a"}': "120x20",
+            'jobs_queue_age_seconds{job="worker",queue="default",pod="b"}': "90x20",
+        },
+        says="The oldest due job of queue default waits for 2m 0s.",
+        labels={"queue": "default"},
+        quiet={'jobs_queue_age_seconds{job="worker",queue="default"}': "120 5x20"},
+    ),
+    Case(
+        "QueueStandsStill",
+        at="10m",
+        fires={'jobs_queue_age_seconds{job="worker",queue="default"}': "900x20"},
+        says="The oldest due job of queue default waits for 15m 0s: no worker takes it.",
+        labels={"queue": "default"},
+        quiet={'jobs_queue_age_seconds{job="worker",queue="default"}': "120x20"},
+    ),
+    Case(
+        "JobsDead",
+        at="10m",
+        fires={
+            'jobs_dead{job="worker",pod="a"}': "3x20",
+            'jobs_dead{job="worker",pod="b"}': "3x20",
+        },
+        says="3 jobs are dead: `twelvefold jobs list --status dead`, then retry or discard them.",
+        quiet={'jobs_dead{job="worker"}': "0x20"},
+    ),
+    Case(
+        "JobsFailOften",
+        at="40m",
+        fires={
+            'jobs_finished_total{job="worker",kind="image.process",status="succeeded"}': "0+5x50",
+            'jobs_finished_total{job="worker",kind="image.process",status="failed"}': "0+5x50",
+        },
+        says="50% of the runs of image.process fail.",
+        labels={"kind": "image.process"},
+        # Refused input is nobody's failure.
+        quiet={
+            'jobs_finished_total{job="worker",kind="image.process",status="succeeded"}': "0+5x50",
+            'jobs_finished_total{job="worker",kind="image.process",status="rejected"}': "0+5x50",
+        },
+    ),
+    Case(
+        "LeasesExpire",
+        at="20m",
+        fires={'jobs_leases_lost_total{job="worker",how="reaped"}': "0+1x30"},
+        says="15 leases expired within 15 minutes: workers were killed, or ran out of memory or "
+        "processor.",
+        quiet={
+            'jobs_leases_lost_total{job="worker",how="reaped"}': "0x10 1x20",
+            'jobs_leases_lost_total{job="worker",how="fenced"}': "0+1x30",
+        },
+    ),
+    Case(
+        "OutboxLagHigh",
+        at="25m",
+        fires=_delays("0+50x30", "0+100x30"),
+        says="One in twenty jobs starts over 54.1s after it was due.",
+        quiet=_delays("0+99x30", "0+100x30"),
+    ),
+    Case(
+        "WorkerSlotsBusy",
+        at="20m",
+        fires=_pool("worker", "jobs", size=10, used=10),
+        says="100% of the slots are taken: more replicas, if the queue grows.",
+        quiet=_pool("worker", "jobs", size=10, used=5),
+    ),
+    Case(
+        "MailsFail",
+        at="40m",
+        fires={
+            'mails_sent_total{job="worker",outcome="sent"}': "0+5x50",
+            'mails_sent_total{job="worker",outcome="failed"}': "0+5x50",
+        },
+        says="50% of the attempts to hand over a letter fail.",
+        quiet={
+            'mails_sent_total{job="worker",outcome="sent"}': "0+5x50",
+            'mails_sent_total{job="worker",outcome="rejected"}': "0+5x50",
+        },
+    ),
+]
+
+PLATFORM = [
+    Case(
+        "BackingServiceLost",
+        at="5m",
+        fires={
+            'backing_service_up{job="api",name="redis",pod="a"}': "1x10",
+            'backing_service_up{job="api",name="redis",pod="b"}': "0x10",
+        },
+        says="redis does not answer api.",
+        labels={"job": "api", "name": "redis"},
+        quiet={'backing_service_up{job="api",name="redis"}': "1 0 1x10"},
+    ),
+    Case(
+        "DependencyRefused",
+        at="15m",
+        fires={'dependency_refused_total{job="worker",name="mail",reason="away"}': "0+60x20"},
+        says="worker skips 1 calls a second to mail (away).",
+        labels={"job": "worker", "name": "mail", "reason": "away"},
+        quiet={'dependency_refused_total{job="worker",name="mail",reason="away"}': "9x20"},
+    ),
+    Case(
+        "PoolSaturated",
+        at="15m",
+        fires=_pool("api", "postgres", size=10, used=10),
+        says="100% of postgres in api are taken.",
+        labels={"job": "api", "pool": "postgres"},
+        quiet=_pool("api", "postgres", size=10, used=6),
+    ),
+    Case(
+        "PoolExhausted",
+        at="10m",
+        fires={'pool_exhausted_total{job="api",pool="postgres"}': "0+6x20"},
+        says="30 callers found no postgres in api within 5 minutes.",
+        labels={"job": "api", "pool": "postgres"},
+        quiet={'pool_exhausted_total{job="api",pool="postgres"}': "0x5 1x20"},
+    ),
+    Case(
+        "PoolWaitsLong",
+        at="20m",
+        fires={
+            'pool_wait_seconds_bucket{job="api",pool="postgres",le="0.1"}': "0+90x30",
+            'pool_wait_seconds_bucket{job="api",pool="postgres",le="1"}': "0+100x30",
+            'pool_wait_seconds_bucket{job="api",pool="postgres",le="+Inf"}': "0+100x30",
+        },
+        says="One in a hundred waits over 910ms for postgres in api.",
+        labels={"job": "api", "pool": "postgres"},
+        quiet={
+            'pool_wait_seconds_bucket{job="api",pool="postgres",le="0.1"}': "0+100x30",
+            'pool_wait_seconds_bucket{job="api",pool="postgres",le="1"}': "0+100x30",
+            'pool_wait_seconds_bucket{job="api",pool="postgres",le="+Inf"}': "0+100x30",
+        },
+    ),
+    Case(
+        "RequestsRefused",
+        at="15m",
+        fires={'http_requests_refused_total{job="api",reason="concurrency"}': "0+60x20"},
+        says="api refuses 1 requests a second (concurrency).",
+        labels={"job": "api", "reason": "concurrency"},
+        # What a client does wrong is no matter of ours.
+        quiet={'http_requests_refused_total{job="api",reason="body"}': "0+60x20"},
+    ),
+    Case(
+        "EventLoopLags",
+        at="20m",
+        fires={
+            'event_loop_lag_seconds_bucket{job="users",le="0.1"}': "0+540x30",
+            'event_loop_lag_seconds_bucket{job="users",le="0.5"}': "0+600x30",
+            'event_loop_lag_seconds_bucket{job="users",le="+Inf"}': "0+600x30",
+        },
+        says="One look in a hundred finds the loop of users 460ms late: processor used up, or "
+        "blocking code.",
+        labels={"job": "users"},
+        quiet={
+            'event_loop_lag_seconds_bucket{job="users",le="0.1"}': "0+600x30",
+            'event_loop_lag_seconds_bucket{job="users",le="0.5"}': "0+600x30",
+            'event_loop_lag_seconds_bucket{job="users",le="+Inf"}': "0+600x30",
+        },
+    ),
+    Case(
+        "ProcessesRestart",
+        at="16m",
+        fires={'process_start_time_seconds{job="worker",pod="a"}': "1000+120x20"},
+        says="Processes of worker started 15 times within 15 minutes.",
+        labels={"job": "worker"},
+        quiet={'process_start_time_seconds{job="worker",pod="a"}': "1000x10 2000x20"},
+    ),
+    Case(
+        "FileDescriptorsRunOut",
+        at="15m",
+        fires={
+            'process_open_fds{job="api",pod="a"}': "900x20",
+            'process_max_fds{job="api",pod="a"}': "1000x20",
+        },
+        says="90% of those that a may have are open.",
+        labels={"job": "api", "pod": "a"},
+        quiet={
+            'process_open_fds{job="api",pod="a"}': "300x20",
+            'process_max_fds{job="api",pod="a"}': "1000x20",
+        },
+    ),
+    Case(
+        "CacheUnavailable",
+        at="15m",
+        fires={
+            'cache_requests_total{job="users",outcome="hit"}': "0+50x20",
+            'cache_requests_total{job="users",outcome="unavailable"}': "0+50x20",
+        },
+        says="50% of the calls to the cache by users are not answered: slower, and more work for "
+        "PostgreSQL.",
+        labels={"job": "users"},
+        quiet={
+            'cache_requests_total{job="users",outcome="hit"}': "0+50x20",
+            'cache_requests_total{job="users",outcome="miss"}': "0+50x20",
+        },
+    ),
+    Case(
+        "RateLimitsCountedLocally",
+        at="20m",
+        fires={'rate_limit_local_total{job="api"}': "0+60x30"},
+        says="Redis is away: a client may have its quota once in every process.",
+        quiet={'rate_limit_local_total{job="api"}': "9x30"},
+    ),
+    Case(
+        "SpansLost",
+        at="30m",
+        fires={
+            'telemetry_spans_total{job="api",fate="sent"}': "0+60x40",
+            'telemetry_spans_total{job="api",fate="failed"}': "0+60x40",
+        },
+        says="api loses 1 spans a second: the collector is away, slow or refuses.",
+        labels={"job": "api"},
+        quiet={
+            'telemetry_spans_total{job="api",fate="sent"}': "0+60x40",
+            'telemetry_spans_total{job="api",fate="failed"}': "9x40",
+        },
+    ),
+    Case(
+        "CertificateExpires",
+        at="70m",
+        fires={
+            'certmanager_certificate_expiration_timestamp_seconds{namespace="istio",name="edge"}': (
+                "869400x80"
+            )
+        },
+        says="istio/edge is valid for 10d 0h 20m 0s more; cert-manager should have renewed it.",
+        labels={"namespace": "istio", "name": "edge"},
+        quiet={
+            'certmanager_certificate_expiration_timestamp_seconds{namespace="istio",name="edge"}': (
+                "5184000x80"
+            )
+        },
+    ),
+]
+
+CASES = {"api": API, "users": USERS, "worker": WORKER, "platform": PLATFORM}

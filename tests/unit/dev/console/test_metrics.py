@@ -1,0 +1,112 @@
+"""What becomes of the samples that a service exposes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from twelvefold.dev.console.metrics import POINTS, Metrics, parse
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+def lines(metrics: Metrics, family: str) -> dict[tuple[Any, ...], list[float | None]]:
+    return {
+        (line["what"], *line["labels"].values()): line["values"]
+        for line in metrics.series([family])["lines"]
+    }
+
+
+def take(metrics: Metrics, registry: CollectorRegistry, at: float, process: str = "api.1") -> None:
+    metrics.take(process, generate_latest(registry).decode(), at)
+
+
+def test_a_counter_becomes_a_rate(registry) -> None:
+    counter, metrics = Counter("hits", "h", ["of"], registry=registry), Metrics()
+    for at in (0, 10, 20):
+        take(metrics, registry, at)
+        counter.labels("x").inc(30)
+    assert lines(metrics, "hits_total") == {("rate", "x"): [None, 3, 3]}
+
+
+def test_a_counter_that_began_anew_has_no_negative_rate(registry) -> None:
+    metrics = Metrics()
+    for at, value in ((0, 100), (10, 5)):
+        metrics.take("api.1", f"# TYPE hits_total counter\nhits_total {value}\n", at)
+    assert lines(metrics, "hits_total") == {("rate",): [None, 0]}
+
+
+def test_a_gauge_stays_what_it_is(registry) -> None:
+    gauge, metrics = Gauge("depth", "h", registry=registry), Metrics()
+    for at in (1, 2):
+        gauge.set(at)
+        take(metrics, registry, at)
+    assert lines(metrics, "depth") == {("value",): [1, 2]}
+
+
+def test_a_histogram_becomes_quantiles_of_what_happened_in_between(registry) -> None:
+    histogram = Histogram("took", "h", ["route"], buckets=(1, 2, 4), registry=registry)
+    metrics = Metrics()
+    histogram.labels("/old").observe(3.9)
+    take(metrics, registry, 0)
+    for value in (0.5,) * 50 + (1.5,) * 50:
+        histogram.labels("/new").observe(value)
+    take(metrics, registry, 10)
+    found = lines(metrics, "took")
+    assert found["rate", "/new"] == [None, 10]
+    assert found["p50", "/new"] == [None, 1]
+    assert found["p95", "/new"] == [None, 1.9]
+    assert found["p50", "/old"] == [None, None]
+    # The whole: both routes together, not a mean of their quantiles.
+    assert found["p95",] == [None, 1.9]
+
+
+def test_labels_with_every_odd_sign_are_read(registry) -> None:
+    Gauge("odd", "h", ["a"], registry=registry).labels('x{"}\\\n, y="z"').set(1)
+    (key,) = parse(generate_latest(registry).decode())["odd"].samples
+    assert dict(key[1]) == {"a": 'x{"}\\\n, y="z"'}
+
+
+@given(st.text(max_size=300))
+def test_text_of_any_kind_is_read_as_far_as_it_goes(text) -> None:
+    metrics = Metrics()
+    metrics.take("api.1", text, 1)
+    metrics.take("api.1", text, 2)
+    metrics.series([family["name"] for family in metrics.families()])
+
+
+def test_points_and_lines_are_bounded(registry) -> None:
+    gauge, metrics = Gauge("many", "h", ["n"], registry=registry), Metrics()
+    for number in range(2_000):
+        gauge.labels(str(number)).set(number)
+    for at in range(3):
+        take(metrics, registry, at)
+    found = metrics.series(["many"])
+    assert len(found["lines"]) == 1_500
+    few = Metrics()
+    for at in range(POINTS + 50):
+        few.take("api.1", "depth 1\n", at)
+    (line,) = few.series(["depth"])["lines"]
+    assert len(line["values"]) == len(few.series([])["times"]["api.1"]) == POINTS
+
+
+def test_a_line_that_comes_and_goes_keeps_its_place_in_time() -> None:
+    metrics = Metrics()
+    for at, text in enumerate(("a 1\n", "a 1\nb 5\n", "a 1\n", "a 1\nb 7\n")):
+        metrics.take("api.1", text, at)
+    assert lines(metrics, "b") == {("value",): [None, 5, None, 7]}
+
+
+def test_a_process_that_is_long_gone_is_forgotten() -> None:
+    metrics = Metrics()
+    metrics.take("api.2", "a 1\n", 1)
+    metrics.take("api.1", "a 1\n")
+    metrics.forget(["api.1"])
+    assert list(metrics.series([])["times"]) == ["api.1"]

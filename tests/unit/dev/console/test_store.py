@@ -1,0 +1,216 @@
+"""The traces of the last runs, within bounds."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from dataclasses import replace
+
+import pytest
+from tests.spans import new_trace_id, span
+
+from twelvefold.dev.console.query import Query
+from twelvefold.dev.console.spans import Link
+from twelvefold.dev.console.store import Limits, TraceStore
+
+
+@pytest.fixture
+def open_store(tmp_path):
+    opened = []
+
+    def open_(run: float = 1.0, **limits: int) -> TraceStore:
+        store = TraceStore(tmp_path / "console/traces.db", run, Limits(**limits))
+        opened.append(store)
+        return store
+
+    yield open_
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(open_store):
+    return open_store()
+
+
+def routes(store, text="", **query) -> list[str]:
+    return [row["route"] for row in store.search(Query(text, **query))]
+
+
+def request(route: str, at: int = 0, ms: int = 10, **more):
+    return span(
+        f"GET {route}", at=at, ms=ms, http__route=route, http__request__method="GET", **more
+    )
+
+
+def test_spans_of_one_trace_that_come_in_parts_are_one_trace(store) -> None:
+    root = request("/things")
+    store.add([span("SELECT", parent=root, service="users")])
+    store.add([root])
+    store.add([span("GET", parent=root)])
+    (row,) = store.search(Query())
+    assert (row["route"], row["spans"], row["services"]) == ("/things", 3, ["api", "users"])
+
+
+def test_a_message_that_is_sent_again_changes_nothing(store) -> None:
+    root = request("/things")
+    store.add([root])
+    before = store.search(Query())
+    store.add([root])
+    assert store.search(Query()) == before
+
+
+def test_the_newest_request_is_the_first(store) -> None:
+    store.add([request("/early", 1), request("/late", 3, ms=99), request("/between", 2)])
+    assert routes(store) == ["/late", "/between", "/early"]
+    assert routes(store, order="duration", limit=1) == ["/late"]
+
+
+def test_the_next_page_begins_where_one_ended(store) -> None:
+    store.add([request(f"/{at}", at=at) for at in range(5)])
+    first = store.search(Query(limit=2))
+    assert routes(store, before=first[-1]["started"]) == ["/2", "/1", "/0"]
+
+
+def test_the_oldest_traces_give_way_when_there_are_too_many(open_store) -> None:
+    store = open_store(traces=10)
+    for at in range(30):
+        store.add([request(f"/{at}", at=at)])
+    assert routes(store) == [f"/{at}" for at in range(29, 19, -1)]
+
+
+def test_what_is_kept_stays_within_its_bytes(open_store, tmp_path) -> None:
+    store = open_store(total_bytes=200_000)
+    for at in range(400):
+        store.add([request(f"/{at}", at=at, note="x" * 2_000)])
+    kept = routes(store, limit=200)
+    assert kept[0] == "/399"
+    assert 60 < len(kept) < 100
+    file = tmp_path / "console/traces.db"
+    assert file.stat().st_size < 2_000_000
+
+
+def test_a_trace_that_never_ends_is_cut_off_and_says_so(open_store) -> None:
+    store = open_store(spans=20)
+    root = request("/loop")
+    for _ in range(5):
+        store.add([root, *(span(parent=root) for _ in range(10))])
+    (row,) = store.search(Query())
+    assert (row["spans"], row["lost"] > 0) == (20, True)
+
+
+def test_runs_are_kept_apart_and_the_last_ones_only(open_store) -> None:
+    for run in range(1, 9):
+        store = open_store(float(run), runs=3)
+        store.add([request(f"/{run}")])
+        store.close()
+    store = open_store(8.0, runs=3)
+    assert [(run["started"], run["traces"]) for run in store.runs()] == [(8, 1), (7, 1), (6, 1)]
+    assert routes(store) == ["/8"]
+    assert routes(store, run=store.run - 1) == ["/7"]
+
+
+def test_a_restart_of_the_console_goes_on_with_its_run(open_store) -> None:
+    open_store(5.0).add([request("/before")])
+    again = open_store(5.0)
+    again.add([request("/after", at=5)])
+    assert routes(again) == ["/after", "/before"]
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no database" * 100])
+def test_a_file_that_cannot_be_read_is_begun_anew(open_store, tmp_path, content) -> None:
+    (tmp_path / "console").mkdir()
+    (tmp_path / "console/traces.db").write_bytes(content)
+    store = open_store()
+    store.add([request("/things")])
+    assert routes(store) == ["/things"]
+
+
+def test_a_file_of_another_version_is_begun_anew(open_store, tmp_path) -> None:
+    open_store().close()
+    with sqlite3.connect(tmp_path / "console/traces.db") as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    assert routes(open_store()) == []
+
+
+def test_the_file_is_its_owner_s_alone(store, tmp_path) -> None:
+    assert (tmp_path / "console").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "console/traces.db").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", {"/slow", "/broken", "/missing"}),
+        ("is:failed", {"/broken"}),
+        ("is:ok", {"/slow", "/missing"}),
+        ("status:5xx", {"/broken"}),
+        ("status:404", {"/missing"}),
+        (">100ms", {"/slow"}),
+        ("<0.1s >15ms", {"/missing"}),
+        ("service:users", {"/slow"}),
+        ("method:get slow", {"/slow"}),
+        ("route:bro", {"/broken"}),
+        ("ValueError", {"/broken"}),
+        ("request-7", {"/missing"}),
+        ("SELECT", {"/slow"}),
+        ("100%", set()),
+        ("_", set()),
+        ("'; DROP TABLE traces; --", set()),
+        ("status:teapot", set()),
+    ],
+)
+def test_a_search_finds_what_fits_every_word(store, text, expected) -> None:
+    slow = request("/slow", ms=1_200)
+    broken = request("/broken", ms=10, error="ValueError: no", http__response__status_code=500)
+    missing = request("/missing", ms=20, http__response__status_code=404, request_id="request-7")
+    store.add([slow, span("SELECT accounts", parent=slow, service="users"), broken, missing])
+    assert set(routes(store, text)) == expected
+
+
+def test_what_stands_by_itself_is_found_by_its_kind(store) -> None:
+    job = span("job email.send", kind="consumer", service="worker", job__id="j-1")
+    store.add([request("/things"), job, span("sweep", kind="internal")])
+    assert routes(store) == ["/things"]
+    assert routes(store, kind="job") == ["job email.send"]
+    assert len(routes(store, kind="")) == 3
+    assert routes(store, "j-1", kind="") == ["job email.send"]
+
+
+def test_a_trace_that_has_just_begun_waits_for_its_root(store) -> None:
+    old = span("GET /internal", parent="00000000000000aa", kind="server")
+    now = time.time_ns()
+    new = replace(span("GET", parent="00000000000000ab", kind="server"), start=now, end=now)
+    store.add([old, new])
+    assert [row["trace_id"] for row in store.search(Query())] == [old.trace_id]
+
+
+def test_traces_that_link_to_each_other_find_each_other(store) -> None:
+    root = request("/things")
+    job = replace(span("job a", kind="consumer"), links=(Link(root.trace_id, root.span_id),))
+    store.add([root, job])
+    assert [row["trace_id"] for row in store.linked(root.trace_id, [])] == [job.trace_id]
+    assert [row["trace_id"] for row in store.linked(job.trace_id, [root.trace_id])] == [
+        root.trace_id
+    ]
+
+
+def test_routes_are_summed_up_by_their_quantiles(store) -> None:
+    store.add([request("/a", at=n, ms=n) for n in range(1, 101)])
+    store.add([request("/b", http__response__status_code=500)])
+    by_route = {row["route"]: row for row in store.routes()}
+    a, b = by_route["/a"], by_route["/b"]
+    assert (a["requests"], a["failed"], b["failed"]) == (100, 0, 1)
+    assert [a[name] // 1_000_000 for name in ("p50", "p95", "longest")] == [50, 95, 100]
+
+
+def test_a_text_that_no_database_takes_is_kept_readable(store) -> None:
+    root = request("/\ud800broken", note="\ud800")
+    store.add([root])
+    (row,) = store.search(Query())
+    assert "broken" in row["route"]
+
+
+def test_an_unknown_trace_is_none(store) -> None:
+    assert store.trace(new_trace_id()) is None
