@@ -155,18 +155,28 @@ async def revision(sql: asyncpg.Connection, service: str) -> str:
     return str(found)
 
 
+async def asked(http: httpx.AsyncClient, method: str, path: str, **content: Any) -> httpx.Response:
+    """The answer, after as many 503 with Retry-After as a busy machine gives."""
+    async with asyncio.timeout(60):
+        while True:
+            answer = await http.request(method, path, **content)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                return answer.raise_for_status()
+            await asyncio.sleep(int(answer.headers["retry-after"]))
+
+
 async def story(url: str) -> dict[str, Any]:
     """Somebody registers, uploads a picture and sees it ready; what others may look up."""
     async with httpx.AsyncClient(base_url=url, timeout=30) as http:
         email = f"upgrade.{os.urandom(8).hex()}@example.com"
         body = {"email": email, "name": "Ada", "password": PASSWORD}
-        account = (await http.post("/api/v1/users", json=body)).raise_for_status().json()
+        account = (await asked(http, "POST", "/api/v1/users", json=body)).json()
         form = {"grant_type": "password", "username": email, "password": PASSWORD}
-        token = (await http.post("/api/v1/auth/token", data=form)).raise_for_status().json()
+        token = (await asked(http, "POST", "/api/v1/auth/token", data=form)).json()
         headers = {"Authorization": f"Bearer {token['access_token']}"}
         jpeg = {**headers, "Content-Type": "image/jpeg"}
-        made = await http.post("/api/v1/images", headers=jpeg, content=picture())
-        image = made.raise_for_status().json()["image"]
+        made = await asked(http, "POST", "/api/v1/images", headers=jpeg, content=picture())
+        image = made.json()["image"]
         async with asyncio.timeout(60):
             while image["status"] != "ready":
                 await asyncio.sleep(0.1)

@@ -1,6 +1,6 @@
 """`twelvefold`: one command for every process and admin task of a release (12factor.net/admin-processes).
 
-Owns run, db and config. Services add groups of commands by the entry point
+Owns run and config. Services add groups of commands by the entry point
 `twelvefold.commands` and themselves by `twelvefold.services`, so that an image holds exactly the
 commands of what is installed in it; the laptop stack's group `dev` is merged at the top.
 """
@@ -19,6 +19,7 @@ import typer
 from .errors import TwelvefoldError
 from .redaction import redacted_settings
 from .settings import (
+    BackupSettings,
     BootstrapSettings,
     EnvironmentSettings,
     HttpSettings,
@@ -28,16 +29,16 @@ from .settings import (
 )
 
 if TYPE_CHECKING:
-    from .migrations import Migrations
     from .service import Service
 
 USAGE_ERROR = 2
 FAILURE = 1
 _QUEUE = "worker_queue"
+# Groups of commands that stand at the top, and what has to be there for them.
+_EXTRAS = {"dev": ("twelvefold.dev", "watchfiles"), "ops": ("twelvefold.ops", "lightkube")}
 R = TypeVar("R")
 S = TypeVar("S", bound=EnvironmentSettings)
 
-db = typer.Typer(no_args_is_help=True, help="Schemas: bootstrap, migrate, status.")
 config = typer.Typer(no_args_is_help=True, help="Settings: check and show what is in force.")
 app = typer.Typer(
     name="twelvefold",
@@ -45,7 +46,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Runs and administers the suite. Settings come from the environment.",
 )
-app.add_typer(db, name="db")
 app.add_typer(config, name="config")
 
 
@@ -173,50 +173,6 @@ def openapi(
     typer.echo(f"{directory}: {'wrote ' + ', '.join(stale) if stale else 'up to date'}")
 
 
-def _migrations(name: str | None) -> "Migrations":
-    service = service_named(name)
-    if service.migrations is None:
-        fail(f"{service.name} has no schema", USAGE_ERROR)
-    migrations: Migrations = service.migrations
-    return migrations
-
-
-@db.command()
-def migrate(
-    service: ServiceName = None,
-    revision: Annotated[str, typer.Option(help="Revision to reach.")] = "head",
-) -> None:
-    """Migrates one service's schema as its owner (MIGRATION_DATABASE_URL); waits for its turn."""
-    from .migrations import upgrade
-
-    migrations = _migrations(service)
-    url = load_or_fail(MigrationSettings).migration_database_url.get_secret_value()
-    before, applied = run_async(lambda: upgrade(migrations, url, revision=revision))
-    if applied:
-        typer.echo(f"{migrations.schema}: {before or 'empty'} -> {applied[-1]}")
-    else:
-        typer.echo(f"{migrations.schema}: already at {before}")
-
-
-@db.command()
-def bootstrap() -> None:
-    """Creates schemas, roles and grants of every installed service; safe to repeat.
-
-    Reads BOOTSTRAP_DATABASE_URL (a role that may create roles) and BOOTSTRAP_ROLE_PASSWORDS.
-    """
-    from .migrations import bootstrap as create
-
-    settings = load_or_fail(BootstrapSettings)
-    schemas = [service.migrations for service in services().values() if service.migrations]
-    url = settings.bootstrap_database_url.get_secret_value()
-    passwords = {
-        role: password.get_secret_value()
-        for role, password in settings.bootstrap_role_passwords.items()
-    }
-    run_async(lambda: create(url, schemas, passwords))
-    typer.echo(f"ready: {', '.join(entry.schema for entry in schemas)}")
-
-
 @config.command()
 def check(service: ServiceName = None) -> None:
     """Names every missing, unsafe and unknown setting at once; exit 2 where there is one."""
@@ -253,7 +209,12 @@ def reference(
 
     classes = {name: service.settings for name, service in services().items()}
     content = table.markdown(
-        {**classes, "db migrate": MigrationSettings, "db bootstrap": BootstrapSettings}
+        {
+            **classes,
+            "db migrate": MigrationSettings,
+            "db bootstrap, restore": BootstrapSettings,
+            "backup": BackupSettings,
+        }
     )
     if file is None:
         typer.echo(content)
@@ -277,19 +238,19 @@ def metrics_reference(
 
 def _add_commands() -> None:
     for entry in entry_points(group="twelvefold.commands"):
-        if entry.name == "dev" and not _has_laptop_stack():
+        if not _is_installed(entry.name):
             continue
         group = entry.load()
-        if entry.name == "dev":
+        if entry.name in _EXTRAS:
             app.registered_commands.extend(group.registered_commands)
             app.registered_groups.extend(group.registered_groups)
         else:
             app.add_typer(group, name=entry.name)
 
 
-def _has_laptop_stack() -> bool:
-    # A service's image holds neither the extra nor the code that needs it.
-    return all(find_spec(name) is not None for name in ("twelvefold.dev", "watchfiles"))
+def _is_installed(group: str) -> bool:
+    # A service's image holds neither the extras nor the code that needs them.
+    return all(find_spec(name) is not None for name in _EXTRAS.get(group, ()))
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from .base import (
     process_environment,
 )
 from .groups import (
+    BackupSettings,
     BillingSettings,
     BootstrapSettings,
     CallerSettings,
@@ -33,6 +34,7 @@ from .groups import (
 )
 
 __all__ = [
+    "BackupSettings",
     "BillingSettings",
     "BootstrapSettings",
     "CallerSettings",

@@ -245,3 +245,18 @@ class BootstrapSettings(EnvironmentSettings):
     @classmethod
     def _over_tls(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
         return checked_database_url(value, over_tls=deployed(info))
+
+
+class BackupSettings(EnvironmentSettings):
+    """Read by `twelvefold backup` only."""
+
+    prefixes: ClassVar[tuple[str, ...]] = ("BACKUP_",)
+
+    backup_database_url: SecretStr = Field(
+        description="URL of a role that may read every schema of the suite."
+    )
+
+    @field_validator("backup_database_url")
+    @classmethod
+    def _over_tls(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        return checked_database_url(value, over_tls=deployed(info))

@@ -1,0 +1,57 @@
+"""`twelvefold db`: roles and schemas, made once and migrated by each release. One-off processes."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .cli import USAGE_ERROR, ServiceName, fail, load_or_fail, run_async, service_named, services
+from .settings import BootstrapSettings, MigrationSettings
+
+if TYPE_CHECKING:
+    from .migrations import Migrations
+
+app = typer.Typer(no_args_is_help=True, help="Schemas: bootstrap, migrate.")
+
+
+def _migrations(name: str | None) -> "Migrations":
+    service = service_named(name)
+    if service.migrations is None:
+        fail(f"{service.name} has no schema", USAGE_ERROR)
+    migrations: Migrations = service.migrations
+    return migrations
+
+
+@app.command()
+def migrate(
+    service: ServiceName = None,
+    revision: Annotated[str, typer.Option(help="Revision to reach.")] = "head",
+) -> None:
+    """Migrates one service's schema as its owner (MIGRATION_DATABASE_URL); waits for its turn."""
+    from .migrations import upgrade
+
+    migrations = _migrations(service)
+    url = load_or_fail(MigrationSettings).migration_database_url.get_secret_value()
+    before, applied = run_async(lambda: upgrade(migrations, url, revision=revision))
+    if applied:
+        typer.echo(f"{migrations.schema}: {before or 'empty'} -> {applied[-1]}")
+    else:
+        typer.echo(f"{migrations.schema}: already at {before}")
+
+
+@app.command()
+def bootstrap() -> None:
+    """Creates schemas, roles and grants of every installed service; safe to repeat.
+
+    Reads BOOTSTRAP_DATABASE_URL (a role that may create roles) and BOOTSTRAP_ROLE_PASSWORDS.
+    """
+    from .migrations import bootstrap as create
+
+    settings = load_or_fail(BootstrapSettings)
+    schemas = [service.migrations for service in services().values() if service.migrations]
+    url = settings.bootstrap_database_url.get_secret_value()
+    passwords = {
+        role: password.get_secret_value()
+        for role, password in settings.bootstrap_role_passwords.items()
+    }
+    run_async(lambda: create(url, schemas, passwords))
+    typer.echo(f"ready: {', '.join(entry.schema for entry in schemas)}")

@@ -1,0 +1,1 @@
+"""For operators, from outside: backup, restore and rollout. Extra [ops], never in a service's image."""
