@@ -63,7 +63,7 @@ _OUTSIDE = {
     "internet": "93.184.216.34",
     "metadata": METADATA_ADDRESSES[0],
 }
-_PORTS = (22, 25, 53, 80, 443, 587, 1025, 4318, 5432, 6379, 8000, 8001, 8333, 9000, 15012)
+PORTS = (22, 25, 53, 80, 443, 587, 1025, 4318, 5432, 6379, 8000, 8001, 8333, 9000, 15012)
 
 
 def edges(world: World) -> set[tuple[str, str, int]]:
@@ -135,13 +135,13 @@ def each_needed_connection_is_allowed_and_every_other_is_denied(world: World) ->
         for peer, target in everybody:
             if source is target:
                 continue
-            wanted = {port for port in _PORTS if (role, peer, port) in allowed}
+            wanted = {port for port in PORTS if (role, peer, port) in allowed}
             if source.namespace == NAMESPACE:
                 called = set() if _other_release(source, target) else wanted
-                for port in network.leaves(source, target, _PORTS) ^ called:
+                for port in network.leaves(source, target, PORTS) ^ called:
                     yield f"{source.name} to {target.name}:{port} {_verdict(port, called)} at its start"
             if target.namespace in (NAMESPACE, BACKING) and not source.address:
-                for port in network.enters(source, target, _PORTS) ^ wanted:
+                for port in network.enters(source, target, PORTS) ^ wanted:
                     yield f"{source.name} to {target.name}:{port} {_verdict(port, wanted)} at its end"
 
 
