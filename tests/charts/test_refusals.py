@@ -73,9 +73,9 @@ REFUSED = {
         service(peer("s3", cidrs=["169.254.169.254/32"])),
         "metadata address",
     ),
-    "a network that holds the metadata address": (
-        service(peer("s3", cidrs=["168.0.0.0/6"])),
-        "name narrower networks",
+    "a second release named like a hook": (
+        service({}, name="api-migrate"),
+        "api-migrate is taken",
     ),
     "a caller on a port that there is not": (
         service({"callers": {"grpc": {"worker": "calls by gRPC"}}}),

@@ -65,6 +65,7 @@ _SERVICE_TOGGLES: dict[str, Values] = {
 _TOGGLES: dict[str, dict[str, Values]] = {
     **{f"charts/{service}": dict(_SERVICE_TOGGLES) for service in SERVICES},
     "charts/platform": {
+        "a revision of Istio": {"namespace": {"istioRevision": "stable"}},
         "nothing more": {
             "namespace": {"create": False},
             "quota": {"enabled": False},
@@ -267,3 +268,37 @@ def test_the_mesh_takes_keys_by_file_as_documented() -> None:
     (rule,) = [one for one in mesh.render() if one["kind"] == "RequestAuthentication"]
 
     assert rule["spec"]["jwtRules"][0]["jwks"] == JWKS
+
+
+@pytest.mark.parametrize(
+    ("network", "excepted"),
+    {
+        "0.0.0.0/0": ["169.254.169.254/32"],
+        "168.0.0.0/6": ["169.254.169.254/32"],
+        "169.254.0.0/16": ["169.254.169.254/32"],
+        "169.254.169.248/29": ["169.254.169.254/32"],
+        "::/0": ["fd00:ec2::254/128"],
+        "169.254.20.10/32": None,  # a DNS cache on the node
+        "169.0.0.0/9": None,
+        "10.0.0.0/8": None,
+        "2001:db8::/32": None,
+    }.items(),
+)
+def test_a_network_that_holds_the_metadata_address_leaves_it_out(
+    network: str, excepted: list[str] | None
+) -> None:
+    peers = {"s3": {"cidrs": [network]}}
+    values = {"global": {"peers": peers}, "image": {"tag": "1"}}
+    rendered = Release("charts/worker", "worker", values=values).render()
+    (policy,) = [
+        one
+        for one in rendered
+        if one["kind"] == "NetworkPolicy" and one["metadata"]["name"] == "worker"
+    ]
+    (block,) = [
+        peer["ipBlock"]
+        for rule in policy["spec"]["egress"]
+        for peer in rule["to"]
+        if peer.get("ipBlock", {}).get("cidr") == network
+    ]
+    assert block.get("except") == excepted

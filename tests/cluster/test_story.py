@@ -95,3 +95,24 @@ def test_plain_http_is_led_to_https_and_the_proxy_does_not_name_itself(
 
     assert "server" not in answer.headers
     assert "x-envoy-upstream-service-time" not in answer.headers
+
+
+def test_where_no_pod_answers_the_gateway_says_so_as_a_problem(
+    client: httpx.Client, deployment: Deployment
+) -> None:
+    count = len(deployment.pods("api"))
+    kubectl("-n", NAMESPACE, "scale", "deployment/api", "--replicas=0")
+    try:
+        until(lambda: client.get("/ready").status_code == 503, "nobody answers", timeout=90)
+        until(lambda: not deployment.pods("api"), "api is away", timeout=90)
+        answer = client.get("/api/v1/users/me", headers={"X-Request-ID": "while.away"})
+    finally:
+        kubectl("-n", NAMESPACE, "scale", "deployment/api", f"--replicas={count}")
+        until(lambda: client.get("/ready").status_code == 200, "api answers again", timeout=120)
+
+    assert answer.status_code == 503
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert int(answer.headers["retry-after"]) > 0
+    problem = answer.json()
+    assert (problem["type"], problem["status"]) == ("/problems/unavailable", 503)
+    assert (problem["instance"], problem["request_id"]) == ("/api/v1/users/me", "while.away")

@@ -21,6 +21,9 @@ of everything that it would be wrong to render.
 {{- if and (ne .Release.Name .Chart.Name) (not (hasPrefix (printf "%s-" .Chart.Name) .Release.Name)) -}}
 {{- fail (printf "name the release %s (the primary) or %s-… (a second one, such as %s-canary), not %s" .Chart.Name .Chart.Name .Chart.Name .Release.Name) -}}
 {{- end -}}
+{{- if has (trimPrefix (printf "%s-" .Chart.Name) .Release.Name) (list "migrate" "test" "prometheus-adapter" "routing") -}}
+{{- fail (printf "the release name %s is taken by what the primary release brings: choose another, such as %s-canary" .Release.Name .Chart.Name) -}}
+{{- end -}}
 {{- if not (or .Values.image.tag .Values.image.digest) -}}
 {{- fail "give image.digest or image.tag: what runs is never left to chance" -}}
 {{- end -}}

@@ -15,14 +15,11 @@ those are is said once, in global.peers. Everything else is denied by charts/pla
       app.kubernetes.io/name: {{ $peer.app }}
 {{- else if $peer.cidrs }}
 {{- range $peer.cidrs }}
-{{- include "common.refuseMetadataAddress" . }}
 - ipBlock:
     cidr: {{ . | quote }}
-    {{- if eq . "0.0.0.0/0" }}
+    {{- with include "common.metadataAddress" . }}
     # Credentials of the node are nobody's business.
-    except: [169.254.169.254/32]
-    {{- else if eq . "::/0" }}
-    except: ["fd00:ec2::254/128"]
+    except: [{{ . | quote }}]
     {{- end }}
 {{- end }}
 {{- else if $peer.namespace }}
@@ -37,12 +34,33 @@ those are is said once, in global.peers. Everything else is denied by charts/pla
 {{- end -}}
 {{- end -}}
 
-{{/* The metadata address is in 169.254.0.0/16; whatever else contains that is too wide to be meant. */}}
-{{- define "common.refuseMetadataAddress" -}}
-{{- $length := last (splitList "/" .) | int -}}
-{{- if or (hasPrefix "169.254." .) (and (not (contains ":" .)) (gt $length 0) (lt $length 8)) (and (hasPrefix "169." .) (lt $length 16)) (hasPrefix "fd00:ec2:" .) -}}
-{{- fail (printf "%s is too wide or holds the metadata address 169.254.169.254: name narrower networks" .) -}}
+{{/* The metadata address, where a network holds it. One that is nothing else is refused. */}}
+{{- define "common.metadataAddress" -}}
+{{- $network := splitList "/" . -}}
+{{- $length := last $network | int -}}
+{{- $address := "" -}}
+{{- if contains ":" . -}}
+{{- if or (eq $length 0) (hasPrefix "fd00:ec2:" .) -}}
+{{- $address = "fd00:ec2::254/128" -}}
 {{- end -}}
+{{- else -}}
+{{- $number := 0 -}}
+{{- range splitList "." (first $network) -}}
+{{- $number = add (mul $number 256) (int .) -}}
+{{- end -}}
+{{- $size := 1 -}}
+{{- range until (sub 32 $length | int) -}}
+{{- $size = mul $size 2 -}}
+{{- end -}}
+{{- /* 169.254.169.254 as a number */ -}}
+{{- if eq (div $number $size) (div 2852039166 $size) -}}
+{{- $address = "169.254.169.254/32" -}}
+{{- end -}}
+{{- end -}}
+{{- if eq . $address -}}
+{{- fail (printf "%s is the metadata address, with credentials of the node: nobody calls it" .) -}}
+{{- end -}}
+{{- $address -}}
 {{- end -}}
 
 {{/* Whether the peer is there at all: an edge of the other kind, or a host that was not given, is not. */}}

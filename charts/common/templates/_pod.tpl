@@ -31,6 +31,8 @@ priorityClassName: {{ . }}
 {{- define "common.container" -}}
 image: {{ include "common.image" . | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
+# What a process says at its end (which settings are wrong, for one) is then in `kubectl describe`.
+terminationMessagePolicy: FallbackToLogsOnError
 securityContext:
   allowPrivilegeEscalation: false
   privileged: false

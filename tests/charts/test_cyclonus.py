@@ -1,0 +1,93 @@
+"""Our evaluator of NetworkPolicies agrees with cyclonus on every connection of the table.
+
+Only where cyclonus is installed (github.com/mattfenwick/cyclonus): it is a Go program, and the table
+itself does not need it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.charts.invariants.network import PORTS, endpoints
+from tests.charts.policies import Endpoint, Network
+from tests.charts.rendering import BACKING, NAMESPACE, World
+
+_POD_ADDRESS = "198.51.100.1"  # of no network that a policy names
+
+
+def _peer(endpoint: Endpoint) -> dict[str, Any]:
+    if endpoint.address is not None:
+        return {"Internal": None, "IP": endpoint.address}
+    labels = {"kubernetes.io/metadata.name": endpoint.namespace}
+    inside = {
+        "PodLabels": dict(endpoint.labels),
+        "NamespaceLabels": labels,
+        "Namespace": endpoint.namespace,
+    }
+    return {"Internal": inside, "IP": _POD_ADDRESS}
+
+
+@pytest.mark.skipif(shutil.which("cyclonus") is None, reason="cyclonus is not installed")
+@pytest.mark.parametrize("environment", ["dev", "production"])
+def test_cyclonus_says_the_same(environment: str, tmp_path: Path) -> None:
+    world = World(environment)
+    policies = world.of("NetworkPolicy")
+    network = Network(policies)
+    ours = {NAMESPACE, BACKING}
+    asked = [
+        (source, target, port)
+        for _, source in endpoints(world)
+        for _, target in endpoints(world)
+        for port in PORTS
+        if source is not target and source.address is None
+        if {source.namespace, target.namespace} & ours
+    ]
+    traffic = [
+        {
+            "Source": _peer(source),
+            "Destination": _peer(target),
+            "ResolvedPort": port,
+            "ResolvedPortName": "",
+            "Protocol": "TCP",
+        }
+        for source, target, port in asked
+    ]
+    folder = tmp_path / "policies"
+    folder.mkdir()
+    for number, policy in enumerate(policies):  # it reads the first document of a file only
+        (folder / f"{number}.yaml").write_text(yaml.safe_dump(policy))
+    (tmp_path / "traffic.json").write_text(json.dumps(traffic))
+
+    told = subprocess.run(  # noqa: S603 (a tool of the developer)
+        [  # noqa: S607 (whichever is installed)
+            "cyclonus",
+            "analyze",
+            "--mode=query-traffic",
+            f"--policy-path={folder}",
+            f"--traffic-path={tmp_path / 'traffic.json'}",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    ).stdout
+    verdicts = [found == "TRUE" for found in re.findall(r"IS ALLOWED\? \|\s*(TRUE|FALSE)", told)]
+
+    assert len(verdicts) == len(asked) > 1000
+    differing = [
+        f"{source.name} to {target.name}:{port} is {'allowed' if verdict else 'denied'}"
+        for (source, target, port), verdict in zip(asked, verdicts, strict=True)
+        if verdict
+        != (
+            port in network.leaves(source, target, [port])
+            and port in network.enters(source, target, [port])
+        )
+    ]
+    assert differing == []
