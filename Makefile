@@ -118,6 +118,10 @@ charts-test: $(DELIVERY) ## Charts by Helm's own engine: schemas, invariants, pl
 cluster-test: $(DELIVERY) ## The suite on the cluster of KUBECONFIG (TAG=… REPOSITORY=… CLUSTER_TEST_KEEP=1)
 	@exec $(BIN)/pytest tests/cluster -n 0 -v $(ARGS)
 
+.PHONY: parity
+parity: $(SYNCED) ## The same suites on embedded servers, a distribution's, and a cluster: one table
+	@exec $(BIN)/python -m tests.parity $(ARGS)
+
 .PHONY: chaos
 chaos: $(SYNCED) ## Break everything at once, and account for it (ARGS="--seed 1 --minutes 5")
 	@exec $(BIN)/python -m tests.chaos $(ARGS)
