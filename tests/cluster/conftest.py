@@ -65,6 +65,7 @@ def deployment(
         lead(HOST, made.gateway[0])
         yield made
     finally:
+        made.close()
         if not os.environ.get("CLUSTER_TEST_KEEP"):
             made.remove()
 

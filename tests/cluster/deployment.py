@@ -174,10 +174,13 @@ class Deployment:
         keys: dict[str, Any] = json.loads(values["secret"]["data"]["JWT_SIGNING_KEYS"])
         return keys
 
-    def remove(self) -> None:
-        """Everything that `install` made."""
+    def close(self) -> None:
+        """Ends what runs on this machine."""
         for forward in self._forwards:
             forward.close()
+
+    def remove(self) -> None:
+        """Everything that `install` made on the cluster."""
         for release in ("mesh", *(f"{service}-routing" for service in SERVICES)):
             self.uninstall(release)
         for service in SERVICES:
