@@ -114,6 +114,10 @@ bench-jobs: $(SYNCED) ## What durability costs a job, beside bare arq in one run
 charts-test: $(DELIVERY) ## Charts by Helm's own engine: schemas, invariants, planted faults (ARGS="-k network")
 	@exec $(BIN)/pytest tests/charts -n auto $(ARGS)
 
+.PHONY: cluster-test
+cluster-test: $(DELIVERY) ## The suite on the cluster of KUBECONFIG (TAG=… REPOSITORY=… CLUSTER_TEST_KEEP=1)
+	@exec $(BIN)/pytest tests/cluster -n 0 -v $(ARGS)
+
 .PHONY: chaos
 chaos: $(SYNCED) ## Break everything at once, and account for it (ARGS="--seed 1 --minutes 5")
 	@exec $(BIN)/python -m tests.chaos $(ARGS)

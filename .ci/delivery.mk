@@ -100,6 +100,14 @@ charts-push: ## Package the charts as this version, push and sign them (helm, co
 cluster-kind: ## A cluster on this machine with Istio and the built images (kind, istioctl)
 	@.ci/cluster-kind
 
+.PHONY: cluster-report
+cluster-report: ## What a cluster looks like after a failure: pods, events, what crashed (kubectl)
+	@kubectl get pods --all-namespaces --output wide
+	@kubectl get events --all-namespaces --field-selector type=Warning --sort-by .lastTimestamp | tail -n 40
+	@kubectl get pods --all-namespaces --no-headers --selector app.kubernetes.io/part-of=twelvefold \
+	  | while read -r namespace pod _; do echo "== $$namespace $$pod"; \
+	    kubectl --namespace "$$namespace" logs "$$pod" --all-containers --tail 30 || true; done
+
 .PHONY: deploy-staging
 deploy-staging: ## Upgrade every service on staging in place, then check (helm; TAG=…)
 	@.ci/deploy staging

@@ -16,6 +16,7 @@ import pytest
 from tests.charts.rendering import (
     ENVIRONMENTS,
     JWKS,
+    NAMESPACE,
     ROOT,
     SERVICES,
     Object,
@@ -58,6 +59,7 @@ _SERVICE_TOGGLES: dict[str, Values] = {
         "podLabels": {"team": "core"},
         "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/r"}},
     },
+    "an authority of one's own": {"trustedCertificates": {"configMap": "authorities"}},
     "a CPU limit after all": {"resources": {"limits": {"cpu": "2"}}},
 }
 _TOGGLES: dict[str, dict[str, Values]] = {
@@ -192,7 +194,9 @@ def test_an_upgrade_renders_what_an_install_does(release: Release) -> None:
 )
 def test_lint_finds_nothing_but_the_missing_icon(chart: str, environment: str) -> None:
     values = {one.chart: one.in_force() for one in releases(environment)}
-    report = helm_python.lint(str(ROOT / chart), values.get(chart, {}), strict=True)
+    report = helm_python.lint(
+        str(ROOT / chart), values.get(chart, {}), strict=True, namespace=NAMESPACE
+    )
 
     told = [found["error"] for found in report["messages"]]
     if environment == "dev" or chart != "charts/backing":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import signal
 import sys
 import time
@@ -69,7 +70,7 @@ class Laptop:
 
     async def family(self) -> list[psutil.Process]:
         """Every process of the stack, with its children."""
-        found = []
+        found: list[Row] = []
         for row in (await self.processes()).values():
             process = psutil.Process(row["pid"])
             found += [process]
@@ -179,24 +180,23 @@ async def test_a_request_s_trace_reaches_the_console(laptop) -> None:
         path = f"/api/v1/users/{uuid4()}"
         assert (await client.get(laptop.endpoints["api"] + path)).status_code == 401
         deadline = time.monotonic() + 20
-        while not (
-            found := (await client.get(f"{console}/api/requests", params={"q": path})).json()[
-                "items"
-            ]
-        ):
+        found: list[Row] = []
+        while not found:
             assert time.monotonic() < deadline, "no trace came"
             await asyncio.sleep(0.1)
+            answer = await client.get(f"{console}/api/requests", params={"q": path})
+            found = answer.json()["items"]
     assert (found[0]["service"], found[0]["status"]) == ("api", 401)
 
 
-async def test_a_console_that_cannot_start_hinders_nothing(tmp_path) -> None:
-    laptop = Laptop.create(tmp_path / "laptop")
+async def test_a_console_that_cannot_start_hinders_nothing(tmp_path_factory) -> None:
+    laptop = Laptop.create(tmp_path_factory.mktemp("pageless"))
     state = laptop.checkout / ".twelvefold"
     state.mkdir()
     (state / "console").write_text("where a folder should be")
     try:
         outcome = await laptop.run("up", "--detach")
-        assert outcome.code == 0
+        assert outcome.code == 0, outcome.text
         assert "there is no page" in outcome.text
         async with httpx.AsyncClient(timeout=20) as client:
             assert (await client.get(f"{laptop.endpoints['api']}/health")).status_code == 200
@@ -299,6 +299,39 @@ async def test_a_service_is_scaled_out_and_in(laptop) -> None:
 
     await laptop.run("scale", "worker=1")
     assert "worker.2" not in await laptop.processes()
+
+
+async def test_what_was_backed_up_is_restored_while_no_process_runs(laptop, tmp_path) -> None:
+    printed = await laptop.run("env")
+    operator = dict(
+        line.removeprefix("export ").split("=", 1) for line in printed.text.splitlines()
+    )
+    operator = {name: shlex.split(value)[0] for name, value in operator.items()}
+    backup = str(tmp_path / "backup")
+    made = await laptop.run("backup", backup, **operator)
+    assert made.code == 0, made.text
+    refused = await laptop.run("restore", backup, "--replace", "--yes", **operator)
+    assert (refused.code, "end every process" in refused.text) == (1, True)
+
+    await laptop.run("scale", "api=0", "users=0", "worker=0")
+    back = await laptop.run("restore", backup, "--replace", "--yes", **operator)
+    assert back.code == 0, back.text
+    out = await laptop.run("scale", "users=1", "api=1", "worker=1")
+    assert out.code == 0, out.text
+
+    demo = json.loads((laptop.checkout / ".twelvefold/demo.json").read_text())
+    form = {"grant_type": "password", "username": demo["email"], "password": demo["password"]}
+    async with httpx.AsyncClient(timeout=20) as client:
+        answer = await client.post(f"{laptop.endpoints['api']}/api/v1/auth/token", data=form)
+    assert answer.status_code == 200
+
+
+async def test_the_environment_of_a_service_is_printed_for_a_shell(laptop) -> None:
+    printed = await laptop.run("env", "worker")
+    names = {line.removeprefix("export ").partition("=")[0] for line in printed.text.splitlines()}
+    assert {"DATABASE_URL", "SMTP_URL", "USERS_URL"} <= names
+    assert "JWT_SIGNING_KEYS" not in names, "it is users' alone"
+    assert (await laptop.run("env", "billing")).code == 1
 
 
 async def test_logs_are_readable_by_service(laptop) -> None:

@@ -21,12 +21,13 @@ PROBLEM = "application/problem+json"
 async def kept_down(suite: Suite, name: str):
     """Kills the server, and again as soon as the supervisor has started it anew."""
     assert suite.checkout is not None
-    pid_file = suite.checkout / f".twelvefold/run/{name}.pid"
+    run = suite.checkout / ".twelvefold/run"
 
     async def kill_again() -> None:
         while True:
-            with contextlib.suppress(OSError, ValueError):
-                os.kill(int(pid_file.read_text().split()[0]), signal.SIGKILL)
+            for noted in run.glob(f"{name}-*.pid"):
+                with contextlib.suppress(OSError, ValueError):
+                    os.kill(int(noted.read_text().split()[0]), signal.SIGKILL)
             await asyncio.sleep(0.1)
 
     killing = asyncio.create_task(kill_again())

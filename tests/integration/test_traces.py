@@ -152,7 +152,9 @@ async def test_a_collector_that_refuses_or_is_slow_costs_spans_and_one_warning(
         assert 'telemetry_spans_total{fate="sent"} 0.0' in told
         lost = [f'telemetry_spans_total{{fate="{fate}"}} 0.0' for fate in ("failed", "dropped")]
         assert not all(none in told for none in lost)
-    assert len([line for line in child.lines if line["level"] == "warning"]) == 1
+    warned = [line for line in child.lines if line["level"] == "warning"]
+    minutes = {str(line["time"])[:16] for line in child.lines}
+    assert 1 <= len(warned) <= len(minutes), "at most one a minute, however long this took"
 
 
 async def test_spans_arrive_again_once_the_collector_does(tmp_path):

@@ -62,7 +62,7 @@ of everything that it would be wrong to render.
 {{- define "common.image" -}}
 {{- $image := .Values.image -}}
 {{- if $image.digest -}}
-{{ $image.repository }}{{ with $image.tag }}:{{ . }}{{ end }}@{{ $image.digest }}
+{{ $image.repository }}{{ with $image.tag }}:{{ include "common.scalar" . }}{{ end }}@{{ $image.digest }}
 {{- else -}}
 {{ $image.repository }}:{{ include "common.scalar" $image.tag }}
 {{- end -}}

@@ -114,6 +114,7 @@ spec:
           env:
             - name: MIGRATION_DATABASE_URL_FILE
               value: /run/secrets/twelvefold/MIGRATION_DATABASE_URL
+            {{- include "common.trustVariable" . | nindent 12 }}
           resources:
             requests: {cpu: 50m, memory: 128Mi, ephemeral-storage: 16Mi}
             limits: {memory: 256Mi, ephemeral-storage: 64Mi}
@@ -128,5 +129,6 @@ spec:
             defaultMode: 0440
             items:
               - {key: MIGRATION_DATABASE_URL, path: MIGRATION_DATABASE_URL}
+        {{- include "common.trustVolume" . | nindent 8 }}
 {{- end }}
 {{- end -}}

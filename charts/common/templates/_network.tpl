@@ -107,6 +107,13 @@ spec:
     {{- end }}
     {{- end }}
     {{- end }}
+    # The test of a release.
+    - from:
+        - podSelector:
+            matchLabels:
+              app.kubernetes.io/name: {{ .Chart.Name }}-test
+      ports:
+        - {protocol: TCP, port: {{ .Values.ports.management }}}
   egress:
     {{- include "common.egressToDns" . | nindent 4 }}
     {{- if .Values.global.mesh.enabled }}

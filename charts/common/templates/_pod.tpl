@@ -52,11 +52,30 @@ env:
   - name: {{ . }}_FILE
     value: /run/secrets/twelvefold/{{ . }}
   {{- end }}
+  {{- include "common.trustVariable" . | nindent 2 }}
 {{- end -}}
 
 {{- define "common.volumeMounts" -}}
 - {name: tmp, mountPath: /tmp}
 - {name: secrets, mountPath: /run/secrets/twelvefold, readOnly: true}
+{{- if .Values.trustedCertificates.configMap }}
+- {name: trusted, mountPath: /etc/twelvefold/trusted, readOnly: true}
+{{- end }}
+{{- end -}}
+
+{{/* Certificates that servers may be signed by, where the system's are not the right ones. */}}
+{{- define "common.trustVariable" -}}
+{{- if .Values.trustedCertificates.configMap }}
+- name: SSL_CERT_FILE
+  value: /etc/twelvefold/trusted/{{ .Values.trustedCertificates.key }}
+{{- end }}
+{{- end -}}
+
+{{- define "common.trustVolume" -}}
+{{- with .Values.trustedCertificates.configMap }}
+- name: trusted
+  configMap: {name: {{ . }}}
+{{- end }}
 {{- end -}}
 
 {{- define "common.volumes" -}}
@@ -70,4 +89,5 @@ env:
       {{- range include "common.secretKeys" . | fromYamlArray }}
       - {key: {{ . }}, path: {{ . }}}
       {{- end }}
+{{ include "common.trustVolume" . }}
 {{- end -}}

@@ -2,7 +2,7 @@
 `helm test`: every pod of this release says on its management port that it is ready and that
 everything behind it answers. The pods are found by a Service without an address that is there for
 the test only, so that it works for the worker and for a second release too. Outside the mesh, since
-that port is.
+that port is. All of it has one name, under which `helm test --logs` looks for a pod.
 */}}
 {{- define "common.testHook" -}}
 helm.sh/hook: test
@@ -70,30 +70,6 @@ spec:
       ports:
         - {protocol: TCP, port: {{ $port }}}
 ---
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata:
-  name: {{ $name }}ed
-  namespace: {{ .Release.Namespace }}
-  labels:
-    {{- $labels | nindent 4 }}
-  annotations:
-    {{- $hook | nindent 4 }}
-    twelvefold.dev/from-test-to-management: "asks every pod of the release how it is"
-spec:
-  podSelector:
-    matchLabels:
-      {{- include "common.selector" . | nindent 6 }}
-  policyTypes: [Ingress]
-  ingress:
-    - from:
-        - podSelector:
-            matchLabels:
-              app.kubernetes.io/name: {{ $selected }}
-              app.kubernetes.io/instance: {{ .Release.Name }}
-      ports:
-        - {protocol: TCP, port: {{ $port }}}
----
 apiVersion: v1
 kind: Pod
 metadata:
@@ -122,6 +98,9 @@ spec:
         - |
           import json, socket, sys, time, urllib.error, urllib.request
 
+          # The short name is this pod's own.
+          pods = "{{ $name }}.{{ .Release.Namespace }}.svc.{{ .Values.global.mesh.clusterDomain }}"
+
           def state(address):
               try:
                   with urllib.request.urlopen(f"http://{address}:{{ $port }}/readyz", timeout=5) as answer:
@@ -133,9 +112,9 @@ spec:
 
           def states():
               try:
-                  found = socket.getaddrinfo("{{ $name }}", {{ $port }}, type=socket.SOCK_STREAM)
+                  found = socket.getaddrinfo(pods, {{ $port }}, type=socket.SOCK_STREAM)
               except OSError as error:
-                  return {"{{ $name }}": {"status": str(error)}}
+                  return {pods: {"status": str(error)}}
               hosts = {f"[{entry[4][0]}]" if ":" in entry[4][0] else entry[4][0] for entry in found}
               return {host: state(host) for host in sorted(hosts)}
 

@@ -40,7 +40,7 @@ spec:
     outlierDetection:
       {{- include "routing.outlierDetection" (dict "values" $outliers "errors" $outliers.consecutiveErrors.default) | nindent 6 }}
   subsets:
-    {{- range $subset := list "v1" "v2" }}
+    {{- range $subset := $root.Values.canary.enabled | ternary (list "v1" "v2") (list "v1") }}
     - name: {{ $subset }}
       labels: {version: {{ $subset }}}
       trafficPolicy:

@@ -1,6 +1,7 @@
 {{/*
 Routes of one host: each class of requests times canary header, experiment header, everybody else.
-Takes root, name, hosts, gateways, exportTo, port and classes (name, match, timeout, retries). A class
+Takes root, name, hosts, gateways, exportTo, port and classes (name, match, retries, endless: without a
+timeout, which is the mesh's default). A class
 without a match is the catch-all and comes last.
 */}}
 {{- define "routing.virtualservice" -}}
@@ -66,7 +67,10 @@ told from its repetition, only where nothing of it has reached a process; everyt
 */}}
 {{- define "routing.conduct" -}}
 {{- $values := .root.Values -}}
-timeout: {{ .class.timeout | default $values.timeouts.request }}
+headers: {response: {remove: [x-envoy-upstream-service-time]}}
+{{- if not .class.endless }}
+timeout: {{ $values.timeouts.request }}
+{{- end }}
 {{- if and (eq .class.retries "reads") $values.retries.reads }}
 retries:
   attempts: {{ $values.retries.reads }}

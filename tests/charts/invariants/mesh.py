@@ -231,6 +231,6 @@ def the_proxys_own_errors_are_problems_at_the_gateway_and_at_services(
         if not {401, 403, 404, 503, 504} <= statuses:
             yield f"{context} makes problems of {statuses}"
         bodies = [mapper["body_format_override"] for mapper in replies["mappers"]]
-        for body in (*bodies, replies["body_format"]):
+        for body in bodies:
             if body.get("content_type") != "application/problem+json":
                 yield f"{context} answers as {body.get('content_type')}"

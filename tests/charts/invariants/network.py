@@ -121,8 +121,8 @@ def endpoints(world: World) -> list[tuple[str, Endpoint]]:
     Fault("charts/site.example.yaml", "cidrs: [10.20.0.0/24]", "cidrs: [10.20.0.0/16]"),
     Fault(
         f"{COMMON}/_test.tpl",
-        "              app.kubernetes.io/name: {{ $selected }}\n              app.kubernetes.io/instance",
-        "              app.kubernetes.io/instance",
+        '{{- include "common.selector" . | nindent 14 }}',
+        "app.kubernetes.io/part-of: twelvefold",
     ),
 )
 def each_needed_connection_is_allowed_and_every_other_is_denied(world: World) -> Iterator[str]:
@@ -135,11 +135,10 @@ def each_needed_connection_is_allowed_and_every_other_is_denied(world: World) ->
             if source is target:
                 continue
             wanted = {port for port in _PORTS if (role, peer, port) in allowed}
-            if _other_release(source, target):
-                wanted = set()
             if source.namespace == NAMESPACE:
-                for port in network.leaves(source, target, _PORTS) ^ wanted:
-                    yield f"{source.name} to {target.name}:{port} {_verdict(port, wanted)} at its start"
+                called = set() if _other_release(source, target) else wanted
+                for port in network.leaves(source, target, _PORTS) ^ called:
+                    yield f"{source.name} to {target.name}:{port} {_verdict(port, called)} at its start"
             if target.namespace in (NAMESPACE, BACKING) and not source.address:
                 for port in network.enters(source, target, _PORTS) ^ wanted:
                     yield f"{source.name} to {target.name}:{port} {_verdict(port, wanted)} at its end"
@@ -150,7 +149,7 @@ def _verdict(port: int, wanted: set[int]) -> str:
 
 
 def _other_release(source: Endpoint, target: Endpoint) -> bool:
-    """A release's test looks at its own pods only."""
+    """A release's test asks its own pods only."""
     testing = source.labels.get(NAME, "").endswith("-test")
     return testing and target.labels.get(INSTANCE) not in (None, source.labels[INSTANCE])
 

@@ -95,7 +95,9 @@ def no_pod_has_credentials_of_the_cluster_or_other_services_addresses_in_its_env
                 yield f"{workload}: {name} is not off"
 
 
-_BY_TAG_AND_DIGEST = "{{ with $image.tag }}:{{ . }}{{ end }}@{{ $image.digest }}"
+_BY_TAG_AND_DIGEST = (
+    '{{ with $image.tag }}:{{ include "common.scalar" . }}{{ end }}@{{ $image.digest }}'
+)
 
 
 @invariant(

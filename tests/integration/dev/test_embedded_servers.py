@@ -32,8 +32,11 @@ from twelvefold.dev.ports import PortPicker, is_free
 def folder() -> Iterator[Path]:
     """Where PostgreSQL's own user can enter when the tests run as root, unlike `tmp_path`."""
     with tempfile.TemporaryDirectory(prefix="twelvefold-servers-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
+        # Deeper than a Unix socket's path may be long: so are some checkouts.
+        folder = Path(name) / "a-folder-with-a-long-name" / "another-one-whose-name-is-long-too"
+        folder.mkdir(parents=True)
+        for part in (folder, *folder.parents[:2]):
+            part.chmod(0o755)
         yield folder
 
 

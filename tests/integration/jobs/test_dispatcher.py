@@ -112,6 +112,14 @@ async def test_a_tick_is_one_job_however_many_dispatchers_there_are(bench):
     assert len(bench.doorbell.rings) == 1
 
 
+async def test_a_tick_of_the_time_before_the_suite_is_skipped(bench):
+    schedule = [CronJob(WORK, every=timedelta(days=1))]
+    await bench.sql.execute("UPDATE jobs.suite SET created_at = now()")
+    assert await bench.dispatcher(schedule).tick() == 0
+    schedule = [CronJob(WORK, every=timedelta(microseconds=1))]
+    assert await bench.dispatcher(schedule).tick() == 1
+
+
 async def test_a_new_tick_is_a_new_job(bench):
     schedule = [CronJob(WORK, every=timedelta(days=1))]
     assert await bench.dispatcher(schedule).tick() == 1

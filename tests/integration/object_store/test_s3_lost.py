@@ -50,12 +50,12 @@ async def test_every_call_says_that_s3_is_away(open_store) -> None:
 async def test_every_call_ends_within_its_time_when_s3_is_silent(
     open_store, proxy, s3_settings
 ) -> None:
-    store = open_store(s3_endpoint=proxy.url(s3_settings["s3_endpoint"]), s3_timeout=2)
+    store = open_store(s3_endpoint=proxy.url(s3_settings["s3_endpoint"]), s3_timeout=4)
     await store.ping()
     proxy.hold()
     began = time.monotonic()
     assert await outcomes(store) == dict.fromkeys(CALLS, "s3")
-    assert time.monotonic() - began < 5.5, "three attempts share one call's time"
+    assert time.monotonic() - began < 11, "three attempts share one call's time"
 
 
 async def drained(chunks: AsyncIterator[bytes]) -> None:

@@ -21,7 +21,7 @@ from twelvefold.errors import (
     TooManyRequests,
     Unauthenticated,
 )
-from twelvefold.http.context import RequestContext, request_context
+from twelvefold.http.context import PING_PATH, RequestContext, request_context
 from twelvefold.http.internal import InternalClient, raise_problem
 
 
@@ -180,3 +180,12 @@ def test_faults_and_headers_of_a_problem_are_kept():
     with pytest.raises(TooManyRequests) as busy:
         raise_problem(answered(429, "too-many-requests", {"Retry-After": "7"}))
     assert busy.value.headers == {"Retry-After": "7"}
+
+
+async def test_whether_somebody_is_there_is_answered_without_a_trace_of_the_question():
+    """Every process asks every other one, again and again; only on the internal port."""
+    async with demo(public=False) as it:
+        assert (await it.client.get(PING_PATH)).status_code == 204
+        assert not [line for line in it.lines if line["event"] == "request"]
+    async with demo() as it:
+        assert (await it.client.get(PING_PATH)).status_code == 404

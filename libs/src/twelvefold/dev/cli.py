@@ -5,7 +5,7 @@ Merged into the top of `twelvefold` by the entry point `dev`, where the extra is
 """
 
 import asyncio
-import json
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,9 @@ from twelvefold.cli import FAILURE, USAGE_ERROR, fail, load_or_fail
 from .backing import BackingKind
 from .checkout import Checkout
 from .control import END_TIMEOUT, RunLock, ask
+from .environment import OPERATOR
 from .logs import Renderer
+from .processes_table import show
 from .servers import StackError
 
 _ASK_TIMEOUT = 15.0
@@ -39,11 +41,11 @@ def _failures() -> Iterator[None]:
         fail(str(error))
 
 
-def _counts(values: list[str]) -> dict[str, int]:
+def _counts(values: list[str], *, least: int = 1) -> dict[str, int]:
     counts = {}
     for value in values:
         service, _, count = value.partition("=")
-        if not service or not count.isdigit() or int(count) < 1:
+        if not service or not count.isdigit() or int(count) < least:
             fail(f"{value!r} is not of the form SERVICE=COUNT", USAGE_ERROR)
         counts[service] = int(count)
     return counts
@@ -136,19 +138,35 @@ def reset(
 def ps(as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
     """Shows each process: id, state, uptime, requests, errors, memory."""
     with _failures():
-        _show(_asked("ps"), as_json=as_json)
+        show(_asked("ps"), as_json=as_json)
 
 
 @app.command()
 def scale(
     counts: Annotated[list[str], typer.Argument(help="SERVICE=COUNT, e.g. worker=5.")],
 ) -> None:
-    """Starts or ends processes of a service, beside those that run."""
+    """Starts or ends processes of a service, beside those that run; 0 ends all of them."""
     with _failures():
         processes: list[dict[str, Any]] = []
-        for service, count in _counts(counts).items():
+        for service, count in _counts(counts, least=0).items():
             processes = _asked("scale", _SCALE_TIMEOUT, service=service, count=count)
-        _show(processes, as_json=False)
+        show(processes, as_json=False)
+
+
+@app.command()
+def env(
+    process: Annotated[
+        str, typer.Argument(help="A service; by default an operator, for backup and restore.")
+    ] = OPERATOR,
+) -> None:
+    """Prints what a process of the running stack reads, secrets included, for a shell.
+
+    `eval "$(twelvefold env worker)"; twelvefold jobs list`
+    """
+    with _failures():
+        for answer in ask(_running_checkout().run, _ASK_TIMEOUT, command="env", process=process):
+            for name, value in sorted(answer["environment"].items()):
+                typer.echo(f"export {name}={shlex.quote(value)}")
 
 
 @app.command()
@@ -177,62 +195,6 @@ def _asked(command: str, within: float = _ASK_TIMEOUT, **request: Any) -> list[d
         processes: list[dict[str, Any]] = answer["processes"]
         return processes
     raise StackError("it is ending")
-
-
-def _show(processes: list[dict[str, Any]], *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(processes, indent=2))
-        return
-    headings = ("NAME", "PID", "STATE", "UP", "REQUESTS", "ERRORS", "RSS", "PSS", "URL")
-    table = [headings, *(_cells(process) for process in processes)]
-    total = sum(process["pss_bytes"] or 0 for process in processes)
-    widths = [max(len(row[column]) for row in table) for column in range(len(headings))]
-    for row in table:
-        # Not a rich table: it would cut URLs where nobody looks but a pipe.
-        typer.echo("  ".join(_aligned(row, widths)).rstrip())
-    if total:
-        typer.echo(f"in all {_megabytes(total)} PSS (a page that n processes share counts 1/n)")
-
-
-_LEFT = frozenset({0, 2, 8})  # columns of words; the others hold numbers
-
-
-def _aligned(row: tuple[str, ...], widths: list[int]) -> list[str]:
-    return [
-        cell.ljust(width) if column in _LEFT else cell.rjust(width)
-        for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-    ]
-
-
-def _cells(process: dict[str, Any]) -> tuple[str, ...]:
-    again = f" ({process['restarts']} restarts)" if process["restarts"] else ""
-    return (
-        process["name"],
-        _or_dash(process["pid"]),
-        f"{process['state']}{again}",
-        _duration(process["uptime_seconds"]),
-        _or_dash(process["requests"]),
-        _or_dash(process["errors"]),
-        _megabytes(process["rss_bytes"]),
-        _megabytes(process["pss_bytes"]),
-        process["url"],
-    )
-
-
-def _or_dash(value: object) -> str:
-    return "-" if value is None else str(value)
-
-
-def _megabytes(value: int | None) -> str:
-    return "-" if value is None else f"{value / 1_000_000:.1f} MB"
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"
 
 
 @app.command()

@@ -16,6 +16,7 @@ from twelvefold.settings import BootstrapSettings, MigrationSettings
 
 from .object_store import REGION
 from .secret_store import SecretStore
+from .servers import StackError
 
 if TYPE_CHECKING:
     from twelvefold.service import Service
@@ -53,6 +54,7 @@ EXTERNAL_POSTGRES = "BOOTSTRAP_DATABASE_URL"
 EXTERNAL_REDIS = "REDIS_URL"
 EXTERNAL_S3 = "S3_ENDPOINT"
 EXTERNAL_SMTP = "SMTP_URL"
+OPERATOR = "operator"  # who backs up and restores
 TRACES = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
@@ -111,6 +113,25 @@ class Environments:
             "BOOTSTRAP_DATABASE_URL": self._addresses.postgres,
             "BOOTSTRAP_ROLE_PASSWORDS": json.dumps(self.role_passwords()),
         }
+
+    def of(self, process: str) -> dict[str, str]:
+        """What a process is told, beside what it inherits: a service's, or an operator's command.
+
+        Raises StackError for any other.
+        """
+        if process == OPERATOR:
+            preparation = {
+                key: value
+                for key, value in self.of_preparation().items()
+                if key.startswith("BOOTSTRAP_")
+            }
+            common = {"ENVIRONMENT": "development", **self._addresses.s3}
+            return {**common, **preparation, "BACKUP_DATABASE_URL": self._addresses.postgres}
+        if process not in self._services:
+            raise StackError(f"no process {process!r}: {', '.join([*self._services, OPERATOR])}")
+        known = _names([self._services[process].settings])
+        told = self.of_service(process, {})
+        return {key: value for key, value in told.items() if key in known}
 
     def role_passwords(self) -> dict[str, str]:
         """Of every schema's owner and app role."""

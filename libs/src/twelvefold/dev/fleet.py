@@ -44,7 +44,7 @@ class Fleet:
     @property
     def firsts(self) -> dict[str, ServiceProcess]:
         """The first process of each service, by which it is known outside."""
-        firsts = {name: processes[0].server for name, processes in self._processes.items()}
+        firsts = {name: found[0].server for name, found in self._processes.items() if found}
         return {name: one for name, one in firsts.items() if isinstance(one, ServiceProcess)}
 
     @staticmethod
@@ -74,10 +74,13 @@ class Fleet:
                     await asyncio.wait_for(process.wait_until_up(), _READY_TIMEOUT)
 
     async def scale(self, service: str, count: int) -> None:
-        """Starts or ends processes until `service` has `count`. Raises StackError."""
+        """Starts or ends processes until `service` has `count`, which may be none.
+
+        Raises StackError.
+        """
         processes = self._of(service)
-        if not 1 <= count <= MAX_PROCESSES:
-            raise StackError(f"1 to {MAX_PROCESSES} processes, not {count}")
+        if not 0 <= count <= MAX_PROCESSES:
+            raise StackError(f"0 to {MAX_PROCESSES} processes, not {count}")
         more = [self._process(service, number) for number in range(len(processes) + 1, count + 1)]
         fewer = processes[count:]
         del processes[count:]

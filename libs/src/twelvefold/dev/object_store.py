@@ -111,7 +111,8 @@ class SeaweedServer(EmbeddedServer):
             "s3.port.grpc": ports.s3_grpc,
             "s3.port.iceberg": 0,
             "s3.port.lance": 0,
-            "s3.localSocket": self.directory / "s3.sock",
+            # Relative to where it runs: a socket's path may have 107 bytes, a checkout's more.
+            "s3.localSocket": "s3.sock",
             "master.port": ports.master,
             "master.port.grpc": ports.master_grpc,
             # The volumes tell it all that it must know; resumed, it never rests (4 % of a processor).
@@ -124,7 +125,7 @@ class SeaweedServer(EmbeddedServer):
             "volume.preStopSeconds": 0,
             "filer.port": ports.filer,
             "filer.port.grpc": ports.filer_grpc,
-            "filer.localSocket": self.directory / "filer.sock",
+            "filer.localSocket": "filer.sock",
             "admin.port": ports.admin,
             "admin.port.grpc": ports.admin + COMPANION,
             "admin.ui": "false",

@@ -184,7 +184,10 @@ class Stack:
             yield {"ending": True}
         elif command == "scale":
             await self._fleet.scale(request["service"], request["count"])
+            self._write_endpoints()
             yield await self._processes_now()
+        elif command == "env":
+            yield {"environment": self._wiring.environments.of(request["process"])}
         elif command == "restart":
             async for name in self._fleet.replace(request["service"]):
                 self._write_endpoints()

@@ -18,6 +18,9 @@ from uuid_utils import uuid7
 # What we accept from outside; anything else could forge log lines or headers.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 ROUTING_HEADERS = ("canary", "experiment")
+# On internal apps: answered in front of everything, neither counted nor logged, since every
+# process asks every other one whether it is there.
+PING_PATH = "/internal/v1/ping"
 
 
 @dataclass(slots=True)

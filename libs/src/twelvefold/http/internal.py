@@ -34,7 +34,7 @@ from twelvefold.errors import (
 from twelvefold.guard import Guard
 from twelvefold.settings import choose_semantic_conventions
 
-from .context import current_request
+from .context import PING_PATH, current_request
 
 DEADLINE_MARGIN = 0.05  # seconds that we keep for answering once a callee has used up its time
 MAX_CONNECTIONS = 100
@@ -196,7 +196,7 @@ class InternalClient:
     async def ping(self) -> None:
         """Raises DependencyUnavailable unless the callee answers at all."""
         try:
-            await self._client.get("/", timeout=CONNECT_TIMEOUT)
+            await self._client.get(PING_PATH, timeout=CONNECT_TIMEOUT)
         except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
             raise DependencyUnavailable(self.name) from error
 

@@ -22,7 +22,7 @@ from twelvefold.health import Health
 from twelvefold.logs import REQUEST_LOGGER, request_log
 
 from . import tracing
-from .context import ROUTING_HEADERS, RequestContext, current, request_id_from
+from .context import PING_PATH, ROUTING_HEADERS, RequestContext, current, request_id_from
 from .problems import internal_error, problem_response
 
 _ROUTING = {name.encode(): name for name in ROUTING_HEADERS}
@@ -77,6 +77,10 @@ class RequestLayer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
+            return
+        if scope["path"] == PING_PATH and not self._conduct.public:
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
             return
         exchange = _Exchange(self, scope, send)
         token = current.set(exchange.context)

@@ -67,11 +67,14 @@ FROM expired WHERE j.id = expired.id AND j.status = 'running' AND j.lease_until 
 RETURNING j.id, j.kind, j.status, j.version, j.crashes
 """)  # noqa: S608 (a number of our own)
 
+# None of the time before there was a suite: a first start has nothing to tidy up.
 _TICKS = text("""
-SELECT n, date_bin(make_interval(secs => every), now(),
-                   TIMESTAMPTZ '2000-01-01 00:00:00+00' + make_interval(secs => at)) AS tick
-FROM unnest(CAST(:every AS double precision[]), CAST(:at AS double precision[]))
-  WITH ORDINALITY AS schedule (every, at, n)
+SELECT n, tick FROM (
+  SELECT n, date_bin(make_interval(secs => every), now(),
+                     TIMESTAMPTZ '2000-01-01 00:00:00+00' + make_interval(secs => at)) AS tick
+  FROM unnest(CAST(:every AS double precision[]), CAST(:at AS double precision[]))
+    WITH ORDINALITY AS schedule (every, at, n)
+) AS ticks WHERE tick >= (SELECT created_at FROM jobs.suite)
 """)
 
 _TICK = text("""
@@ -188,7 +191,8 @@ class Dispatcher:
     async def tick(self) -> int:
         """Inserts a job for every tick that has begun, where no other worker has; says how many.
 
-        Ticks that passed while no worker ran are skipped, but for the last one.
+        Ticks that passed while no worker ran are skipped, but for the last one; so are those from
+        before the suite was made.
         """
         if not self._schedule:
             return 0

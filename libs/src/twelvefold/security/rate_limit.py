@@ -104,12 +104,13 @@ class LocalRateLimiter:
     """GCRA in memory, for one process, over the most recent keys only. Reads no marks."""
 
     def __init__(self) -> None:
-        self._arrivals: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._arrivals: OrderedDict[tuple[str, str], int] = OrderedDict()
 
     async def admit(self, key: str, policy: Policy, marks: Sequence[str] = ()) -> Admission:
-        now = time.monotonic() * _MICROSECONDS
+        # Whole numbers: a rounding error would refuse the first request of all.
+        now = time.monotonic_ns() // 1000
         bucket = (policy.name, key)
-        arrival = max(self._arrivals.get(bucket, 0.0), now)
+        arrival = max(self._arrivals.get(bucket, 0), now)
         following = arrival + policy.interval
         wait = following - policy.quota * policy.interval - now
         if wait > 0:

@@ -117,6 +117,15 @@ def test_one_span_is_bounded_whatever_it_carries() -> None:
     assert len(found.name) < 300
 
 
+def test_of_a_long_traceback_the_end_is_kept() -> None:
+    sent = wire(span(error="ValueError: no"))
+    stack = sent.events[0].attributes.add(key="exception.stacktrace")
+    stack.value.string_value = "first\n" + "frame\n" * 20_000 + "last"
+    kept = read_one(sent).events[0].attributes["exception.stacktrace"]
+    assert kept.endswith("last")
+    assert len(kept) < 20_000
+
+
 def test_a_deep_value_is_cut_off() -> None:
     value = AnyValue(string_value="bottom")
     for _ in range(40):

@@ -102,7 +102,7 @@ class Api:
 
         found = await state.stored(look)
         if state.mails is not None:
-            found["mails"], found["mail_count"] = await state.from_files(state.mails.newest, 4)
+            found["mails"], found["mail_count"] = await state.aside(state.mails.newest, 4)
         try:
             found["jobs"] = await state.jobs.counts()
             found["troubled_jobs"] = [
@@ -139,22 +139,24 @@ class Api:
 
     async def trace(self, request: Request) -> Response:
         state, trace_id = self._state, request.path_params["trace_id"].lower()
+        logs = await state.aside(state.logs.of_trace, trace_id)
 
-        def look() -> dict[str, Any]:
+        def look() -> Response:
             found = _found(state.store.trace(trace_id), "trace, or it is not kept any more")
             summary, spans = found
             trace = analyse(spans)
             targets = {link.trace_id for span in spans for link in span.links} - {trace_id}
-            return {
-                "summary": summary,
-                "trace": shown(trace),
-                "repetitions": [asdict(one) for one in trace.repetitions],
-                "linked": state.store.linked(trace_id, sorted(targets)),
-            }
+            return answer(
+                {
+                    "summary": summary,
+                    "trace": shown(trace),
+                    "repetitions": [asdict(one) for one in trace.repetitions],
+                    "linked": state.store.linked(trace_id, sorted(targets)),
+                    "logs": logs,
+                }
+            )
 
-        found = await state.stored(look)
-        found["logs"] = await state.from_files(state.logs.of_trace, trace_id)
-        return answer(found)
+        return await state.stored(look)
 
     async def logs(self, request: Request) -> Response:
         state, given = self._state, request.query_params
@@ -164,7 +166,7 @@ class Api:
             level=given.get("level", ""),
             limit=_number(request, "limit", most=500) or 200,
         )
-        lines = await state.from_files(state.logs.newest, query)
+        lines = await state.aside(state.logs.newest, query)
         return answer({"lines": lines, "sources": state.logs.sources()})
 
     # Jobs
@@ -198,7 +200,7 @@ class Api:
     async def mails(self, request: Request) -> Response:
         state = self._state
         limit = _number(request, "limit", most=500) or 100
-        items, total = await state.from_files(state.mails.newest, limit) if state.mails else ([], 0)
+        items, total = await state.aside(state.mails.newest, limit) if state.mails else ([], 0)
         return answer({"items": items, "total": total, "caught": state.mails is not None})
 
     async def mail(self, request: Request) -> Response:
@@ -219,16 +221,18 @@ class Api:
     async def _of_mail(self, request: Request, what: str, *more: Any) -> Any:
         mails, name = self._state.mails, request.path_params["name"]
         ask = getattr(mails, what) if mails else lambda *_: None
-        return _found(await self._state.from_files(ask, name, *more), "mail")
+        return _found(await self._state.aside(ask, name, *more), "mail")
 
     # Metrics
 
     async def metrics(self, _: Request) -> Response:
-        return answer({"families": self._state.metrics.families()})
+        metrics = self._state.metrics
+        return await self._state.aside(lambda: answer({"families": metrics.families()}))
 
     async def series(self, request: Request) -> Response:
         wanted = set(request.query_params.get("families", "").split(",")[:50])
-        return answer(self._state.metrics.series(wanted))
+        metrics = self._state.metrics
+        return await self._state.aside(lambda: answer(metrics.series(wanted)))
 
     # Writes of no other kind
 

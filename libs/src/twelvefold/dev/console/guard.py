@@ -19,7 +19,7 @@ from .problem import problem
 TOKEN_HEADER = b"x-console-token"
 RECEIVER = "/v1/"  # below it collectors' paths lie: programs write there, no browser may
 PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )

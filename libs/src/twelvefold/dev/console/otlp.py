@@ -154,16 +154,19 @@ def _attributes(pairs: Iterable[KeyValue]) -> dict[str, Any]:
         if len(found) >= _MAX_ATTRIBUTES:
             break
         key = pair.key[:_MAX_NAME]
-        limit = _MAX_STACK if key == "exception.stacktrace" else _MAX_TEXT
-        # A second net: whoever sends here may be none of our services.
-        found[key] = REDACTED if is_secret(key) else _value(pair.value, limit)
+        if key == "exception.stacktrace":
+            # Its last lines tell most.
+            found[key] = _clean(pair.value.string_value)[-_MAX_STACK:]
+        else:
+            # A second net: whoever sends here may be none of our services.
+            found[key] = REDACTED if is_secret(key) else _value(pair.value)
     return found
 
 
-def _value(value: AnyValue, limit: int, depth: int = 0) -> Any:
+def _value(value: AnyValue, depth: int = 0) -> Any:
     which = value.WhichOneof("value")
     if which == "string_value":
-        return _cut(value.string_value, limit)
+        return _cut(value.string_value, _MAX_TEXT)
     if which == "int_value":
         # A browser's numbers are exact up to here.
         return value.int_value if abs(value.int_value) < 2**53 else str(value.int_value)
@@ -173,12 +176,10 @@ def _value(value: AnyValue, limit: int, depth: int = 0) -> Any:
     if which == "bool_value":
         return value.bool_value
     if which == "array_value" and depth < _MAX_DEPTH:
-        return [_value(item, limit, depth + 1) for item in value.array_value.values[:_MAX_ITEMS]]
+        return [_value(item, depth + 1) for item in value.array_value.values[:_MAX_ITEMS]]
     if which == "kvlist_value" and depth < _MAX_DEPTH:
         return {
-            pair.key[:_MAX_NAME]: REDACTED
-            if is_secret(pair.key)
-            else _value(pair.value, limit, depth + 1)
+            pair.key[:_MAX_NAME]: REDACTED if is_secret(pair.key) else _value(pair.value, depth + 1)
             for pair in value.kvlist_value.values[:_MAX_ITEMS]
         }
     if which == "bytes_value":
@@ -187,10 +188,14 @@ def _value(value: AnyValue, limit: int, depth: int = 0) -> Any:
 
 
 def _cut(text: Any, limit: int) -> str:
-    text = str(text)
-    # Redacted before it is cut: half a secret has no shape.
-    clean = _redacted_again(text) if len(text) <= _REPEATED else redact(text)
+    clean = _clean(str(text))
     return clean if len(clean) <= limit else clean[:limit] + "…"
+
+
+def _clean(text: str) -> str:
+    """Redacted, before it is cut: half a secret has no shape."""
+    clean: str = _redacted_again(text) if len(text) <= _REPEATED else redact(text)
+    return clean
 
 
 @lru_cache(maxsize=2_048)

@@ -1,6 +1,6 @@
 """Everything that the console knows, in one place, and the loops that keep it fresh.
 
-Owns the threads that block (one for the traces, one for files) and how often anything is looked
+Owns the threads that block (one for the traces, one for files and samples) and how often anything is looked
 at: often while a page is open, seldom otherwise.
 """
 
@@ -42,7 +42,7 @@ class State:
         self.config = config
         self.live = Live()
         self._store_thread = ThreadPoolExecutor(1, "store")
-        self._files_thread = ThreadPoolExecutor(1, "files")
+        self._other_thread = ThreadPoolExecutor(1, "other")
         self.store = TraceStore(checkout.console / "traces.db", config.started)
         self.receiver = TraceReceiver(
             self.store, self._store_thread, partial(self.live.changed, TRACES)
@@ -58,10 +58,10 @@ class State:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._store_thread, ask, *values)
 
-    async def from_files(self, ask: Callable[..., T], *values: Any) -> T:
-        """Runs `ask` where files are read."""
+    async def aside(self, ask: Callable[..., T], *values: Any) -> T:
+        """Runs `ask` where files are read and samples are kept."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._files_thread, ask, *values)
+        return await loop.run_in_executor(self._other_thread, ask, *values)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -75,7 +75,7 @@ class State:
             await self.jobs.aclose()
             await self.stored(self.store.close)
             self._store_thread.shutdown()
-            self._files_thread.shutdown()
+            self._other_thread.shutdown()
 
     async def _look(self) -> None:
         """At the processes and what they measure."""
@@ -91,14 +91,14 @@ class State:
         services = self.processes.services()
         at = time.time()  # one for all, so that their values can be added
         await asyncio.gather(*(self._scrape(name, url, at) for name, url in services))
-        self.metrics.forget([name for name, _ in services])
+        await self.aside(self.metrics.forget, [name for name, _ in services])
         self.live.changed(PROCESSES)
 
     async def _scrape(self, name: str, url: str, at: float) -> None:
         with suppress(OSError):
             status, body = await get(url, "/metrics", within=_SCRAPE_TIMEOUT)
             if status == 200:  # noqa: PLR2004 (HTTP's)
-                self.metrics.take(name, body.decode(errors="replace"), at)
+                await self.aside(self.metrics.take, name, body.decode(errors="replace"), at)
 
     async def _glance(self) -> None:
         """At files and rows, for open pages only."""
@@ -108,9 +108,9 @@ class State:
                 await _carefully(self.jobs.close_if_unused())
                 await self.live.someone(_UNWATCHED)
                 continue
-            now: dict[str, Any] = {LOGS: await self.from_files(self.logs.state)}
+            now: dict[str, Any] = {LOGS: await self.aside(self.logs.state)}
             if self.mails is not None:
-                now[MAIL] = await self.from_files(self.mails.state)
+                now[MAIL] = await self.aside(self.mails.state)
             with suppress(JobsUnavailable):
                 now[JOBS] = await self.jobs.written()
             for topic, found in now.items():

@@ -4,7 +4,7 @@ import { askForToken } from "./token.js";
 
 const KEY = "token";
 
-export class Problem extends Error {
+class Problem extends Error {
   constructor(status, detail) {
     super(detail);
     this.status = status;

@@ -6,7 +6,7 @@ import { brief, bytes, digits, moment, percent, seconds } from "./format.js";
 const HEIGHT = 92, TOP = 8, BOTTOM = 4;
 const MOST = 8; // lines of one chart
 
-export const UNITS = {
+const UNITS = {
   seconds, bytes,
   share: percent,
   rate: (value) => `${digits(value)}/s`,

@@ -36,13 +36,12 @@ export function fill(node, ...children) {
 }
 
 // Brings the children of `parent` in line with `items`, and leaves alone what has not changed:
-// focus, selection and scrolling stay where they are. Returns how many are new.
+// focus, selection and scrolling stay where they are.
 const rendered = new WeakMap();
 
 export function keyed(parent, items, key, create) {
   const before = rendered.get(parent) ?? new Map();
   const after = new Map();
-  let fresh = 0;
   let place = parent.firstChild;
   for (const item of items) {
     const name = key(item);
@@ -54,8 +53,7 @@ export function keyed(parent, items, key, create) {
       const held = node?.contains(document.activeElement);
       if (node === place) place = place?.nextSibling ?? null;
       node?.remove();
-      node = create(item, Boolean(known));
-      if (!known) fresh += 1;
+      node = create(item);
       if (held) queueMicrotask(() => focusable(node)?.focus({ preventScroll: true }));
     }
     if (node === place) place = place.nextSibling;
@@ -64,10 +62,9 @@ export function keyed(parent, items, key, create) {
   }
   for (const [name, { node }] of before) if (!after.has(name)) node.remove();
   rendered.set(parent, after);
-  return before.size ? fresh : 0;
 }
 
-export function focusable(node) {
+function focusable(node) {
   return node.matches?.("a, button, [tabindex]") ? node : node.querySelector("a, button, [tabindex]");
 }
 
@@ -75,5 +72,5 @@ export function focusable(node) {
 export function listed(parent, items, key, create, nothing) {
   parent.parentElement?.querySelector(":scope > .nothing")?.remove();
   keyed(parent, items, key, create);
-  if (!items.length) parent.after(h("p", { class: "nothing" }, nothing));
+  if (!items.length && nothing) parent.after(h("p", { class: "nothing" }, nothing));
 }

@@ -53,7 +53,7 @@ export function plural(value, one, many = `${one}s`) {
   return `${count(value)} ${value === 1 ? one : many}`;
 }
 
-export function age(secondsAgo) {
+function age(secondsAgo) {
   if (secondsAgo < 1) return "now";
   if (secondsAgo < 60) return `${Math.floor(secondsAgo)} s ago`;
   if (secondsAgo < 3600) return `${Math.floor(secondsAgo / 60)} min ago`;

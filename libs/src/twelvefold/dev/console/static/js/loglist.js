@@ -3,7 +3,8 @@
 import { h } from "./dom.js";
 import { duration, time } from "./format.js";
 import { service } from "./parts.js";
-import { plain, table, traceback } from "./span.js";
+import { plain, table } from "./span.js";
+import { traceback } from "./traceback.js";
 
 const APART = new Set(["trace_id", "span_id", "exception", "request_id"]);
 const SHOWN = 8; // fields on the line itself

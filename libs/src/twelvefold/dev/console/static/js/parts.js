@@ -41,7 +41,7 @@ export function state(name, text = name) {
   return h("span", { class: `state ${tone(name)}` }, text);
 }
 
-export function statusCode(code) {
+function statusCode(code) {
   if (code === null || code === undefined) return h("span", { class: "faint" }, "–");
   const kind = code >= 500 ? "bad" : code >= 400 ? "warn" : "good";
   return h("span", { class: `code ${kind}` }, String(code));

@@ -3,6 +3,7 @@
 import { h } from "./dom.js";
 import { duration, percent } from "./format.js";
 import { copyButton, facts, service, tag } from "./parts.js";
+import { ownFrames, traceback } from "./traceback.js";
 
 const LONG = 60; // characters, from which a value gets a line of its own
 const STATEMENTS = ["db.query.text", "db.statement"];
@@ -25,7 +26,7 @@ export function spanDetails(span, trace) {
       ["Kind", span.kind],
       ["Job", jobId ? h("a", { href: `/jobs/${encodeURIComponent(jobId)}` }, "show the job") : null],
     ]),
-    errors.map(exception),
+    errors.map((event) => exception(event, span, trace)),
     span.failed && !errors.length && h("p", { class: "error-text" }, span.message || "Marked as failed, without a message."),
     statement && [h("h3", {}, "Statement"), h("pre", { class: "block" }, dedent(String(statement)))],
     others.length > 0 && [
@@ -45,31 +46,20 @@ export function spanDetails(span, trace) {
   );
 }
 
-function exception(event) {
+function exception(event, span, trace) {
   const found = event.attributes;
   const type = String(found["exception.type"] ?? "exception");
-  const stack = found["exception.stacktrace"] && traceback(String(found["exception.stacktrace"]));
+  const stack = String(found["exception.stacktrace"] ?? "");
+  const ours = ownFrames(span, trace);
   return h(
     "section",
     { class: "exception" },
     h("h3", {}, type.split(".").pop()),
     h("p", { class: "error-text" }, String(found["exception.message"] ?? "")),
-    stack,
+    ours.length > 0 && h("ol", { class: "frames", "aria-label": "In our own code, the innermost first" }, ours.map((frame) =>
+      h("li", {}, h("span", { class: "mono" }, `${frame.file}:${frame.line}`), h("span", { class: "faint" }, ` ${frame.name}`), h("code", {}, frame.code)))),
+    stack && h("details", { open: !ours.length }, h("summary", {}, "Traceback"), traceback(stack)),
   );
-}
-
-// Lines of the suite's own code stand out from those of libraries. The last ones tell most.
-export function traceback(text) {
-  let ours = true;
-  const lines = text.trimEnd().split("\n").filter((line) => !/^[\s^~]*$/.test(line)).map((line) => {
-    if (/^\s*File "/.test(line)) ours = /File "\//.test(line) && !/site-packages|\/lib\/python/.test(line);
-    else if (!/^\s/.test(line)) ours = true;
-    const short = line.replace(/"\/.*\/(?:site-packages|src|lib\/python3\.\d+)\//, '"');
-    return h("span", { class: ours ? "ours" : "theirs" }, `${short}\n`);
-  });
-  const block = h("pre", { class: "block stack", tabindex: "0", "aria-label": "Traceback" }, lines);
-  queueMicrotask(() => block.scrollTo(0, block.scrollHeight));
-  return block;
 }
 
 function links(span, trace) {

@@ -95,7 +95,7 @@ export function story(item) {
   );
 }
 
-export function routeTable(body) {
+function routeTable(body) {
   return h(
     "div",
     { class: "scroll-x" },

@@ -1,0 +1,82 @@
+"""The suite on a real cluster, installed once for all tests here.
+
+    make cluster-test                 # on whatever KUBECONFIG names; REPOSITORY and TAG name images
+    CLUSTER_TEST_KEEP=1 make …        # leaves it installed, and upgrades it at the next run
+
+Skipped, with the reason, where there is no cluster.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.cluster.cluster import kubectl, missing, objects, until
+from tests.cluster.deployment import BACKING, HOST, NAMESPACE, SYSTEM, Deployment
+from tests.cluster.resolving import lead
+
+_HERE = Path(__file__).parent
+_TIMEOUT = 900  # seconds of one test, with the installation in the first
+_NOTES = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_NOTES] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(_HERE):
+            item.add_marker(pytest.mark.timeout(_TIMEOUT))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    notes = terminalreporter.config.stash[_NOTES]
+    if notes:
+        terminalreporter.section("what was seen on the cluster")
+        for line in notes:
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def note(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Takes a line for the end of the run."""
+    return request.config.stash[_NOTES].append
+
+
+@pytest.fixture(scope="session")
+def deployment(
+    tmp_path_factory: pytest.TempPathFactory, note: Callable[[str], None]
+) -> Iterator[Deployment]:
+    if reason := missing():
+        pytest.skip(reason)
+    began = time.monotonic()
+    context = kubectl("config", "current-context").strip()
+    note(f"context {context}, namespaces {SYSTEM}, {BACKING}, {NAMESPACE}")
+    made = Deployment(tmp_path_factory.mktemp("deployment"))
+    until(lambda: _is_empty() or os.environ.get("CLUSTER_TEST_KEEP"), "the last run is gone", 180)
+    try:
+        made.install()
+        note(f"installed in {time.monotonic() - began:.0f} s")
+        lead(HOST, made.gateway[0])
+        yield made
+    finally:
+        if not os.environ.get("CLUSTER_TEST_KEEP"):
+            made.remove()
+
+
+def _is_empty() -> bool:
+    there = {one["metadata"]["name"] for one in objects("namespaces", "default")}
+    return not {NAMESPACE, BACKING, SYSTEM} & there
+
+
+@pytest.fixture
+def client(deployment: Deployment) -> Iterator[httpx.Client]:
+    """A client of the gateway over HTTPS, once that answers for us."""
+    with httpx.Client(base_url=deployment.url, verify=deployment.tls, timeout=30) as found:
+        until(lambda: found.get("/health").status_code == 200, "the gateway leads to api")
+        yield found

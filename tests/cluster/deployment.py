@@ -1,0 +1,190 @@
+"""The suite on the cluster, installed by the commands of docs/deploy.md with development values.
+
+In namespaces of its own, so that a suite that runs there already is not touched (but for the gateway,
+whose listeners answer errors as problems afterwards). Images are REPOSITORY/<name>:TAG, as `make
+images` calls them, and have to be where the nodes find them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tests.cluster.cluster import (
+    GATEWAY_NAMESPACE,
+    ROOT,
+    CommandFailed,
+    Forward,
+    Object,
+    apply,
+    free_port,
+    gateway_address,
+    kubectl,
+    objects,
+    run,
+    until,
+)
+
+SERVICES = ("worker", "users", "api")  # in the order of their migrations
+NAMESPACE = os.environ.get("CLUSTER_TEST_NAMESPACE", "twelvefold-test")
+SYSTEM, BACKING = f"{NAMESPACE}-system", f"{NAMESPACE}-backing"
+HOST = "suite.twelvefold.test"
+TLS_SECRET = f"{NAMESPACE}-gateway"
+
+
+@dataclass
+class Deployment:
+    """Where the suite is and how to change it. `folder` holds values and the certificate."""
+
+    folder: Path
+    repository: str = os.environ.get("REPOSITORY", "ghcr.io/twelvefold")
+    tag: str = os.environ.get("TAG", "dev")
+    gateway: tuple[str, int] = ("", 0)
+    s3_port: int = 0
+    _forwards: list[Forward] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"https://{HOST}:{self.gateway[1]}"
+
+    @property
+    def certificate(self) -> Path:
+        return self.folder / "cert.pem"
+
+    @property
+    def tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=self.certificate)
+
+    def install(self) -> None:
+        """Everything, from nothing, in the order of docs/deploy.md."""
+        self.s3_port = free_port()
+        self._certificate()
+        self._write_site()
+        self.release("platform", "charts/platform", namespace=SYSTEM)
+        self.release("backing", "charts/backing", *self._image("backing"), namespace=BACKING)
+        self.release("mesh", "istio/mesh", "--set", f"gateway.tlsSecret={TLS_SECRET}")
+        # It listens for TLS from the first Gateway on.
+        self.gateway = until(gateway_address, "the gateway listens", 30)
+        for service in SERVICES:
+            self.route(service)
+            self.service(service)
+        self._forwards = [Forward(BACKING, "s3", 8333, self.s3_port)]
+        self._forwards[0].wait()
+
+    def _certificate(self) -> None:
+        key = self.folder / "key.pem"
+        run(
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-nodes", "-days", "2", "-subj", f"/CN={HOST}"),
+            *("-addext", f"subjectAltName=DNS:{HOST}", "-keyout", key, "-out", self.certificate),
+        )
+        made = kubectl(
+            *("create", "secret", "tls", TLS_SECRET, "--namespace", GATEWAY_NAMESPACE),
+            *(f"--cert={self.certificate}", f"--key={key}", "--dry-run=client", "-o", "json"),
+        )
+        apply(made)
+
+    def _write_site(self) -> None:
+        """The site file: development's own places, in our namespaces."""
+        common = yaml.safe_load((ROOT / "charts/common/values.yaml").read_text())["global"]
+        peers = {
+            name: {key: self._moved(peer[key]) for key in ("host", "namespace")}
+            for name, peer in common["peers"].items()
+            if peer.get("namespace") == "twelvefold-backing"
+        }
+        s3 = {
+            "endpoint": self._moved(common["s3"]["endpoint"]),
+            "publicEndpoint": f"http://127.0.0.1:{self.s3_port}",
+        }
+        site = {"global": {"namespace": NAMESPACE, "host": HOST, "s3": s3, "peers": peers}}
+        (self.folder / "site.yaml").write_text(yaml.safe_dump(site))
+
+    def _moved(self, text: str) -> str:
+        return text.replace("twelvefold-backing", BACKING)
+
+    def _values(self, chart: str) -> Path:
+        """The chart's development values, whose URLs lead to our servers."""
+        moved = self.folder / f"{chart.replace('/', '-')}.yaml"
+        moved.write_text(self._moved((ROOT / chart / "values-dev.yaml").read_text()))
+        return moved
+
+    def _image(self, name: str) -> list[str]:
+        image = f"image.repository={self.repository}/{name},image.tag={self.tag}"
+        return ["--set-string", image]
+
+    def service(self, service: str, *arguments: str, release: str = "") -> None:
+        """Installs or upgrades a service, or with `release` a second release of it."""
+        chart = f"charts/{service}"
+        self.release(release or service, chart, *self._image(service), *arguments)
+
+    def route(self, service: str, *arguments: str) -> None:
+        self.release(f"{service}-routing", f"istio/{service}", *arguments)
+
+    def release(self, name: str, chart: str, *arguments: str, namespace: str = NAMESPACE) -> None:
+        """`helm upgrade --install`, waiting for its pods. Says what the pods say where they fail."""
+        files: tuple[str | Path, ...] = (
+            *("--values", self._values(chart)),
+            *("--values", self.folder / "site.yaml"),
+        )
+        try:
+            run(
+                *("helm", "upgrade", "--install", name, chart, "--namespace", namespace),
+                *("--create-namespace", *files, *arguments, "--wait", "--timeout", "3m"),
+                timeout=240,
+            )
+        except CommandFailed as error:
+            raise CommandFailed(f"{error}\n\n{self.state(namespace)}") from error
+
+    def uninstall(self, release: str, namespace: str = NAMESPACE) -> None:
+        command = ("helm", "uninstall", release, "--namespace", namespace, "--wait")
+        run(*command, "--ignore-not-found", timeout=120)
+
+    def state(self, namespace: str) -> str:
+        """Pods and what happened to them, for a failure's message."""
+        pods = kubectl("-n", namespace, "get", "pods", "--output", "wide")
+        events = kubectl("-n", namespace, "get", "events", "--sort-by", ".lastTimestamp")
+        return f"{pods}\n" + "\n".join(events.splitlines()[-15:])
+
+    def pods(self, service: str, version: str = "") -> list[Object]:
+        """Running pods of a service, of one subset or of both."""
+        chosen = f"app.kubernetes.io/name={service},app.kubernetes.io/component=service"
+        found = objects("pods", NAMESPACE, f"{chosen},version={version}" if version else chosen)
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    def logs(self, service: str, version: str) -> str:
+        """What all pods of a subset have logged."""
+        return "".join(
+            kubectl("-n", NAMESPACE, "logs", pod["metadata"]["name"], "-c", service)
+            for pod in self.pods(service, version)
+        )
+
+    def mails(self, recipient: str) -> str:
+        """Every mail to that address, as the catcher keeps them."""
+        script = f"cat /data/mail/*{recipient}*.eml 2>/dev/null || true"
+        return kubectl("-n", BACKING, "exec", "deploy/mail", "--", "sh", "-c", script)
+
+    def signing_keys(self) -> dict[str, Any]:
+        """What users signs with here: the documented key, which is refused outside development."""
+        values = yaml.safe_load((ROOT / "charts/users/values-dev.yaml").read_text())
+        keys: dict[str, Any] = json.loads(values["secret"]["data"]["JWT_SIGNING_KEYS"])
+        return keys
+
+    def remove(self) -> None:
+        """Everything that `install` made."""
+        for forward in self._forwards:
+            forward.close()
+        for release in ("mesh", *(f"{service}-routing" for service in SERVICES)):
+            self.uninstall(release)
+        for service in SERVICES:
+            for release in (f"{service}-canary", service):
+                self.uninstall(release)
+        self.uninstall("platform", SYSTEM)
+        for namespace in (NAMESPACE, BACKING, SYSTEM):
+            command = ("delete", "namespace", namespace, "--ignore-not-found", "--wait=false")
+            kubectl(*command)
+        kubectl(*("-n", GATEWAY_NAMESPACE, "delete", "secret", TLS_SECRET, "--ignore-not-found"))

@@ -1,0 +1,136 @@
+"""Pods that ask: one for each identity in the mesh, and one outside of it.
+
+Each waits; a question is a request that it makes by `kubectl exec`, so that it has the identity of the
+pod's service account and passes its sidecar.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from tests.cluster.cluster import Object, apply, kubectl
+from tests.cluster.deployment import NAMESPACE, Deployment
+
+# Asks all of [name, method, url, headers] and tells status, media type and body of each.
+_ASK = """
+import json, sys, urllib.error, urllib.request
+told = {}
+for name, method, url, headers in json.load(sys.stdin):
+    asked = urllib.request.Request(url, method=method, headers=headers)
+    try:
+        with urllib.request.urlopen(asked, timeout=5) as answer:
+            told[name] = [answer.status, answer.headers.get_content_type(), answer.read(500).decode()]
+    except urllib.error.HTTPError as error:
+        told[name] = [error.code, error.headers.get_content_type(), error.read(500).decode()]
+    except OSError as error:
+        told[name] = [0, "", str(error)]
+print(json.dumps(told))
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`status` is 0 where the connection itself was refused or cut."""
+
+    status: int
+    media_type: str
+    body: str
+
+
+Question = tuple[str, str, str, dict[str, str]]
+
+
+def name_of(account: str, *, mesh: bool = True) -> str:
+    return f"probe-{account}" if mesh else f"probe-{account}-outside"
+
+
+def _pod(deployment: Deployment, account: str, *, mesh: bool) -> Object:
+    name = name_of(account, mesh=mesh)
+    container: dict[str, Any] = {
+        "name": "probe",
+        "image": f"{deployment.repository}/api:{deployment.tag}",
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["python3", "-c", "import signal; signal.sigwait([signal.SIGTERM])"],
+        "resources": {
+            "requests": {"cpu": "5m", "memory": "32Mi"},
+            "limits": {"memory": "128Mi"},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": NAMESPACE,
+            "labels": {
+                "app.kubernetes.io/name": name,
+                "app.kubernetes.io/component": "probe",
+                "sidecar.istio.io/inject": str(mesh).lower(),
+            },
+        },
+        "spec": {
+            "serviceAccountName": account,
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": 1,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 10001,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [container],
+        },
+    }
+
+
+# Where policies are enforced the mesh is asked, not the network: probes reach everybody.
+_OPEN: Object = {
+    "apiVersion": "networking.k8s.io/v1",
+    "kind": "NetworkPolicy",
+    "metadata": {"name": "probes", "namespace": NAMESPACE},
+    "spec": {
+        "podSelector": {},
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [
+            {"from": [{"podSelector": {"matchLabels": {"app.kubernetes.io/component": "probe"}}}]}
+        ],
+        "egress": [{}],
+    },
+}
+
+
+class Probes:
+    """The pods, for as long as a test module needs them."""
+
+    def __init__(self, deployment: Deployment, accounts: tuple[str, ...]) -> None:
+        pods = [_pod(deployment, account, mesh=True) for account in accounts]
+        pods.append(_pod(deployment, "default", mesh=False))
+        self._names = [pod["metadata"]["name"] for pod in pods]
+        apply([_OPEN, *pods])
+        kubectl(
+            *("-n", NAMESPACE, "wait", "--for=condition=Ready", "--timeout=120s"),
+            *(f"pod/{name}" for name in self._names),
+            timeout=150,
+        )
+
+    def ask(self, name: str, questions: list[Question]) -> dict[str, Answer]:
+        """Answers by the questions' names."""
+        told = kubectl(
+            *("-n", NAMESPACE, "exec", "-i", name, "-c", "probe", "--", "python3", "-c", _ASK),
+            given=json.dumps(questions),
+            timeout=120,
+        )
+        return {asked: Answer(*answer) for asked, answer in json.loads(told).items()}
+
+    def remove(self) -> None:
+        kubectl("-n", NAMESPACE, "delete", "networkpolicy", "probes", "--ignore-not-found")
+        kubectl(
+            *("-n", NAMESPACE, "delete", "pod", "--ignore-not-found", "--wait=true"),
+            *self._names,
+        )

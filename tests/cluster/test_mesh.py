@@ -1,0 +1,78 @@
+"""The mesh's own table: who may call whom, asked from real pods with real service accounts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+from tests.cluster.cluster import until
+from tests.cluster.deployment import Deployment
+from tests.cluster.probes import Answer, Probes, Question, name_of
+
+ACCOUNTS = ("api", "users", "worker", "default")
+PORTS: dict[str, str] = {
+    "api:8000": "http://api:8000/health",
+    "api:8001": "http://api:8001/internal/v1/nothing",
+    "users:8001": "http://users:8001/internal/v1/jwks",
+}
+EDGES = {("api", "users:8001"), ("worker", "users:8001"), ("worker", "api:8001")}
+QUESTIONS: list[Question] = [(port, "GET", url, {}) for port, url in PORTS.items()]
+
+
+@pytest.fixture(scope="module")
+def probes(deployment: Deployment) -> Iterator[Probes]:
+    made = Probes(deployment, ACCOUNTS)
+    yield made
+    made.remove()
+
+
+def verdict(answer: Answer) -> str:
+    """`admitted` where the service itself answered, whatever it said."""
+    if answer.status == 0:
+        return "cut off"
+    problem = json.loads(answer.body) if answer.media_type == "application/problem+json" else {}
+    if answer.status == 403 and problem.get("type") == "/problems/forbidden":
+        return "denied"
+    return "admitted" if answer.status < 500 else f"{answer.status} {answer.body}"
+
+
+@pytest.mark.parametrize("account", ACCOUNTS)
+def test_each_edge_is_admitted_and_every_other_is_denied_as_a_problem(
+    account: str, probes: Probes, note: Callable[[str], None]
+) -> None:
+    expected = {port: "admitted" if (account, port) in EDGES else "denied" for port in PORTS}
+
+    def seen() -> dict[str, str]:
+        answers = probes.ask(name_of(account), QUESTIONS)
+        return {port: verdict(answer) for port, answer in answers.items()}
+
+    # A policy takes a second or two to reach every proxy.
+    until(lambda: seen() == expected, f"{account}: {expected}, but {seen()}", timeout=20)
+    for port, found in seen().items():
+        note(f"mesh  {account:<8} -> {port:<11} {found}")
+
+
+def test_plaintext_is_refused(probes: Probes, note: Callable[[str], None]) -> None:
+    answers = probes.ask(name_of("default", mesh=False), QUESTIONS)
+
+    for port, answer in answers.items():
+        note(f"mesh  no mTLS  -> {port:<11} {verdict(answer)}")
+    assert {verdict(answer) for answer in answers.values()} == {"cut off"}
+
+
+def test_a_caller_that_the_mesh_admits_still_has_to_show_its_secret(probes: Probes) -> None:
+    url = PORTS["users:8001"]
+    wrong = {"X-Caller": "api", "X-Caller-Secret": "of-somebody-else"}
+    answer = probes.ask(name_of("api"), [("jwks", "GET", url, wrong)])["jwks"]
+
+    assert (answer.status, answer.media_type) == (401, "application/problem+json")
+    assert json.loads(answer.body)["type"] == "/problems/caller-unknown"
+
+
+def test_a_pod_reaches_no_host_that_nobody_named(probes: Probes) -> None:
+    """REGISTRY_ONLY: the sidecar knows the suite's servers, and not the cluster's API."""
+    asked: list[Question] = [("else", "GET", "http://kubernetes.default.svc:443/", {})]
+    answer = probes.ask(name_of("default"), asked)["else"]
+
+    assert verdict(answer) != "admitted"
