@@ -53,6 +53,8 @@ def configure_telemetry(settings: TelemetrySettings, *, service: str) -> None:
     _providers.append(provider)
     trace.set_tracer_provider(provider)
     instrument_libraries()
+    # For the life of the process: whoever records leaves this context, nobody has to enter it.
+    otel.attach(_UNRECORDED)
 
 
 def is_exporting() -> bool:
@@ -72,14 +74,6 @@ def tracer() -> trace.Tracer:
     return trace.get_tracer("twelvefold")
 
 
-def unrecorded() -> otel.Context:
-    """An OpenTelemetry context in which instrumented libraries make no spans.
-
-    They look at it before anything else, so that what is not sampled pays next to nothing.
-    """
-    return _UNRECORDED
-
-
 def quiet() -> AbstractContextManager[None]:
     """A block in which instrumented libraries make no spans, although one is being recorded."""
     request = current_request()
@@ -97,6 +91,8 @@ def _suppressed() -> otel.Context:
         otel.detach(token)
 
 
+# In it instrumented libraries make no spans. They look at it before anything else, so that what is
+# not sampled, and what a process does by itself, pays next to nothing.
 _UNRECORDED = _suppressed()
 
 
@@ -162,8 +158,4 @@ def continued(
         span_id=random.getrandbits(64) or 1,
         is_remote=False,
     )
-    token = otel.attach(trace.set_span_in_context(NonRecordingSpan(ids), _UNRECORDED))
-    try:
-        yield NonRecordingSpan(ids)
-    finally:
-        otel.detach(token)
+    yield NonRecordingSpan(ids)

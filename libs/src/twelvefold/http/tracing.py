@@ -1,8 +1,8 @@
 """Decides which requests are traced, before anything is done for them, and makes their span.
 
 Owns the decision, the one server span of a sampled request, and the ids of all the others, which
-are logged and travel. A request that is not sampled runs in a context in which instrumented
-libraries make no spans, so that it pays for ids only.
+are logged and travel. A request that is not sampled stays in the context of the process, in which
+instrumented libraries make no spans, so that it pays for ids only.
 """
 
 from __future__ import annotations
@@ -72,13 +72,9 @@ class Tracing:
         trace_id = trusted.trace_id if trusted else random.getrandbits(128) or 1
         span_id = random.getrandbits(64) or 1
         request.trace_id, request.span_id = f"{trace_id:032x}", f"{span_id:016x}"
-        baggage = not self._public and b"baggage" in incoming
-        if self._tracer is None and not baggage:
-            return _UNTRACED
-        base = telemetry.unrecorded()
-        if baggage:
-            base = propagate.extract(_carrier(scope), base)
-        return Traced(None, otel.attach(base))
+        if self._public or b"baggage" not in incoming:
+            return _UNTRACED  # as for most: no more is done for it
+        return Traced(None, otel.attach(propagate.extract(_carrier(scope), otel.get_current())))
 
     def _sampled(
         self,

@@ -1,6 +1,6 @@
 """The settings of api. Names and defaults; what each is for is in its description."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -18,6 +18,9 @@ from twelvefold.settings import (
 )
 
 MEBIBYTE = 1024 * 1024
+
+# A million a minute is no limit any more, and a token still has whole microseconds.
+Quota = Annotated[int, Field(gt=0, le=1_000_000)]
 
 
 class ApiSettings(
@@ -51,15 +54,15 @@ class ApiSettings(
     events_max_streams: int = Field(
         200, gt=0, description="Open event streams per process; beyond it 503."
     )
-    rate_limit_anonymous: int = Field(
-        60, gt=0, description="Requests a minute by address, without a valid token; beyond it 429."
+    rate_limit_anonymous: Quota = Field(
+        60, description="Requests a minute by address, without a valid token; beyond it 429."
     )
-    rate_limit_user: int = Field(300, gt=0, description="Requests a minute of one account.")
-    rate_limit_admin: int = Field(1200, gt=0, description="Requests a minute of one admin.")
-    rate_limit_credentials: int = Field(
-        20, gt=0, description="Logins and whatever else tries a secret, a minute by address."
+    rate_limit_user: Quota = Field(300, description="Requests a minute of one account.")
+    rate_limit_admin: Quota = Field(1200, description="Requests a minute of one admin.")
+    rate_limit_credentials: Quota = Field(
+        20, description="Logins and whatever else tries a secret, a minute by address."
     )
-    rate_limit_registration: int = Field(10, gt=0, description="Registrations a minute by address.")
-    rate_limit_mail: int = Field(
-        5, gt=0, description="Mails asked for without a token, a minute by address."
+    rate_limit_registration: Quota = Field(10, description="Registrations a minute by address.")
+    rate_limit_mail: Quota = Field(
+        5, description="Mails asked for without a token, a minute by address."
     )
