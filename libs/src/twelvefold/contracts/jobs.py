@@ -10,6 +10,8 @@ EMAIL_SEND = "email.send"
 IMAGE_PROCESS = "image.process"
 ACCOUNT_ERASE = "account.erase"
 CACHE_EVICT = "cache.evict"
+# What a process of this version may produce: whoever runs jobs has to know all of them first.
+KINDS = (EMAIL_SEND, IMAGE_PROCESS, ACCOUNT_ERASE, CACHE_EVICT)
 
 
 class EmailTemplate(StrEnum):

@@ -22,6 +22,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from twelvefold import metrics
+from twelvefold.contracts.jobs import KINDS
 from twelvefold.errors import FieldError, Forbidden, Invalid
 from twelvefold.health import Health
 from twelvefold.log_level import LevelName, log_level
@@ -65,6 +66,7 @@ def create_management_app(*, name: str, settings: ServiceSettings, health: Healt
                 "requests": metrics.counts.requests,
                 "errors": metrics.counts.errors,
                 "rss_bytes": rss_bytes(),
+                "job_kinds": KINDS,
                 "settings": redacted_settings(settings),
             }
         )

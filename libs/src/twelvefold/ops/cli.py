@@ -1,4 +1,4 @@
-"""The commands of operators: backup and restore.
+"""The commands of operators: rollout, backup and restore.
 
 Merged into the top of `twelvefold` by the entry point `ops`, where the extra is installed. Each
 reads its settings from the environment, as every process does.
@@ -19,6 +19,8 @@ from twelvefold.settings import (
     process_environment,
 )
 
+from .rollout.command import rollout
+
 if TYPE_CHECKING:
     from twelvefold.object_store import ObjectStore
     from twelvefold.revisions import Migrations
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from .archive import Archive
 
 app = typer.Typer()
+app.command()(rollout)
 Location = Annotated[str, typer.Argument(help="A directory, or s3://bucket/prefix.")]
 Objects = Annotated[bool, typer.Option(help="Whether to look at the objects in S3 at all.")]
 
