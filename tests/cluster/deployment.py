@@ -33,7 +33,7 @@ from tests.cluster.cluster import (
 SERVICES = ("worker", "users", "api")  # in the order of their migrations
 NAMESPACE = os.environ.get("CLUSTER_TEST_NAMESPACE", "twelvefold-test")
 SYSTEM, BACKING = f"{NAMESPACE}-system", f"{NAMESPACE}-backing"
-HOST = "suite.twelvefold.test"
+HOST = f"{NAMESPACE}.test"
 TLS_SECRET = f"{NAMESPACE}-gateway"
 
 

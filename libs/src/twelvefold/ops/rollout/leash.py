@@ -20,8 +20,8 @@ def main(command: list[str]) -> int:
     # What the terminal sends to everybody (Ctrl-C) is for our parent to decide.
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603 (the caller's own)
     reading, writing = os.pipe()
-    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     for ignored in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)
