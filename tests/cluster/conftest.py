@@ -9,6 +9,7 @@ Skipped, with the reason, where there is no cluster.
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.cluster.cluster import kubectl, missing, objects, until
+from tests.cluster.crowd import Crowd
 from tests.cluster.deployment import BACKING, HOST, NAMESPACE, SYSTEM, Deployment
 from tests.cluster.resolving import lead
 
@@ -78,6 +80,14 @@ def _is_settled() -> bool:
         if one["status"]["phase"] == "Terminating"
     }
     return not {NAMESPACE, BACKING, SYSTEM} & going
+
+
+@pytest.fixture(scope="session")
+def crowd(deployment: Deployment) -> Crowd:
+    """People with accounts, for a load."""
+    if shutil.which("vegeta") is None:
+        pytest.skip("vegeta is not installed: go install github.com/tsenart/vegeta/v12@latest")
+    return Crowd(deployment)
 
 
 @pytest.fixture

