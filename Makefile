@@ -116,7 +116,15 @@ charts-test: $(DELIVERY) ## Charts by Helm's own engine: schemas, invariants, pl
 
 .PHONY: cluster-test
 cluster-test: $(DELIVERY) ## The suite on the cluster of KUBECONFIG (TAG=… REPOSITORY=… CLUSTER_TEST_KEEP=1)
-	@exec $(BIN)/pytest tests/cluster -n 0 -v $(ARGS)
+	@exec $(BIN)/pytest tests/cluster -m "not endurance" -n 0 -v $(ARGS)
+
+.PHONY: cluster-endurance
+cluster-endurance: $(DELIVERY) ## What takes longer there: disturbances under load, autoscaling, rotations
+	@exec $(BIN)/pytest tests/cluster -m endurance -n 0 -v $(ARGS)
+
+.PHONY: cluster-rollouts
+cluster-rollouts: $(DELIVERY) ## Rollouts under load, good, bad and killed (ARGS="--only good --into docs/rollout.md")
+	@exec $(BIN)/python -m tests.cluster.rollouts $(ARGS)
 
 .PHONY: parity
 parity: $(SYNCED) ## The same suites on embedded servers, a distribution's, and a cluster: one table

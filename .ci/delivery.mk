@@ -109,11 +109,11 @@ cluster-report: ## What a cluster looks like after a failure: pods, events, what
 	    kubectl --namespace "$$namespace" logs "$$pod" --all-containers --tail 30 || true; done
 
 .PHONY: deploy-staging
-deploy-staging: ## Upgrade every service on staging in place, then check (helm; TAG=…)
+deploy-staging: $(SYNCED) ## Roll every service out on staging, blue-green (helm; TAG=… SITE=…)
 	@.ci/deploy staging
 
 .PHONY: deploy-production
-deploy-production: ## Blue-green: new pods, health check, switch, and the way back (helm; TAG=…)
+deploy-production: $(SYNCED) ## The same on production (STRATEGY=canary ROLLOUT="--pause 2m")
 	@.ci/deploy production
 
 .PHONY: pipeline

@@ -26,6 +26,7 @@ from tests.chaos.ground import Ground, open_ground
 from tests.chaos.overload import overload
 from tests.chaos.sleepers import wake_late
 from tests.chaos.weather import ended_connections, replaced_processes, without_redis
+from tests.tables import put_between, table
 
 Told = Callable[[str], None]
 _BEGIN, _END = "<!-- chaos: the last table -->", "<!-- chaos: end -->"
@@ -116,10 +117,10 @@ def main() -> int:
         folder.chmod(0o755)  # under root PostgreSQL's own user has to enter it
         options = Options(given.seed, given.minutes, folder)
         results = {name: asyncio.run(_run(name, options)) for name in given.only}
-    table = _table(results, options)
-    print(f"\n{table}")
+    shown = _table(results, options)
+    print(f"\n{shown}")
     if given.into is not None:
-        _write(given.into, table)
+        put_between(given.into, _BEGIN, _END, shown)
     return 0 if all(result.holds for result in results.values()) else 1
 
 
@@ -135,22 +136,16 @@ async def _run(name: str, options: Options) -> Result:
 
 def _table(results: dict[str, Result], options: Options) -> str:
     """As Markdown."""
-    lines = ["| experiment | what | came of it |", "|---|---|---|"]
+    lines = []
     for name, result in results.items():
         verdict = f"**{name}**: {'holds' if result.holds else 'DOES NOT HOLD'}"
         for what, said in result.rows:
-            lines.append(f"| {verdict} | {what} | {said} |")
+            lines.append((verdict, what, said))
             verdict = ""
     machine = f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} at the end"
     given = f"--seed {options.seed} --minutes {options.minutes:g}"
-    return "\n".join([*lines, "", f'`make chaos ARGS="{given}"` on {machine}.'])
-
-
-def _write(file: Path, table: str) -> None:
-    """Puts the table between the two marks of a document."""
-    before, _, rest = file.read_text().partition(_BEGIN)
-    after = rest.partition(_END)[2]
-    file.write_text(f"{before}{_BEGIN}\n{table}\n{_END}{after}")
+    shown = table(("experiment", "what", "came of it"), lines)
+    return f'{shown}\n\n`make chaos ARGS="{given}"` on {machine}.'
 
 
 if __name__ == "__main__":

@@ -86,7 +86,10 @@ def _single(text: str) -> dict[str, Any]:
     names = path.split(".")
     if not equals or not all(names) or "[" in path or "\\" in path:
         raise Refused(f"--set {text}: write NAME.NAME=VALUE, or a values file for what is harder")
-    found: Any = yaml.safe_load(value) if value else ""
+    try:
+        found: Any = yaml.safe_load(value) if value else ""
+    except yaml.YAMLError:
+        raise Refused(f"--set {text}: {value!r} is no value") from None
     for name in reversed(names):
         found = {name: found}
     return dict(found)

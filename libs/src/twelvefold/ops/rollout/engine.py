@@ -296,6 +296,7 @@ class Rollout:
     async def _route(self, weight: int) -> None:
         if self._names.routing:
             await self._cluster.route(self._names.service, weight)
+            self._note(f"{weight} % of the requests are led there", routed=weight)
             await asyncio.sleep(self._options.settle)
 
     async def _mark(self, labels: dict[str, str]) -> None:
@@ -308,8 +309,8 @@ class Rollout:
     def _stage(self, step: str, text: str, **facts: Any) -> None:
         self._tell(Event("stage", text, {"step": step, **facts}))
 
-    def _note(self, text: str) -> None:
-        self._tell(Event("note", text))
+    def _note(self, text: str, **facts: Any) -> None:
+        self._tell(Event("note", text, facts))
 
 
 def _require_ours(second: Release) -> None:

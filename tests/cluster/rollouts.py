@@ -1,0 +1,80 @@
+"""`make cluster-rollouts`: rollouts under load, as often as it takes to believe them, in one table.
+
+    python -m tests.cluster.rollouts --only good bad --into docs/rollout.md
+
+On the cluster of KUBECONFIG, in namespaces of its own. Each experiment says what it promises and
+whether that held; the exit code is 1 where one did not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import httpx
+from tests.cluster.cluster import missing, until
+from tests.cluster.crowd import Crowd
+from tests.cluster.deployment import HOST, Deployment
+from tests.cluster.resolving import lead
+from tests.cluster.rollout_experiments import EXPERIMENTS, Bench, Row, say
+from tests.tables import put_between, table
+
+_BEGIN, _END = "<!-- rollout: measured -->", "<!-- rollout: end -->"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.cluster.rollouts", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=EXPERIMENTS, default=list(EXPERIMENTS))
+    parser.add_argument("--rate", type=int, default=50, help="requests a second")
+    parser.add_argument("--repeat", type=int, default=5, help="of what goes well")
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1, help="of the moments of the kills")
+    parser.add_argument("--into", type=Path, help="document whose table is replaced")
+    given = parser.parse_args()
+    if reason := missing():
+        print(reason, file=sys.stderr)
+        return 2
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder:
+        deployment = Deployment(Path(folder))
+        try:
+            deployment.install()
+            lead(HOST, deployment.gateway[0])
+            bench = Bench(
+                deployment,
+                Crowd(deployment),
+                rate=given.rate,
+                repeat=given.repeat,
+                kills=given.kills,
+                seed=given.seed,
+            )
+            until(lambda: _answers(deployment), "the gateway leads to api")
+            for name in given.only:
+                for row in EXPERIMENTS[name](bench):
+                    rows.append(row)
+                    say(f"{row.what}: {row.seen}")
+        finally:
+            deployment.close()
+            if not os.environ.get("CLUSTER_TEST_KEEP"):
+                deployment.remove()
+    lines = [
+        (one.what, one.promised, f"{'' if one.holds else '**NOT HELD** '}{one.seen}")
+        for one in rows
+    ]
+    shown = table(("what", "promised", "seen"), lines)
+    print(shown)
+    if given.into is not None:
+        put_between(given.into, _BEGIN, _END, shown)
+    return 0 if all(row.holds for row in rows) else 1
+
+
+def _answers(deployment: Deployment) -> bool:
+    with httpx.Client(base_url=deployment.url, verify=deployment.tls, timeout=10) as client:
+        return client.get("/health").status_code == 200
+
+
+if __name__ == "__main__":
+    sys.exit(main())
