@@ -42,7 +42,9 @@ def migrate(
 def bootstrap() -> None:
     """Creates schemas, roles and grants of every installed service; safe to repeat.
 
-    Reads BOOTSTRAP_DATABASE_URL (a role that may create roles) and BOOTSTRAP_ROLE_PASSWORDS.
+    Reads BOOTSTRAP_DATABASE_URL (a role that may create roles) and BOOTSTRAP_ROLE_PASSWORDS. Roles
+    that are there keep their password unless it names another one; SERVICE_app_b may log in beside
+    SERVICE_app, for a rotation (docs/deploy.md).
     """
     from .migrations import bootstrap as create
 
@@ -53,5 +55,6 @@ def bootstrap() -> None:
         role: password.get_secret_value()
         for role, password in settings.bootstrap_role_passwords.items()
     }
-    run_async(lambda: create(url, schemas, passwords))
+    given = run_async(lambda: create(url, schemas, passwords))
+    typer.echo(f"passwords of: {', '.join(given) or 'nobody'}")
     typer.echo(f"ready: {', '.join(entry.schema for entry in schemas)}")

@@ -1,7 +1,8 @@
 """Schemas and roles: bootstrap once, migrate each schema by its owner, know when it is there.
 
 Each service has one schema and two roles: `<service>_owner` migrates, `<service>_app` has DML
-and nothing more. Which revisions there are is in `revisions`.
+and nothing more. `<service>_app_b`, where it has a password, may log in as the latter while that
+gets another one. Which revisions there are is in `revisions`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, pool, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from .database import Database
 from .database_client import connect_arguments, is_away
@@ -158,15 +159,18 @@ BEGIN
     EXECUTE format('CREATE ROLE %I', role_name);
   END IF;
   EXECUTE format(
-    'ALTER ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT PASSWORD %L',
-    role_name, current_setting('twelvefold.password'));
+    'ALTER ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE %s PASSWORD %L', role_name,
+    current_setting('twelvefold.inherits'), current_setting('twelvefold.password'));
   EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), role_name);
 END $$
 """
 
 
-def _schema_statements(migrations: Migrations) -> list[str]:
+def _schema_statements(migrations: Migrations, *, second: bool) -> list[str]:
+    """`second`: the app's second role is there, too."""
     schema, owner, app = migrations.schema, migrations.owner_role, migrations.app_role
+    b = migrations.second_role
+    of_second = [f"GRANT {app} TO {b}", f"ALTER ROLE {b} SET search_path = {schema}"]
     return [
         # Managed PostgreSQL has no superuser: a role that is a member may create for the owner.
         f"GRANT {owner} TO CURRENT_USER",
@@ -184,18 +188,19 @@ def _schema_statements(migrations: Migrations) -> list[str]:
         f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner} REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC",
         f"ALTER ROLE {owner} SET search_path = {schema}",
         f"ALTER ROLE {app} SET search_path = {schema}",
+        *(of_second if second else ()),
     ]
 
 
-async def bootstrap(url: str, schemas: Sequence[Migrations], passwords: Mapping[str, str]) -> None:
+async def bootstrap(
+    url: str, schemas: Sequence[Migrations], passwords: Mapping[str, str]
+) -> list[str]:
     """Creates schemas, roles, grants and default privileges; safe to run again at any time.
 
-    `url` belongs to a role that may create roles; `passwords` is by role name. Raises SchemaError
-    naming the roles without a password, DependencyUnavailable where PostgreSQL is away.
+    `url` belongs to a role that may create roles; `passwords` is by role name. A role that is there
+    keeps its password where none is given. Returns the roles that got one. Raises SchemaError naming
+    the roles that need one, DependencyUnavailable where PostgreSQL is away.
     """
-    roles = [role for entry in schemas for role in (entry.owner_role, entry.app_role)]
-    if missing := [role for role in roles if not passwords.get(role)]:
-        raise SchemaError(f"no password for {', '.join(missing)} in BOOTSTRAP_ROLE_PASSWORDS")
     target, arguments = connect_arguments(url)
     engine = create_async_engine(
         target, connect_args=arguments, poolclass=pool.NullPool, hide_parameters=True
@@ -204,22 +209,39 @@ async def bootstrap(url: str, schemas: Sequence[Migrations], passwords: Mapping[
         async with engine.begin() as connection:
             # Two bootstraps at once would collide on the roles' catalogue rows.
             await connection.execute(text("SELECT pg_advisory_xact_lock(7208312)"))
-            for role in roles:
-                await connection.execute(
-                    text(
-                        "SELECT set_config('twelvefold.role', :role, true), "
-                        "set_config('twelvefold.password', :password, true)"
-                    ),
-                    {"role": role, "password": passwords[role]},
-                )
-                await connection.execute(text(_ROLE))
+            given = await _give_passwords(connection, schemas, passwords)
             for entry in schemas:
-                for statement in _schema_statements(entry):
+                for statement in _schema_statements(entry, second=entry.second_role in given):
                     await connection.execute(text(statement))
             await connection.execute(text("REVOKE CREATE ON SCHEMA public FROM PUBLIC"))
+            return given
     except (DBAPIError, OSError, TimeoutError) as error:
         if is_away(error):
             raise DependencyUnavailable("postgres") from error
         raise SchemaError(f"bootstrap: {getattr(error, 'orig', error)}") from error
     finally:
         await engine.dispose()
+
+
+async def _give_passwords(
+    connection: AsyncConnection, schemas: Sequence[Migrations], passwords: Mapping[str, str]
+) -> list[str]:
+    """Makes the roles, and sets the passwords that are given; the roles that got one."""
+    needed = [role for entry in schemas for role in (entry.owner_role, entry.app_role)]
+    second = {entry.second_role for entry in schemas}
+    found = await connection.execute(text("SELECT rolname FROM pg_roles"))
+    there = set(found.scalars())
+    given = [role for role in (*needed, *sorted(second)) if passwords.get(role)]
+    if missing := [role for role in needed if role not in given and role not in there]:
+        raise SchemaError(f"no password for {', '.join(missing)} in BOOTSTRAP_ROLE_PASSWORDS")
+    settings = text(
+        "SELECT set_config('twelvefold.role', :role, true), "
+        "set_config('twelvefold.password', :password, true), "
+        "set_config('twelvefold.inherits', :inherits, true)"
+    )
+    for role in given:
+        inherits = "INHERIT" if role in second else "NOINHERIT"
+        told = {"role": role, "password": passwords[role], "inherits": inherits}
+        await connection.execute(settings, told)
+        await connection.execute(text(_ROLE))
+    return given

@@ -46,6 +46,11 @@ class Migrations:
         return f"{self.service}_app"
 
     @property
+    def second_role(self) -> str:
+        """Logs in with the app role's rights, so that two passwords are valid while one is rotated."""
+        return f"{self.app_role}_b"
+
+    @property
     def location(self) -> Path:
         spec = importlib.util.find_spec(self.package)
         if spec is None or not spec.submodule_search_locations:
