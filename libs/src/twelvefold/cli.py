@@ -42,6 +42,7 @@ S = TypeVar("S", bound=EnvironmentSettings)
 config = typer.Typer(no_args_is_help=True, help="Settings: check and show what is in force.")
 app = typer.Typer(
     name="twelvefold",
+    rich_markup_mode="markdown",  # joins the lines of a paragraph
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Runs and administers the suite. Settings come from the environment.",
