@@ -25,6 +25,7 @@ def doubled(deployment: Deployment) -> Iterator[Deployment]:
         deployment.service(service)
 
 
+@pytest.mark.endurance
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("disturbance", DISTURBANCES)
 def test_nobody_notices(
