@@ -71,11 +71,13 @@ async def test_many_logins_at_once_leave_the_event_loop_free(suite, crowd, scale
         answer = await mallory.token("password", username=mallory.email, password=mallory.password)
         return int(answer.status_code)
 
-    count = scaled(20, 100)
+    count, waves = scaled(20, 100), scaled(1, 5)
     mallories = await crowd(count // 10)
     before = await late()
     began = time.perf_counter()
-    answers = await at_once((partial(log_in, mallory) for mallory in mallories * 10), count)
+    answers = []
+    for _ in range(waves):
+        answers += await at_once((partial(log_in, mallory) for mallory in mallories * 10), count)
     took = time.perf_counter() - began
     counts = [
         (bound, now - then) for (bound, now), (_, then) in zip(await late(), before, strict=True)
@@ -83,7 +85,12 @@ async def test_many_logins_at_once_leave_the_event_loop_free(suite, crowd, scale
     looks = counts[-1][1]
     p99 = next((bound for bound, within in counts if within >= looks * 0.99), float("inf"))
     figure(
-        "logins at once", logins=count, took_s=took, looks=looks, loop_lag_p99_at_most_ms=p99 * 1000
+        "logins at once",
+        at_once=count,
+        waves=waves,
+        took_s=took,
+        looks=looks,
+        loop_lag_p99_at_most_ms=p99 * 1000,
     )
     assert looks > 0
     assert set(answers) <= {200, 503}, "a login either comes in or hears that it is too much"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -33,6 +34,12 @@ def begun() -> None:
     sys.stdout.write(f"{time.monotonic_ns()}\n")
 
 
+async def terminated() -> None:
+    over = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
+    await over.wait()
+
+
 async def durable() -> None:
     # Its lines are written as by any worker, to where nobody reads them.
     settings = EnvironmentSettings(environment="testing", log_format="json")
@@ -52,7 +59,7 @@ async def durable() -> None:
     options = ConsumerOptions(worker="bench", queue=QUEUE)
     consumer = Consumer(database, redis, registry, ringer=ringer, options=options)
     async with ringer.running(), consumer.running():
-        await asyncio.Event().wait()
+        await terminated()  # and then settles what it has begun
 
 
 async def bare_arq() -> None:
@@ -64,7 +71,11 @@ async def bare_arq() -> None:
         redis_settings=ArqRedis.from_dsn(os.environ["REDIS_URL"]),
         handle_signals=False,
     )
-    await worker.main()
+    work_on = asyncio.create_task(worker.main())
+    await terminated()
+    work_on.cancel()
+    await asyncio.gather(work_on, return_exceptions=True)
+    await worker.close()
 
 
 if __name__ == "__main__":

@@ -70,7 +70,8 @@ async def _sleepers(options: Options, told: Told) -> Result:
 
 
 async def _overload(options: Options, told: Told) -> Result:
-    async with open_ground(options.folder / "overload", workers=0, suite={}) as ground:
+    folder = options.folder / "overload"
+    async with open_ground(folder, workers=0, suite={}, proxied=False) as ground:
         return Result(*await overload(ground, max(3, _in_all(options, 10)), told))
 
 

@@ -48,9 +48,10 @@ class Ground:
     suite: Path | None = None  # its checkout
 
     def url(self, name: str, role: str | None = None) -> str:
-        """Of a server through its proxy; of PostgreSQL as a service's role."""
-        server = self.server(name)
-        url = self.proxies[name].url(server.url)
+        """Of a server, through its proxy if it has one; of PostgreSQL as a service's role."""
+        url = self.server(name).url
+        if name in self.proxies:
+            url = self.proxies[name].url(url)
         if role is not None:
             address = urlsplit(url).netloc.rpartition("@")[2]
             netloc = f"{role}:{self.passwords[role]}@{address}"
@@ -159,8 +160,12 @@ async def open_ground(
     lease: float = 30.0,
     suite: Mapping[str, str] | None = None,
     settings: Mapping[str, str] | None = None,
+    proxied: bool = True,
 ) -> AsyncIterator[Ground]:
-    """On an empty `folder`. `suite`: starts the services, so many of each, with `settings`."""
+    """On an empty `folder`. `suite`: starts the services, so many of each, with `settings`.
+
+    Not `proxied`: nothing stands between the suite and its servers, for what is about speed.
+    """
     servers = EmbeddedServers(
         folder / "servers", ServerCredentials.generate(), PortPicker(str(uuid4()))
     )
@@ -169,7 +174,7 @@ async def open_ground(
         await servers.start()
         proxies = {
             server.name: await stack.enter_async_context(open_proxy(server.url))
-            for server in servers.all
+            for server in (servers.all if proxied else ())
         }
         ground = Ground(folder, servers, proxies, {})
         if suite is not None:
@@ -200,7 +205,7 @@ async def _migrate(ground: Ground) -> None:
 async def _start_suite(
     ground: Ground, stack: AsyncExitStack, counts: Mapping[str, str], settings: Mapping[str, str]
 ) -> None:
-    """`twelvefold up` on our servers, through the proxies, as on managed ones."""
+    """`twelvefold up` on our servers as on managed ones."""
     checkout = ground.folder / "checkout"
     for known_by in ("libs/src/twelvefold", "services"):
         (checkout / known_by).mkdir(parents=True)
