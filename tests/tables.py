@@ -8,8 +8,9 @@ from pathlib import Path
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """As Markdown."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(line)} |".replace("| --- |", "|---|") for line in lines)
+    rule = f"|{'---|' * len(columns)}"
+    head, *lines = (f"| {' | '.join(line)} |" for line in (columns, *rows))
+    return "\n".join([head, rule, *lines])
 
 
 def put_between(file: Path, begin: str, end: str, text: str) -> None:

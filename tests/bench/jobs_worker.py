@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,8 @@ async def bare_arq() -> None:
     await terminated()
     work_on.cancel()
     await asyncio.gather(work_on, return_exceptions=True)
-    await worker.close()
+    with suppress(asyncio.CancelledError):  # of the jobs that it cancels
+        await worker.close()
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ class Options:
 async def _storm(options: Options, told: Told) -> Result:
     seconds = options.minutes * 60
     terms = storm.Terms(
-        seconds=seconds, jobs=round(2000 * options.minutes), people=8, seed=options.seed
+        seconds=seconds, jobs=round(2100 * options.minutes), people=8, seed=options.seed
     )
     scale = {"api": "2", "users": "2", "worker": "2"}
     async with open_ground(options.folder / "storm", workers=3, suite=scale) as ground:

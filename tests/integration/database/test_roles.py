@@ -41,7 +41,7 @@ async def ready(service: Migrations, superuser_url: str) -> None:
     assert await bootstrap(superuser_url, [service], passwords) == [*passwords]
 
 
-async def rows(connection: asyncpg.Connection) -> int:
+async def rows(connection: asyncpg.Connection) -> object:
     """Writes and reads as the service does, by the search path."""
     await connection.execute("INSERT INTO things DEFAULT VALUES")
     return await connection.fetchval("SELECT count(*) FROM things")

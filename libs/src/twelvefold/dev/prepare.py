@@ -42,7 +42,8 @@ async def _patiently_bootstrap(
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
-            return await bootstrap(url, schemas, passwords)
+            await bootstrap(url, schemas, passwords)
+            return
         except DependencyUnavailable:
             if time.monotonic() > deadline:
                 raise

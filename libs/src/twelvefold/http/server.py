@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from twelvefold.settings import HttpSettings
 
+from .accepting import Acceptor
 from .protocol import BoundedProtocol
 
 BACKLOG = 2048
@@ -36,6 +37,7 @@ class Server(uvicorn.Server):
         class Protocol(BoundedProtocol):
             max_connections = settings.http_max_connections
 
+        self._protocol_class = Protocol
         super().__init__(
             uvicorn.Config(
                 app,
@@ -48,7 +50,6 @@ class Server(uvicorn.Server):
                 server_header=False,
                 proxy_headers=bool(trusted),
                 forwarded_allow_ips=trusted,
-                backlog=BACKLOG,
                 timeout_keep_alive=KEEP_ALIVE,
             )
         )
@@ -62,14 +63,15 @@ class Server(uvicorn.Server):
         self.config.load()
         self.lifespan = self.config.lifespan_class(self.config)
         await self.on_tick(0)  # the first answers have a Date, too
-        await self.startup(sockets=[listening])
+        await self.startup(sockets=[])
+        self._acceptor = Acceptor(listening, self._protocol)
+
+    def _protocol(self) -> BoundedProtocol:
+        return self._protocol_class(self.config, self.server_state, self.lifespan.state)
 
     async def finish(self, *, grace: float) -> None:
         """Stops accepting, lets requests end within `grace` seconds, closes every connection."""
-        # What the kernel has accepted for us is ours to answer.
-        await asyncio.sleep(0)
-        for server in self.servers:
-            server.close()
+        await self._acceptor.aclose()
         loop = asyncio.get_running_loop()
         end = loop.time() + grace
         while self.server_state.connections and loop.time() < end:
