@@ -21,7 +21,7 @@ def service() -> Migrations:
 
 @pytest.fixture
 async def superuser_url(new_database) -> str:
-    return (await new_database()).superuser_url
+    return str((await new_database()).superuser_url)
 
 
 @pytest.fixture
