@@ -154,9 +154,9 @@ def standing() -> dict[str, Any]:
     found = json.loads(kubectl("-n", NAMESPACE, "get", counted, "-o", "json", timeout=120))
     result = {}
     for one in found["items"]:
-        if one.get("type") == "helm.sh/release.v1":
-            continue
         metadata = one["metadata"]
+        if one.get("type") == "helm.sh/release.v1" or "deletionTimestamp" in metadata:
+            continue
         for changing in ("managedFields", "resourceVersion", "generation", "selfLink"):
             metadata.pop(changing, None)
         one.pop("status", None)
