@@ -56,19 +56,27 @@ def main() -> int:
                 for row in EXPERIMENTS[name](bench):
                     rows.append(row)
                     say(f"{row.what}: {row.seen}")
+                    _written(rows, given.into)
         finally:
             deployment.close()
             if not os.environ.get("CLUSTER_TEST_KEEP"):
                 deployment.remove()
+    print(_table(rows))
+    return 0 if all(row.holds for row in rows) else 1
+
+
+def _table(rows: list[Row]) -> str:
     lines = [
-        (one.what, one.promised, f"{'' if one.holds else '**NOT HELD** '}{one.seen}")
+        (one.what, one.promised, one.seen if one.holds else f"**NOT HELD** {one.seen}")
         for one in rows
     ]
-    shown = table(("what", "promised", "seen"), lines)
-    print(shown)
-    if given.into is not None:
-        put_between(given.into, _BEGIN, _END, shown)
-    return 0 if all(row.holds for row in rows) else 1
+    return table(("what", "promised", "seen"), lines)
+
+
+def _written(rows: list[Row], into: Path | None) -> None:
+    """After each row: what was measured is not lost where the rest fails."""
+    if into is not None:
+        put_between(into, _BEGIN, _END, _table(rows))
 
 
 def _answers(deployment: Deployment) -> bool:
