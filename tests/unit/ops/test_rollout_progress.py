@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 
 from rich.console import Console
 
@@ -77,6 +78,15 @@ def test_a_log_is_not_flooded_with_figures() -> None:
         lines.take(EVENTS[1])
 
     assert len(out.getvalue().splitlines()) == 1
+
+
+def test_a_reader_that_goes_does_not_end_the_rollout() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as out:  # noqa: PTH123 (a descriptor)
+        for kind in (JsonLines, Lines):
+            shown(kind(out))
+            shown(kind(out))  # and what follows goes nowhere
 
 
 def test_a_terminal_shows_what_is_done_and_both_versions_beside_each_other() -> None:

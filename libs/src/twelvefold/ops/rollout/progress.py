@@ -6,6 +6,7 @@ Owns how events look. Each of the three takes every event in order and is closed
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -40,8 +41,7 @@ class JsonLines:
     def take(self, event: Event) -> None:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         told = {"at": at, "kind": event.kind, "text": event.text, **event.facts}
-        self._out.write(json.dumps(told) + "\n")
-        self._out.flush()
+        _write(self._out, json.dumps(told) + "\n")
 
     def close(self) -> None:
         """Nothing is kept."""
@@ -66,8 +66,7 @@ class Lines:
         for number, line in enumerate(text.splitlines()):
             start = f"{datetime.now(UTC):%H:%M:%S}" if not number else " " * 8
             mark = "- " if event.kind == "stage" else "  "
-            self._out.write(f"{start}  {mark}{line}\n")
-        self._out.flush()
+            _write(self._out, f"{start}  {mark}{line}\n")
 
     def close(self) -> None:
         """Nothing is kept."""
@@ -128,6 +127,17 @@ class Screen:
         if self._note:
             parts.append(Text(f"  {self._note}", style="dim"))
         return Group(*parts)
+
+
+def _write(out: TextIO, text: str) -> None:
+    """Whoever reads may go (`| head`, a closed pipeline): that does not end what is under way."""
+    try:
+        out.write(text)
+        out.flush()
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, out.fileno())  # as docs.python.org/3/library/signal.html#note-on-sigpipe
+        os.close(nowhere)
 
 
 def _table(facts: Mapping[str, Any]) -> Table:
