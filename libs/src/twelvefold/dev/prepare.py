@@ -43,10 +43,11 @@ async def _patiently_bootstrap(
     while True:
         try:
             await bootstrap(url, schemas, passwords)
-            return
         except DependencyUnavailable:
             if time.monotonic() > deadline:
                 raise
+        else:
+            return
         await asyncio.sleep(_POLL)
 
 
