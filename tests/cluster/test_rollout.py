@@ -58,6 +58,7 @@ def test_a_version_with_errors_is_undone_and_the_cluster_is_as_before(
     assert load.result.failed <= load.result.requests * 0.01, load.result.told()
 
 
+@pytest.mark.endurance
 def test_a_killed_rollout_is_gone_on_with_and_a_killed_one_is_called_off(
     rollouts: Rollouts, note: Callable[[str], None]
 ) -> None:
