@@ -141,6 +141,12 @@ class Crowd:
             for entered in [threads.submit(_enter, person, client) for person in self.people]:
                 entered.result()
 
+    def forget_tokens(self) -> None:
+        """For when the key that signed them has gone: everybody signs in anew."""
+        with self._lock:
+            for person in self.people:
+                person.token = ""
+
     def next(self, mix: Mapping[str, int]) -> Wish:
         """What somebody asks for now."""
         with self._lock:

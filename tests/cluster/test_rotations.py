@@ -28,9 +28,10 @@ pytestmark = pytest.mark.endurance
 
 
 @pytest.fixture
-def original(deployment: Deployment) -> Iterator[Deployment]:
+def original(deployment: Deployment, crowd: Crowd) -> Iterator[Deployment]:
     """Has the secrets of development again afterwards."""
     yield deployment
+    crowd.forget_tokens()
     deployment.release("mesh", "istio/mesh", "--set", f"gateway.tlsSecret={TLS_SECRET}")
     for service in ("users", "api"):
         deployment.service(service)
@@ -88,6 +89,7 @@ def test_the_signing_key(
         return client.get("/api/v1/users/me", headers=asked).status_code == 401
 
     until(old_is_refused, "a token of the key that was dropped is refused", timeout=60)
+    crowd.forget_tokens()
     with Load(crowd, rate=RATE) as load:
         load.run(seconds=5)
     assert load.result.failures == [], load.result.told()
