@@ -28,7 +28,7 @@ def scaled(deployment: Deployment) -> Iterator[Deployment]:
         pytest.skip("the cluster has no metrics-server: its autoscalers know nothing of load")
     deployment.service(
         "api",
-        *("--set", "resources.requests.cpu=200m,autoscaling.enabled=true,autoscaling.cpu=50"),
+        *("--set", "resources.requests.cpu=200m,autoscaling.enabled=true,autoscaling.cpu=20"),
         *("--set", f"autoscaling.minReplicas=1,autoscaling.maxReplicas={MOST}"),
         *("--set", "autoscaling.memory=0"),
     )
