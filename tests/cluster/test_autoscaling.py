@@ -12,7 +12,7 @@ from tests.cluster.deployment import NAMESPACE, Deployment
 from tests.cluster.load import Load
 
 MOST = 3  # pods
-BUSY, IDLE = 60, 5  # requests a second
+BUSY, IDLE = 50, 5  # requests a second
 # The chart's own behaviour: up by one pod a minute, down by one a minute after five quiet ones.
 _UP, _DOWN = 600.0, 900.0  # seconds
 
