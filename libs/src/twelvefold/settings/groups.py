@@ -31,7 +31,7 @@ class HttpSettings(EnvironmentSettings):
         30.0, gt=0, description="Seconds within which a request must be answered."
     )
     http_max_concurrency: int = Field(
-        48, gt=0, description="Requests that a process works on at a time; beyond it 503 at once."
+        32, gt=0, description="Requests that a process works on at a time; beyond it 503 at once."
     )
     http_max_connections: int = Field(
         2000, gt=0, description="Connections of one listener, idle ones included; beyond it 503."
