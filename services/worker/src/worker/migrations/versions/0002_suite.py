@@ -1,4 +1,4 @@
-"""The identity of this suite's data, by which a bucket is known to be ours, and since when it is."""
+"""The identity of this suite's data: by it a bucket is known to be ours before it is swept."""
 
 from alembic import op
 
@@ -12,7 +12,6 @@ def upgrade() -> None:
     op.execute("""
 CREATE TABLE jobs.suite (
   id uuid NOT NULL DEFAULT gen_random_uuid(),
-  created_at timestamptz NOT NULL DEFAULT now(),
   only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one)
 )
 """)
