@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -93,5 +94,29 @@ def test_without_descriptors_it_takes_a_break_and_then_goes_on(
         assert client
         assert Exhausted.tries < 5  # it did not spin
         await acceptor.aclose()
+
+    on_uvloop(act, listening=Exhausted)
+
+
+def test_one_that_is_closed_without_descriptors_does_not_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(accepting, "_BREAK", 0.01)
+
+    class Exhausted(socket.socket):
+        tries = 0
+
+        def accept(self) -> Any:
+            type(self).tries += 1
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    async def act(acceptor: Acceptor, server: socket.socket, made: list[bool]) -> None:
+        descriptor = server.fileno()
+        (client,) = crowd(server, 1)
+        await acceptor.aclose()
+        os.dup2(client.fileno(), descriptor)  # somebody else's now, and readable
+        await asyncio.sleep(0.05)  # the break would be over
+        os.close(descriptor)
+        assert Exhausted.tries == 1
 
     on_uvloop(act, listening=Exhausted)

@@ -15,6 +15,7 @@ from contextlib import suppress
 
 import structlog
 
+BACKLOG = 2048  # connections that the kernel keeps until we take them
 AT_ONCE = 32  # in one turn: bounded, so that connections that are there get theirs
 _ALL = 1 << 16  # more than a kernel keeps waiting
 _BREAK = 1.0  # seconds without accepting where the process has no descriptor left
@@ -39,10 +40,10 @@ class Acceptor:
         """No more connections, but for those that the kernel has taken for us already."""
         if self._listening.fileno() < 0:
             return
-        if self._break is not None:
-            self._break.cancel()
         self._loop.remove_reader(self._listening.fileno())
         self._accept(_ALL)
+        if self._break is not None:  # also one that began just now
+            self._break.cancel()
         self._listening.close()
         await asyncio.gather(*self._connecting)
 

@@ -28,8 +28,9 @@ from twelvefold import metrics
 from twelvefold.process import ServiceProcess
 from twelvefold.telemetry import shutdown_telemetry
 
+from .accepting import BACKLOG
 from .management import create_management_app
-from .server import BACKLOG, Server
+from .server import Server
 
 CANNOT_START = 1
 SIGNALLED = 128  # added to the number of the signal, as shells do

@@ -18,7 +18,6 @@ from twelvefold.settings import HttpSettings
 from .accepting import Acceptor
 from .protocol import BoundedProtocol
 
-BACKLOG = 2048
 KEEP_ALIVE = 75  # seconds; above the 60 s that load balancers commonly keep an idle connection
 # A connection that was last used this long ago may be closed in a drain: a client between two
 # requests is back much sooner, and gets `Connection: close` with its next answer.
