@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from tests.fakes.cluster import Conduct, FakeCluster, Killed
 
@@ -129,6 +131,20 @@ async def test_a_check_of_the_user_decides_while_nobody_else_is_led_there() -> N
 
     assert ended == Ended(Outcome.UNDONE, "the check ended with 3: exit 3")
     assert cluster.weights == [0]
+
+
+async def test_a_check_that_does_not_end_is_ended_with_what_it_started(tmp_path: Path) -> None:
+    cluster = a_cluster()
+    hangs = f"sleep 300 & echo $! > {tmp_path}/pid; wait"
+
+    ended = await run(cluster, None, Options(check=hangs, patience=0.5, settle=0.0))
+
+    assert ended.outcome is Outcome.UNDONE
+    assert "had not ended after" in ended.why
+    child = int((tmp_path / "pid").read_text())
+    async with asyncio.timeout(10):
+        while psutil.pid_exists(child):
+            await asyncio.sleep(0.02)
 
 
 async def test_what_the_old_version_does_itself_is_not_held_against_the_new_one() -> None:

@@ -19,6 +19,7 @@ from .model import (
     PROMOTION,
     ROUTING_BEFORE,
     TARGET,
+    WORKER,
     Bad,
     Cluster,
     ClusterError,
@@ -37,7 +38,6 @@ from .model import (
 from .releases import Releases, State
 from .watch import Watch, passes
 
-_WORKER = "worker"
 _GONE_BACK = "an earlier run had begun to go back, and that is done now"
 
 
@@ -174,14 +174,14 @@ class Rollout:
         self._note("it passed its own test (helm test)")
         if self._options.check:
             self._note(f"checking: {self._options.check}")
-            await passes(self._options.check)
+            await passes(self._options.check, self._options.patience)
 
     async def _require_known_kinds(self) -> None:
         """A kind of job is understood before it is produced."""
-        if self._names.service == _WORKER:
+        if self._names.service == WORKER:
             return
         made = await self._cluster.job_kinds(self._names.service, self._names.second)
-        known = await self._cluster.job_kinds(_WORKER, _WORKER)
+        known = await self._cluster.job_kinds(WORKER, WORKER)
         if made and known and (unknown := made - known):
             raise Bad(
                 f"it makes jobs that the running worker does not know "

@@ -62,10 +62,8 @@ def read(exposition: str, threshold: float) -> Sample:
                 found["runs"] += one.value
                 found["failed_runs"] += one.value if status in _FAILED_RUNS else 0
                 found["dead"] += one.value if status == "dead" else 0
-    within = max((count for bound, count in cumulative.items() if bound <= threshold), default=0.0)
     # The bucket that holds the threshold counts as fast: what is called slow, is.
-    over = [bound for bound in cumulative if bound >= threshold]
-    fast = cumulative[min(over)] if over else within
+    fast = min((count for bound, count in cumulative.items() if bound >= threshold), default=0.0)
     return Sample(**found, slow=cumulative.get(math.inf, 0.0) - fast, cumulative=cumulative)
 
 

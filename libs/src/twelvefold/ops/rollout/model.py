@@ -23,7 +23,7 @@ PREFIX = "rollout.twelvefold.dev"
 PHASE, TARGET = f"{PREFIX}/phase", f"{PREFIX}/target"
 PRIMARY_BEFORE, ROUTING_BEFORE = f"{PREFIX}/primary-before", f"{PREFIX}/routing-before"
 PROMOTION = f"{PREFIX}/promotion"  # "begun" once the primary release may have been touched
-_UNSERVED = frozenset({"worker"})  # nobody calls it: its share is its share of the pods
+WORKER = "worker"  # nobody calls it: its share is its share of the pods
 
 
 class Phase(StrEnum):
@@ -80,7 +80,7 @@ class Names:
     @property
     def routing(self) -> str | None:
         """None: requests do not lead to it, so there is nothing to route."""
-        return None if self.service in _UNSERVED else f"{self.service}-routing"
+        return None if self.service == WORKER else f"{self.service}-routing"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
+import signal
 import time
 from collections.abc import Mapping
 
 from .judgement import Figures, Judgement, Window, judge, judge_jobs
-from .model import Bad, Cluster, Event, Names, Options, Pod, Tell, Workload
+from .model import WORKER, Bad, Cluster, Event, Names, Options, Pod, Tell, Workload
 
-_WORKER = "worker"
 _POLL = 1.0  # seconds
+_GRACE = 5.0  # seconds that a check has to tidy up
 _CRASHES = 2  # a start may fail once: a server that was just away
 # Kubernetes' words for a container that will not run however long one waits.
 _HOPELESS = frozenset(
@@ -29,17 +31,30 @@ _HOPELESS = frozenset(
 )
 
 
-async def passes(command: str) -> None:
-    """Runs a command of the user's in a shell. Raises Bad where it fails."""
-    process = await asyncio.create_subprocess_shell(command)
+async def passes(command: str, within: float) -> None:
+    """Runs a command of the user's in a shell. Raises Bad where it fails, or has not ended in time."""
+    process = await asyncio.create_subprocess_shell(command, start_new_session=True)
     try:
-        code = await process.wait()
-    except asyncio.CancelledError:
-        process.terminate()
-        await process.wait()
-        raise
+        async with asyncio.timeout(within):
+            code = await process.wait()
+    except TimeoutError:
+        raise Bad(f"the check had not ended after {within:.0f} s: {command}") from None
+    finally:
+        if process.returncode is None:
+            await _ended(process)
     if code:
         raise Bad(f"the check ended with {code}: {command}")
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    """With what the shell has started."""
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        async with asyncio.timeout(_GRACE):
+            await process.wait()
+    except TimeoutError:
+        os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
 
 
 class Watch:
@@ -50,7 +65,7 @@ class Watch:
         self._names = names
         self._options = options
         self._tell = tell
-        self._by_jobs = names.service == _WORKER
+        self._by_jobs = names.service == WORKER
         self._old = Figures()  # of the last window in which the old version had enough to do
 
     async def pods_for(self, weight: int) -> int:
@@ -159,7 +174,7 @@ class Watch:
         new.take(await self._cluster.sample(service, self._names.second, threshold))
         old.take(await self._cluster.sample(service, self._names.primary, threshold))
         if not self._by_jobs:
-            jobs.take(await self._cluster.sample(_WORKER, _WORKER, threshold))
+            jobs.take(await self._cluster.sample(WORKER, WORKER, threshold))
         workload = await self._cluster.workload(self._names.second)
         crashes.take({pod.uid: pod for pod in workload.pods})
 
