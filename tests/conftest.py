@@ -26,7 +26,7 @@ import redis.asyncio
 import structlog
 
 from twelvefold import logs
-from twelvefold.cli import services
+from twelvefold.cli import schemas
 from twelvefold.dev.embedded import EmbeddedServers, ServerCredentials
 from twelvefold.dev.mailbox import Mailbox
 from twelvefold.dev.object_store import REGION, S3Credentials, create_bucket
@@ -228,8 +228,8 @@ async def new_database(
     postgres_superuser_url: str, worker_number: int, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Callable[[], Awaitable[Database]]]:
     """Makes migrated databases, each a copy of this worker's template (about 50 ms)."""
-    schemas = [service.migrations for service in services().values() if service.migrations]
-    roles = [role for entry in schemas for role in (entry.owner_role, entry.app_role)]
+    found = schemas()
+    roles = [role for entry in found for role in (entry.owner_role, entry.app_role)]
     passwords = {role: f"{role}-test-password" for role in roles}
     template = f"template_{worker_number}_{uuid.uuid4().hex[:8]}"
     admin = await asyncpg.connect(postgres_superuser_url)
@@ -243,8 +243,8 @@ async def new_database(
     lock = tmp_path_factory.getbasetemp().parent / "roles.lock"
     with lock.open("w") as held:
         await asyncio.to_thread(fcntl.flock, held, fcntl.LOCK_EX)
-        await bootstrap(named(template).superuser_url, schemas, passwords)
-    for entry in schemas:
+        await bootstrap(named(template).superuser_url, found, passwords)
+    for entry in found:
         await upgrade(entry, named(template).url(entry.owner_role))
 
     async def create() -> Database:

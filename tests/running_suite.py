@@ -90,11 +90,17 @@ def suite(
         yield found
 
 
+def new_checkout(root: Path) -> Path:
+    """A folder that `twelvefold up` takes for a checkout, without sources."""
+    for known_by in ("libs/src/twelvefold", "services"):
+        (root / known_by).mkdir(parents=True)
+    return root
+
+
 @contextmanager
 def running_suite(checkout: Path, **environment: str) -> Iterator[Suite]:
     """A suite of one's own in an empty folder, told what `environment` says."""
-    for folder in ("libs/src/twelvefold", "services"):  # by which a checkout is known
-        (checkout / folder).mkdir(parents=True)
+    new_checkout(checkout)
     _twelvefold(checkout, "up", "--detach", timeout=START_TIMEOUT, environment=environment)
     try:
         yield _of(checkout)

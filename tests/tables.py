@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """As Markdown."""
     rule = f"|{'---|' * len(columns)}"
-    head, *lines = (f"| {' | '.join(line)} |" for line in (columns, *rows))
+    head, *lines = (f"| {' | '.join(map(str, line))} |" for line in (columns, *rows))
     return "\n".join([head, rule, *lines])
 
 

@@ -213,12 +213,6 @@ def get(path: str, **headers: str) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-def table(rows: Sequence[Sequence[object]], heads: Sequence[str]) -> str:
-    """As Markdown."""
-    cells = [[str(cell) for cell in row] for row in (heads, ["---"] * len(heads), *rows)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
-
-
 def machine() -> str:
     """What a reader has to know of the machine."""
     return f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python {sys.version.split()[0]}"

@@ -28,8 +28,9 @@ from arq.connections import RedisSettings as ArqSettings
 from pydantic import SecretStr
 from tests.bench import frame
 from tests.bench.jobs_worker import KIND, QUEUE
+from tests.tables import table
 
-from twelvefold.cli import services
+from twelvefold.cli import schemas
 from twelvefold.database import Database
 from twelvefold.dev.ports import PortPicker
 from twelvefold.dev.postgres import PostgresServer
@@ -147,10 +148,10 @@ async def opened(folder: Path) -> AsyncIterator[Bench]:
     redis = RedisServer(folder / "redis", port=ports.take(), password="bench")
     await asyncio.gather(postgres.start(), redis.start())
     try:
-        schemas = [one.migrations for one in services().values() if one.migrations]
-        passwords = {role: "bench" for one in schemas for role in (one.owner_role, one.app_role)}
-        await bootstrap(postgres.url, schemas, passwords)
-        for one in schemas:
+        found = schemas()
+        passwords = {role: "bench" for one in found for role in (one.owner_role, one.app_role)}
+        await bootstrap(postgres.url, found, passwords)
+        for one in found:
             await upgrade(one, postgres.url_of(one.owner_role, "bench"))
         environment = {
             "PATH": os.environ["PATH"],
@@ -195,7 +196,7 @@ async def main(folder: Path, rounds: int, jobs: int, samples: int) -> int:
             )
         )
     heads = ("worker", "jobs/s, backlog", "jobs/s, being committed", "start p50 ms", "p99 ms")
-    sys.stdout.write(f"\n{frame.machine()}\n\n{frame.table(rows, heads)}\n")
+    sys.stdout.write(f"\n{frame.machine()}\n\n{table(heads, rows)}\n")
     return 0
 
 

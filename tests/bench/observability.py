@@ -24,6 +24,7 @@ from tests.bench import frame
 from tests.bench.service import KEY
 from tests.collector import Collector
 from tests.fakes.users_client import AUDIENCE, ISSUER
+from tests.tables import table
 
 from twelvefold.cache import Entry, packed
 from twelvefold.contracts.accounts import Role
@@ -190,7 +191,7 @@ def _report(cases: Sequence[Case], variants: Sequence[frame.Variant]) -> None:
             )
         )
     heads = ("variant", "CPU µs/request", "of it beside", "spread", "more", "ratio", "requests/s")
-    sys.stdout.write(f"\n{frame.machine()}\n\n{frame.table(rows, heads)}\n")
+    sys.stdout.write(f"\n{frame.machine()}\n\n{table(heads, rows)}\n")
 
 
 def _progress(done: str) -> None:

@@ -24,8 +24,9 @@ import asyncpg
 from tests.chaos.processes import Process
 from tests.chaos.worker_child import SCHEMA
 from tests.proxy import Proxy, open_proxy
+from tests.running_suite import new_checkout
 
-from twelvefold.cli import services
+from twelvefold.cli import schemas
 from twelvefold.dev.embedded import BUCKET, EmbeddedServers, ServerCredentials
 from twelvefold.dev.object_store import REGION
 from twelvefold.dev.ports import PortPicker
@@ -194,11 +195,11 @@ async def open_ground(
 
 
 async def _migrate(ground: Ground) -> None:
-    schemas = [service.migrations for service in services().values() if service.migrations]
-    roles = [role for entry in schemas for role in (entry.owner_role, entry.app_role)]
+    found = schemas()
+    roles = [role for entry in found for role in (entry.owner_role, entry.app_role)]
     ground.passwords |= {role: uuid4().hex for role in roles}
-    await bootstrap(ground.servers.postgres.url, schemas, ground.passwords)
-    for entry in schemas:
+    await bootstrap(ground.servers.postgres.url, found, ground.passwords)
+    for entry in found:
         await upgrade(entry, ground.url("postgres", entry.owner_role))
 
 
@@ -206,10 +207,7 @@ async def _start_suite(
     ground: Ground, stack: AsyncExitStack, counts: Mapping[str, str], settings: Mapping[str, str]
 ) -> None:
     """`twelvefold up` on our servers as on managed ones."""
-    checkout = ground.folder / "checkout"
-    for known_by in ("libs/src/twelvefold", "services"):
-        (checkout / known_by).mkdir(parents=True)
-    ground.suite = checkout
+    checkout = ground.suite = new_checkout(ground.folder / "checkout")
 
     async def down() -> None:
         await ground.command("reset", "--yes")

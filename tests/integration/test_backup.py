@@ -18,7 +18,7 @@ from tests.integration.jobs.workbench import (
 )
 from typer.testing import CliRunner
 
-from twelvefold.cli import services
+from twelvefold.cli import schemas
 from twelvefold.dev.object_store import S3Credentials, create_bucket
 from twelvefold.identifiers import new_id
 from twelvefold.object_store import S3ObjectStore
@@ -30,7 +30,7 @@ from twelvefold.ops.restore import restore
 from twelvefold.settings import ObjectStoreSettings
 
 USERS, IMAGES, JOBS = 1000, 200, 60
-SCHEMAS = [service.migrations for service in services().values() if service.migrations]
+SCHEMAS = schemas()
 PASSWORDS = {
     role: f"{role}-test-password"  # as the whole run has them: roles are the server's
     for entry in SCHEMAS
@@ -245,7 +245,7 @@ async def test_while_a_process_of_the_suite_runs_nothing_is_restored(
 ):
     archive = DirectoryArchive(tmp_path / "backup")
     await backed_up(source_url, archive)
-    announced = {"application_name": "twelvefold-api@api:0003,jobs:0002"}
+    announced = {"application_name": "twelvefold-api@api:0003,jobs:0003"}
     running = await asyncpg.connect(empty_url, server_settings=announced)
     with pytest.raises(BackupError, match="twelvefold-api@api:0003"):
         await restored(empty_url, archive)

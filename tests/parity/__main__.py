@@ -8,23 +8,21 @@ table (12factor.net/dev-prod-parity). What is not there is said, and counts as a
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.test_suites import SUITES
 from tests.parity.distribution import Programs, running
+from tests.running_suite import running_suite
+from tests.tables import table
 
 ROOT = Path(__file__).parents[2]
-TWELVEFOLD = Path(sys.executable).with_name("twelvefold")
 _COUNTS = re.compile(r"(\d+) (passed|failed|skipped|errors?)")
 _WITHIN = 1800  # seconds of one suite, on a cluster with its installation
 
@@ -75,14 +73,14 @@ def main() -> int:
 
 
 def _table(found: Mapping[str, Outcomes | str]) -> str:
-    lines = ["| place | " + " | ".join(SUITES) + " |", "|---" * (len(SUITES) + 1) + "|"]
+    rows = []
     for place, outcomes in found.items():
         if isinstance(outcomes, str):
             cells = [f"not there: {outcomes}", *[""] * (len(SUITES) - 1)]
         else:
             cells = [str(outcomes[suite]) for suite in SUITES]
-        lines.append(f"| {place} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append((place, *cells))
+    return table(("place", *SUITES), rows)
 
 
 def _embedded() -> Outcomes | str:
@@ -102,30 +100,8 @@ def _distribution() -> Outcomes | str:
 
 
 def _up_and_tested(folder: Path, settings: Mapping[str, str]) -> Outcomes:
-    with _up(folder / "checkout", settings) as url:
-        return {suite: _tested(paths, f"--base-url={url}") for suite, paths in SUITES.items()}
-
-
-@contextmanager
-def _up(checkout: Path, settings: Mapping[str, str]) -> Iterator[str]:
-    for known_by in ("libs/src/twelvefold", "services"):
-        (checkout / known_by).mkdir(parents=True)
-
-    def command(*arguments: str) -> None:
-        subprocess.run(  # noqa: S603 (our own command)
-            [TWELVEFOLD, *arguments],
-            cwd=checkout,
-            env={**os.environ, **settings},
-            stdout=subprocess.DEVNULL,
-            check=True,
-            timeout=180,
-        )
-
-    command("up", "--detach")
-    try:
-        yield json.loads((checkout / ".twelvefold/endpoints.json").read_text())["api"]
-    finally:
-        command("reset", "--yes")
+    with running_suite(folder / "checkout", **settings) as up:
+        return {suite: _tested(paths, f"--base-url={up.url}") for suite, paths in SUITES.items()}
 
 
 def _tested(paths: list[str], *options: str) -> Outcome:

@@ -76,7 +76,8 @@ def running(programs: Programs, folder: Path) -> Iterator[dict[str, str]]:
         "--auth=scram-sha-256",
         "--encoding=UTF8",
     ]
-    _run(initdb, account, folder).wait(_START)
+    if _run(initdb, account, folder).wait(_START):
+        raise RuntimeError(f"initdb failed: {(folder / 'initdb.log').read_text()}")
     listening = {
         "listen_addresses": LOOPBACK,
         "port": str(postgres_port),

@@ -29,6 +29,7 @@ from .settings import (
 )
 
 if TYPE_CHECKING:
+    from .revisions import Migrations
     from .service import Service
 
 USAGE_ERROR = 2
@@ -72,6 +73,11 @@ def run_async(main: Callable[[], Any]) -> Any:
         return asyncio.run(main())
     except TwelvefoldError as error:
         fail(error.detail)
+
+
+def schemas() -> list["Migrations"]:
+    """Of every service installed here that has one, in the order of their migrations."""
+    return [service.migrations for service in services().values() if service.migrations]
 
 
 def services() -> dict[str, "Service"]:

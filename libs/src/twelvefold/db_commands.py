@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .cli import USAGE_ERROR, ServiceName, fail, load_or_fail, run_async, service_named, services
+from .cli import USAGE_ERROR, ServiceName, fail, load_or_fail, run_async, schemas, service_named
 from .settings import BootstrapSettings, MigrationSettings
 
 if TYPE_CHECKING:
@@ -49,12 +49,8 @@ def bootstrap() -> None:
     from .migrations import bootstrap as create
 
     settings = load_or_fail(BootstrapSettings)
-    schemas = [service.migrations for service in services().values() if service.migrations]
     url = settings.bootstrap_database_url.get_secret_value()
-    passwords = {
-        role: password.get_secret_value()
-        for role, password in settings.bootstrap_role_passwords.items()
-    }
-    given = run_async(lambda: create(url, schemas, passwords))
+    found = schemas()
+    given = run_async(lambda: create(url, found, settings.passwords))
     typer.echo(f"passwords of: {', '.join(given) or 'nobody'}")
-    typer.echo(f"ready: {', '.join(entry.schema for entry in schemas)}")
+    typer.echo(f"ready: {', '.join(entry.schema for entry in found)}")

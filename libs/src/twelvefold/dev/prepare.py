@@ -10,7 +10,7 @@ import asyncio
 import sys
 import time
 
-from twelvefold.cli import services
+from twelvefold.cli import schemas
 from twelvefold.errors import DependencyUnavailable, TwelvefoldError
 from twelvefold.migrations import Migrations, bootstrap, upgrade
 from twelvefold.settings import BootstrapSettings, SettingsError, load
@@ -24,25 +24,22 @@ _POLL = 0.05
 async def prepare(settings: BootstrapSettings) -> None:
     """Safe to repeat: what is there already is left as it is. Raises TwelvefoldError."""
     url = settings.bootstrap_database_url.get_secret_value()
-    passwords = {
-        role: password.get_secret_value()
-        for role, password in settings.bootstrap_role_passwords.items()
-    }
-    schemas = [service.migrations for service in services().values() if service.migrations]
-    await _patiently_bootstrap(url, schemas, passwords)
-    for entry in schemas:
+    passwords = settings.passwords
+    found = schemas()
+    await _patiently_bootstrap(url, found, passwords)
+    for entry in found:
         owner = entry.owner_role
         before, applied = await upgrade(entry, url_as(url, owner, passwords[owner]))
         print(f"{entry.schema}: {before or 'empty'} -> {applied[-1] if applied else before}")
 
 
 async def _patiently_bootstrap(
-    url: str, schemas: list[Migrations], passwords: dict[str, str]
+    url: str, found: list[Migrations], passwords: dict[str, str]
 ) -> None:
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
-            await bootstrap(url, schemas, passwords)
+            await bootstrap(url, found, passwords)
         except DependencyUnavailable:
             if time.monotonic() > deadline:
                 raise

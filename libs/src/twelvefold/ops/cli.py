@@ -7,11 +7,13 @@ reads its settings from the environment, as every process does.
 from __future__ import annotations
 
 import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twelvefold.cli import USAGE_ERROR, fail, load_or_fail, run_async, services
+from twelvefold.cli import USAGE_ERROR, fail, load_or_fail, run_async, schemas
 from twelvefold.settings import (
     BackupSettings,
     BootstrapSettings,
@@ -23,7 +25,6 @@ from .rollout.command import rollout
 
 if TYPE_CHECKING:
     from twelvefold.object_store import ObjectStore
-    from twelvefold.revisions import Migrations
 
     from .archive import Archive
 
@@ -31,10 +32,6 @@ app = typer.Typer()
 app.command()(rollout)
 Location = Annotated[str, typer.Argument(help="A directory, or s3://bucket/prefix.")]
 Objects = Annotated[bool, typer.Option(help="Whether to look at the objects in S3 at all.")]
-
-
-def _schemas() -> list[Migrations]:
-    return [service.migrations for service in services().values() if service.migrations]
 
 
 def _s3(location: str, *, objects: bool) -> tuple[Archive, ObjectStore | None]:
@@ -50,6 +47,15 @@ def _s3(location: str, *, objects: bool) -> tuple[Archive, ObjectStore | None]:
     except ValueError as error:
         fail(str(error), USAGE_ERROR)
     return archive, S3ObjectStore(settings) if objects and settings else None
+
+
+@asynccontextmanager
+async def _closing(*opened: Archive | ObjectStore | None) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        for one in opened:
+            if one is not None:
+                stack.push_async_callback(one.aclose)
+        yield
 
 
 def _told(text: str) -> None:
@@ -75,20 +81,16 @@ def backup(
     archive, store = _s3(location, objects=objects or copy)
 
     async def main() -> None:
-        try:
+        async with _closing(archive, store):
             made = await back_up(
                 settings.backup_database_url.get_secret_value(),
-                _schemas(),
+                schemas(),
                 archive,
                 version=settings.service_version,
                 store=store,
                 copy_objects=copy,
                 told=_told,
             )
-        finally:
-            await archive.aclose()
-            if store is not None:
-                await store.aclose()
         if made.missing:
             _told(f"{len(made.missing)} objects were deleted while they were copied")
         _told(f"backed up to {location}")
@@ -115,26 +117,18 @@ def restore(
     archive, store = _s3(location, objects=objects)
     if replace and not yes:
         typer.confirm("Delete every account, image and job that the database holds?", abort=True)
-    passwords = {
-        role: password.get_secret_value()
-        for role, password in settings.bootstrap_role_passwords.items()
-    }
 
     async def main() -> None:
-        try:
+        async with _closing(archive, store):
             await bring_back(
                 settings.bootstrap_database_url.get_secret_value(),
-                _schemas(),
+                schemas(),
                 archive,
-                passwords=passwords,
+                passwords=settings.passwords,
                 store=store,
                 replace=replace,
                 told=_told,
             )
-        finally:
-            await archive.aclose()
-            if store is not None:
-                await store.aclose()
         _told(f"restored from {location}: start the suite")
 
     run_async(main)

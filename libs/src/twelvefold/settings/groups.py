@@ -5,9 +5,9 @@ Every description here is a line of the settings table in the README.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from .base import CommaList, Environment, EnvironmentSettings, StrongSecret, deployed
 
@@ -51,10 +51,25 @@ class HttpSettings(EnvironmentSettings):
     )
 
 
+def _checked_database_url(value: SecretStr, info: ValidationInfo) -> SecretStr:
+    """Raises ValueError unless `value` is a PostgreSQL URL, over TLS where we are deployed."""
+    url = value.get_secret_value()
+    if not url.startswith(("postgres://", "postgresql://")):
+        raise ValueError("must be a postgres:// or postgresql:// URL")
+    if deployed(info) and not any(
+        f"sslmode={mode}" in url for mode in ("require", "verify-ca", "verify-full")
+    ):
+        raise ValueError("must use TLS outside development: add sslmode=verify-full (or require)")
+    return value
+
+
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_checked_database_url)]
+
+
 class PostgresSettings(EnvironmentSettings):
     prefixes: ClassVar[tuple[str, ...]] = ("DATABASE_",)
 
-    database_url: SecretStr = Field(
+    database_url: DatabaseUrl = Field(
         description="postgres:// or postgresql:// URL of the service's own role; sslmode counts.",
         examples=["postgresql://api_app:…@db.internal/twelvefold?sslmode=verify-full"],
     )
@@ -68,23 +83,6 @@ class PostgresSettings(EnvironmentSettings):
     database_pooled: bool = Field(
         False, description="The URL leads to PgBouncer: no prepared statements are kept."
     )
-
-    @field_validator("database_url")
-    @classmethod
-    def _database_over_tls(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
-        return checked_database_url(value, over_tls=deployed(info))
-
-
-def checked_database_url(value: SecretStr, *, over_tls: bool) -> SecretStr:
-    """Raises ValueError unless `value` is a PostgreSQL URL, over TLS where that is asked."""
-    url = value.get_secret_value()
-    if not url.startswith(("postgres://", "postgresql://")):
-        raise ValueError("must be a postgres:// or postgresql:// URL")
-    if over_tls and not any(
-        f"sslmode={mode}" in url for mode in ("require", "verify-ca", "verify-full")
-    ):
-        raise ValueError("must use TLS outside development: add sslmode=verify-full (or require)")
-    return value
 
 
 class RedisSettings(EnvironmentSettings):
@@ -223,28 +221,24 @@ class MigrationSettings(EnvironmentSettings):
 
     prefixes: ClassVar[tuple[str, ...]] = ("MIGRATION_",)
 
-    migration_database_url: SecretStr = Field(description="URL of the schema's owner role.")
-
-    @field_validator("migration_database_url")
-    @classmethod
-    def _over_tls(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
-        return checked_database_url(value, over_tls=deployed(info))
+    migration_database_url: DatabaseUrl = Field(description="URL of the schema's owner role.")
 
 
 class BootstrapSettings(EnvironmentSettings):
-    """Read by `twelvefold db bootstrap` only."""
+    """Read by `twelvefold db bootstrap` and `restore` only."""
 
     prefixes: ClassVar[tuple[str, ...]] = ("BOOTSTRAP_",)
 
-    bootstrap_database_url: SecretStr = Field(description="URL of a role that may create roles.")
+    bootstrap_database_url: DatabaseUrl = Field(description="URL of a role that may create roles.")
     bootstrap_role_passwords: dict[str, SecretStr] = Field(
         description='JSON object: `{"users_owner": "…", "users_app": "…", …}`.'
     )
 
-    @field_validator("bootstrap_database_url")
-    @classmethod
-    def _over_tls(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
-        return checked_database_url(value, over_tls=deployed(info))
+    @property
+    def passwords(self) -> dict[str, str]:
+        """By the role, in the clear."""
+        given = self.bootstrap_role_passwords.items()
+        return {role: password.get_secret_value() for role, password in given}
 
 
 class BackupSettings(EnvironmentSettings):
@@ -252,11 +246,6 @@ class BackupSettings(EnvironmentSettings):
 
     prefixes: ClassVar[tuple[str, ...]] = ("BACKUP_",)
 
-    backup_database_url: SecretStr = Field(
+    backup_database_url: DatabaseUrl = Field(
         description="URL of a role that may read every schema of the suite."
     )
-
-    @field_validator("backup_database_url")
-    @classmethod
-    def _over_tls(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
-        return checked_database_url(value, over_tls=deployed(info))
