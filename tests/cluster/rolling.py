@@ -96,8 +96,14 @@ class Run:
 
     def reaches(self, step: str, timeout: float = 120) -> None:
         """Waits for a step to begin. Raises TimeoutError, also where the run has ended before."""
-        reached = f'"step": "{step}"'
-        until(lambda: any(reached in line for line in self.lines), f"{step} begins", timeout)
+        until(lambda: self._told("step", step), f"{step} begins", timeout)
+
+    def leads(self, share: int, timeout: float = 120) -> None:
+        """Waits until so many percent of the requests are led to the new version. Raises as above."""
+        until(lambda: self._told("routed", share), f"{share} % are led there", timeout)
+
+    def _told(self, fact: str, value: object) -> bool:
+        return any(event.get(fact) == value for event in self.events)
 
     def lasts(self, seconds: float) -> bool:
         """Whether it is still at work after so long."""

@@ -250,7 +250,7 @@ def interrupted(bench: Bench) -> Iterator[Row]:
     for service in _SHARES:
         with unchanged() as differences, Load(bench.crowd, rate=bench.rate) as load:
             run = bench.start(service, "good", *_QUICK)
-            run.reaches("weight-50")
+            run.leads(50)
             began = time.monotonic()
             run.stop(signal.SIGINT)
             took = time.monotonic() - began
