@@ -169,7 +169,7 @@ def _of_the_edge(keys: KeySet) -> dict[str, str]:
         "INTERNAL_SECRET": "bench-" * 8,
         "INTERNAL_SECRETS_WORKER": "bench-" * 8,
         "INTERNAL_PORT": "0",
-        "RATE_LIMIT_USER": "10000000",
+        "RATE_LIMIT_USER": "1000000",
     }
 
 
