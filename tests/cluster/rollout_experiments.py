@@ -26,7 +26,7 @@ from tests.cluster.rolling import BAD, Rollouts, Run, unchanged
 _QUICK = ("--canary", "50", "--pause", "2s", "--min-requests", "0")
 _KILLED = ("api", "worker")  # with routing, and without
 # Of the load one request in five or so comes to users: a twentieth of that would take its time.
-_SHARES = {"api": "5,25,50,100", "users": "25,50,100"}
+SHARES = {"api": "5,25,50,100", "users": "25,50,100"}
 _BLUE_GREEN = ("--blue-green", "--pause", "10s")
 
 
@@ -37,6 +37,7 @@ class Bench:
     deployment: Deployment
     crowd: Crowd
     rate: int
+    services: tuple[str, ...]  # of those that have routing
     repeat: int
     kills: int
     seed: int
@@ -67,7 +68,7 @@ class Row:
 
 def good(bench: Bench) -> Iterator[Row]:
     """A canary to a good version, time and again, while people use the suite."""
-    for service, shares in _SHARES.items():
+    for service in bench.services:
         requests = failed = held = 0
         times: list[float] = []
         p99: list[float] = []
@@ -75,7 +76,14 @@ def good(bench: Bench) -> Iterator[Row]:
             with Load(bench.crowd, rate=bench.rate) as load:
                 load.run(seconds=2)
                 run = bench.start(
-                    service, "good", "--canary", shares, "--pause", "10s", "--min-requests", "50"
+                    service,
+                    "good",
+                    "--canary",
+                    SHARES[service],
+                    "--pause",
+                    "10s",
+                    "--min-requests",
+                    "50",
                 ).wait()
                 load.run(seconds=2)
             say(f"good {service}: exit {run.code}, {run.seconds:.0f} s; {load.result.told()}")
@@ -89,7 +97,7 @@ def good(bench: Bench) -> Iterator[Row]:
             else:
                 say(f"{run.told()}\n{found}")
         yield Row(
-            f"canary of {service} to a good version, {bench.repeat} times, {shares} %, 10 s each",
+            f"canary of {service} to a good version, {bench.repeat} times, {SHARES[service]} %, 10 s each",
             "0 failed requests, 0 effects lost or doubled",
             f"{failed} of {requests:,} failed, {held} of {bench.repeat} as promised; "
             f"{min(times):.0f} to {max(times):.0f} s each, p99 of all requests "
@@ -100,11 +108,11 @@ def good(bench: Bench) -> Iterator[Row]:
 
 def bad(bench: Bench) -> Iterator[Row]:
     """A version that is worse in each of the ways."""
-    for service, shares in _SHARES.items():
+    for service in bench.services:
         for conduct in BAD:
             with unchanged() as differences, Load(bench.crowd, rate=bench.rate) as load:
                 load.run(seconds=2)
-                run = bench.start(service, conduct, "--canary", shares).wait()
+                run = bench.start(service, conduct, "--canary", SHARES[service]).wait()
                 load.run(seconds=2)
             share = load.result.failed / load.result.requests
             say(f"{conduct} {service}: exit {run.code}; {load.result.told()}\n{differences}")
@@ -123,7 +131,7 @@ def bad(bench: Bench) -> Iterator[Row]:
 
 def blue_green(bench: Bench) -> Iterator[Row]:
     """Everybody at once; whom a client reaches is told by a quota that it is shown."""
-    for service in _SHARES:
+    for service in bench.services:
         requests = failed = held = 0
         switches: list[float] = []
         for number in range(bench.repeat):
@@ -247,7 +255,7 @@ def killed(bench: Bench) -> Iterator[Row]:
 
 def interrupted(bench: Bench) -> Iterator[Row]:
     """Ctrl-C while the new version has half of the requests."""
-    for service in _SHARES:
+    for service in bench.services:
         with unchanged() as differences, Load(bench.crowd, rate=bench.rate) as load:
             run = bench.start(service, "good", *_QUICK)
             run.leads(50)

@@ -19,7 +19,7 @@ from tests.cluster.cluster import missing, until
 from tests.cluster.crowd import Crowd
 from tests.cluster.deployment import HOST, Deployment
 from tests.cluster.resolving import lead
-from tests.cluster.rollout_experiments import EXPERIMENTS, Bench, Row, say
+from tests.cluster.rollout_experiments import EXPERIMENTS, SHARES, Bench, Row, say
 from tests.tables import put_between, table
 
 _BEGIN, _END = "<!-- rollout: measured -->", "<!-- rollout: end -->"
@@ -30,6 +30,9 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=EXPERIMENTS, default=list(EXPERIMENTS))
     parser.add_argument("--rate", type=int, default=50, help="requests a second")
     parser.add_argument("--repeat", type=int, default=5, help="of what goes well")
+    parser.add_argument(
+        "--services", nargs="+", choices=SHARES, default=list(SHARES), help="of good, bad, …"
+    )
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1, help="of the moments of the kills")
     parser.add_argument("--into", type=Path, help="document whose table is replaced")
@@ -47,6 +50,7 @@ def main() -> int:
                 deployment,
                 Crowd(deployment),
                 rate=given.rate,
+                services=tuple(given.services),
                 repeat=given.repeat,
                 kills=given.kills,
                 seed=given.seed,

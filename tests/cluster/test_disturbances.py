@@ -11,7 +11,7 @@ from tests.cluster.disturbing import DISTURBANCES, REPLICAS
 from tests.cluster.effects import effects
 from tests.cluster.load import Load
 
-RATE = 60  # a second: with a pod starting beside it, what two processors carry without a queue
+RATE = 50  # a second: with a pod starting beside it, what two processors carry without a queue
 IN_FLIGHT = 5  # requests that may end with the process that is killed
 
 

@@ -66,6 +66,58 @@ async def test_a_ring_starts_a_job_at_once(bench):
     assert probe.runs == [job_id]
 
 
+async def test_an_idle_worker_is_woken_by_a_ring_and_need_not_poll_for_it(bench):
+    probe = Probe()
+    async with bench.consuming(
+        registry_of(probe), runner=DEAF, dispatcher=SILENT, doze=3600.0
+    ) as consumer:
+        await until(lambda: consumer.listener.connected)
+        ringer = Ringer(bench.redis)
+        async with ringer.running():
+            for _ in range(3):
+                (job_id,) = await enqueue(bench, ringer)
+                await bench.becomes("succeeded", job_id)
+    assert len(probe.runs) == 3
+
+
+async def test_a_worker_with_its_hands_full_finds_the_rest_without_being_told(bench):
+    probe = Probe()
+    ringer = Ringer(bench.redis)
+    async with ringer.running():
+        ids = await enqueue(bench, ringer, 10)
+    # Nobody rings any more: only the end of a job can lead to the next.
+    few = replace(DEAF, concurrency=2)
+    async with bench.consuming(registry_of(probe), runner=few, dispatcher=SILENT, doze=3600.0):
+        await bench.becomes("succeeded", *ids)
+    assert sorted(probe.runs) == sorted(ids)
+
+
+async def test_a_ring_that_no_hint_told_of_is_found_all_the_same(bench, redis_client):
+    (job_id,) = await enqueue(bench, bench.doorbell)
+    async with bench.consuming(registry_of(Probe()), runner=DEAF, dispatcher=SILENT) as consumer:
+        await until(lambda: bool(consumer._subscriber._subscribed))
+        # As a release that knows of no hints rings.
+        now = int(time.time() * 1000)
+        await redis_client.set(f"{JOB_KEY}{job_id}:0", wire(job_id, now))
+        await redis_client.zadd(queue_key("default"), {f"{job_id}:0": now})
+        await bench.becomes("succeeded", job_id)
+
+
+async def test_a_clock_that_is_a_little_ahead_delays_no_job(bench, monkeypatch):
+    probe = Probe()
+    ahead = time.time() + 0.5
+    async with bench.consuming(
+        registry_of(probe), runner=DEAF, dispatcher=SILENT, doze=3600.0
+    ) as consumer:
+        await until(lambda: consumer.listener.connected)
+        ringer = Ringer(bench.redis)
+        monkeypatch.setattr("twelvefold.jobs.doorbell.time.time", lambda: ahead)
+        async with ringer.running():
+            (job_id,) = await enqueue(bench, ringer)
+        monkeypatch.undo()
+        await bench.becomes("succeeded", job_id)
+
+
 async def test_rings_leave_nothing_behind_in_redis(bench, redis_client):
     async with bench.consuming(registry_of(Probe()), runner=DEAF, dispatcher=SILENT) as consumer:
         await until(lambda: consumer.listener.connected)

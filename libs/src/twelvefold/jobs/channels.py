@@ -9,3 +9,8 @@ CANCELS = "twelvefold:jobs:cancel"
 def changes_of(job_id: UUID) -> str:
     """Where every change of one job is told, by the row's version."""
     return f"twelvefold:jobs:changed:{job_id}"
+
+
+def rings_of(queue: str) -> str:
+    """Where a queue's workers are told to look for rings."""
+    return f"twelvefold:jobs:rings:{queue}"

@@ -13,7 +13,7 @@ from uuid import UUID
 from twelvefold.database import Database
 from twelvefold.settings import RedisSettings
 
-from .channels import CANCELS, changes_of
+from .channels import CANCELS, changes_of, rings_of
 from .contract import DEFAULT_QUEUE, CronJob, Registry
 from .dispatch import Dispatcher, DispatcherOptions
 from .doorbell import ArqListener, Ringer
@@ -30,7 +30,8 @@ class ConsumerOptions:
     queue: str = DEFAULT_QUEUE
     lease: float = 30.0
     window: float = 3600.0  # how long a job that no worker understands is kept waiting
-    poll_delay: float = 0.02  # between two looks of the doorbell
+    poll_delay: float = 0.02  # between two looks of a busy doorbell
+    doze: float = 0.25  # of one that nobody rings
     runner: RunnerOptions = field(default_factory=RunnerOptions)
     dispatcher: DispatcherOptions = field(default_factory=DispatcherOptions)
 
@@ -71,6 +72,7 @@ class Consumer:
             concurrency=options.runner.concurrency,
             on_ring=self.runner.run,
             poll_delay=options.poll_delay,
+            doze=options.doze,
         )
         self.dispatcher = Dispatcher(
             database,
@@ -88,6 +90,8 @@ class Consumer:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._subscriber.running())
             stack.enter_context(self._subscriber.listening(CANCELS, self._asked_to_stop))
+            rings = rings_of(self.listener.queue)
+            stack.enter_context(self._subscriber.listening(rings, lambda _: self.listener.wake()))
             # Left in reverse: no new rings, then no dispatching, then the jobs end.
             await stack.enter_async_context(self.runner.running())
             await stack.enter_async_context(self.dispatcher.running())
