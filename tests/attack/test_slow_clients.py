@@ -1,6 +1,7 @@
 """Clients that send a byte a second, to hold what serves everybody."""
 
 import asyncio
+import statistics
 import time
 from urllib.parse import urlsplit
 
@@ -8,7 +9,7 @@ import pytest
 
 pytestmark = pytest.mark.timeout(300)
 CLOSED_WITHIN = 15.0  # seconds
-PROBES = 300  # healthy requests, before and during
+PROBES = 300  # healthy requests of a round
 HEAD = b"GET /api/v1/users/me HTTP/1.1\r\nHost: slow.example\r\nX-Slow: " + b"a" * 60
 BODY = (
     b"POST /api/v1/users HTTP/1.1\r\nHost: slow.example\r\n"
@@ -42,15 +43,20 @@ async def drip(
     return time.perf_counter() - began, said
 
 
-async def healthy(http, count: int) -> float:
-    """The 99th percentile of healthy requests, one after the other, in seconds."""
-    took = []
-    for _ in range(count):
-        began = time.perf_counter()
-        answer = await http.get("/.well-known/jwks.json")
-        took.append(time.perf_counter() - began)
-        assert answer.status_code == 200
-    return sorted(took)[int(len(took) * 0.99)]
+async def healthy(http, rounds: int) -> float:
+    """The 99th percentile of healthy requests, one after the other, in seconds: the median of
+    several rounds, since three requests of one round that meet a busy machine make its figure.
+    """
+    found = []
+    for _ in range(rounds):
+        took = []
+        for _ in range(PROBES):
+            began = time.perf_counter()
+            answer = await http.get("/.well-known/jwks.json")
+            took.append(time.perf_counter() - began)
+            assert answer.status_code == 200
+        found.append(sorted(took)[int(PROBES * 0.99)])
+    return statistics.median(found)
 
 
 @pytest.mark.parametrize("slow", ["head", "body"])
@@ -58,13 +64,13 @@ async def test_slow_clients_are_closed_and_hold_nobody_up(suite, fast, scaled, f
     count = scaled(40, 500)
     parts = urlsplit(suite.url)
     address = (parts.hostname or "", parts.port or 80)
-    before = await healthy(fast, PROBES)
+    before = await healthy(fast, 5)
     first, rest = (b"", HEAD) if slow == "head" else (BODY, b"x" * 60)
     clients = [
         asyncio.create_task(drip(address, first, rest, number / count)) for number in range(count)
     ]
-    await healthy(fast, PROBES)  # while they connect
-    during = await healthy(fast, PROBES)
+    await healthy(fast, 1)  # while they connect
+    during = await healthy(fast, 5)
     ended = await asyncio.gather(*clients)
     longest = max(seconds for seconds, _ in ended)
     told = sum(said.startswith(b"HTTP/1.1 408 ") for _, said in ended)

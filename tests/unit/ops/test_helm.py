@@ -70,6 +70,18 @@ async def test_a_failure_is_one_line_without_helms_layers(helm: Path) -> None:
     assert failed.value.detail == "helm uninstall: no matches"
 
 
+async def test_what_helm_lists_below_its_complaint_is_told_too(helm: Path) -> None:
+    does(
+        helm,
+        """printf 'walk.go: a link\\nError: wrong values:\\napi:\\n- no unheard\\n' >&2; exit 1""",
+    )
+
+    with pytest.raises(ClusterError) as failed:
+        await Helm("shop", None).values("api", 3)
+
+    assert failed.value.detail == "helm get: wrong values: api: - no unheard"
+
+
 async def test_a_helm_that_hangs_is_ended(helm: Path, tmp_path: Path) -> None:
     does(helm, f"echo $$ > {tmp_path}/pid; exec sleep 300")
 

@@ -148,7 +148,8 @@ class ArqListener:
         doze: float = 0.25,
     ) -> None:
         """`poll_delay`: seconds between two polls of a busy worker. `doze`: of one with free hands,
-        unless it is woken."""
+        unless it is woken.
+        """
         self._settings = settings
         self.queue = queue
         self._concurrency = concurrency

@@ -10,7 +10,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -127,5 +127,7 @@ async def _let_go(process: asyncio.subprocess.Process) -> None:
 def _one_line(said: str) -> str:
     """What Helm complains of, without its warnings and its name for every layer."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    told: Sequence[str] = [line for line in lines if line.startswith("Error:")] or lines[-1:]
+    began = [number for number, line in enumerate(lines) if line.startswith("Error:")]
+    # A schema's findings, for one, follow in lines of their own.
+    told = lines[began[0] :] if began else lines[-1:]
     return " ".join(told).removeprefix("Error: ").removeprefix("UPGRADE FAILED: ") or "failed"
