@@ -1,6 +1,6 @@
 """One rollout of a service at a time: a Lease, as the controllers of Kubernetes use it.
 
-Owns taking, keeping and giving back. A holder that was killed leaves its lease behind, which is how
+Owns taking, keeping and giving back. A holder that was killed or failed leaves its lease behind, which is how
 the next one knows that the last did not end in order; a lease that nobody renews is taken over after
 its time, by the clock of whoever waits (the cluster's clocks may differ).
 """
@@ -23,7 +23,7 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.coordination_v1 import Lease
 
 from .api import Api, code_of
-from .model import PREFIX, ClusterError, Refused, Unfinished
+from .model import PREFIX, ClusterError, Refused
 
 _DURATION = 15  # seconds without a renewal after which it is nobody's
 _RENEWAL = 4.0  # seconds
@@ -38,16 +38,20 @@ async def held(
 ) -> AsyncIterator[bool]:
     """Holds the lease; True where it was left behind. Raises Refused where somebody keeps it.
 
+    It is given back where the block ends or refuses, and left behind where anything else is raised:
+    what it was at may be half done.
+
     The task that holds it is cancelled where it is lost: somebody else is at work then.
     """
     holder = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
     abandoned = await _taken(client, namespace, name, holder, waiting)
     keeper = asyncio.create_task(_kept(client, namespace, name, holder, asyncio.current_task()))
-    in_order = True
+    in_order = False
     try:
         yield abandoned
-    except Unfinished:
-        in_order = False
+        in_order = True
+    except Refused:
+        in_order = True
         raise
     finally:
         keeper.cancel()
