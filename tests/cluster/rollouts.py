@@ -20,7 +20,7 @@ from tests.cluster.crowd import Crowd
 from tests.cluster.deployment import HOST, Deployment
 from tests.cluster.resolving import lead
 from tests.cluster.rollout_experiments import EXPERIMENTS, SHARES, Bench, Row, say
-from tests.tables import put_between, table
+from tests.tables import between, merged, put_between, table
 
 _BEGIN, _END = "<!-- rollout: measured -->", "<!-- rollout: end -->"
 
@@ -35,7 +35,7 @@ def main() -> int:
     )
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1, help="of the moments of the kills")
-    parser.add_argument("--into", type=Path, help="document whose table is replaced")
+    parser.add_argument("--into", type=Path, help="document whose rows are replaced")
     given = parser.parse_args()
     if reason := missing():
         print(reason, file=sys.stderr)
@@ -80,7 +80,8 @@ def _table(rows: list[Row]) -> str:
 def _written(rows: list[Row], into: Path | None) -> None:
     """After each row: what was measured is not lost where the rest fails."""
     if into is not None:
-        put_between(into, _BEGIN, _END, _table(rows))
+        known = between(into, _BEGIN, _END)
+        put_between(into, _BEGIN, _END, merged(known, _table(rows)))
 
 
 def _answers(deployment: Deployment) -> bool:
