@@ -41,7 +41,7 @@ _STARTS = {
     "crashing": 'import sys; sys.exit("planted: it does not start")',
     "never ready": "import time; time.sleep(3600)",
 }
-BAD = tuple(_STARTS)
+BAD = (*_STARTS, "not there")
 _UNCOUNTED = frozenset(
     {
         "bindings",
@@ -139,7 +139,8 @@ class Rollouts:
             values["command"] = ["python3", "-c", _STARTS[conduct]]
         file = self._deployment.folder / f"{service}-{name}.json"
         file.write_text(json.dumps(values))
-        image = f"{self._deployment.repository}/{service}:{self._deployment.tag}"
+        tag = name if conduct == "not there" else self._deployment.tag
+        image = f"{self._deployment.repository}/{service}:{tag}"
         return Run(service, "--to", image, "--values", str(file), *options)
 
     def abort(self, service: str) -> Run:

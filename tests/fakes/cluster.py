@@ -6,6 +6,7 @@ took effect, as SIGKILL would. What Helm does half way is `pending` then, as in 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -17,9 +18,9 @@ from twelvefold.ops.rollout.model import (
     Bad,
     ClusterError,
     Pod,
+    Refused,
     Release,
     Target,
-    Unfinished,
     Workload,
 )
 
@@ -41,6 +42,7 @@ class Revision:
 class Conduct:
     """How a version behaves, by its tag."""
 
+    pulls: bool = True
     starts: bool = True
     ready: bool = True
     errors: float = 0.0  # share
@@ -86,9 +88,7 @@ class FakeCluster:
         abandoned, self.lease_left = self.lease_left, True
         try:
             yield abandoned
-        except (Unfinished, Killed):
-            raise
-        except BaseException:
+        except Refused:
             self.lease_left = False
             raise
         self.lease_left = False
@@ -124,7 +124,10 @@ class FakeCluster:
         hooks: bool = True,
     ) -> None:
         values = dict(target.values) if pods is None else scaled(target.values, pods)
-        self._change(f"upgrade {release}", release, values, labels or {})
+        stuck = hooks and not self.conduct.get(values["image"]["tag"], Conduct()).pulls
+        self._change(f"upgrade {release}", release, values, labels or {}, half=stuck)
+        if stuck:
+            await asyncio.Event().wait()  # as Helm waits for a migration that never starts
 
     async def route(self, service: str, weight: int | None) -> None:
         name = f"{service}-routing"
@@ -182,6 +185,12 @@ class FakeCluster:
         ]
         return Workload(wanted, settled=True, pods=pods)
 
+    async def hooks(self, release: str) -> list[Pod]:
+        trouble = None if self._conduct(release).pulls else "ImagePullBackOff"
+        name = f"{release}-migrate"
+        one = Pod(name, name, False, 0, 0.0, is_newest=True, trouble=trouble)
+        return [one] if trouble else []
+
     async def test(self, release: str) -> None:
         if not self._conduct(release).passes_test:
             raise Bad("its own test failed")
@@ -217,7 +226,13 @@ class FakeCluster:
         return [one for one in self.history[name] if one.was_in_force][-1]
 
     def _change(
-        self, what: str, release: str, values: dict[str, Any], labels: Mapping[str, str]
+        self,
+        what: str,
+        release: str,
+        values: dict[str, Any],
+        labels: Mapping[str, str],
+        *,
+        half: bool = False,
     ) -> None:
         found = self.history.get(release, [])
         if found and found[-1].status.startswith("pending"):
@@ -227,7 +242,7 @@ class FakeCluster:
         status = "pending-upgrade" if found else "pending-install"
         self._operate(
             what,
-            lambda: self._apply(release, values, labels, "deployed"),
+            lambda: self._apply(release, values, labels, status if half else "deployed"),
             lambda: self._apply(release, values, labels, status),
         )
 

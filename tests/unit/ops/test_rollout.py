@@ -96,6 +96,7 @@ def pods(cluster: FakeCluster, release: str) -> int:
     [
         ({"errors": 0.05}, "answered 5xx"),
         ({"slow": 0.2}, "slower than 500 ms"),
+        ({"pulls": False}, "api-canary-migrate does not start (ImagePullBackOff)"),
         ({"starts": False}, "does not start"),
         ({"ready": False}, "not ready"),
         ({"crashes": True}, "crashed"),
@@ -320,3 +321,13 @@ def test_killed_anywhere_a_second_run_ends_in_the_old_state_or_the_new_one(
             assert cluster.standing == old, point
             assert then == "abort" or conduct, point
         assert not cluster.lease_left
+
+
+async def test_a_first_installation_whose_image_is_not_to_be_had_is_taken_away() -> None:
+    cluster = FakeCluster(conduct={NEW: Conduct(pulls=False)})
+
+    ended = await run(cluster)
+
+    assert ended.outcome is Outcome.UNDONE
+    assert "api-migrate does not start (ImagePullBackOff)" in ended.why
+    assert cluster.standing == {}

@@ -122,7 +122,8 @@ class Rollout:
         primary = self._names.primary
         self._stage("install", f"{primary}: {self._target.title}, the first of all")
         try:
-            await self._cluster.upgrade(primary, self._target, labels=self._labels())
+            upgrade = self._cluster.upgrade(primary, self._target, labels=self._labels())
+            await self._watch.until_upgraded(primary, upgrade)
             await self._watch.until_ready(primary)
         except (Bad, ClusterError) as error:
             self._stage("undo", f"going back: {error.detail}")
@@ -153,7 +154,8 @@ class Rollout:
         self._stage("second", f"{second}: {self._target.title}, {_pods(pods)} beside the old ones")
         if state.second is None or state.second.status != "deployed":
             labels = dict(state.second.labels) if state.second else self._first_labels(state)
-            await self._cluster.upgrade(second, self._target, pods=pods, labels=labels)
+            upgrade = self._cluster.upgrade(second, self._target, pods=pods, labels=labels)
+            await self._watch.until_upgraded(second, upgrade)
         await self._watch.until_ready(second, pods)
 
     def _first_labels(self, state: State) -> dict[str, str]:
@@ -214,9 +216,10 @@ class Rollout:
         pods = await self._watch.pods_of_both()
         if not is_new:
             # As many as share the traffic now: an autoscaler would be late.
-            await self._cluster.upgrade(
+            upgrade = self._cluster.upgrade(
                 primary.name, self._target, pods=pods, labels=self._labels()
             )
+            await self._watch.until_upgraded(primary.name, upgrade)
             await self._watch.until_ready(primary.name, pods)
         else:
             await self._watch.until_ready(primary.name)

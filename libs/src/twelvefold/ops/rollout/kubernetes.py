@@ -23,13 +23,13 @@ from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import ConfigMap, Secret, Service, ServiceAccount
 from lightkube.resources.core_v1 import Pod as PodResource
 from lightkube.resources.networking_v1 import NetworkPolicy
-from lightkube.types import PatchType
+from lightkube.types import CascadeType, PatchType
 
 from .api import NOT_FOUND, Api, code_of
 from .helm import Helm
 from .judgement import Sample, read
 from .lease import held
-from .model import Bad, ClusterError, Names, Refused, Release, Target, Values, Workload
+from .model import Bad, ClusterError, Names, Pod, Refused, Release, Target, Values, Workload
 from .pods import pod_of, running
 
 _VirtualService: Any = create_namespaced_resource(
@@ -37,7 +37,8 @@ _VirtualService: Any = create_namespaced_resource(
 )
 _NAME, _INSTANCE = "app.kubernetes.io/name", "app.kubernetes.io/instance"
 _TEMPLATE, _REVISION = "pod-template-hash", "deployment.kubernetes.io/revision"
-_LEFT_BY_HOOKS = (PodResource, Job, ConfigMap, Secret, ServiceAccount, NetworkPolicy, Service)
+# Jobs first: they would make their pods anew.
+_LEFT_BY_HOOKS = (Job, PodResource, ConfigMap, Secret, ServiceAccount, NetworkPolicy, Service)
 _AT_ONCE = 8
 _TIMEOUT = 10.0  # seconds of one call
 _LINES = 15
@@ -164,7 +165,10 @@ class KubernetesCluster:
                     if component == "service":
                         continue  # it drains
                 with suppress(ApiError):
-                    await self._client.delete(cast("Any", kind), left.metadata.name)
+                    # Said, because the API server lets a Job's pods stand by default.
+                    await self._client.delete(
+                        cast("Any", kind), left.metadata.name, cascade=CascadeType.BACKGROUND
+                    )
 
     async def forget(self, release: Release) -> None:
         name = f"sh.helm.release.v1.{release.name}.v{release.revision}"
@@ -216,6 +220,14 @@ class KubernetesCluster:
             and (status.updatedReplicas or 0) == wanted == (status.replicas or 0)
         )
         return Workload(wanted, settled, pods)
+
+    async def hooks(self, release: str) -> list[Pod]:
+        chosen = {_INSTANCE: release, "app.kubernetes.io/component": "migration"}
+        return [
+            pod_of(one, is_newest=True)
+            for one in await self._api.listed(PodResource, chosen)
+            if one.metadata.deletionTimestamp is None
+        ]
 
     async def test(self, release: str) -> None:
         try:

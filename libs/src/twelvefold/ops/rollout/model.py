@@ -236,6 +236,10 @@ class Cluster(Protocol):
 
     async def workload(self, release: str) -> Workload: ...
 
+    async def hooks(self, release: str) -> list[Pod]:
+        """The pods of its migration, for which Helm waits while it upgrades."""
+        ...
+
     async def test(self, release: str) -> None:
         """`helm test`. Raises Bad with what the test wrote."""
         ...

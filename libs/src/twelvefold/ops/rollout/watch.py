@@ -10,7 +10,8 @@ import math
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from typing import Any
 
 from .judgement import Figures, Judgement, Window, judge, judge_jobs
 from .model import WORKER, Bad, Cluster, Event, Names, Options, Pod, Tell, Workload
@@ -19,9 +20,8 @@ _POLL = 1.0  # seconds
 _GRACE = 5.0  # seconds that a check has to tidy up
 _CRASHES = 2  # a start may fail once: a server that was just away
 # Kubernetes' words for a container that will not run however long one waits.
-_HOPELESS = frozenset(
+_UNSTARTABLE = frozenset(
     {
-        "CrashLoopBackOff",
         "ImagePullBackOff",
         "InvalidImageName",
         "CreateContainerConfigError",
@@ -29,6 +29,7 @@ _HOPELESS = frozenset(
         "RunContainerError",
     }
 )
+_HOPELESS = _UNSTARTABLE | {"CrashLoopBackOff"}
 
 
 async def passes(command: str, within: float) -> None:
@@ -78,6 +79,26 @@ class Watch:
         primary = await self._cluster.workload(self._names.primary)
         second = await self._cluster.workload(self._names.second)
         return max(1, primary.wanted, second.wanted)
+
+    async def until_upgraded(self, release: str, upgrade: Coroutine[Any, Any, None]) -> None:
+        """Awaits an upgrade of the release, whose migration Helm waits for.
+
+        Raises Bad, with the upgrade ended, once it is certain that the migration will not start.
+        """
+        before = {pod.uid for pod in await self._cluster.hooks(release)}
+        upgrading = asyncio.create_task(upgrade)
+        try:
+            while not (await asyncio.wait([upgrading], timeout=_POLL))[0]:
+                for pod in await self._cluster.hooks(release):
+                    # One that fails is tried again, by its Job; Helm says when that gives up.
+                    if pod.uid not in before and pod.trouble in _UNSTARTABLE:
+                        raise Bad(f"{release}: {pod.name} does not start ({pod.trouble})")
+            await upgrading
+        finally:
+            upgrading.cancel()
+            await asyncio.wait([upgrading])  # Helm takes its time to end in order
+            if not upgrading.cancelled():
+                upgrading.exception()  # looked at, so that it is not reported as never retrieved
 
     async def until_ready(self, release: str, pods: int = 0) -> None:
         """Until all pods of the release are of its present template and ready, `pods` at least.
