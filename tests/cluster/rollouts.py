@@ -19,6 +19,7 @@ from tests.cluster.cluster import missing, until
 from tests.cluster.crowd import Crowd
 from tests.cluster.deployment import HOST, Deployment
 from tests.cluster.resolving import lead
+from tests.cluster.rolling import BAD
 from tests.cluster.rollout_experiments import EXPERIMENTS, SHARES, Bench, Row, say
 from tests.tables import between, merged, put_between, table
 
@@ -33,6 +34,7 @@ def main() -> int:
     parser.add_argument(
         "--services", nargs="+", choices=SHARES, default=list(SHARES), help="of good, bad, …"
     )
+    parser.add_argument("--bad", nargs="+", choices=BAD, default=list(BAD), help="versions")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1, help="of the moments of the kills")
     parser.add_argument("--into", type=Path, help="document whose rows are replaced")
@@ -51,6 +53,7 @@ def main() -> int:
                 Crowd(deployment),
                 rate=given.rate,
                 services=tuple(given.services),
+                bad=tuple(given.bad),
                 repeat=given.repeat,
                 kills=given.kills,
                 seed=given.seed,

@@ -44,6 +44,14 @@ def test_what_is_bad_is_told_before_the_window_is_over_and_with_its_figures() ->
     )
 
 
+def test_errors_are_doubted_for_less_long_once_the_window_is_over() -> None:
+    new = Figures(requests=174, errors=6)
+    assert verdict(new, over=False).judgement is Judgement.OPEN
+    assert verdict(new, over=True).judgement is Judgement.BAD
+    # Slow requests come together, and so say less.
+    assert verdict(Figures(requests=174, slow=6), over=True).judgement is Judgement.OPEN
+
+
 def test_one_error_among_few_requests_may_be_chance() -> None:
     found = verdict(Figures(requests=50, errors=1))
 

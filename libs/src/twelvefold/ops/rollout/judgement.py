@@ -7,6 +7,9 @@ Every criterion is a share: of requests that failed, of requests slower than the
 500 ms is the same as over 1 % of them slower than that), of jobs that gave up. What the old version
 does itself is not held against the new one. A share is too high only once chance is ruled out, by the
 exact binomial test: a version that is just good enough would do as badly once in a thousand looks.
+Once the window is over, errors are held to once in a hundred: the longer one doubts, the more
+people meet them. Slowness is not, since slow requests come together and the test takes them for
+independent.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from enum import StrEnum
 from prometheus_client.parser import text_string_to_metric_families
 
 _CHANCE = 0.001  # that a version which is just good enough is called bad at one look
+_CHANCE_OVER = 0.01  # the same for its errors, once the window is over
 _SLOWEST = 0.01  # the share that a p99 leaves
 _FAILED_RUNS = frozenset({"failed", "dead"})
 
@@ -167,7 +171,8 @@ def judge(new: Figures, old: Figures, limits: Limits, *, by_jobs: bool, over: bo
     seen, noun = (new.runs, "jobs") if by_jobs else (new.requests, "requests")
     undecided: list[str] = []
     for criterion in _criteria(new, old, limits, by_jobs=by_jobs):
-        if exceeds(criterion.count, criterion.of, criterion.allowed):
+        chance = _CHANCE_OVER if over and criterion.is_of_errors else _CHANCE
+        if exceeds(criterion.count, criterion.of, criterion.allowed, chance):
             return Verdict(Judgement.BAD, str(criterion))
         if _share(criterion.count, criterion.of) > criterion.allowed:
             undecided.append(f"{criterion}, which may be chance")
@@ -186,6 +191,7 @@ class _Criterion:
     count: int
     of: int
     allowed: float
+    is_of_errors: bool = True
 
     def __str__(self) -> str:
         return (
@@ -203,7 +209,7 @@ def _criteria(new: Figures, old: Figures, limits: Limits, *, by_jobs: bool) -> I
     yield _Criterion("requests answered 5xx", new.errors, new.requests, allowed)
     allowed = _SLOWEST + _share(old.slow, old.requests)
     slow = f"requests slower than {limits.p99 * 1000:.0f} ms"
-    yield _Criterion(slow, new.slow, new.requests, allowed)
+    yield _Criterion(slow, new.slow, new.requests, allowed, is_of_errors=False)
 
 
 def judge_jobs(worker: Figures, limits: Limits) -> Verdict:
@@ -214,8 +220,8 @@ def judge_jobs(worker: Figures, limits: Limits) -> Verdict:
     return Verdict(Judgement.OPEN, "jobs end")
 
 
-def exceeds(count: int, of: int, allowed: float) -> bool:
-    """Whether a share of `count` in `of` is more than `allowed` and not by chance."""
+def exceeds(count: int, of: int, allowed: float, chance: float = _CHANCE) -> bool:
+    """Whether a share of `count` in `of` is more than `allowed`, but for a `chance` so small."""
     if of <= 0 or _share(count, of) <= allowed:
         return False
     if allowed <= 0:
@@ -231,10 +237,10 @@ def exceeds(count: int, of: int, allowed: float) -> bool:
     tail, odds = 0.0, allowed / (1 - allowed)
     for successes in range(count, of + 1):
         tail += term
-        if tail >= _CHANCE or term < _CHANCE * 1e-6:
+        if tail >= chance or term < chance * 1e-6:
             break
         term *= odds * (of - successes) / (successes + 1)
-    return tail < _CHANCE
+    return tail < chance
 
 
 def _share(count: int, of: int) -> float:
