@@ -37,6 +37,7 @@ JOB_KEY = "arq:job:"
 _RING_LIFE = 3600  # seconds; the dispatcher rings again long before
 _RING_TIMEOUT = 3600  # seconds that arq may wait for the job behind a ring; it never ends a job
 _SKEW = 1000  # milliseconds by which a worker's clock may be behind a producer's
+_BUSY = 1.0  # seconds after a ring in which others are likely
 _RESTART_AFTER = (0.1, 2.0)  # seconds: the first pause before arq runs again, and the longest
 _log = structlog.get_logger(__name__)
 
@@ -130,8 +131,8 @@ def wire(job_id: UUID, now_ms: int) -> bytes:
 class ArqListener:
     """Runs arq's worker, which awaits `on_ring` for each ring; at most `concurrency` at a time.
 
-    arq polls. With free hands it dozes between two polls until `wake`, since fifty polls a second
-    for nothing cost a fifth of a core behind a proxy of the mesh.
+    arq polls. When nothing has rung for a second it dozes between two polls until `wake`, since
+    fifty polls a second for nothing cost a fifth of a core behind a proxy of the mesh.
 
     A lost Redis ends arq's worker: it is started again, with a growing pause, for as long as the
     block of `running` lasts. What `on_ring` has begun is nobody's but the callee's: it goes on.
@@ -159,6 +160,7 @@ class ArqListener:
         self._worker: Worker | None = None
         self._stopping = False
         self._awake = asyncio.Event()
+        self._busy_until = 0.0
         self.connected = False
 
     def wake(self) -> None:
@@ -245,10 +247,15 @@ class ArqListener:
         self.connected = True
 
     async def _doze(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._doze_time):
-                await self._awake.wait()
-        self._awake.clear()
+        now = asyncio.get_running_loop().time()
+        if not self._awake.is_set() and now >= self._busy_until:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._doze_time):
+                    await self._awake.wait()
+        if self._awake.is_set():
+            # While rings keep coming they are polled for by batches, which is cheaper.
+            self._busy_until = now + _BUSY
+            self._awake.clear()
 
 
 def _import_arq() -> None:
