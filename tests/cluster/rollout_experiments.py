@@ -25,10 +25,11 @@ from tests.cluster.rolling import Rollouts, Run, unchanged
 
 _QUICK = ("--canary", "50", "--pause", "2s", "--min-requests", "0")
 _KILLED = ("api", "worker")  # with routing, and without
-# Of the load one request in five or so comes to users: a twentieth of that would take its time.
+# Of the load one request in ten comes to users: a twentieth of that would take its time.
 SHARES = {"api": "5,25,50,100", "users": "25,50,100"}
-# docs/rollout.md's rule for the first share: what gets some 150 requests in time.
+# docs/rollout.md's rule for the first share: what gets its requests in time.
 _FIRST = {"api": SHARES["api"], "users": "50,100"}
+_BRISK = ("--pause", "10s", "--min-requests", "50")
 _BLUE_GREEN = ("--blue-green", "--pause", "10s")
 
 
@@ -78,16 +79,7 @@ def good(bench: Bench) -> Iterator[Row]:
         for _ in range(bench.repeat):
             with Load(bench.crowd, rate=bench.rate) as load:
                 load.run(seconds=2)
-                run = bench.start(
-                    service,
-                    "good",
-                    "--canary",
-                    SHARES[service],
-                    "--pause",
-                    "10s",
-                    "--min-requests",
-                    "50",
-                ).wait()
+                run = bench.start(service, "good", "--canary", SHARES[service], *_BRISK).wait()
                 load.run(seconds=2)
             say(f"good {service}: exit {run.code}, {run.seconds:.0f} s; {load.result.told()}")
             requests += load.result.requests

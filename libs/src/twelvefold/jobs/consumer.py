@@ -83,6 +83,7 @@ class Consumer:
             changed=changed,
         )
         self._subscriber = Subscriber(redis)
+        self._rings = rings_of(options.queue)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -90,8 +91,9 @@ class Consumer:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._subscriber.running())
             stack.enter_context(self._subscriber.listening(CANCELS, self._asked_to_stop))
-            rings = rings_of(self.listener.queue)
-            stack.enter_context(self._subscriber.listening(rings, lambda _: self.listener.wake()))
+            stack.enter_context(
+                self._subscriber.listening(self._rings, lambda _: self.listener.wake())
+            )
             # Left in reverse: no new rings, then no dispatching, then the jobs end.
             await stack.enter_async_context(self.runner.running())
             await stack.enter_async_context(self.dispatcher.running())

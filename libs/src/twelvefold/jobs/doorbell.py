@@ -148,11 +148,11 @@ class ArqListener:
         poll_delay: float = 0.02,
         doze: float = 0.25,
     ) -> None:
-        """`poll_delay`: seconds between two polls of a busy worker. `doze`: of one with free hands,
-        unless it is woken.
+        """`poll_delay`: seconds between two polls of a busy worker. `doze`: of an idle one, unless it
+        is woken.
         """
         self._settings = settings
-        self.queue = queue
+        self._queue = queue
         self._concurrency = concurrency
         self._on_ring = on_ring
         self._poll_delay = poll_delay
@@ -220,7 +220,7 @@ class ArqListener:
                 # arq's protocol asks for a __qualname__, which every function has.
                 func(ring, name=FUNCTION, timeout=_RING_TIMEOUT)  # type: ignore[arg-type]
             ],
-            queue_name=queue_key(self.queue),
+            queue_name=queue_key(self._queue),
             redis_pool=pool,
             handle_signals=False,
             max_jobs=self._concurrency,
@@ -243,7 +243,7 @@ class ArqListener:
 
     def _polled(self) -> None:
         if not self.connected:
-            _log.info("doorbell_connected", queue=self.queue)
+            _log.info("doorbell_connected", queue=self._queue)
         self.connected = True
 
     async def _doze(self) -> None:

@@ -8,7 +8,7 @@ was killed. Knows releases and shares, not how they are brought about.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -122,8 +122,7 @@ class Rollout:
         primary = self._names.primary
         self._stage("install", f"{primary}: {self._target.title}, the first of all")
         try:
-            upgrade = self._cluster.upgrade(primary, self._target, labels=self._labels())
-            await self._watch.until_upgraded(primary, upgrade)
+            await self._upgraded(primary, labels=self._labels())
             await self._watch.until_ready(primary)
         except (Bad, ClusterError) as error:
             self._stage("undo", f"going back: {error.detail}")
@@ -154,9 +153,17 @@ class Rollout:
         self._stage("second", f"{second}: {self._target.title}, {_pods(pods)} beside the old ones")
         if state.second is None or state.second.status != "deployed":
             labels = dict(state.second.labels) if state.second else self._first_labels(state)
-            upgrade = self._cluster.upgrade(second, self._target, pods=pods, labels=labels)
-            await self._watch.until_upgraded(second, upgrade)
+            await self._upgraded(second, pods=pods, labels=labels)
         await self._watch.until_ready(second, pods)
+
+    async def _upgraded(
+        self, release: str, *, pods: int | None = None, labels: Mapping[str, str]
+    ) -> None:
+        """With its migration; its pods are not waited for."""
+        await self._watch.until_upgraded(
+            release,
+            lambda: self._cluster.upgrade(release, self._target, pods=pods, labels=labels),
+        )
 
     def _first_labels(self, state: State) -> dict[str, str]:
         labels = self._labels() | {PHASE: str(Phase.TRYING)}
@@ -216,10 +223,7 @@ class Rollout:
         pods = await self._watch.pods_of_both()
         if not is_new:
             # As many as share the traffic now: an autoscaler would be late.
-            upgrade = self._cluster.upgrade(
-                primary.name, self._target, pods=pods, labels=self._labels()
-            )
-            await self._watch.until_upgraded(primary.name, upgrade)
+            await self._upgraded(primary.name, pods=pods, labels=self._labels())
             await self._watch.until_ready(primary.name, pods)
         else:
             await self._watch.until_ready(primary.name)

@@ -10,7 +10,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from .judgement import Figures, Judgement, Window, judge, judge_jobs
@@ -80,13 +80,15 @@ class Watch:
         second = await self._cluster.workload(self._names.second)
         return max(1, primary.wanted, second.wanted)
 
-    async def until_upgraded(self, release: str, upgrade: Coroutine[Any, Any, None]) -> None:
-        """Awaits an upgrade of the release, whose migration Helm waits for.
+    async def until_upgraded(
+        self, release: str, upgrade: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Begins and awaits an upgrade of the release, whose migration Helm waits for.
 
         Raises Bad, with the upgrade ended, once it is certain that the migration will not start.
         """
         before = {pod.uid for pod in await self._cluster.hooks(release)}
-        upgrading = asyncio.create_task(upgrade)
+        upgrading = asyncio.create_task(upgrade())
         try:
             while not (await asyncio.wait([upgrading], timeout=_POLL))[0]:
                 for pod in await self._cluster.hooks(release):
