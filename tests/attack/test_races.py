@@ -54,7 +54,7 @@ def family(tokens: dict[str, str]) -> str:
     return str(claims["sid"])
 
 
-async def test_a_double_refresh_within_the_leeway_fails_nobody_and_stays_in_its_family(
+async def test_a_double_refresh_within_the_leeway_fails_nobody_and_forks_no_family(
     attacker, logged_in, scaled, figure, at_once
 ):
     count = scaled(12, 200)
@@ -73,9 +73,9 @@ async def test_a_double_refresh_within_the_leeway_fails_nobody_and_stays_in_its_
         for tokens, pair in zip(sessions, pairs, strict=True)
         for new in pair
     )
-    shared = sum(one["refresh_token"] == other["refresh_token"] for one, other in pairs)
-    figure("double refreshes at once", families=count, failed=0, out_of_family=strayed)
-    assert (strayed, shared) == (0, 0)
+    forked = sum(one["refresh_token"] != other["refresh_token"] for one, other in pairs)
+    figure("double refreshes at once", families=count, failed=0, strayed=strayed, forked=forked)
+    assert (strayed, forked) == (0, 0)
     # Both of a pair go on: the slower of two tabs is not logged out.
     answers = await asyncio.gather(
         *(attacker.refresh(new["refresh_token"]) for pair in pairs[:5] for new in pair)
@@ -117,6 +117,30 @@ async def test_a_token_reused_after_the_leeway_ends_its_family_in_every_case(
     figure("refresh tokens reused after the leeway", families=count, ended=sum(ended))
     assert all(ended)
     assert (await exchange(other))["token_type"] == "Bearer", "another family was ended, too"
+
+
+async def test_a_replay_behind_a_used_successor_ends_its_family_within_the_leeway(
+    attacker, logged_in, scaled, figure, at_once
+):
+    """A thief who replays in time gets nothing but the end of the session once its owner went on."""
+    count = scaled(8, 200)
+    sessions = await logged_in(count)
+
+    async def steal(tokens: dict[str, str]) -> bool:
+        rightful = tokens
+        for _ in range(2):
+            answer = await attacker.refresh(rightful["refresh_token"])
+            assert answer.status_code == 200
+            rightful = answer.json()
+        replayed = await attacker.refresh(tokens["refresh_token"])
+        after = await attacker.refresh(rightful["refresh_token"])
+        bearer = {"Authorization": f"Bearer {rightful['access_token']}"}
+        read = await attacker.http.get("/api/v1/users/me", headers=bearer)
+        return [replayed.status_code, after.status_code, read.status_code] == [400, 400, 401]
+
+    ended = await at_once((partial(steal, tokens) for tokens in sessions), 8)
+    figure("refresh tokens replayed behind a used successor", families=count, ended=sum(ended))
+    assert all(ended)
 
 
 @pytest.mark.parametrize("width", [2, 8])

@@ -1,6 +1,8 @@
 """Logging in, exchanging refresh tokens, ending sessions."""
 
 import asyncio
+import base64
+import hmac
 import statistics
 import time
 
@@ -25,6 +27,14 @@ async def later(sql, seconds):
     """Moves every use of a refresh token into the past."""
     await sql.execute(
         "UPDATE users.refresh_tokens SET used_at = used_at - make_interval(secs => $1)", seconds
+    )
+
+
+async def tokens_of(sql, account):
+    return await sql.fetch(
+        "SELECT t.* FROM users.refresh_tokens t JOIN users.sessions s ON s.id = t.session_id"
+        " WHERE s.account_id = $1::uuid",
+        account.id,
     )
 
 
@@ -123,15 +133,60 @@ async def test_a_refresh_token_is_exchanged_for_the_next_of_its_family(api, sql)
         assert sid == str((await family_of(sql, account))["id"])
 
 
-async def test_within_the_leeway_a_token_may_be_exchanged_again(api, sql):
+async def test_within_the_leeway_a_replay_gives_the_same_successor(api, sql):
     account = await api.member()
     token = account.tokens["refresh_token"]
     first, second = await api.refresh(token), await api.refresh(token)
     await later(sql, 8)
     third = await api.refresh(token)
-    assert [answer.status_code for answer in (first, second, third)] == [200] * 3
-    for answer in (first, second, third):
-        assert (await api.refresh(answer.json()["refresh_token"])).status_code == 200
+    answers = (first, second, third)
+    assert [answer.status_code for answer in answers] == [200] * 3
+    successors = {answer.json()["refresh_token"] for answer in answers}
+    assert len(successors) == 1
+    assert len({answer.json()["access_token"] for answer in answers}) == 3
+    assert len(await tokens_of(sql, account)) == 2
+    assert (await api.refresh(successors.pop())).status_code == 200
+
+
+async def test_once_the_successor_was_used_a_replay_ends_the_session_within_the_leeway_too(
+    api, sql, process
+):
+    account = await api.member()
+    token = account.tokens["refresh_token"]
+    successor = (await api.refresh(token)).json()["refresh_token"]
+    newest = (await api.refresh(successor)).json()["refresh_token"]
+    assert (await api.refresh(token)).json()["error"] == "invalid_grant"
+    assert (await api.refresh(newest)).json()["error"] == "invalid_grant"
+    family = await family_of(sql, account)
+    assert family["revoked_at"] is not None
+    assert await process.backing.redis.ttl(revocation_key(family["id"])) >= 600
+
+
+async def test_nothing_stored_gives_the_successor_away_without_the_presented_token(api, sql):
+    """Only the salt is kept, and only beside a token that was used: an HMAC under it of every
+    stored value is not the successor.
+    """
+    account = await api.member()
+    successor = (await api.refresh(account.tokens["refresh_token"])).json()["refresh_token"]
+    rows = await tokens_of(sql, account)
+    salts = [row["successor_salt"] for row in rows if row["used_at"]]
+    assert [len(salt) for salt in salts] == [32]
+    assert [row["successor_salt"] for row in rows if not row["used_at"]] == [None]
+    raw = base64.urlsafe_b64decode(successor + "=")
+    guesses = [hmac.digest(salts[0], row["hash"], "sha256") for row in rows]
+    assert raw not in [*salts, *guesses, *(row["hash"] for row in rows)]
+
+
+async def test_a_token_that_the_release_before_has_used_is_exchanged_again_once_for_all(api, sql):
+    """That release marks a token as used and keeps no salt: the first replay here sets it."""
+    account = await api.member()
+    token = account.tokens["refresh_token"]
+    await sql.execute("UPDATE users.refresh_tokens SET used_at = now()")
+    answers = [await api.refresh(token) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert len({answer.json()["refresh_token"] for answer in answers}) == 1
+    await later(sql, 11)
+    assert (await api.refresh(token)).json()["error"] == "invalid_grant"
 
 
 async def test_after_the_leeway_a_reuse_ends_the_session(api, sql, process):
@@ -154,12 +209,13 @@ async def test_a_session_ends_for_good_at_its_date(api, sql):
     assert (await api.refresh(account.tokens["refresh_token"])).status_code == 400
 
 
-async def test_racing_refreshes_all_stay_in_one_family(api, sql):
+async def test_racing_refreshes_give_one_successor(api, sql):
     account = await api.member()
     token = account.tokens["refresh_token"]
     for _ in range(10):
         answers = await asyncio.gather(*(api.refresh(token) for _ in range(4)))
         assert {answer.status_code for answer in answers} == {200}
+        assert len({answer.json()["refresh_token"] for answer in answers}) == 1
         token = answers[-1].json()["refresh_token"]
     families = await sql.fetch(
         "SELECT revoked_at FROM users.sessions WHERE account_id = $1::uuid", account.id

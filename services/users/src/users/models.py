@@ -96,6 +96,8 @@ class RefreshToken(Base):
     session_id: Mapped[UUID] = mapped_column(ForeignKey(Session.id, ondelete="CASCADE"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     used_at: Mapped[datetime | None]
+    # From it and the token as presented follows the successor; None before the first use.
+    successor_salt: Mapped[bytes | None]
 
     __table_args__ = (Index("refresh_tokens_by_session", "session_id"),)
 

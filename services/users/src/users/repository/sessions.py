@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Interval, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Interval, LargeBinary, bindparam, delete, func, insert, or_, select, update
 
 from twelvefold.contracts.accounts import Role
 from twelvefold.database import Reader, Transaction
@@ -42,10 +42,14 @@ class LiveSession:
 
 @dataclass(frozen=True, slots=True)
 class TokenUse:
-    """Whether a refresh token was exchanged before, and if so within the leeway."""
+    """Whether a refresh token was exchanged before, and if so within the leeway.
+
+    `successor_salt` is None before the first exchange, and after one by a release that kept none.
+    """
 
     used: bool
     within_leeway: bool
+    successor_salt: bytes | None
 
 
 _LOCK_BY_TOKEN = (
@@ -72,11 +76,19 @@ _USE = select(
     func.coalesce(
         RefreshToken.used_at > func.clock_timestamp() - bindparam("leeway", type_=Interval), False
     ),
+    RefreshToken.successor_salt,
 ).where(RefreshToken.hash == bindparam("token_hash"))
+_IS_USED = select(RefreshToken.used_at.is_not(None)).where(
+    RefreshToken.hash == bindparam("token_hash")
+)
+# Only the first exchange counts: the leeway does not grow with each further one.
 _MARK_USED = (
     update(RefreshToken)
-    .where(RefreshToken.hash == bindparam("token_hash"), RefreshToken.used_at.is_(None))
-    .values(used_at=func.clock_timestamp())
+    .where(RefreshToken.hash == bindparam("token_hash"))
+    .values(
+        used_at=func.coalesce(RefreshToken.used_at, func.clock_timestamp()),
+        successor_salt=bindparam("salt", type_=LargeBinary),
+    )
 )
 _TOUCH = (
     update(Session).where(Session.id == bindparam("session_id")).values(last_used_at=func.now())
@@ -157,9 +169,18 @@ async def token_use(unit: Transaction, token_hash: bytes, leeway: timedelta) -> 
     return TokenUse(*row)
 
 
-async def mark_used(unit: Transaction, token_hash: bytes, session_id: UUID) -> None:
-    """Only the first exchange counts: the leeway does not grow with each further one."""
-    await unit.execute(_MARK_USED, {"token_hash": token_hash})
+async def is_used(unit: Transaction, token_hash: bytes) -> bool:
+    """Whether the token was exchanged before. Its session must be locked."""
+    return bool(await unit.scalar(_IS_USED, {"token_hash": token_hash}))
+
+
+async def mark_used(unit: Transaction, token_hash: bytes, salt: bytes) -> None:
+    """From now on the token's successor is the one of `salt`. Its session must be locked."""
+    await unit.execute(_MARK_USED, {"token_hash": token_hash, "salt": salt})
+
+
+async def touch(unit: Transaction, session_id: UUID) -> None:
+    """The session was used just now."""
     await unit.execute(_TOUCH, {"session_id": session_id})
 
 

@@ -1,14 +1,16 @@
 """Sessions: logging in, exchanging refresh tokens, ending.
 
-A login begins a family of refresh tokens. Each is exchanged for the next; for LEEWAY after its
-use a token may be exchanged again within the family, since a lost response looks like theft.
-Afterwards a reuse ends the family (RFC 9700 section 4.14.2). A family ends 30 days after its login.
+A login begins a family of refresh tokens. Each is exchanged for the next. A lost response looks
+like theft, so for LEEWAY after its use a token may be exchanged again, for the same successor and
+only until that one has been used: a family is a chain and never forks. Any other reuse ends the
+family (RFC 9700 section 4.14.2). A family ends 30 days after its login.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
@@ -53,7 +55,19 @@ class Client:
 
 def new_secret() -> str:
     """256 random bits for a URL or a header."""
-    return base64.urlsafe_b64encode(secrets.token_bytes(_SECRET_BYTES)).rstrip(b"=").decode()
+    return _encode_secret(secrets.token_bytes(_SECRET_BYTES))
+
+
+def derive_successor(token: str, salt: bytes) -> str:
+    """The refresh token that follows `token`: HMAC-SHA256 (RFC 2104) of it under its row's salt.
+
+    Whoever reads the salt alone cannot make it: of `token` only a hash is stored.
+    """
+    return _encode_secret(hmac.digest(salt, token.encode("utf-8", "replace"), "sha256"))
+
+
+def _encode_secret(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def hashed(secret: str) -> bytes:
@@ -115,28 +129,36 @@ class Sessions:
     async def refresh(self, token: str) -> TokenPair:
         """Tokens of the same session. Raises OAuthError invalid_grant.
 
-        Exchanges of one family take turns by the lock on its row. A reuse after the leeway is
-        refused and ends the family, which must commit although the answer is an error.
+        Exchanges of one family take turns by the lock on its row. A reuse is refused and ends the
+        family, which must commit although the answer is an error.
         """
-        old, new = hashed(token), new_secret()
-        ended: FollowUp | None = None
         async with self.database.transaction() as unit:
-            family = await repository.lock_by_token(unit, old)
+            family = await repository.lock_by_token(unit, hashed(token))
             if family is None or family.revoked or family.expired or family.disabled:
                 _refuse("the refresh token is unknown, revoked or has expired")
-            use = await repository.token_use(unit, old, LEEWAY)
-            if use.used and not use.within_leeway:
-                ended = await self._end(unit, family.id)
-            else:
-                await repository.mark_used(unit, old, family.id)
-                await repository.insert_token(unit, hashed(new), family.id)
-                if self.count_active:
-                    await activity.mark_active(unit, family.account_id)
-        if ended is not None:
-            await ended.finished()
+            outcome = await self._exchange(unit, family.id, token)
+            if self.count_active and isinstance(outcome, str):
+                await activity.mark_active(unit, family.account_id)
+        if isinstance(outcome, FollowUp):
+            await outcome.finished()
             _log.warning("refresh_token_reused", session_id=str(family.id))
             _refuse("the refresh token was used before: its session has been ended")
-        return self._pair(family.account_id, family.role, family.id, new)
+        return self._pair(family.account_id, family.role, family.id, outcome)
+
+    async def _exchange(self, unit: Transaction, session_id: UUID, token: str) -> str | FollowUp:
+        """The one successor of the locked session's token, or after a reuse the session's end."""
+        use = await repository.token_use(unit, hashed(token), LEEWAY)
+        if use.used and not use.within_leeway:
+            return await self._end(unit, session_id)
+        salt = use.successor_salt
+        if salt is None:
+            salt = secrets.token_bytes(_SECRET_BYTES)
+            await repository.mark_used(unit, hashed(token), salt)
+            await repository.insert_token(unit, hashed(derive_successor(token, salt)), session_id)
+        elif await repository.is_used(unit, hashed(derive_successor(token, salt))):
+            return await self._end(unit, session_id)
+        await repository.touch(unit, session_id)
+        return derive_successor(token, salt)
 
     async def revoke(self, token: str) -> None:
         """Ends the session of a refresh or access token; an unknown one is none of our business.
