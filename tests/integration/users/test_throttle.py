@@ -62,6 +62,20 @@ async def test_many_addresses_gain_little_by_being_many(strict):
     assert (await strict.log_in(account.email, address="198.51.100.1")).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["2001:db8:7:{site}::{number:x}", "2002:c000:2{site:02x}:{number:x}::1"],
+    ids=["one /64", "a 6to4 site"],
+)
+async def test_many_addresses_of_one_ipv6_site_are_one_guesser(strict, address):
+    account = await strict.register()
+    answers = [
+        (await guesses(strict, account.email, 1, address.format(site=7, number=number)))[0]
+        for number in range(1, 9)
+    ]
+    assert [answer.status_code for answer in answers] == [400] * 5 + [429] * 3
+
+
 async def test_racing_guesses_are_counted_each(strict):
     account = await strict.register()
     attempts = (guesses(strict, account.email, 1) for _ in range(12))

@@ -17,11 +17,12 @@ from starlette.routing import BaseRoute
 from twelvefold.contracts.accounts import Role
 from twelvefold.errors import Forbidden, Unauthenticated
 from twelvefold.http.context import set_principal
+from twelvefold.security.client_key import client_key
 from twelvefold.security.principal import ADMIN_SCOPE, Principal
 from twelvefold.security.revocation import Revocations, revocation_key
 from twelvefold.security.tokens import TokenVerifier
 
-from .limits import Limit, Limits, address_of, limit_of, refuse_beyond
+from .limits import Limit, Limits, limit_of, refuse_beyond
 
 TOKEN_PATH = "/api/v1/auth/token"  # noqa: S105  (a path, no secret)
 SCOPES = {
@@ -64,7 +65,8 @@ class Gate:
 
     async def admit_anonymous(self, request: Request, limit: Limit) -> None:
         """Counts the request for its address. Raises TooManyRequests."""
-        await self._limits.require(limit, address_of(request))
+        address = request.client.host if request.client else None
+        await self._limits.require(limit, client_key(address))
 
     async def is_valid(self, principal: Principal) -> bool:
         """Whether neither the session nor the account was revoked meanwhile."""

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv6Address, ip_address
-
-from starlette.requests import HTTPConnection
 
 from api.settings import ApiSettings
 from twelvefold import metrics
@@ -20,7 +17,6 @@ from twelvefold.security.principal import Principal
 from twelvefold.security.rate_limit import Admission, Policy, RateLimiter
 
 WINDOW = 60  # seconds
-_SITE_BITS = 64  # of an IPv6 address: what one subscriber has whole (RFC 6177, RFC 4291)
 _REFUSED = metrics.http_requests_refused.labels("rate")
 
 
@@ -82,21 +78,3 @@ def refuse_beyond(admission: Admission) -> None:
 def limit_of(principal: Principal) -> Limit:
     """The policy of a caller's ordinary requests."""
     return Limit.ADMIN if principal.is_admin else Limit.USER
-
-
-def address_of(connection: HTTPConnection) -> str:
-    """Whom a request without a token counts for: the client's address, of IPv6 its /64.
-
-    The server has put the client in place of a trusted proxy before (HTTP_TRUSTED_PROXIES).
-    """
-    if connection.client is None:
-        return "unknown"
-    try:
-        address: IPv4Address | IPv6Address = ip_address(connection.client.host)
-    except ValueError:
-        return "unknown"
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is None:
-            return str(IPv6Address(int(address) >> _SITE_BITS << _SITE_BITS))
-        address = address.ipv4_mapped
-    return str(address)

@@ -12,6 +12,7 @@ import hashlib
 from dataclasses import dataclass, field
 
 from twelvefold.errors import TooManyRequests
+from twelvefold.security.client_key import client_key
 from twelvefold.security.rate_limit import Policy, RateLimiter
 
 _WINDOW = 900  # seconds
@@ -41,8 +42,11 @@ class Throttle:
     quotas: Quotas = field(default_factory=Quotas)
 
     async def admit(self, account: str, address: str | None) -> Attempt:
-        """Counts a guess, before the work of a hash. Raises TooManyRequests."""
-        key = _hashed(account, address or "")
+        """Counts a guess, before the work of a hash. Raises TooManyRequests.
+
+        `address` is the client's; None where only the account can guess (its own password).
+        """
+        key = _hashed(account, "" if address is None else client_key(address))
         policies = [self._pair]
         wide = Policy("login-account", self.quotas.account, _WINDOW)
         if not (await self.limiter.admit(_hashed(account), wide)).admitted:
