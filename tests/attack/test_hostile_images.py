@@ -133,15 +133,15 @@ CLEANED: dict[str, Callable[[], bytes]] = {
     "a png behind a jpeg": lambda: JPEG + PLAIN_PNG + PLANTED,
     "php in a comment": lambda: encoded(picture(), "JPEG", comment=b"<?php " + PLANTED),
     "an unknown chunk": lambda: png(64, 64, extra=chunk(b"teXt", PLANTED)),
-}
-# Whatever a decoder makes of these: cleaned or refused, both are right.
-EITHER: dict[str, Callable[[], bytes]] = {
+    "a jpeg without an end": lambda: JPEG[:-2],
+    "a chunk with a wrong sum": lambda: png(64, 64, extra=chunk(b"tEXt", b"a\0" + PLANTED, crc=1)),
     "a text that unpacks to 200 MB": lambda: png(64, 64, extra=compressed(b"zTXt", 200_000_000)),
     "a profile that unpacks to 200 MB": lambda: png(64, 64, extra=compressed(b"iCCP", 200_000_000)),
     "500 texts of a megabyte": lambda: png(64, 64, extra=compressed(b"zTXt", 1_000_000) * 500),
+}
+# Whatever a decoder makes of these: cleaned or refused, both are right.
+EITHER: dict[str, Callable[[], bytes]] = {
     "a jpeg of many scans": jpeg_of_many_scans,
-    "a jpeg without an end": lambda: JPEG[:-2],
-    "a chunk with a wrong sum": lambda: png(64, 64, extra=chunk(b"tEXt", b"a\0" + PLANTED, crc=1)),
     "an image of no rows": lambda: png(64, 64, zlib.compress(b"")),
     "more rows than said": lambda: png(8, 8, zlib.compress(b"\0\0" * 100_000)),
     "the second half of a jpeg": lambda: JPEG[:700] + JPEG[len(JPEG) // 2 :],

@@ -8,6 +8,7 @@ one JSON object: the variants, or the reason of a refusal. It reaches no network
 
 import argparse
 import contextlib
+import hashlib
 import io
 import json
 import resource
@@ -15,13 +16,17 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
+from worker import jpeg, png
+
 FORMATS = ("JPEG", "PNG", "WEBP")
 QUALITY = 82
+_ENOUGH = (2048, 2048)  # pixels, of a JPEG that is decoded
 _BOUNDS = (MemoryError, Image.DecompressionBombError, Image.DecompressionBombWarning)
+_SIGNATURES = (b"\xff\xd8\xff", png.SIGNATURE)
 _TRANSPARENT = {"RGBA", "LA", "PA", "La", "RGBa"}
 
 
@@ -41,32 +46,80 @@ def opened(source: Path, pixels: int) -> Image.Image:
     """The decoded first frame, upright, in RGB or RGBA, sRGB where its profile can be read."""
     Image.MAX_IMAGE_PIXELS = pixels
     with source.open("rb") as file:  # one that is not there is no fault of the image
-        with _blaming():
-            image: Image.Image = Image.open(file, formats=FORMATS)
+        picture, profile = _picture_of(file)
+        with _blaming(picture):
+            image = _identify(picture)
         width, height = image.size
         if width * height > pixels:
             raise Refused(f"has {width} x {height} pixels; at most {pixels} in all are taken")
-        profile = image.info.get("icc_profile")
-        # JPEG can decode at a fraction of its size: nobody sees more than the largest variant.
-        image.draft("RGB", (2048, 2048))
-        with _blaming():
-            image.load()
+        profile = profile or image.info.get("icc_profile")
+        with _blaming(picture):
+            image = _load(image, picture)
     with contextlib.suppress(Exception):  # hostile EXIF costs the orientation, not the image
         image = ImageOps.exif_transpose(image)
     return _in_srgb(image, profile)
 
 
+def _picture_of(file: BinaryIO) -> tuple[BinaryIO, bytes | None]:
+    """What is to be decoded, and the profile where it was taken out."""
+    if file.read(len(png.SIGNATURE)) == png.SIGNATURE:
+        return png.extract_picture(file)
+    file.seek(0)
+    return file, None
+
+
+def _identify(file: BinaryIO) -> Image.Image:
+    file.seek(0)
+    return Image.open(file, formats=FORMATS)
+
+
+def _load(image: Image.Image, file: BinaryIO) -> Image.Image:
+    """Decodes `image`, which was read from `file`; a JPEG may lack its end marker, and only that."""
+    is_jpeg = image.format in ("JPEG", "MPO")  # MPO: several JPEGs, of which the first is shown
+    # JPEG can decode at a fraction of its size: nobody sees more than the largest variant.
+    image.draft("RGB", _ENOUGH)
+    try:
+        image.load()
+    except OSError:
+        file.seek(0)
+        content = file.read() if is_jpeg else b""
+        if not content or not jpeg.has_all_scans(content):
+            raise
+        digests = {_digest(completed) for completed in jpeg.complete(content)}
+        if len(digests) > 1:
+            raise
+        image = _identify(io.BytesIO(next(jpeg.complete(content))))
+        image.draft("RGB", _ENOUGH)
+        image.load()
+    return image
+
+
+def _digest(content: bytes) -> bytes:
+    """Of every pixel, at full size."""
+    with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
+        return hashlib.sha256(image.tobytes()).digest()
+
+
 @contextlib.contextmanager
-def _blaming() -> Iterator[None]:
+def _blaming(file: BinaryIO) -> Iterator[None]:
     """Whatever a decoder stumbles over is in the input, but for its bounds, told by `main`."""
     try:
         yield
-    except UnidentifiedImageError:
-        raise Refused("is not a JPEG, PNG or WebP image") from None
     except _BOUNDS:
         raise
     except Exception as error:
-        raise Refused("is damaged or truncated") from error
+        raise Refused(_reason(file, error)) from error
+
+
+def _reason(file: BinaryIO, error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        file.seek(0)
+        head = file.read(12)
+        if not (head.startswith(_SIGNATURES) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")):
+            return "is not a JPEG, PNG or WebP image"
+    elif "truncated" in str(error).lower():
+        return "is truncated: a part of the picture is missing"
+    return "is damaged: it cannot be decoded"
 
 
 def _in_srgb(image: Image.Image, profile: Any) -> Image.Image:
