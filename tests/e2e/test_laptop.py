@@ -175,8 +175,8 @@ async def test_a_second_up_says_where_the_first_is(laptop) -> None:
 
 
 async def test_a_request_s_trace_reaches_the_console(laptop) -> None:
-    console = laptop.endpoints["console"]
-    async with httpx.AsyncClient(timeout=20) as client:
+    console, _, token = (await laptop.run("console")).text.strip().partition("/#token=")
+    async with httpx.AsyncClient(timeout=20, headers={"X-Console-Token": token}) as client:
         path = f"/api/v1/users/{uuid4()}"
         assert (await client.get(laptop.endpoints["api"] + path)).status_code == 401
         deadline = time.monotonic() + 20

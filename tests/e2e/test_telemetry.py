@@ -177,7 +177,7 @@ async def test_no_span_was_lost_on_the_way(audited):
 
 async def _shown_by_the_console(client: httpx.AsyncClient, audited: Audited) -> dict[str, bytes]:
     """Everything that the console shows but for the caught mail, once it has the same spans."""
-    console = str(audited.suite.endpoints["console"]).partition("#")[0].rstrip("/")
+    console, _, token = audited.suite.command("console").strip().partition("/#token=")
     for batch in audited.collector.raw:
         sent = {"content-type": "application/x-protobuf"}
         answer = await client.post(f"{console}/v1/traces", content=batch, headers=sent)
@@ -188,7 +188,7 @@ async def _shown_by_the_console(client: httpx.AsyncClient, audited: Audited) -> 
         pages.append(f"/api/traces/{audited.audit.roots[request.request_id][0].trace_id}")
     shown = {}
     for page in pages:
-        found = await client.get(console + page)
+        found = await client.get(console + page, headers={"X-Console-Token": token})
         assert found.status_code == 200, (page, found.text)
         shown[f"console {page}"] = found.content
     return shown

@@ -20,8 +20,9 @@ from twelvefold.dev.console.server import ConsoleServer
 from twelvefold.dev.console.spans import Span
 from twelvefold.dev.control import ControlServer
 
-TOKEN = "the-token-of-this-start"
+TOKEN = "the-token-of-the-checkout"
 DATABASE_PASSWORD = "planted-database-password"
+TOKEN_HEADER = {"X-Console-Token": TOKEN}
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 Row = dict[str, Any]
 
@@ -38,8 +39,8 @@ class Console:
 
     @property
     def writing(self) -> dict[str, str]:
-        """What a page of the console sends along with a write."""
-        return {"Origin": self.url, "X-Console-Token": TOKEN}
+        """What a page of the console sends along with a write, beside the token."""
+        return {"Origin": self.url}
 
     async def get(self, path: str, **params: Any) -> Any:
         answer = await self.http.get(f"/api/{path}", params=params)
@@ -105,7 +106,7 @@ async def start_console(
         )
         output = (root / "console.out").open("wb")
         await server.start(output)
-        client = httpx.AsyncClient(base_url=server.url, timeout=20)
+        client = httpx.AsyncClient(base_url=server.url, headers=TOKEN_HEADER, timeout=20)
 
         async def end() -> None:
             await client.aclose()

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from tests.integration.console.conftest import DATABASE_PASSWORD
+from tests.integration.console.conftest import DATABASE_PASSWORD, TOKEN_HEADER
 from tests.spans import new_trace_id, span
 
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(1)>"
@@ -276,7 +276,7 @@ def listening(console):
     @asynccontextmanager
     async def opened():
         async with (
-            httpx.AsyncClient(base_url=console.url, timeout=30) as client,
+            httpx.AsyncClient(base_url=console.url, headers=TOKEN_HEADER, timeout=30) as client,
             client.stream("GET", "/api/events") as answer,
         ):
             assert answer.headers["content-type"] == "text/event-stream"

@@ -1,4 +1,4 @@
-"""Who may ask what: other hosts' names, other pages, writes without the token."""
+"""Who may ask what: other hosts' names, other pages, requests without the token."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import pytest
 from tests.integration.console.conftest import DATABASE_PASSWORD, PROTOBUF, TOKEN
 from tests.spans import message, span
 
+from twelvefold.dev.console.guard import ticket_for
+
 READS = ["/", "/api/stack", "/api/requests", "/api/events", "/static/js/main.js"]
 # No page of ours, whatever its address, and whether or not the browser says where it comes from.
+DATA = ["stack", "overview", "requests", "logs", "jobs", "mails", "metrics"]
 FOREIGN_ORIGINS = ["http://evil.example", "null", "http://127.0.0.1:9", "https://127.0.0.1"]
 
 
@@ -66,12 +69,33 @@ async def test_a_link_from_elsewhere_opens_the_page(console) -> None:
         {"Cookie": f"token={TOKEN}"},
     ],
 )
-async def test_a_write_without_the_token_is_refused(console, headers) -> None:
-    for path in ("/api/token", "/api/places/postgres/secret"):
-        answer = await console.http.post(path, headers={"Origin": console.url, **headers})
-        assert answer.status_code == 401
-        assert answer.headers["content-type"] == "application/problem+json"
-        assert DATABASE_PASSWORD not in answer.text
+async def test_neither_read_nor_write_is_answered_without_the_token(console, headers) -> None:
+    async with httpx.AsyncClient(base_url=console.url, headers=headers, timeout=20) as stranger:
+        for method, path in (
+            ("POST", "/api/token"),
+            ("POST", "/api/places/postgres/secret"),
+            *(("GET", f"/api/{path}") for path in (*DATA, "events", "none", "mails/x/frame")),
+        ):
+            answer = await stranger.request(method, path, headers={"Origin": console.url})
+            assert answer.status_code == 401, path
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert DATABASE_PASSWORD not in answer.text
+
+
+async def test_a_ticket_reads_its_own_path_and_no_other(console) -> None:
+    async with httpx.AsyncClient(base_url=console.url, timeout=20) as browser:
+
+        async def status(method: str, path: str, ticket: str) -> int:
+            headers = {"Origin": console.url}
+            found = await browser.request(method, f"{path}?ticket={ticket}", headers=headers)
+            return found.status_code
+
+        ticket = ticket_for(TOKEN, "/api/logs")
+        assert await status("GET", "/api/logs", ticket) == 200
+        assert await status("GET", "/api/mails", ticket) == 401
+        assert await status("GET", "/api/logs", ticket_for("another", "/api/logs")) == 401
+        assert await status("GET", "/api/logs", f"%C3%A9&ticket={ticket}") == 401
+        assert await status("POST", "/api/token", ticket_for(TOKEN, "/api/token")) == 401
 
 
 async def test_a_write_with_the_token_and_no_origin_is_refused(console) -> None:
@@ -87,7 +111,7 @@ async def test_a_write_from_our_page_is_taken(console) -> None:
 async def test_a_password_is_handed_out_for_the_token_and_shown_on_no_page(console) -> None:
     answer = await console.http.post("/api/places/postgres/secret", headers=console.writing)
     assert DATABASE_PASSWORD in answer.json()["value"]
-    for path in ("stack", "overview", "requests", "logs", "jobs", "mails", "metrics"):
+    for path in DATA:
         assert DATABASE_PASSWORD not in (await console.http.get(f"/api/{path}")).text
 
 
@@ -127,6 +151,9 @@ async def test_the_page_has_no_script_and_no_style_of_its_own(console) -> None:
     assert "http" not in page.replace("http-equiv", "")  # nothing is loaded from elsewhere
 
 
+EVENTS = f"/api/events?ticket={ticket_for(TOKEN, '/api/events')}"
+
+
 async def test_only_so_many_pages_can_listen(start_console) -> None:
     console = await start_console()
     client = httpx.AsyncClient(
@@ -137,7 +164,7 @@ async def test_only_so_many_pages_can_listen(start_console) -> None:
         statuses: list[int] = []
 
         async def listen() -> None:
-            async with client.stream("GET", "/api/events") as answer:
+            async with client.stream("GET", EVENTS) as answer:
                 statuses.append(answer.status_code)
                 if len(statuses) == 40:
                     enough.set()

@@ -201,7 +201,7 @@ def _asked(command: str, within: float = _ASK_TIMEOUT, **request: Any) -> list[d
 def console(
     opened: Annotated[bool, typer.Option("--open", help="Open it in the browser, too.")] = False,
 ) -> None:
-    """Prints the link to the developer console, with the token that its writes ask for."""
+    """Prints the link to the developer console, with its token."""
     from .console.config import FILE, ConsoleConfig
 
     with _failures():

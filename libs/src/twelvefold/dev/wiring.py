@@ -55,7 +55,8 @@ class Wiring:
         self.mail = _chosen(own, EXTERNAL_SMTP, embedded.mail)
         self.sockets = {name: ServiceSockets.bind(name) for name in services}
         self.console = ConsoleServer(checkout.run, self._configure_console)
-        self._started, self._token = time.time(), random.token_urlsafe(16)
+        self._started = time.time()
+        self._token = secrets.get("console.token", lambda: random.token_urlsafe(16))
         self.addresses = Addresses(
             postgres=self.postgres.url,
             redis=self.redis.url,
@@ -113,7 +114,7 @@ class Wiring:
 
     @property
     def console_link(self) -> str | None:
-        """With the token that writes ask for, which endpoints.json does not hold."""
+        """With the console's token, which endpoints.json does not hold."""
         return link(self.console.url, self._token) if self.console.is_alive else None
 
     def schema_record(self) -> SchemaRecord:

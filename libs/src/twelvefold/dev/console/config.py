@@ -17,7 +17,7 @@ FILE = "console.json"
 
 
 def link(url: str, token: str) -> str:
-    """The page, with what it needs for writes. A fragment: it reaches no server and no log."""
+    """Return the page's URL with its token. A fragment reaches no server and no log."""
     return f"{url}/#token={token}"
 
 
@@ -28,7 +28,7 @@ class ConsoleConfig:
     root: str  # of the checkout
     descriptor: int  # the listening socket
     url: str
-    token: str  # that writes ask for
+    token: str  # of the checkout, which every read and write requires
     started: float  # seconds since the epoch
     services: tuple[str, ...]
     jobs_url: str  # PostgreSQL, as the worker's role

@@ -1,22 +1,27 @@
-"""Stands in front of everything: who may ask what, and what a browser may do with the answers.
+"""Access control of the console: who may ask what, and what a browser may do with the answers.
 
-The console listens on loopback, where any page in any browser of this machine can reach it. Host
-is checked against rebound names (DNS rebinding), the user at the other end against ours, Origin and Sec-Fetch-Site against other pages,
-a token of this start is asked for every write (OWASP: cross-site request forgery). The headers
-let a page of ours run its own files only, and take no text for markup (Trusted Types).
+The console listens on loopback, where every page in every browser of this machine, and every
+account of it, can connect. The Host header is checked against rebound names (DNS rebinding), Origin
+and Sec-Fetch-Site against foreign pages, and everything below /api/ requires the checkout's token,
+reads included: as the header X-Console-Token, or, where a browser sends no header (an event stream,
+a frame, a download), as the query parameter `ticket`, which is valid for that one path (OWASP
+cheat sheet on cross-site request forgery). The page itself and its files hold no data. The response
+headers let our page run its own files only, and treat no text as markup (Trusted Types).
 """
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
+from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .peers import is_another_user
 from .problem import problem
 
 TOKEN_HEADER = b"x-console-token"
+TICKET = "ticket"
+DATA = "/api/"  # below it every path requires the token
 RECEIVER = "/v1/"  # below it collectors' paths lie: programs write there, no browser may
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -37,7 +42,7 @@ _READS = ("GET", "HEAD")
 
 
 class Guard:
-    """ASGI middleware. `port` is our own; `token` is asked for writes."""
+    """ASGI middleware. `port` is the console's own; `token` is what DATA requires."""
 
     def __init__(self, app: ASGIApp, *, port: int, token: str) -> None:
         self._app = app
@@ -74,24 +79,33 @@ class Guard:
             if origin is not None or site != b"none":
                 return 403, "spans come from programs, not from pages"
             return None
-        if scope["client"] and is_another_user(tuple(scope["client"]), tuple(scope["server"])):
-            return 403, "the console answers to the user who started it, and to root"
         if origin is not None and origin not in self._origins:
             return 403, "another origin's page has no business here"
-        if scope["method"] in _READS:
-            if site not in (b"none", b"same-origin") and not _opens_a_page(headers):
-                return 403, "another site's page has no business here"
-            return None
-        return self._refusal_of_write(origin, headers)
-
-    def _refusal_of_write(
-        self, origin: bytes | None, headers: Mapping[bytes, bytes]
-    ) -> tuple[int, str] | None:
-        if origin is None:
+        if scope["method"] not in _READS and origin is None:
             return 403, "a write names its Origin"
-        if not hmac.compare_digest(headers.get(TOKEN_HEADER, b""), self._token):
-            return 401, "a write needs the token of this start: `twelvefold console` shows it"
+        is_read = scope["method"] in _READS
+        if is_read and site not in (b"none", b"same-origin") and not _opens_a_page(headers):
+            return 403, "another site's page has no business here"
+        if scope["path"].startswith(DATA) and not self._has_token(scope, headers):
+            return 401, "the console requires its token: `twelvefold console` prints it"
         return None
+
+    def _has_token(self, scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
+        if hmac.compare_digest(headers.get(TOKEN_HEADER, b""), self._token):
+            return True
+        if scope["method"] not in _READS:
+            return False
+        found = parse_qs(scope["query_string"].decode("ascii", "replace"), max_num_fields=20)
+        expected = ticket_for(self._token.decode(), scope["path"]).encode()
+        return hmac.compare_digest(found.get(TICKET, [""])[0].encode(), expected)
+
+
+def ticket_for(token: str, path: str) -> str:
+    """Return what reads of `path` may show in the token's place: HMAC-SHA256, hexadecimal.
+
+    The page computes the same (js/api.js). A path is meant as decoded.
+    """
+    return hmac.new(token.encode(), path.encode(), "sha256").hexdigest()
 
 
 def _opens_a_page(headers: Mapping[bytes, bytes]) -> bool:

@@ -1,7 +1,10 @@
 // Hears what has changed, while the page is looked at. A hidden page closes its stream: browsers
 // open few connections to one host, and another tab may need it.
 
+import { signed } from "./api.js";
+
 let source = null;
+let opening = false;
 const listeners = new Set();
 const watchers = new Set();
 
@@ -18,9 +21,13 @@ function tell(state) {
   for (const watcher of watchers) watcher(state);
 }
 
-function open() {
-  if (source) return;
-  source = new EventSource("/api/events");
+async function open() {
+  if (source || opening) return;
+  opening = true;
+  const url = await signed("/api/events");
+  opening = false;
+  if (document.hidden) return;
+  source = new EventSource(url);
   let lost = false;
   source.onopen = () => {
     tell("live");

@@ -126,11 +126,15 @@ addEventListener("unhandledrejection", (event) => {
   if (event.reason?.name !== "AbortError") toast(said(event.reason), "bad");
 });
 
-const given = /^#token=([\w-]+)$/.exec(location.hash);
-if (given) {
+function takeToken() {
+  const given = /^#token=([\w-]+)$/.exec(location.hash);
+  if (!given) return;
   keepToken(given[1]);
   history.replaceState(null, "", location.pathname + location.search);
 }
+
+takeToken();
+addEventListener("hashchange", takeToken); // the link was pasted into a tab of the console
 frame.start({ go, get });
 document.getElementById("help").addEventListener("click", help);
 onKeys({ go, search: () => frame.search(), help });

@@ -1,8 +1,15 @@
-// Asks for the token of this start, in a dialog. Only writes need it.
+// Asks for the console's token, in a dialog: one at a time, however many requests need it.
 
 import { h } from "./dom.js";
 
+let asking = null;
+
 export function askForToken() {
+  asking ??= ask().finally(() => { asking = null; });
+  return asking;
+}
+
+function ask() {
   return new Promise((resolve) => {
     const input = h("input", {
       id: "token", name: "token", type: "text", autocomplete: "off", spellcheck: "false", required: true,
@@ -13,11 +20,11 @@ export function askForToken() {
       h(
         "form",
         { method: "dialog" },
-        h("h2", { id: "token-title" }, "Token of this start"),
+        h("h2", { id: "token-title" }, "Token of this checkout"),
         h(
           "p",
           {},
-          "Reading is free; a change needs the token. Open the link that ",
+          "The console shows logs and mails to whoever has its token. Open the link that ",
           h("code", {}, "make up"), " printed, or paste what ",
           h("code", {}, "twelvefold console"), " prints here:",
         ),

@@ -1,7 +1,7 @@
 // Caught mail: the list, and the mail as its reader would see it. The HTML stands in a frame that
 // runs nothing and loads nothing.
 
-import { get } from "../api.js";
+import { get, signed } from "../api.js";
 import { fill, h, listed } from "../dom.js";
 import { bytes, plural, time } from "../format.js";
 import { choice, facts, heading } from "../parts.js";
@@ -89,13 +89,15 @@ function read(reader, mail) {
 
   function show(way) {
     if (way === "html") {
+      const frame = h("iframe", {
+        title: `Mail: ${mail.subject}`, referrerpolicy: "no-referrer",
+        sandbox: "allow-popups allow-popups-to-escape-sandbox",
+      });
+      signed(`${path}/frame`).then((url) => { frame.src = url; });
       fill(
         body,
         mail.remote_images > 0 && h("p", { class: "hint-line" }, `${plural(mail.remote_images, "image")} of other hosts not loaded.`),
-        h("iframe", {
-          src: `${path}/frame`, title: `Mail: ${mail.subject}`, referrerpolicy: "no-referrer",
-          sandbox: "allow-popups allow-popups-to-escape-sandbox",
-        }),
+        frame,
       );
     } else if (way === "text") fill(body, h("pre", { class: "block mail-text" }, ...linked(mail.text)));
     else if (way === "headers") fill(body, table(mail.headers));
@@ -110,13 +112,19 @@ function read(reader, mail) {
       ["Job", mail.job_id ? h("a", { href: `/jobs/${mail.job_id}` }, "the job that sent it") : null],
     ]),
     mail.attachments?.length > 0 && h("ul", { class: "attachments" }, mail.attachments.map((one) =>
-      h("li", {}, h("a", { href: `${path}/attachments/${one.number}`, download: "" }, one.name), h("span", { class: "faint" }, ` ${one.type}, ${bytes(one.bytes)}`)))),
+      h("li", {}, download(`${path}/attachments/${one.number}`, one.name), h("span", { class: "faint" }, ` ${one.type}, ${bytes(one.bytes)}`)))),
     mail.too_large
       ? h("p", { class: "nothing" }, "Too large to be shown here: ", h("code", {}, mail.path))
       : choice("way", "Show as", ways, ways[0]?.[0], show),
     body,
   );
   if (ways.length) show(ways[0][0]);
+}
+
+function download(path, name) {
+  const link = h("a", { download: "" }, name);
+  signed(path).then((url) => { link.href = url; });
+  return link;
 }
 
 // Addresses in a text become links; the rest stays text.
