@@ -24,6 +24,7 @@ class FakeOwners:
     ranges: list[ObjectRange] = field(default_factory=list)
     mended: list[UUID] = field(default_factory=list)
     erased: set[UUID] = field(default_factory=set)
+    last_admins: set[UUID] = field(default_factory=set)
     away: bool = False
 
     async def email_content(self, job_id: UUID, mail: EmailSend) -> EmailContent:
@@ -76,6 +77,8 @@ class FakeOwners:
 
     async def erase_account(self, job_id: UUID, account_id: UUID) -> None:
         self._require_presence("users")
+        if account_id in self.last_admins:
+            raise Conflict("this is the last admin: make another one first")
         self.erased.add(account_id)
 
     def _require_presence(self, name: str) -> None:

@@ -78,6 +78,7 @@ class FakeUsersClient:
         self.refresh_tokens: dict[str, UUID] = {}
         self.mailed: list[tuple[str, str]] = []
         self.away = False
+        self.last_admins: set[UUID] = set()
         self.calls: list[str] = []
 
     def token_for(self, user_id: UUID, *, role: Role = Role.USER, scope: str | None = None) -> str:
@@ -216,6 +217,11 @@ class FakeUsersClient:
             active_days=[],
             mails=[],
         )
+
+    async def require_erasable(self, user_id: UUID, *, bearer: str) -> None:
+        self._called("require_erasable")
+        if user_id in self.last_admins:
+            raise Conflict("this is the last admin: make another one first")
 
     async def daily(self, first: date, last: date, *, bearer: str) -> DailyAccountsReport:
         self._called("daily")

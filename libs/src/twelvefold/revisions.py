@@ -17,7 +17,7 @@ from .errors import TwelvefoldError
 
 # Every service inserts jobs and reads their view: the revision of schema `jobs` that this package
 # was written for. A test holds it against the worker's own.
-JOBS_SCHEMA, JOBS_REVISION = "jobs", "0003"
+JOBS_SCHEMA, JOBS_REVISION = "jobs", "0004"
 _REVISION_FILE = re.compile(r"^(\d{4})_\w+\.py$")
 
 

@@ -92,7 +92,12 @@ async def test_the_functions_run_as_the_owner_with_a_search_path_of_their_own(be
         "SELECT proname, prosecdef, proconfig, proacl::text[] AS acl FROM pg_proc "
         "WHERE pronamespace = 'jobs'::regnamespace"
     )
-    assert {row["proname"] for row in rows} == {"cancel_job", "retry_job"}
+    assert {row["proname"] for row in rows} == {
+        "cancel_job",
+        "count_waiting",
+        "job_subject",
+        "retry_job",
+    }
     for row in rows:
         assert row["prosecdef"]
         assert row["proconfig"] == ["search_path=pg_catalog, pg_temp"]

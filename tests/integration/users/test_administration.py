@@ -161,6 +161,50 @@ async def test_a_deletion_queues_the_erasure_once(api, sql):
     assert found.count({"user_id": account.id}) == 1
 
 
+@pytest.mark.parametrize("how", ["row", "job"])
+async def test_the_last_admin_is_not_erased(api, worker, sql, how):
+    await sql.execute("UPDATE users.accounts SET role = 'user'")
+    admin, member = await api.admin(sql), await api.member()
+    path, body = f"/users/{admin.id}/erasure", {"job_id": str(uuid.uuid4())}
+    answer = (
+        await worker.post(path, json=body)
+        if how == "job"
+        else await api.http.get(path, headers=admin.bearer)
+    )
+    assert (answer.status_code, answer.headers["content-type"]) == (409, "application/problem+json")
+    kept = "SELECT count(*) FROM users.accounts WHERE id = $1::uuid"
+    assert await sql.fetchval(kept, admin.id) == 1
+    # Anybody else may be, and it with another admin beside it.
+    other = f"/users/{member.id}/erasure"
+    assert (await api.http.get(other, headers=admin.bearer)).status_code == 204
+    second = await api.admin(sql)
+    assert (await api.http.get(path, headers=second.bearer)).status_code == 204
+    assert (await worker.post(path, json=body)).status_code == 204
+    assert (await worker.post(path, json=body)).status_code == 204
+    assert await sql.fetchval(kept, admin.id) == 0
+
+
+async def test_two_last_admins_who_are_erased_at_once_leave_one(api, worker, sql):
+    await sql.execute("UPDATE users.accounts SET role = 'user'")
+    admins = [await api.admin(sql) for _ in range(2)]
+    body = {"job_id": str(uuid.uuid4())}
+    answers = await asyncio.gather(
+        *(worker.post(f"/users/{admin.id}/erasure", json=body) for admin in admins)
+    )
+    assert sorted(answer.status_code for answer in answers) == [204, 409]
+    left = "SELECT count(*) FROM users.accounts WHERE role = 'admin'"
+    assert await sql.fetchval(left) == 1
+
+
+async def test_a_former_admin_may_not_ask_for_an_erasure(api, sql):
+    admin, other, member = await api.admin(sql), await api.admin(sql), await api.member()
+    path = f"/users/{member.id}/erasure"
+    assert (await api.http.get(path, headers=member.bearer)).status_code == 403
+    assert (await change_standing(api, admin, other, role="user")).status_code == 200
+    # Its token still says admin.
+    assert (await api.http.get(path, headers=other.bearer)).status_code == 403
+
+
 async def test_after_the_erasure_nothing_leads_to_the_account(api, worker, sql):
     account = await api.member()
     keyed = {"Idempotency-Key": str(uuid.uuid4())}

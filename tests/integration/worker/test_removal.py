@@ -56,6 +56,21 @@ async def test_nothing_of_an_erased_account_is_left_and_others_keep_theirs(
     assert owners.images[other]
 
 
+async def test_the_last_admin_keeps_everything_that_an_erasure_would_take(
+    bench, registry, owners, store
+):
+    user_id, prefixes = await account_with(owners, store, images=1)
+    before = await keys_of(store, *prefixes)
+    owners.last_admins.add(user_id)
+    job_id = await enqueue(bench, ACCOUNT_ERASE, AccountErase(user_id=user_id))
+    async with bench.running(registry):
+        await bench.becomes("rejected", job_id)
+    assert "last admin" in str((await bench.record(job_id)).error)
+    assert await keys_of(store, *prefixes) == before
+    assert owners.images[user_id]
+    assert owners.erased == set()
+
+
 async def test_an_erasure_waits_for_an_owner_that_is_away(bench, registry, owners, store):
     user_id, prefixes = await account_with(owners, store, images=1)
     owners.away = True

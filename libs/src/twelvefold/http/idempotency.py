@@ -33,12 +33,20 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from twelvefold.database import Database, Reader, Transaction, repeated
-from twelvefold.errors import BadRequest, Conflict, FieldError, Invalid, TwelvefoldError
+from twelvefold.errors import (
+    BadRequest,
+    Conflict,
+    FieldError,
+    Invalid,
+    TooManyRequests,
+    TwelvefoldError,
+)
 
 LIFETIME = timedelta(hours=24)  # how long a response is replayed; published in the API's guide
 _PRUNED_AT_ONCE = 20  # expired keys removed beside each new one, so that no job has to
 _KEY = re.compile(r'^(?:"([\x20-\x21\x23-\x5b\x5d-\x7e]{1,255})"|([\x21\x23-\x7e]{1,255}))$')
 _SERVER_ERROR = 500
+_NOT_NOW = (TooManyRequests.status,)
 P = TypeVar("P")
 
 
@@ -236,7 +244,8 @@ class Once:
                 async with unit.savepoint():
                     reply = await effect(unit, prepared)
             except TwelvefoldError as error:
-                if error.status >= _SERVER_ERROR:
+                # Neither is an answer to the request itself: the next one may be taken.
+                if error.status in _NOT_NOW or error.status >= _SERVER_ERROR:
                     raise
                 refusal, reply = error, _stored(error)
             await self._keys.record(unit, self, reply)

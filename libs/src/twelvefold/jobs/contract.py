@@ -81,6 +81,13 @@ class JobRecord:
         return self.created_at, self.id
 
 
+class JobSubject(NamedTuple):
+    """What a job acts on, as far as its payload says: for whoever must not see that."""
+
+    target: str | None  # what `id` is of, where a kind has several
+    id: UUID | None
+
+
 class Ring(NamedTuple):
     """A wake-up for one claim of one job. Losing it costs latency only."""
 

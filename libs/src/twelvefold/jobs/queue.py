@@ -23,7 +23,7 @@ from twelvefold.http.context import current_request_id
 from twelvefold.identifiers import new_id
 
 from .channels import CANCELS, changes_of
-from .contract import DEFAULT_MAX_ATTEMPTS, DEFAULT_QUEUE, JobRecord, JobStatus, Ring
+from .contract import DEFAULT_MAX_ATTEMPTS, DEFAULT_QUEUE, JobRecord, JobStatus, JobSubject, Ring
 from .schema import job_status
 
 # Under it lies the id of every job with a unique key, so that who comes second knows the first's.
@@ -42,6 +42,8 @@ ON CONFLICT DO NOTHING
 """)
 _CANCEL = text("SELECT * FROM jobs.cancel_job(:id)")
 _RETRY = text("SELECT * FROM jobs.retry_job(:id)")
+_SUBJECT = text("SELECT * FROM jobs.job_subject(:id)")
+_WAITING = text("SELECT jobs.count_waiting(:owner, :kind, :queue, :priority, :most)")
 
 
 class Doorbell(Protocol):
@@ -160,6 +162,28 @@ class JobQueue:
         found = await reader.execute(query.limit(limit))
         return [_record(row) for row in found]
 
+    async def subject(self, reader: Reader, job_id: UUID) -> JobSubject:
+        """What the job acts on; nothing of it where there is no such job."""
+        row = (await reader.execute(_SUBJECT, {"id": job_id})).one_or_none()
+        return JobSubject(None, None) if row is None else _subject(row)
+
+    async def count_waiting(
+        self,
+        reader: Reader,
+        owner_id: UUID,
+        kind: str,
+        *,
+        most: int,
+        queue: str = DEFAULT_QUEUE,
+        priority: int = 0,
+    ) -> int:
+        """Jobs of this owner and kind that wait to be run, at most `most` of them.
+
+        What the system started on somebody's behalf, which has a unique key, does not count.
+        """
+        parameters = {"owner": owner_id, "kind": kind, "queue": queue, "priority": priority}
+        return int(await reader.scalar(_WAITING, {**parameters, "most": most}))
+
     async def cancel(self, unit: Transaction, job_id: UUID) -> JobRecord:
         """A waiting job is cancelled; a running one is asked to stop, and may still succeed.
 
@@ -215,6 +239,13 @@ _ENDED_AS = {
 def unique_id(kind: str, unique_key: str) -> UUID:
     """The id of the one job of this kind with this key (RFC 9562 section 5.5)."""
     return uuid5(UNIQUE_IDS, f"{kind}\n{unique_key}")
+
+
+def _subject(row: Row[Any]) -> JobSubject:
+    try:
+        return JobSubject(row.target, UUID(row.subject_id or ""))
+    except ValueError:
+        return JobSubject(row.target, None)
 
 
 def _record(row: Row[Any]) -> JobRecord:

@@ -118,6 +118,8 @@ def compose(
     from api.service.accounts import Accounts
     from api.service.credentials import Credentials, PublishedKeys
     from api.service.images import Images
+    from api.service.job_quota import JobQuota
+    from api.service.job_rules import JobRules
     from api.service.jobs import Jobs
     from api.service.reports import Reports
     from api.service.upkeep import Upkeep
@@ -132,6 +134,7 @@ def compose(
     keys = PublishedKeys(users)
     verifier = TokenVerifier(keys.fetch, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
     queue = JobQueue(backing.database, ringer)
+    quota = JobQuota(queue, settings.jobs_max_waiting_per_owner)
     repository = ImageRepository()
     images = Images(
         backing.database,
@@ -139,6 +142,7 @@ def compose(
         queue,
         backing.object_store,
         Uploads(backing.object_store, max_bytes=settings.images_max_bytes),
+        quota,
     )
     limiter = RedisRateLimiter(
         backing.redis, timeout=settings.redis_timeout, breaker=backing.redis_breaker
@@ -149,7 +153,7 @@ def compose(
         accounts=Accounts(users, backing.cache, backing.object_store),
         credentials=Credentials(users, keys),
         images=images,
-        jobs=Jobs(backing.database, queue, events, images),
+        jobs=Jobs(backing.database, queue, events, images, JobRules(queue, users, images), quota),
         reports=Reports(users, backing.database, repository, queue),
         upkeep=Upkeep(backing.database, repository, queue),
         streams=EventStreams(most=settings.events_max_streams),

@@ -36,7 +36,7 @@ class ApiSettings(
 ):
     """Everything that the api process reads from the environment."""
 
-    prefixes: ClassVar[tuple[str, ...]] = ("IMAGES_", "EVENTS_", "RATE_LIMIT_")
+    prefixes: ClassVar[tuple[str, ...]] = ("IMAGES_", "EVENTS_", "JOBS_", "RATE_LIMIT_")
 
     users_url: str = Field(
         description="Base URL of users' internal port.", examples=["http://users:8001"]
@@ -53,6 +53,13 @@ class ApiSettings(
     )
     events_max_streams: int = Field(
         200, gt=0, description="Open event streams per process; beyond it 503."
+    )
+    jobs_max_waiting_per_owner: int = Field(
+        200,
+        gt=0,
+        le=100_000,
+        description="Jobs of one account that wait to be run, of types that users start; beyond "
+        "it 429.",
     )
     rate_limit_anonymous: Quota = Field(
         60, description="Requests a minute by address, without a valid token; beyond it 429."

@@ -119,6 +119,12 @@ class UsersClient(Protocol):
         """Everything that users keeps about the account."""
         ...
 
+    async def require_erasable(self, user_id: UUID, *, bearer: str) -> None:
+        """Raises Forbidden where the caller is no active admin by its row, Conflict where no
+        active admin would be left without the account.
+        """
+        ...
+
     async def daily(self, first: date, last: date, *, bearer: str) -> DailyAccountsReport:
         """Both days included. Raises Invalid for a range that is empty or too long."""
         ...
@@ -236,6 +242,9 @@ class HttpUsersClient:
         path = f"{_BASE}/users/{user_id}/export"
         response = await self._client.request("GET", path, bearer=bearer)
         return UserExport.model_validate_json(response.content)
+
+    async def require_erasable(self, user_id: UUID, *, bearer: str) -> None:
+        await self._client.request("GET", f"{_BASE}/users/{user_id}/erasure", bearer=bearer)
 
     async def daily(self, first: date, last: date, *, bearer: str) -> DailyAccountsReport:
         response = await self._client.request(

@@ -57,7 +57,10 @@ class Owners(Protocol):
         ...
 
     async def erase_account(self, job_id: UUID, account_id: UUID) -> None:
-        """Removes what users still keeps on an account. Doing it again finds nothing."""
+        """Removes what users still keeps on an account. Doing it again finds nothing.
+
+        Raises Conflict where no active admin would be left.
+        """
         ...
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from twelvefold.cache import Cache
 from twelvefold.contracts.jobs import AccountErase, CacheEvict
-from twelvefold.errors import DependencyUnavailable
+from twelvefold.errors import Conflict, DependencyUnavailable, Rejected
 from twelvefold.object_store import ObjectStore
 from worker.owners import Owners
 from worker.service import RunningJob
@@ -19,7 +19,8 @@ from worker.service import RunningJob
 
 @dataclass(frozen=True, slots=True)
 class Erasures:
-    """Erases an account at each owner. Objects go before the rows that name them, so that a run
+    """Erases an account at each owner. The account goes first: users alone knows whether it may,
+    and from then on it brings in nothing. Objects go before the rows that name them, so that a run
     that breaks off leaves nothing that the next one cannot find.
     """
 
@@ -27,7 +28,14 @@ class Erasures:
     store: ObjectStore
 
     async def erase(self, job: RunningJob, account: AccountErase) -> dict[str, Any]:
-        """Raises DependencyUnavailable where an owner or S3 is away; then the job is retried."""
+        """Raises Rejected, with everything still there, where no active admin would be left.
+
+        Raises DependencyUnavailable where an owner or S3 is away; then the job is retried.
+        """
+        try:
+            await self.owners.erase_account(job.id, account.user_id)
+        except Conflict as last_admin:
+            raise Rejected(last_admin.detail) from last_admin
         erased, deleted = 0, list[UUID]()
         while images := await self.owners.images_to_erase(job.id, account.user_id, deleted):
             for image in images:
@@ -40,7 +48,6 @@ class Erasures:
             erased += len(deleted)
         job.ensure_held()
         await self._delete_below(f"variants/avatar/{account.user_id}/")
-        await self.owners.erase_account(job.id, account.user_id)
         return {"images": erased}
 
     async def _delete_below(self, prefix: str) -> None:

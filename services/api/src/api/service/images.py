@@ -31,6 +31,7 @@ from twelvefold.jobs import JobQueue, JobRecord
 from twelvefold.object_store import ObjectStore
 from twelvefold.security.principal import Principal
 
+from .job_quota import JobQuota
 from .uploads import Upload, Uploads
 
 PRESIGNED_FOR = timedelta(minutes=5)
@@ -56,12 +57,14 @@ class Images:
         jobs: JobQueue,
         store: ObjectStore,
         uploads: Uploads,
+        quota: JobQuota,
     ) -> None:
         self._database = database
         self._images = images
         self._jobs = jobs
         self._store = store
         self._uploads = uploads
+        self._quota = quota
 
     async def upload(
         self,
@@ -74,8 +77,8 @@ class Images:
     ) -> Reply:
         """Stores the bytes first, then commits row, job and answer.
 
-        A repeated request leaves no object of its own. Raises as `Uploads.receive` and `Once.run`,
-        and Unauthenticated where the account was erased while its token still counts.
+        A repeated request leaves no object of its own. Raises as `Uploads.receive`, `Once.run` and
+        `JobQuota.require_room`, and Unauthenticated where the account was erased while its token still counts.
         """
 
         async def effect(unit: Transaction, upload: Upload) -> Reply:
@@ -91,11 +94,14 @@ class Images:
             )
             payload = ImageProcess(target="image", target_id=new.id, object_key=upload.object_key)
             image = await self._images.add(unit, new)
-            job_id = await self._jobs.enqueue(unit, IMAGE_PROCESS, payload, owner_id=principal.id)
+            job_id = await self._enqueue(unit, principal, payload)
             reply = answer(Accepted(image, await self._job(unit, job_id)))
             upload.keep()
             return reply
 
+        if once.key is None:
+            # Refused before the bytes are stored. With a key this may be an answer to repeat.
+            await self._require_room(principal)
         async with AsyncExitStack() as stack:
             received = self._uploads.receive(body, content_type)
             return await once.run(
@@ -109,14 +115,13 @@ class Images:
         self, principal: Principal, body: AsyncIterator[bytes], content_type: str | None
     ) -> JobRecord:
         """As `upload`, but the account is the target: users keeps the variants, no row is here."""
+        await self._require_room(principal)
         async with self._uploads.receive(body, content_type) as upload:
             payload = ImageProcess(
                 target="avatar", target_id=principal.id, object_key=upload.object_key
             )
             async with self._database.transaction() as unit:
-                job_id = await self._jobs.enqueue(
-                    unit, IMAGE_PROCESS, payload, owner_id=principal.id
-                )
+                job_id = await self._enqueue(unit, principal, payload)
                 job = await self._job(unit, job_id)
                 upload.keep()
         return job
@@ -180,17 +185,30 @@ class Images:
     async def reprocess(self, unit: Transaction, principal: Principal, image_id: UUID) -> UUID:
         """The job that makes the variants anew. Raises Invalid where the image is another's."""
         image = await self._images.get(unit, image_id)
-        if image is None or not _may_see(principal, image):
+        if image is None or not may_see(principal, image):
             raise Invalid(
                 "the payload names no image of yours",
                 errors=[FieldError("/body/payload/image_id", "is no image of yours")],
             )
         payload = ImageProcess(target="image", target_id=image.id, object_key=image.object_key)
+        return await self._enqueue(unit, principal, payload)
+
+    async def find(self, reader: Reader, image_id: UUID) -> Image | None:
+        return await self._images.get(reader, image_id)
+
+    async def _require_room(self, principal: Principal) -> None:
+        async with self._database.read() as reader:
+            await self._quota.require_room(reader, principal.id)
+
+    async def _enqueue(
+        self, unit: Transaction, principal: Principal, payload: ImageProcess
+    ) -> UUID:
+        await self._quota.require_room(unit, principal.id)
         return await self._jobs.enqueue(unit, IMAGE_PROCESS, payload, owner_id=principal.id)
 
     async def _visible(self, reader: Reader, principal: Principal, image_id: UUID) -> Image:
         image = await self._images.get(reader, image_id)
-        if image is None or not _may_see(principal, image):
+        if image is None or not may_see(principal, image):
             raise NotFound("no such image")
         return image
 
@@ -209,7 +227,8 @@ class Images:
             _log.warning("objects_orphaned", image_id=str(image.id), reason=repr(error))
 
 
-def _may_see(principal: Principal, image: Image) -> bool:
+def may_see(principal: Principal, image: Image) -> bool:
+    """Its owner and admins see an image and start jobs on it."""
     return image.owner_id == principal.id or principal.is_admin
 
 

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from api.repository.images import Position
-from twelvefold.contracts.jobs import (
-    ACCOUNT_ERASE,
-    EMAIL_SEND,
-    IMAGE_PROCESS,
-    AccountErase,
-    EmailSend,
-    JobPayload,
-)
+from twelvefold.contracts.jobs import ACCOUNT_ERASE, IMAGE_PROCESS, AccountErase
 from twelvefold.database import Database, Reader, Transaction, repeated
-from twelvefold.errors import FieldError, Forbidden, Invalid, NotFound
+from twelvefold.errors import FieldError, Invalid, NotFound
 from twelvefold.http.idempotency import Once, Reply
 from twelvefold.jobs import JobEvents, JobQueue, JobRecord, JobStatus
 from twelvefold.security.principal import Principal
 
 from .images import Images, listed_owner
+from .job_quota import JobQuota
+from .job_rules import ADMIN_KINDS, JobRules
 
-# Besides image.process, which takes an image's id instead of the payload that the worker gets.
-_ADMIN_KINDS: Mapping[str, type[JobPayload]] = {
-    EMAIL_SEND: EmailSend,
-    ACCOUNT_ERASE: AccountErase,
-}
 M = TypeVar("M", bound=BaseModel)
 Answer = Callable[[JobRecord], Reply]
 
@@ -46,12 +36,20 @@ class Jobs:
     """Use cases on jobs. A foreign job is as absent as one that never was."""
 
     def __init__(
-        self, database: Database, queue: JobQueue, events: JobEvents, images: Images
+        self,
+        database: Database,
+        queue: JobQueue,
+        events: JobEvents,
+        images: Images,
+        rules: JobRules,
+        quota: JobQuota,
     ) -> None:
         self._database = database
         self._queue = queue
         self._events = events
         self._images = images
+        self._rules = rules
+        self._quota = quota
 
     async def create(
         self,
@@ -62,26 +60,26 @@ class Jobs:
         once: Once,
         answer: Answer,
     ) -> Reply:
-        """Raises Invalid for an unknown type or a bad payload, Forbidden for an admins' type, and
-        as `Once.run`.
+        """Raises Invalid for an unknown type or a bad payload, Forbidden for an admins' type,
+        Conflict for the erasure of the last admin, and as `JobQuota.require_room` and `Once.run`.
         """
-        if kind != IMAGE_PROCESS and kind not in _ADMIN_KINDS:
-            raise Invalid(
-                "no such type of job", errors=[FieldError("/body/type", "is no type of job")]
-            )
-        if kind != IMAGE_PROCESS and not principal.is_admin:
-            raise Forbidden("only admins start jobs of this type")
-        model = ImageReference if kind == IMAGE_PROCESS else _ADMIN_KINDS[kind]
+        self._rules.require_known_kind(kind)
+        self._rules.require_kind(principal, kind)
+        model = ImageReference if kind == IMAGE_PROCESS else ADMIN_KINDS[kind]
         checked = _checked(model, payload)
 
-        async def effect(unit: Transaction) -> JobRecord:
+        async def prepare() -> None:
+            if isinstance(checked, AccountErase):
+                await self._rules.require_erasable(principal, checked.user_id)
+
+        async def effect(unit: Transaction, _: None) -> Reply:
             if isinstance(checked, ImageReference):
                 job_id = await self._images.reprocess(unit, principal, checked.image_id)
             else:
                 job_id = await self._queue.enqueue(unit, kind, checked, owner_id=principal.id)
-            return await self._visible(unit, principal, job_id)
+            return answer(await self._visible(unit, principal, job_id))
 
-        return await self._once(once, effect, answer)
+        return await once.run(self._database, effect, prepare=prepare)
 
     @repeated
     async def get(self, principal: Principal, job_id: UUID) -> JobRecord:
@@ -113,37 +111,41 @@ class Jobs:
     async def cancel(
         self, principal: Principal, job_id: UUID, *, once: Once, answer: Answer
     ) -> Reply:
-        """Raises Conflict where the job has ended, NotFound as `get` does, and as `Once.run`."""
+        """Raises Conflict where the job has ended, NotFound as `get` does, and as
+        `JobRules.require_stoppable` and `Once.run`.
+        """
 
-        async def effect(unit: Transaction) -> JobRecord:
-            await self._visible(unit, principal, job_id)
-            return await self._queue.cancel(unit, job_id)
+        async def effect(unit: Transaction, _: None) -> Reply:
+            job = await self._visible(unit, principal, job_id)
+            await self._rules.require_stoppable(unit, principal, job)
+            return answer(await self._queue.cancel(unit, job_id))
 
-        return await self._once(once, effect, answer)
+        return await once.run(self._database, effect, prepare=_nothing)
 
     async def retry(
         self, principal: Principal, job_id: UUID, *, once: Once, answer: Answer
     ) -> Reply:
-        """Raises Conflict where the job waits, runs or succeeded, NotFound as `get` does, and as
-        `Once.run`.
+        """Raises Conflict where the job waits, runs or succeeded, NotFound as `get` does, and
+        whatever starting it now would: by `JobRules`, `JobQuota.require_room` and `Once.run`.
         """
 
-        async def effect(unit: Transaction) -> JobRecord:
-            await self._visible(unit, principal, job_id)
-            return await self._queue.retry(unit, job_id)
+        async def prepare() -> None:
+            async with self._database.read() as reader:
+                job = await self._visible(reader, principal, job_id)
+                self._rules.require_kind(principal, job.kind)
+                subject = await self._queue.subject(reader, job_id)
+            if job.kind == ACCOUNT_ERASE and subject.id is not None:
+                await self._rules.require_erasable(principal, subject.id)
 
-        return await self._once(once, effect, answer)
+        async def effect(unit: Transaction, _: None) -> Reply:
+            job = await self._visible(unit, principal, job_id)
+            await self._rules.require_runnable(unit, principal, job)
+            # A failed one waits already.
+            if job.kind == IMAGE_PROCESS and job.owner_id is not None and job.status.ended:
+                await self._quota.require_room(unit, job.owner_id)
+            return answer(await self._queue.retry(unit, job_id))
 
-    async def _once(
-        self, once: Once, effect: Callable[[Transaction], Awaitable[JobRecord]], answer: Answer
-    ) -> Reply:
-        async def answered(unit: Transaction, _: None) -> Reply:
-            return answer(await effect(unit))
-
-        async def nothing() -> None:
-            return None
-
-        return await once.run(self._database, answered, prepare=nothing)
+        return await once.run(self._database, effect, prepare=prepare)
 
     def changes(self, job_id: UUID) -> AsyncGenerator[JobRecord]:
         """The job as it is, then after every change, until it ends. Ask `get` first."""
@@ -154,6 +156,10 @@ class Jobs:
         if job is None or (job.owner_id != principal.id and not principal.is_admin):
             raise NotFound("no such job")
         return job
+
+
+async def _nothing() -> None:
+    return None
 
 
 def _checked(model: type[M], payload: Mapping[str, Any]) -> M:

@@ -63,12 +63,24 @@ async def change_standing(
     return Response(entry.body, headers=headers, media_type="application/json")
 
 
+@router.get(
+    "/users/{user_id}/erasure",
+    operation_id="check_erasure",
+    dependencies=[from_api],
+    status_code=204,
+    responses=problem_responses(401, 403, 409, 422, 503),
+)
+async def check_erasure(user_id: UUID, caller: Admin, services: Services) -> None:
+    """Whether this admin may have the account erased now; 409 where no admin would be left."""
+    await services.personal_data.require_erasable(caller.id, user_id)
+
+
 @router.post(
     "/users/{user_id}/erasure",
     operation_id="erase_user",
     dependencies=[from_worker],
     status_code=204,
-    responses=problem_responses(401, 403, 422, 503),
+    responses=problem_responses(401, 403, 409, 422, 503),
 )
 async def erase_user(user_id: UUID, _: AccountErasure, services: Services) -> None:
     """Removes what is left of an account's personal data; again, it finds nothing."""

@@ -34,6 +34,7 @@ from users.service.cached import CachedAccounts
 from users.service.documents import absent, document
 from users.service.follow_ups import FollowUp
 from users.service.password_rules import PasswordRules
+from users.service.standing import require_another_admin
 
 _CREATED = 201
 
@@ -107,8 +108,7 @@ class Accounts:
             in_turn = await standing.is_admin(unit, account_id)
             if in_turn:
                 await standing.take_turns(unit)
-                if await standing.is_only_admin(unit, account_id):
-                    raise Conflict("this is the last admin: make another one first")
+                await require_another_admin(unit, account_id)
             gone = await repository.remove(unit, account_id, expected)
             if gone is None:
                 await self._refuse(unit, account_id)

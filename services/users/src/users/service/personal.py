@@ -9,13 +9,14 @@ from uuid import UUID
 from twelvefold.contracts.accounts import MailRecord, UserExport
 from twelvefold.contracts.images import Variant
 from twelvefold.database import Database
-from twelvefold.errors import NotFound
+from twelvefold.errors import Forbidden, NotFound
 from twelvefold.security.revocation import Revocations
-from users.repository import accounts, activity, email_tokens
+from users.repository import accounts, activity, email_tokens, standing
 from users.repository import personal as repository
 from users.service.cached import CachedAccounts
 from users.service.documents import shown
 from users.service.sessions import Sessions
+from users.service.standing import require_another_admin
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +60,28 @@ class PersonalData:
             ],
         )
 
-    async def erase(self, account_id: UUID) -> None:
-        """Removes what a deletion left: stored answers, and whose the days of activity were.
+    async def require_erasable(self, actor: UUID, account_id: UUID) -> None:
+        """Says beforehand how `erase` would answer, and whether `actor` may ask for it.
 
-        Doing it again finds nothing. The account goes too, should it be there.
+        Raises Forbidden where `actor` is no active admin by its row, which a token outlives, and
+        Conflict where no admin would be left. Nothing is held: `erase` asks again.
+        """
+        async with self.database.read() as reader:
+            if not await standing.is_active_admin(reader, actor):
+                raise Forbidden("this needs an admin")
+            await require_another_admin(reader, account_id)
+
+    async def erase(self, account_id: UUID) -> None:
+        """Removes the account, should it be there, and what a deletion left: stored answers, and
+        whose the days of activity were.
+
+        Doing it again finds nothing. Raises Conflict where no active admin would be left.
         """
         followed = None
         async with self.database.transaction() as unit:
+            # In turn with deletions and changes of role: two erasures would each count the other.
+            await standing.take_turns(unit)
+            await require_another_admin(unit, account_id)
             gone = await accounts.remove(unit, account_id)
             if gone is not None:
                 await activity.count_departure(unit, gone)

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from twelvefold.cache import Entry
 from twelvefold.contracts.accounts import Role, UserAdminUpdate, UserPage, UserPosition
-from twelvefold.database import Database, repeated
+from twelvefold.database import Database, Reader, repeated
 from twelvefold.errors import Conflict, Forbidden, NotFound, PreconditionFailed
 from twelvefold.security.revocation import Revocations
 from users.repository import accounts, sessions
@@ -66,8 +66,8 @@ class Standing:
                 return document(account)
             was = account.role is Role.ADMIN and not account.disabled
             stays = role is Role.ADMIN and not disabled
-            if was and not stays and await repository.is_only_admin(unit, account_id):
-                raise Conflict("this is the last admin: make another one first")
+            if was and not stays:
+                await require_another_admin(unit, account_id)
             values: dict[str, Any] = {"role": role.value}
             if disabled != account.disabled:
                 values["disabled_at"] = repository.NOW if disabled else None
@@ -91,6 +91,15 @@ class Standing:
         if before.disabled and not now.disabled:
             marks.append(partial(self.revocations.restore, now.id))
         return marks
+
+
+async def require_another_admin(reader: Reader, account_id: UUID) -> None:
+    """Raises Conflict where no active admin would be left without this account.
+
+    What changes an account by the answer has taken its turn first (`take_turns`).
+    """
+    if await repository.is_only_admin(reader, account_id):
+        raise Conflict("this is the last admin: make another one first")
 
 
 def _wanted(account: AccountRecord, changes: UserAdminUpdate) -> tuple[Role, bool]:

@@ -1,0 +1,75 @@
+"""Who waits: an index by which a claim goes from owner to owner, how many jobs of one
+owner there are, and what a job acts on.
+
+A release of before neither knows the index nor calls the functions.
+"""
+
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+PRODUCERS = ("users_app", "api_app")
+# Negated, so that "a lower priority, or the next owner" is one comparison of rows. Jobs without an
+# owner are those of owner zero: they count as one.
+INDEX = """
+CREATE INDEX CONCURRENTLY jobs_due_by_owner ON jobs.jobs (
+  queue, (-priority), (coalesce(owner_id, '00000000-0000-0000-0000-000000000000'::uuid)),
+  run_at, id
+) WHERE status IN ('queued', 'failed')
+"""
+
+# Ids alone, so that a service can ask whether its caller may act on them. Not the payload.
+SUBJECT = """
+CREATE OR REPLACE FUNCTION jobs.job_subject(job uuid)
+RETURNS TABLE (target text, subject_id text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT j.payload ->> 'target', coalesce(j.payload ->> 'target_id', j.payload ->> 'user_id')
+  FROM jobs.jobs AS j WHERE j.id = job
+$$
+"""
+
+# Of what an owner asked for: a job with a unique key is the system's. Counts no further than
+# `most`, along the index, which the barrier of the view would keep out of reach.
+WAITING = """
+CREATE OR REPLACE FUNCTION jobs.count_waiting(
+  owner uuid, job_kind text, job_queue text, job_priority smallint, most integer
+)
+RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT count(*) FROM (
+    SELECT 1 FROM jobs.jobs AS j
+    WHERE j.status IN ('queued', 'failed') AND j.queue = job_queue AND -j.priority = -job_priority
+      AND coalesce(j.owner_id, '00000000-0000-0000-0000-000000000000'::uuid) = owner
+      AND j.kind = job_kind AND j.unique_key IS NULL
+    LIMIT most
+  ) AS waiting
+$$
+"""
+FUNCTIONS = {
+    "job_subject(uuid)": SUBJECT,
+    "count_waiting(uuid, text, text, smallint, integer)": WAITING,
+}
+
+
+def upgrade() -> None:
+    for name, function in FUNCTIONS.items():
+        op.execute(function)
+        op.execute(f"REVOKE EXECUTE ON FUNCTION jobs.{name} FROM PUBLIC")
+        for role in (*PRODUCERS, "worker_app"):
+            op.execute(f"GRANT EXECUTE ON FUNCTION jobs.{name} TO {role}")
+    with op.get_context().autocommit_block():
+        # It waits for transactions that are older, a backup's too, and holds up nobody meanwhile.
+        op.execute("SET lock_timeout = '5min'")
+        # What a build that broke off has left is invalid and would stay so.
+        op.execute("DROP INDEX CONCURRENTLY IF EXISTS jobs.jobs_due_by_owner")
+        op.execute(INDEX)
+        op.execute("SET lock_timeout = '5s'")
+
+
+def downgrade() -> None:
+    op.execute("DROP INDEX jobs.jobs_due_by_owner")
+    for name in FUNCTIONS:
+        op.execute(f"DROP FUNCTION jobs.{name}")
