@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 from uuid import UUID
 
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from pydantic import BaseModel, Field, SecretStr
 from starlette.requests import Request
 
@@ -19,6 +21,7 @@ from twelvefold.errors import FieldError, Invalid
 
 T = TypeVar("T")
 Position = tuple[datetime, UUID]
+_KEY_BYTES = 32
 _MAC_BYTES = 16  # truncated HMAC-SHA-256; NIST SP 800-107 allows it for authentication
 _MAX_LENGTH = 512
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -33,13 +36,14 @@ class Page(BaseModel, Generic[T]):
 
 
 def derived_key(secret_key: SecretStr | str, purpose: str) -> bytes:
-    """A key for one purpose from SECRET_KEY (HKDF-Expand, RFC 5869 section 2.3, one block).
+    """Return a key of 32 bytes for one purpose (HKDF-Expand, RFC 5869 section 2.3).
 
     SECRET_KEY is already uniformly random, so that the extract step may be left out
     (RFC 5869 section 3.3).
     """
     secret = secret_key.get_secret_value() if isinstance(secret_key, SecretStr) else secret_key
-    return hmac.digest(secret.encode(), f"twelvefold/{purpose}".encode() + b"\x01", hashlib.sha256)
+    expand = HKDFExpand(hashes.SHA256(), _KEY_BYTES, f"twelvefold/{purpose}".encode())
+    return expand.derive(secret.encode())
 
 
 class CursorCodec:

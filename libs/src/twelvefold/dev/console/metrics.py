@@ -1,28 +1,26 @@
 """The last quarter of an hour of every metric that the services expose.
 
-Owns the reading of Prometheus's text format (prometheus.io/docs/instrumenting/exposition_formats)
-and what becomes of a sample: counters become rates, histograms rates and quantiles, gauges stay.
+Owns what becomes of a sample: counters become rates, histograms rates and quantiles, gauges stay.
 Bounded by series and points; the oldest point gives way.
 """
 
 from __future__ import annotations
 
+import logging
 import math
-import re
 import time
 from array import array
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from prometheus_client.parser import text_string_to_metric_families
+
 POINTS = 400  # of each series
 _MAX_SERIES = 1_500
 _REMEMBERED = 900.0  # seconds
-_HELP = re.compile(r"# (HELP|TYPE) (\S+) ?(.*)")
-_SAMPLE = re.compile(r"([A-Za-z_:][\w:]*)(?:\{(.*)\})? (\S+)(?: \S+)?")
-_LABEL = re.compile(r'([A-Za-z_]\w*)="((?:[^"\\]|\\.)*)"')
-_ESCAPES = {"\\\\": "\\", '\\"': '"', "\\n": "\n"}
 _QUANTILES = (0.5, 0.95)
+_log = logging.getLogger(__name__)
 Labels = tuple[tuple[str, str], ...]
 
 
@@ -37,42 +35,20 @@ class Family:
 
 
 def parse(text: str) -> dict[str, Family]:
-    """Families by name; lines that are none of the format are passed over."""
+    """Return the families of an exposition by name, a counter's with its suffix `_total`.
+
+    Of text that is not in the format, return what stands before the fault.
+    """
     families: dict[str, Family] = {}
-    for line in text.splitlines():
-        if line.startswith("#"):
-            if found := _HELP.fullmatch(line):
-                family = families.setdefault(found[2], Family(found[2]))
-                if found[1] == "HELP":
-                    family.help = found[3]
-                else:
-                    family.type = found[3]
-            continue
-        if not (found := _SAMPLE.match(line)):
-            continue
-        try:
-            value = float(found[3])
-        except ValueError:
-            continue
-        name = found[1]
-        family_name = next(
-            (
-                name.removesuffix(suffix)
-                for suffix in ("", "_bucket", "_sum", "_count", "_total")
-                if name.endswith(suffix) and name.removesuffix(suffix) in families
-            ),
-            name,
-        )
-        family = families.setdefault(family_name, Family(family_name))
-        family.samples[name, _labels(found[2] or "")] = value
+    try:
+        for metric in text_string_to_metric_families(text):
+            name = f"{metric.name}_total" if metric.type == "counter" else metric.name
+            family = families.setdefault(name, Family(name, metric.type, metric.documentation))
+            for sample in metric.samples:
+                family.samples[sample.name, tuple(sample.labels.items())] = sample.value
+    except ValueError as error:
+        _log.warning("metrics are not in Prometheus' text format: %s", error)
     return families
-
-
-def _labels(text: str) -> Labels:
-    return tuple(
-        (key, re.sub(r'\\[\\"n]', lambda match: _ESCAPES[match[0]], value))
-        for key, value in _LABEL.findall(text)
-    )
 
 
 @dataclass(frozen=True, slots=True)
