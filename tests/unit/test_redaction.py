@@ -1,7 +1,6 @@
 """What looks like a secret, by its name or by its shape, does not leave the process."""
 
 import json
-import time
 
 import pytest
 from hypothesis import given
@@ -37,10 +36,16 @@ def test_a_name_that_only_looks_like_one_is_left(name):
         (JWT, JWT),
         ("postgresql://users_app:hunter2@db:5432/app", "hunter2"),
         ("redis://:hunter2@cache/0", "hunter2"),
+        ("a3+x.y://:hunter2@cache", "hunter2"),
+        (f"session-{JWT}", JWT),
+        (f"x-{JWT}", JWT),
         ("password=hunter2", "hunter2"),
         ("refresh_token: hunter2", "hunter2"),
         ("https://x.test/confirm?token=hunter2&a=1", "hunter2"),
         (f"loaded {KEY}", "MIGHAgEAMBMG"),
+        ("cut short: -----BEGIN EC PRIVATE KEY-----\\nMIGHAgEA", "MIGHAgEA"),
+        ("DETAIL:  Key (lower(email::text))=(ada@x.test) already exists.", "ada@x.test"),
+        ("DETAIL:  Failing row contains (1, ada@x.test).", "ada@x.test"),
         ("DETAIL:  Key (email_key)=(ada@x.test) already exists.", "ada@x.test"),
         ("invalid input for query argument $1: 'hunter2' (expected int)", "hunter2"),
     ],
@@ -74,9 +79,9 @@ def test_a_line_of_json_stays_one(fields):
     assert json.loads(redact_text(line)).keys() == fields.keys()
 
 
-@pytest.mark.parametrize("piece", ["eyJaaaaaaaa.", "a://b:", "bearer ", "token=", "-----BEGIN "])
-def test_no_text_takes_long(piece):
-    text = (piece * 20_000).encode()
-    started = time.process_time()
-    redact_text(text)
-    assert time.process_time() - started < 2
+@pytest.mark.parametrize(
+    "text",
+    ['-----BEGIN PRIVATE KEY-----\nMIG"HA', '-----BEGIN PRIVATE KEY-----\\"', KEY, f'"{KEY}"'],
+)
+def test_a_key_that_is_cut_short_ends_with_its_line_of_json(text):
+    assert json.loads(redact_text(json.dumps({"a": text, "b": 1}).encode()))["b"] == 1

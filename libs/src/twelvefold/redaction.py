@@ -27,14 +27,19 @@ _plain: set[str] = set()  # names that were looked at and hold no secret
 _CONTAINERS = frozenset({dict, list, tuple})
 
 # One alternative per shape; each keeps what tells the kind of secret and drops the secret. None
-# matches a quote or a backslash, so that a rendered JSON line stays valid.
+# matches a quote, nor half of an escape, so that a rendered JSON line stays valid.
+#
+# The text may be a stranger's, so the work is linear in it: no alternative begins with a run of any
+# length that a later one could scan again, and none looks for an end that may be missing.
 _SHAPES = re.compile(
     rb"""(?ix)
     (?P<scheme>\b(?:bearer|basic)\s+) [a-z0-9._~+/=-]{8,}
-    | \beyJ[a-z0-9_-]{8,}\.[a-z0-9_-]+(?:\.[a-z0-9_-]*)?
-    | (?P<url>\b[a-z][a-z0-9+.-]*://[^\s:/@"'\\]*:) [^\s/@"'\\]+ (?P<at>@)
-    | -----BEGIN\ [a-z\ ]*PRIVATE\ KEY-----[^"]*?-----END\ [a-z\ ]*PRIVATE\ KEY-----
-    | (?P<quoted>\b(?:Key\ \([^)"]*\)=\(|for\ query\ argument\ \$\d+:\ )) [^)"\\]+
+    | (?: (?<![a-z0-9_-]) eyJ[a-z0-9_-]{8,}+ | (?<=-) eyJ[a-z0-9_-]{8,256}+ )
+      \.[a-z0-9_-]+ (?:\.[a-z0-9_-]*)?
+    | (?P<url>://[^\s:/@"'\\]*:) [^\s/@"'\\]++ (?P<at>@)
+    | -----BEGIN\ [a-z\ ]*PRIVATE\ KEY-----
+      (?:[^"\\-]|\\[^"]|-(?!----END\ ))*+ (?:-----END\ [a-z\ ]*PRIVATE\ KEY-----)?
+    | (?P<quoted>\)=\(|\bFailing\ row\ contains\ \(|\bfor\ query\ argument\ \$\d+:\ ) [^)"\\]+
     | (?P<pair>\b(?:password|passwd|secret|[a-z_]*token|api[-_]?key|code|x-amz-signature)\s?[=:]\s?)
       [^\s"'\\&,;)\[]+
     """

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-_COMMENT = re.compile(r"/\*.*?\*/|--[^\n]*", re.DOTALL)
+_COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)|--[^\n]*", re.DOTALL)
 _NAME = r'"?([a-z_][\w$]*"?(?:\."?[a-z_][\w$]*)?)"?'
 _TARGETS = (
     ("INSERT", re.compile(rf"\bINSERT\s+INTO\s+{_NAME}", re.IGNORECASE)),

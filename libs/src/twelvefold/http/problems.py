@@ -32,6 +32,7 @@ from twelvefold.redaction import redact
 from .context import current_request_id
 
 MEDIA_TYPE = "application/problem+json"
+MAX_INSTANCE = 2_048  # characters of the path that a problem repeats
 _log = structlog.get_logger(__name__)
 
 
@@ -102,7 +103,7 @@ def _rendered(
         "title": title,
         "status": status,
         "detail": detail,
-        "instance": redact(scope["path"]),
+        "instance": redact(scope["path"][:MAX_INSTANCE]),
         "request_id": current_request_id(),
     }
     if found := [{"pointer": error.pointer, "detail": error.detail} for error in errors]:

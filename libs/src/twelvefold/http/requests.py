@@ -121,7 +121,9 @@ class RequestLayer:
                 await exchange.refuse_late(receive)
                 return
             exchange.traced.failed(error)
-            self._log.exception("unhandled_error", path=scope["path"], method=scope["method"])
+            self._log.exception(
+                "unhandled_error", path=scope["path"][:_LOGGED_PATH], method=scope["method"]
+            )
             # Where the answer has begun, returning now makes the server cut the connection.
             if exchange.status is None:
                 await internal_error(scope)(scope, receive, send)

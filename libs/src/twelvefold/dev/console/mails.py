@@ -32,8 +32,9 @@ _HEAD_BYTES = 65_536
 _MAX_TEXT = 262_144  # characters of a body
 _REMEMBERED = 1_000  # mails whose headers are kept
 _NAME = re.compile(r"\d{6,}-[A-Za-z0-9@._+-]{1,80}\.eml")
-_HEAD = re.compile(r"<head\b[^>]*>", re.IGNORECASE)
-_REMOTE = re.compile(r"""<img\b[^>]*\ssrc\s*=\s*["']?\s*(?:https?:)?//""", re.IGNORECASE)
+# A tag is looked for up to the next `<`, not to the end: a stranger wrote the mail.
+_HEAD = re.compile(r"<head\b[^<>]*>", re.IGNORECASE)
+_REMOTE = re.compile(r"""<img\b[^<>]*\ssrc\s*=\s*+(?:["']\s*+)?(?:https?:)?//""", re.IGNORECASE)
 _CID = re.compile(r"""(["'(])cid:([^"')\s>]+)""", re.IGNORECASE)
 _IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 _JOB = re.compile(r"<([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})@")  # our Message-IDs: the job's

@@ -90,7 +90,7 @@ export function plain(value) {
 }
 
 function dedent(text) {
-  const lines = text.replace(/^\s*\n|\s+$/g, "").split("\n");
+  const lines = text.replace(/^\s*\n/, "").trimEnd().split("\n");
   const depth = Math.min(...lines.filter((line) => line.trim()).map((line) => /^\s*/.exec(line)[0].length));
   return lines.map((line) => line.slice(depth)).join("\n");
 }

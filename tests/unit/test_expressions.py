@@ -1,0 +1,287 @@
+"""No regular expression makes a stranger's text cost more than its length.
+
+Every expression of the shared package and of the services is found by reading the code. One that
+meets text from outside has worst inputs in `FOREIGN` and is measured on them at three lengths; for
+each other one `OWN` says whose text it meets. An expression that is in neither fails the test.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = [ROOT / "libs/src", *sorted((ROOT / "services").glob("*/src"))]
+USES = frozenset(
+    {"match", "fullmatch", "search", "findall", "finditer", "split", "sub", "subn", "scanner"}
+)
+MIN_SECONDS = 0.0003  # of the shortest measurement: hundreds of steps of the clock
+MAX_LENGTH = 100_000  # characters at which an expression that is done at once is believed
+MAX_RATIO = 3  # of the times at 2n and n: 2 is linear, 4 is quadratic
+
+
+@dataclass(frozen=True)
+class Worst:
+    """A text of any length: `before`, then `piece` over and over, then `after`."""
+
+    piece: str
+    before: str = ""
+    after: str = ""
+
+    def text(self, length: int) -> str:
+        return self.before + self.piece * (length // len(self.piece) + 1) + self.after
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A call of `re` in the code: its pattern, and the methods that the code calls on it."""
+
+    home: str  # `module:name` of the variable or of the function around it
+    pattern: re.Pattern[Any]
+    uses: tuple[str, ...]
+
+    def work(self, text: str) -> None:
+        """What the code makes of `text`, to the end."""
+        subject: Any = text.encode() if isinstance(self.pattern.pattern, bytes) else text
+        for use in self.uses:
+            if use in ("match", "fullmatch"):
+                getattr(self.pattern, use)(subject)
+            else:  # to the end, even where the code looks for the first one only
+                for _ in self.pattern.finditer(subject):
+                    pass
+
+
+BACKSLASHES = [Worst("\\"), Worst("\\", "x"), Worst("x\\"), Worst("\\\\u000"), Worst("\\\\u0000")]
+TRACEPARENT = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
+SQL = [
+    Worst(piece)
+    for piece in (
+        "/*", "/* ", "/* */", "--", "-", "*/", " ", "a", "FROM ", "FROM a.", "SELECT a ", "SELECT a(",
+        "UPDATE ", "UPDATE ONLY ", "UPDATE a AS a ", "INSERT INTO ", 'FROM "', "DELETE FROM ONLY ",
+    )
+] + [Worst(" ", before) for before in ("FROM", "UPDATE", "UPDATE a AS", "SELECT a", "INSERT")]  # fmt: skip
+# By home: the texts that make the most work. Where none is apt to, the plainest repetitions.
+FOREIGN: dict[str, list[Worst]] = {
+    "twelvefold.redaction:_SHAPES": [
+        Worst(piece)
+        for piece in (
+            "a", " ", "=a.", "a.", "a+", "x:", "://", "a://", "a://b:", "a://b:c", "://:", "a@",
+            "eyJaaaaaaaa", "eyJaaaaaaaa.", "eyJaaaaaaaa-", "-eyJ", "-eyJaaaaaaaa", ".eyJaaaaaaaa",
+            "bearer ", "bearer\n\n\n\n", "basic aaaaaaa ", "token=", "a_token_", "token ", "_token",
+            "code", "code ", "password:", "api-", "x-amz-", "x-amz-signature ", "Key (", ")=(",
+            "for query argument $1", "Failing row contains ", "-----BEGIN ", "-----BEGIN PRIVATE KEY-----",
+            "-----BEGIN PRIVATE KEY-----\\", '-----BEGIN PRIVATE KEY-----"', "PRIVATE KEY ",
+            "-----BEGIN PRIVATE KEY----- -----END ", "-----END PRIVATE KEY----",
+        )
+    ]
+    + [
+        Worst(piece, before)
+        for before, piece in (
+            ("bearer", " "), ("a://", "b:"), ("a://", "b"), ("-----BEGIN ", "PRIVATE KEY "),
+            ("-----BEGIN PRIVATE KEY-----", "-"), ("-----BEGIN PRIVATE KEY-----", "-----END "),
+            ("-----BEGIN PRIVATE KEY-----", "\\"), ("for query argument $", "1"), ("token", " "),
+            ("eyJ", "a"), ("eyJaaaaaaaa.", "a"), ("a", "_token"),
+        )
+    ],
+    "twelvefold.redaction:_SECRET_KEY": [
+        Worst("a"), Worst("api-"), Worst("access_"), Worst("private-"), Worst("email_"), Worst("e"),
+    ],
+    "twelvefold.http.conditional:_TAG": [
+        Worst('"'), Worst("W/"), Worst('W/"'), Worst('"a" '), Worst("a", '"'), Worst('W/""'),
+    ],
+    "twelvefold.http.conditional:_OURS": [Worst("v"), Worst("1", "v")],
+    "twelvefold.http.context:_REQUEST_ID": [Worst("a"), Worst("a", after=" "), Worst(".")],
+    "twelvefold.http.idempotency:_KEY": [Worst("a"), Worst("a", '"'), Worst('"'), Worst(" ")],
+    "twelvefold.http.limits:_NULS": BACKSLASHES,
+    "twelvefold.http.tracing:_TRACEPARENT": [
+        Worst("0"), Worst("-", TRACEPARENT), Worst("-\n", TRACEPARENT), Worst(TRACEPARENT),
+    ],
+    "twelvefold.jobs.execution:_ESCAPED_NUL": BACKSLASHES,
+    "twelvefold.mail:_ADDRESS": [
+        Worst("a"), Worst("a."), Worst("."), Worst("a", after="@"), Worst("a.", after="@"),
+        Worst("a", "a@"), Worst("a.", "a@"), Worst("a-", "a@"), Worst("@"),
+    ],
+    "twelvefold.mail:_HEADER_NAME": [Worst("a"), Worst("a", after=":")],
+    "twelvefold.mail:_OWN_HEADERS": [Worst("a", "content-"), Worst("content-"), Worst("\n")],
+    "twelvefold.dev.mail:_NOT_IN_NAMES": [Worst("/"), Worst("a/"), Worst("a")],
+    # Mails that were caught, and lines of logs and spans, as the console shows them.
+    "twelvefold.dev.console.mails:_NAME": [Worst("1"), Worst("1-"), Worst("a", "000001-")],
+    "twelvefold.dev.console.mails:_HEAD": [
+        Worst("<head"), Worst("<head "), Worst("<"), Worst(" ", "<head"), Worst("<head\n"),
+    ],
+    "twelvefold.dev.console.mails:_REMOTE": [
+        Worst(piece)
+        for piece in ("<img", "<img ", "<img src", "<img src=", "<img src='", "<img src=http:/",
+                      "<", " src", " src=", "img", "<img src = ' ")
+    ]
+    + [
+        Worst(piece, before)
+        for before in ("<img", "<img src", "<img src=", '<img src="', "<img src = ' ")
+        for piece in (" ", " src", " src=", " src= ' ", "https:", "/")
+    ],
+    "twelvefold.dev.console.mails:_CID": [
+        Worst('"cid:'), Worst("(cid:"), Worst('"cid:a'), Worst("cid:"), Worst("a", "(cid:"),
+    ],
+    "twelvefold.dev.console.mails:_JOB": [Worst("<"), Worst("<01234567-"), Worst("a", "<")],
+    "twelvefold.dev.console.loglines:_TIME": [
+        Worst(" "), Worst("["), Worst("2026-01-01 "), Worst("0", "2026-01-01 00:00:00."),
+        Worst(" ", "2026-01-01 00:00:00"),
+    ],
+    "twelvefold.dev.console.loglines:_TRACE_ID": [Worst("0"), Worst("a", after="x")],
+    "twelvefold.dev.console.jobs:_TRACEPARENT": [Worst("0"), Worst("00-"), Worst(TRACEPARENT)],
+    "twelvefold.dev.console.query:_DURATION": [Worst("1", ">"), Worst("1.", ">"), Worst(">")],
+    "twelvefold.dev.console.query:_STATUS": [Worst("5"), Worst("x", "5")],
+    "twelvefold.statements:_COMMENT": SQL,
+    "twelvefold.statements:_TARGETS": SQL,
+    "twelvefold.statements:_CALL": SQL,
+}  # fmt: skip
+# By home: whose text it is.
+OWN = {
+    "twelvefold.dev.backing:_UNRESERVED": "a setting",
+    "twelvefold.migrations:_require_unused": "application_name in PostgreSQL, 63 bytes at most",
+    "twelvefold.ops.postgres_tools:_VERSION": "what pg_dump says of itself",
+    "twelvefold.ops.rollout.asked:_DURATION": "an argument of the operator",
+    "twelvefold.ops.rollout.asked:_TAG": "an argument of the operator",
+    "twelvefold.ops.rollout.asked:_DIGEST": "an argument of the operator",
+    "twelvefold.revisions:_REVISION_FILE": "names of files of the release",
+    "twelvefold.settings.reference:replaced": "a document of the checkout",
+    "twelvefold.spans:_COMMAND_TAG": "PostgreSQL's command tag",
+    "api.users_client:_ETAG": "the ETag of users",
+}
+
+
+def found_in(path: Path, root: Path) -> Iterator[Expression]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    name = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module in ("re", "regex"):
+            pytest.fail(f"{name} takes names out of re: write `import re`, so that they are found")
+        if isinstance(node, ast.Import) and any(
+            alias.name == "regex" or (alias.name == "re" and alias.asname) for alias in node.names
+        ):
+            pytest.fail(f"{name} imports re by another name")
+    for home, call in calls(tree):
+        module = importlib.import_module(name)
+        uses = {
+            node.attr
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == home
+        }
+        assert isinstance(call.func, ast.Attribute)
+        if call.func.attr != "compile":
+            uses = {call.func.attr}
+        yield Expression(
+            f"{name}:{home}", compiled(call, vars(module)), tuple(uses & USES) or ("finditer",)
+        )
+
+
+def calls(tree: ast.AST, home: str = "") -> Iterator[tuple[str, ast.Call]]:
+    """Each call of `re.something(pattern, …)`, with the variable or the function that holds it."""
+    for node in ast.iter_child_nodes(tree):
+        inner = home
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            inner = node.name
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)) and not home:
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            inner = ast.unparse(target)
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and isinstance(node.func.value, ast.Name)
+            and node.func.value.id == "re"
+            and node.func.attr in USES | {"compile", "template"}
+        ):
+            yield inner, node
+        yield from calls(node, inner)
+
+
+def compiled(call: ast.Call, names: dict[str, Any]) -> re.Pattern[Any]:
+    """The pattern, where it is made of names of the module; else one that matches nothing."""
+    if isinstance(call.func, ast.Attribute) and call.func.attr == "compile":
+        source: ast.expr = call
+    else:
+        flags = [word for word in call.keywords if word.arg == "flags"]
+        compile_ = ast.parse("re.compile", mode="eval").body
+        source = ast.Call(compile_, [call.args[0]], flags)
+    code = compile(ast.fix_missing_locations(ast.Expression(source)), "expression", "eval")
+    try:
+        found = eval(code, names)  # noqa: S307 (our own source)
+    except NameError:  # of arguments: such a one can be explained in OWN, and not measured
+        found = re.compile(r"(?!)")
+    assert isinstance(found, re.Pattern)
+    return found
+
+
+EXPRESSIONS = [
+    expression
+    for root in SOURCES
+    for path in sorted(root.rglob("*.py"))
+    for expression in found_in(path, root)
+]
+
+
+def test_every_expression_in_the_tree_is_declared_once_and_none_is_declared_in_vain():
+    homes = {expression.home for expression in EXPRESSIONS}
+    assert homes == FOREIGN.keys() | OWN.keys()
+    assert not FOREIGN.keys() & OWN.keys()
+
+
+def test_an_expression_that_meets_a_strangers_text_could_be_measured():
+    unknown = [one.home for one in EXPRESSIONS if one.pattern.pattern == r"(?!)"]
+    assert not FOREIGN.keys() & set(unknown)
+
+
+def seconds(expression: Expression, text: str, repeats: int = 5) -> float:
+    """Of the processor, the best of several: others on the machine do not count."""
+    best = float("inf")
+    for _ in range(repeats):
+        started = time.process_time()
+        expression.work(text)
+        best = min(best, time.process_time() - started)
+    return best
+
+
+def ratios(expression: Expression, worst: Worst) -> tuple[float, float]:
+    """By how much the time grows from n to 2n, and from there to 4n."""
+    length = 1_000
+    while seconds(expression, worst.text(length), repeats=1) < MIN_SECONDS:
+        if length > MAX_LENGTH:
+            return 1, 1  # done at once, however long it is
+        length *= 2
+    times = [seconds(expression, worst.text(length * factor)) for factor in (1, 2, 4)]
+    return times[1] / times[0], times[2] / times[1]
+
+
+def is_linear(expression: Expression, worst: Worst) -> bool:
+    # A busy machine may disturb one measurement; what is quadratic is so each time.
+    return any(max(ratios(expression, worst)) < MAX_RATIO for _ in range(3))
+
+
+@pytest.mark.parametrize("home", FOREIGN)
+def test_twice_the_text_takes_twice_the_time(home):
+    slow = [
+        (expression.pattern.pattern, worst)
+        for expression in EXPRESSIONS
+        if expression.home == home
+        for worst in FOREIGN[home]
+        if not is_linear(expression, worst)
+    ]
+    assert not slow
+
+
+@pytest.mark.parametrize(
+    ("pattern", "worst"),
+    [(r"\b[a-z][a-z.]*://", Worst("a.")), (r"<head\b[^>]*>", Worst("<head "))],
+)
+def test_a_quadratic_expression_would_be_found(pattern, worst):
+    assert not is_linear(Expression("", re.compile(pattern), ("search",)), worst)
