@@ -80,6 +80,7 @@ def test_an_operation_needs_a_token_or_is_one_of_those_open_to_anyone():
         "confirm_email",
         "request_password_reset",
         "reset_password",
+        "undo_email_change",
         "get_jwks",
         "get_server_metadata",
         "get_health",

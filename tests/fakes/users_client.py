@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import jwt
 from pydantic import SecretStr
 
 from api.users_client import TokenRequest, UserDocument
@@ -40,6 +41,7 @@ from twelvefold.errors import (
     NotFound,
     OAuthError,
     PreconditionFailed,
+    ReauthenticationRequired,
 )
 from twelvefold.http.conditional import required_version
 from twelvefold.http.idempotency import parsed_key
@@ -142,7 +144,11 @@ class FakeUsersClient:
 
     async def delete(self, user_id: UUID, *, if_match: str | None, bearer: str) -> None:
         self._called("delete")
-        self._checked(user_id, if_match or "*")
+        account = self._checked(user_id, if_match or "*")
+        claims = jwt.decode(bearer, options={"verify_signature": False})
+        session = account.sessions.get(UUID(claims["sid"]))
+        if session and session.created_at < datetime.now(UTC) - timedelta(minutes=5):
+            raise ReauthenticationRequired("log in again", max_age=300)
         del self.accounts[user_id]
 
     def _checked(self, user_id: UUID, if_match: str) -> Account:
@@ -190,7 +196,7 @@ class FakeUsersClient:
     async def change_email(self, user_id: UUID, asked: EmailChange, *, bearer: str) -> None:
         self._called("change_email")
         account = self._account(user_id)
-        if asked.password and account.password != asked.password.get_secret_value():
+        if asked.password is None or account.password != asked.password.get_secret_value():
             raise Forbidden("the password is wrong")
         self.mailed.append(("change", asked.email))
 
@@ -301,5 +307,10 @@ class FakeUsersClient:
 
     async def reset_password(self, token: SecretStr, password: SecretStr) -> None:
         self._called("reset_password")
+        if token.get_secret_value() != "good-token":
+            raise BadRequest("the token is not valid any more")
+
+    async def undo_email_change(self, token: SecretStr) -> None:
+        self._called("undo_email_change")
         if token.get_secret_value() != "good-token":
             raise BadRequest("the token is not valid any more")

@@ -57,6 +57,17 @@ class Unauthenticated(TwelvefoldError):
         super().__init__(detail, headers={"WWW-Authenticate": challenge})
 
 
+class ReauthenticationRequired(Unauthenticated):
+    """The token counts, but its login is too old for what is asked (RFC 9470 section 3)."""
+
+    code, title = "reauthentication-required", "A fresh login is required"
+
+    def __init__(self, detail: str = "", *, max_age: int = 0) -> None:
+        """`max_age` is the most seconds that the login may be old."""
+        super().__init__(detail, token_error="insufficient_user_authentication")  # noqa: S106  (an error's name, no secret)
+        self.headers["WWW-Authenticate"] += f', max_age="{max_age}"'
+
+
 class Forbidden(TwelvefoldError):
     status, code, title = 403, "forbidden", "Not allowed"
 

@@ -1,6 +1,8 @@
 """Accounts at the edge: the cache first, users for the rest."""
 
 import json
+from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
@@ -27,8 +29,6 @@ async def account(anonymous, users, sign_in):
 
 
 def _id(answer):
-    from uuid import UUID
-
     return UUID(answer.json()["id"])
 
 
@@ -97,8 +97,6 @@ async def test_what_is_not_cached_is_asked_of_users(anonymous, account):
 
 
 async def test_with_caching_off_users_is_asked_each_time(open_api, users, account, api):
-    from uuid import UUID
-
     from .conftest import client_of
 
     process = await open_api(enable_caching=False)
@@ -134,6 +132,24 @@ async def test_an_account_deletes_itself(anonymous, account):
     assert stale.status_code == 412
     done = await anonymous.delete("/api/v1/users/me")
     assert (done.status_code, done.content) == (204, b"")
+
+
+async def test_a_deletion_by_an_old_login_is_401_and_says_how_old_it_may_be(
+    anonymous, account, users
+):
+    login = {"grant_type": "password", "username": account["email"], "password": PASSWORD}
+    pair = (await anonymous.post("/api/v1/auth/token", data=login)).json()
+    anonymous.headers["authorization"] = f"Bearer {pair['access_token']}"
+    sessions = users.accounts[UUID(account["id"])].sessions
+    for session_id, session in sessions.items():
+        old = session.created_at - timedelta(minutes=6)
+        sessions[session_id] = session.model_copy(update={"created_at": old})
+    answer = await anonymous.delete("/api/v1/users/me")
+    assert answer.status_code == 401
+    assert answer.json()["type"] == "/problems/reauthentication-required"
+    assert answer.headers["www-authenticate"] == (
+        'Bearer realm="twelvefold", error="insufficient_user_authentication", max_age="300"'
+    )
 
 
 async def test_an_avatar_is_a_redirect_to_its_bytes(api, users, anonymous, account):

@@ -37,7 +37,9 @@ async def test_a_password_is_changed_by_who_knows_the_current_one(anonymous, acc
 
 async def test_a_new_address_gets_the_mail(anonymous, account, users):
     email = f"{new_id().hex}@example.org"
-    answer = await anonymous.post(f"{ME}/email", json={"email": email})
+    refused = await anonymous.post(f"{ME}/email", json={"email": email})
+    assert refused.status_code == 403
+    answer = await anonymous.post(f"{ME}/email", json={"email": email, "password": PASSWORD})
     assert (answer.status_code, answer.content) == (202, b"")
     assert ("change", email) in users.mailed
     assert answer.headers["ratelimit-policy"].startswith('"mail";')

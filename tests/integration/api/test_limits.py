@@ -77,6 +77,7 @@ async def test_accounts_do_not_share_and_addresses_do_not_count_for_them(strict,
         ("POST", "/api/v1/auth/revoke", "credentials"),
         ("POST", "/api/v1/auth/email-verifications/confirm", "credentials"),
         ("POST", "/api/v1/auth/password-resets/confirm", "credentials"),
+        ("POST", "/api/v1/auth/email-changes/undo", "credentials"),
         ("POST", "/api/v1/auth/email-verifications", "mail"),
         ("POST", "/api/v1/auth/password-resets", "mail"),
         ("POST", "/api/v1/users", "registration"),
@@ -91,6 +92,17 @@ async def test_without_a_token_the_address_counts(strict, method, path, policy):
         assert_limited(await client.request(method, path), policy)
     async with at(strict, new_address()) as client:
         assert (await client.request(method, path)).status_code != 429
+
+
+async def test_letters_of_many_accounts_at_one_address_count_together(strict, sign_in):
+    address, answers = new_address(), []
+    for _ in range(4):
+        caller = await sign_in(process=strict)
+        async with at(strict, address, caller.token) as client:
+            body = {"email": f"{new_id().hex}@example.com", "password": "whatever"}
+            answers.append(await client.post("/api/v1/users/me/email", json=body))
+    assert 429 not in [answer.status_code for answer in answers[:3]]
+    assert_limited(answers[3], "mail")
 
 
 async def test_bad_tokens_count_by_address(strict):

@@ -122,6 +122,13 @@ async def test_a_mailed_token_confirms_once_it_is_good(anonymous):
             assert token not in answer.text
 
 
+async def test_a_change_of_the_address_is_undone_by_the_mailed_token(anonymous):
+    for token, status in (("good-token", 204), ("bad-token", 400)):
+        answer = await anonymous.post("/api/v1/auth/email-changes/undo", json={"token": token})
+        assert answer.status_code == status
+        assert answer.headers["ratelimit-policy"].startswith('"credentials";')
+
+
 @pytest.mark.parametrize("header", [None, "", "Basic abc", "Bearer", "Bearer ", "abc"])
 async def test_without_a_bearer_token_it_is_401_with_a_challenge(anonymous, header):
     headers = {} if header is None else {"authorization": header}

@@ -28,6 +28,7 @@ def settings_for(database: Any, redis_url: str, **changes: Any) -> UsersSettings
         "internal_secrets_api": ["secret-of-api"],
         "internal_secrets_worker": ["older-secret", "secret-of-worker"],
         "web_url": "https://app.test/",
+        "emails_per_recipient": 1000,
         "argon2_memory": 1024,  # hashes of full cost are tested where they matter
         "argon2_passes": 1,
     }

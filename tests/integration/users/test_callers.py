@@ -23,7 +23,7 @@ ROUTES = [
 
 
 def test_the_table_of_routes_is_whole():
-    assert len(ROUTES) == 24
+    assert len(ROUTES) == 26
     assert set(ROUTES) >= WORKERS
 
 

@@ -25,7 +25,8 @@ async def mint(worker, account, template, job_id=None):
     answer = await worker.put(f"/emails/{job_id or uuid.uuid4()}", json=body)
     assert answer.status_code == 200, answer.text
     content = answer.json()
-    assert (content["to"], content["name"]) == (account.email, "Ada")
+    # Nobody has proven the address yet: it reads no words of the account.
+    assert (content["to"], content["name"]) == (account.email, "")
     link = urlsplit(content["link"])
     page = "/reset-password" if template == "reset" else "/verify-email"
     assert (link.scheme, link.netloc, link.path) == ("https", "app.test", page)

@@ -162,6 +162,23 @@ async def test_a_deleted_account_is_gone_with_its_sessions_and_stays_gone(api, s
     assert again.id != account.id
 
 
+async def test_a_deletion_needs_a_login_of_the_last_five_minutes(api, sql):
+    """By the session's row: a refreshed token is new, its login is not (RFC 9470)."""
+    account = await api.member()
+    path = f"/users/{account.id}"
+    old = "UPDATE users.sessions SET created_at = now() - interval '301 s' WHERE id = $1::uuid"
+    await sql.execute(old, account.session_id)
+    account.tokens = (await api.refresh(account.tokens["refresh_token"])).json()
+    answer = await api.http.delete(path, headers=account.bearer)
+    assert answer.status_code == 401
+    challenge = answer.headers["www-authenticate"]
+    assert 'error="insufficient_user_authentication"' in challenge
+    assert 'max_age="300"' in challenge
+    assert (await api.http.get(path, headers=account.bearer)).status_code == 200
+    account.tokens = (await api.log_in(account.email)).json()
+    assert (await api.http.delete(path, headers=account.bearer)).status_code == 204
+
+
 async def test_a_loader_that_is_late_cannot_bring_a_deleted_account_back(api, use_cases):
     account = await api.member()
     key = cache_key(uuid.UUID(account.id))

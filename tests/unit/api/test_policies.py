@@ -18,6 +18,7 @@ OPEN = {
     "POST /api/v1/auth/email-verifications/confirm",
     "POST /api/v1/auth/password-resets",
     "POST /api/v1/auth/password-resets/confirm",
+    "POST /api/v1/auth/email-changes/undo",
     "GET /.well-known/jwks.json",
     "GET /.well-known/oauth-authorization-server",
 }

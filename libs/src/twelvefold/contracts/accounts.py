@@ -127,7 +127,7 @@ class EmailChange(BaseModel):
 
     email: Annotated[EmailStr, Field(max_length=254, examples=["ada@example.org"])]
     password: GivenPassword | None = Field(
-        None, description="The account's password; checked where it is given."
+        None, description="The account's password. Without it, or with a wrong one, 403."
     )
 
 
@@ -172,6 +172,9 @@ class UserExport(BaseModel):
     pending_email: EmailStr | None = Field(
         None, description="A new address that is not confirmed yet."
     )
+    reserved_emails: list[EmailStr] = Field(
+        default_factory=list, description="Former addresses that can still be restored."
+    )
     sessions: list[Session]
     active_days: list[date] = Field(description="Days (UTC) on which tokens were issued.")
     mails: list[MailRecord] = Field(
@@ -213,5 +216,5 @@ class EmailContent(BaseModel):
     """What the worker needs to send one mail, fetched at send time so that no job row holds it."""
 
     to: EmailStr
-    name: str
+    name: str = Field(description="Empty where the address is not proven to be the account's.")
     link: str | None = None

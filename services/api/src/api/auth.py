@@ -95,7 +95,8 @@ class Anyone:
 class SignedIn(SecurityBase):
     """A valid token with these scopes and, where asked, the role of an admin.
 
-    `limit` is for what needs a stricter one than the rest of the caller's requests.
+    `limit` is for what needs a stricter one than the rest of the caller's requests, `address_limit`
+    for what counts by the caller's address besides.
     """
 
     model = OAuth2(
@@ -104,14 +105,23 @@ class SignedIn(SecurityBase):
     )
     scheme_name = "oauth2"
 
-    def __init__(self, *scopes: str, role: Role | None = None, limit: Limit | None = None) -> None:
+    def __init__(
+        self,
+        *scopes: str,
+        role: Role | None = None,
+        limit: Limit | None = None,
+        address_limit: Limit | None = None,
+    ) -> None:
         self.scopes = frozenset(scopes)
         self.role = role
         self.limit = limit
+        self.address_limit = address_limit
 
     async def __call__(self, request: Request) -> Principal:
         gate: Gate = request.app.state.container.gate
         principal = await gate.admit(request, self.limit)
+        if self.address_limit is not None:
+            await gate.admit_anonymous(request, self.address_limit)
         if not self.scopes <= principal.scopes:
             raise _too_narrow(self.scopes)
         if self.role is Role.ADMIN and not principal.is_admin:
@@ -135,9 +145,10 @@ def anyone(limit: Limit = Limit.ANONYMOUS) -> Any:
     return Depends(Anyone(limit))
 
 
-def signed_in(*scopes: str, limit: Limit | None = None) -> Any:
+def signed_in(*scopes: str, limit: Limit | None = None, address_limit: Limit | None = None) -> Any:
     """The principal of a token with these scopes; goes into `Annotated[Principal, …]`."""
-    return Security(SignedIn(*scopes, limit=limit), scopes=scopes)
+    policy = SignedIn(*scopes, limit=limit, address_limit=address_limit)
+    return Security(policy, scopes=scopes)
 
 
 def admin() -> Any:

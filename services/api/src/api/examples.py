@@ -38,11 +38,12 @@ _EXAMPLES: dict[str, Any] = {
     },
     "EmailAddress": {"email": "ada@example.com"},
     "EmailConfirmation": {"token": _MAILED_TOKEN},
+    "EmailChangeUndo": {"token": _MAILED_TOKEN},
     "PasswordReset": {"token": _MAILED_TOKEN, "password": _PASSPHRASE},
     "Status": {"status": "ok"},
     "UserAdminUpdate": {"role": "admin"},
     "PasswordChange": {"current": _PASSPHRASE, "new": "staple battery horse correct"},
-    "EmailChange": {"email": "ada.king@example.com"},
+    "EmailChange": {"email": "ada.king@example.com", "password": _PASSPHRASE},
     "SessionList": {
         "items": [
             {

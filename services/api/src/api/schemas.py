@@ -184,6 +184,12 @@ class EmailConfirmation(BaseModel):
     token: MailedToken
 
 
+class EmailChangeUndo(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    token: MailedToken
+
+
 class PasswordReset(BaseModel):
     model_config = ConfigDict(extra="forbid")
 

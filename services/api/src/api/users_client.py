@@ -85,7 +85,9 @@ class UsersClient(Protocol):
         """Raises PreconditionFailed where the version of `if_match` is not current."""
         ...
 
-    async def delete(self, user_id: UUID, *, if_match: str | None, bearer: str) -> None: ...
+    async def delete(self, user_id: UUID, *, if_match: str | None, bearer: str) -> None:
+        """Raises ReauthenticationRequired where the login is old, Conflict for the last admin."""
+        ...
 
     async def avatar(self, user_id: UUID, *, bearer: str) -> Sequence[Variant]:
         """The variants of the account's avatar; empty where it has none."""
@@ -106,7 +108,7 @@ class UsersClient(Protocol):
         ...
 
     async def change_email(self, user_id: UUID, asked: EmailChange, *, bearer: str) -> None:
-        """Has a mail sent to the new address. Raises Forbidden where a password is wrong."""
+        """Has a mail sent to the new address. Raises Forbidden without the right password."""
         ...
 
     async def sessions(self, user_id: UUID, *, bearer: str) -> SessionList: ...
@@ -151,6 +153,10 @@ class UsersClient(Protocol):
 
     async def reset_password(self, token: SecretStr, password: SecretStr) -> None:
         """Raises BadRequest where the token is unknown, used or too old."""
+        ...
+
+    async def undo_email_change(self, token: SecretStr) -> None:
+        """Restores the address before. Raises BadRequest as `confirm_email`."""
         ...
 
 
@@ -285,6 +291,9 @@ class HttpUsersClient:
     async def reset_password(self, token: SecretStr, password: SecretStr) -> None:
         body = {"token": token.get_secret_value(), "password": password.get_secret_value()}
         await self._post("password-resets/confirm", body)
+
+    async def undo_email_change(self, token: SecretStr) -> None:
+        await self._post("email-changes/undo", {"token": token.get_secret_value()})
 
     async def _post(self, path: str, body: dict[str, str]) -> None:
         await self._client.request("POST", f"{_BASE}/{path}", json=body)

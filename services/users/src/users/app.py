@@ -76,12 +76,14 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
     from users.service.accounts import Accounts
     from users.service.analytics import Analytics
     from users.service.cached import CachedAccounts
+    from users.service.email_changes import EmailChanges
     from users.service.emails import Emails
     from users.service.follow_ups import FollowUps
     from users.service.notices import Notices
     from users.service.password_rules import PasswordRules
     from users.service.passwords import Passwords
     from users.service.personal import PersonalData
+    from users.service.recipients import RecipientLimit
     from users.service.sessions import Sessions
     from users.service.standing import Standing
     from users.service.throttle import Quotas, Throttle
@@ -111,6 +113,7 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
         breaker=backing.redis_breaker,
         prefix="guess",
     )
+    recipients = RecipientLimit(limiter, settings.emails_per_recipient)
     throttle = Throttle(limiter, Quotas(pair=settings.login_attempts))
     cached = CachedAccounts(backing.database, backing.cache, jobs, follow_ups)
     notices = Notices(jobs)
@@ -125,7 +128,7 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
         count_active=settings.enable_analytics,
     )
     return Container(
-        accounts=Accounts(backing.database, cached, jobs, hasher, revocations, rules),
+        accounts=Accounts(backing.database, cached, jobs, hasher, revocations, rules, recipients),
         sessions=sessions,
         emails=Emails(
             backing.database,
@@ -135,8 +138,10 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
             revocations,
             rules,
             notices,
+            recipients,
             web_url=settings.web_url,
         ),
+        email_changes=EmailChanges(backing.database, cached, jobs, hasher, revocations, recipients),
         passwords=Passwords(
             backing.database, cached, hasher, revocations, rules, throttle, notices
         ),

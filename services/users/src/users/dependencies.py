@@ -18,6 +18,7 @@ from twelvefold.security.principal import Principal
 from twelvefold.security.tokens import TokenVerifier
 from users.service.accounts import Accounts
 from users.service.analytics import Analytics
+from users.service.email_changes import EmailChanges
 from users.service.emails import Emails
 from users.service.follow_ups import FollowUps
 from users.service.passwords import Passwords
@@ -33,6 +34,7 @@ class Container:
     accounts: Accounts
     sessions: Sessions
     emails: Emails
+    email_changes: EmailChanges
     passwords: Passwords
     standing: Standing
     personal_data: PersonalData
@@ -110,6 +112,7 @@ ChangesItself = Annotated[Principal, Depends(itself("users:write"))]
 Admin = Annotated[Principal, Depends(admin)]
 may_read = Depends(self_or_admin("users:read"))
 may_write = Depends(self_or_admin("users:write"))
+Writer = Annotated[Principal, may_write]
 IfMatch = Annotated[str | None, Header(description="ETag that the change is based on.")]
 IfNoneMatch = Annotated[str | None, Header(description="ETag that the caller has.")]
 IdempotencyKey = Annotated[

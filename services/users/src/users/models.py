@@ -145,6 +145,20 @@ class Notice(Base):
     __table_args__ = (Index("notices_by_account", "account_id"),)
 
 
+class AddressReservation(Base):
+    """An address that an account had before. Nobody else may take it while that can be undone."""
+
+    __tablename__ = "address_reservations"
+
+    email_key: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[UUID] = mapped_column(ForeignKey(Account.id, ondelete="CASCADE"))
+    email: Mapped[str]  # as it was given
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime]
+
+    __table_args__ = (Index("address_reservations_by_account", "account_id"),)
+
+
 class DailyActive(Base):
     """That an account was active on a day (UTC). Outlives the account, under a random id then."""
 

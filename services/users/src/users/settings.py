@@ -39,7 +39,7 @@ class UsersSettings(
 ):
     """Everything that the users process reads from the environment."""
 
-    prefixes: ClassVar[tuple[str, ...]] = ("ARGON2_", "LOGIN_")
+    prefixes: ClassVar[tuple[str, ...]] = ("ARGON2_", "LOGIN_", "EMAILS_")
 
     jwt_signing_keys: SecretStr = Field(
         description="JWK set of private ES256 keys: the first signs, every one verifies.",
@@ -60,6 +60,12 @@ class UsersSettings(
         20,
         ge=3,
         description="Wrong passwords per account and address in 15 minutes; beyond 429.",
+    )
+    emails_per_recipient: int = Field(
+        6,
+        gt=0,
+        le=1_000_000,
+        description="Emails of one purpose that anybody has sent to an address in an hour; then 429.",
     )
     argon2_memory: int = Field(
         65_536, ge=1024, description="KiB that hashing one password takes; deployed at least 19456."

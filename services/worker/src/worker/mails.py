@@ -1,7 +1,8 @@
 """The letters that the worker writes: templates, text and HTML of the same words.
 
 Owns wording and form. A template's first line is the subject, its second the label of the link,
-the rest are paragraphs. Values are escaped in HTML; in text they cannot carry a line break.
+the rest are paragraphs. Values are escaped in HTML; in text they cannot carry a line break. What
+goes to an address that may be a stranger's greets nobody by name: a name is free text.
 """
 
 from __future__ import annotations
@@ -48,10 +49,12 @@ def compose(template: EmailTemplate, content: EmailContent, *, job: UUID, sender
     letter = _letter(template.value)
     domain = parseaddr(sender)[1].rpartition("@")[2] or "localhost"
     name = " ".join(content.name.split())
-    paragraphs = [Template(part).substitute(name=name) for part in letter.paragraphs]
+    greeting = f"Hello {name}," if name else "Hello,"
+    paragraphs = [Template(part).substitute(greeting=greeting) for part in letter.paragraphs]
     text = "\n\n".join(paragraphs)
     escaped = [
-        f"<p>{Template(part).substitute(name=html.escape(name))}</p>" for part in letter.paragraphs
+        f"<p>{Template(part).substitute(greeting=html.escape(greeting))}</p>"
+        for part in letter.paragraphs
     ]
     if content.link:
         text += f"\n\n{letter.label}:\n{content.link}"

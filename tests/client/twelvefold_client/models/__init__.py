@@ -9,6 +9,7 @@ from .daily_analytics import DailyAnalytics
 from .daily_analytics_report import DailyAnalyticsReport
 from .email_address import EmailAddress
 from .email_change import EmailChange
+from .email_change_undo import EmailChangeUndo
 from .email_confirmation import EmailConfirmation
 from .get_jwks_response_get_jwks import GetJwksResponseGetJwks
 from .image import Image
@@ -56,6 +57,7 @@ __all__ = (
     "DailyAnalyticsReport",
     "EmailAddress",
     "EmailChange",
+    "EmailChangeUndo",
     "EmailConfirmation",
     "GetJwksResponseGetJwks",
     "Image",

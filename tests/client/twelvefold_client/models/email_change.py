@@ -16,7 +16,7 @@ class EmailChange:
 
     Attributes:
         email (str):
-        password (None | str | Unset): The account's password; checked where it is given.
+        password (None | str | Unset): The account's password. Without it, or with a wrong one, 403.
     """
 
     email: str

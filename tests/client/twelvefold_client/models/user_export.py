@@ -33,6 +33,7 @@ class UserExport:
         active_days (list[datetime.date]): Days (UTC) on which tokens were issued.
         mails (list[MailRecord]): Mails with a link that counts, and recent notices.
         pending_email (None | str | Unset): A new address that is not confirmed yet.
+        reserved_emails (list[str] | Unset): Former addresses that can still be restored.
     """
 
     user: User
@@ -44,6 +45,7 @@ class UserExport:
     active_days: list[datetime.date]
     mails: list[MailRecord]
     pending_email: None | str | Unset = UNSET
+    reserved_emails: list[str] | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -89,6 +91,10 @@ class UserExport:
         else:
             pending_email = self.pending_email
 
+        reserved_emails: list[str] | Unset = UNSET
+        if not isinstance(self.reserved_emails, Unset):
+            reserved_emails = self.reserved_emails
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -105,6 +111,8 @@ class UserExport:
         )
         if pending_email is not UNSET:
             field_dict["pending_email"] = pending_email
+        if reserved_emails is not UNSET:
+            field_dict["reserved_emails"] = reserved_emails
 
         return field_dict
 
@@ -187,6 +195,8 @@ class UserExport:
 
         pending_email = _parse_pending_email(d.pop("pending_email", UNSET))
 
+        reserved_emails = cast(list[str], d.pop("reserved_emails", UNSET))
+
         user_export = cls(
             user=user,
             password_changed_at=password_changed_at,
@@ -197,6 +207,7 @@ class UserExport:
             active_days=active_days,
             mails=mails,
             pending_email=pending_email,
+            reserved_emails=reserved_emails,
         )
 
         user_export.additional_properties = d

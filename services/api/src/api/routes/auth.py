@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from api.auth import anyone
 from api.dependencies import Services
 from api.limits import Limit
-from api.schemas import EmailAddress, EmailConfirmation, PasswordReset
+from api.schemas import EmailAddress, EmailChangeUndo, EmailConfirmation, PasswordReset
 from api.users_client import TokenRequest
 from twelvefold.contracts.accounts import TokenPair
 from twelvefold.errors import OAuthError
@@ -228,4 +228,20 @@ async def request_password_reset(asked: EmailAddress, services: Services) -> Res
 async def reset_password(reset: PasswordReset, services: Services) -> Response:
     """Ends every session of the account."""
     await services.credentials.reset_password(reset.token, reset.password)
+    return Response(status_code=204)
+
+
+@router.post(
+    "/email-changes/undo",
+    operation_id="undo_email_change",
+    dependencies=_GUESSED,
+    summary="Take an address back by the token of the mail",
+    status_code=204,
+    responses=refusals(413, 415, 422),
+)
+async def undo_email_change(undo: EmailChangeUndo, services: Services) -> Response:
+    """For 7 days after the address was changed. Ends every session, voids the password, and mails
+    a link for a new one to the restored address.
+    """
+    await services.credentials.undo_email_change(undo.token)
     return Response(status_code=204)

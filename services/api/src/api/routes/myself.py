@@ -20,7 +20,8 @@ Reads = Annotated[Principal, signed_in("users:read")]
 Writes = Annotated[Principal, signed_in("users:write")]
 # Who has a stolen token must not try passwords or send mails with it at the usual rate.
 Guesses = Annotated[Principal, signed_in("users:write", limit=Limit.CREDENTIALS)]
-Mails = Annotated[Principal, signed_in("users:write", limit=Limit.MAIL)]
+# By address as well: many accounts of one person are no more than one.
+Mails = Annotated[Principal, signed_in("users:write", limit=Limit.MAIL, address_limit=Limit.MAIL)]
 
 
 @router.post(
@@ -50,7 +51,11 @@ async def change_password(
     },
 )
 async def change_email(asked: EmailChange, principal: Mails, services: Services) -> Response:
-    """A mail goes to the new address, which counts once its link has been followed."""
+    """A mail goes to the new address, which counts once its link has been followed.
+
+    403 without the account's password. The old address, where it was verified, gets a link that
+    undoes the change for 7 days.
+    """
     await services.accounts.change_email(principal, asked)
     return Response(status_code=202)
 

@@ -108,7 +108,8 @@ async def delete_me(
 ) -> Response:
     """Ends every session at once; what is kept on the account is erased by a job.
 
-    409 for the last admin, who first makes another one.
+    401 insufficient_user_authentication (RFC 9470) where the login, not the token, is older than
+    5 minutes: log in again. 409 for the last admin, who first makes another one.
     """
     if if_match is not None:
         required_version(if_match)

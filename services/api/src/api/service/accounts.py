@@ -55,6 +55,7 @@ class Accounts:
         )
 
     async def delete(self, principal: Principal, *, if_match: str | None) -> None:
+        """Raises as `update`, ReauthenticationRequired, and Conflict for the last admin."""
         await self._users.delete(principal.id, if_match=if_match, bearer=principal.token)
 
     async def list(
@@ -77,7 +78,7 @@ class Accounts:
         await self._users.change_password(principal.id, asked, bearer=principal.token)
 
     async def change_email(self, principal: Principal, asked: EmailChange) -> None:
-        """The new address counts once it is confirmed. Raises Forbidden for a wrong password."""
+        """The new address counts once it is confirmed. Raises Forbidden without the password."""
         await self._users.change_email(principal.id, asked, bearer=principal.token)
 
     async def sessions(self, principal: Principal) -> SessionList:

@@ -79,3 +79,7 @@ class Credentials:
     async def reset_password(self, token: SecretStr, password: SecretStr) -> None:
         """Raises BadRequest where the token is unknown, used or too old."""
         await self._users.reset_password(token, password)
+
+    async def undo_email_change(self, token: SecretStr) -> None:
+        """Raises BadRequest where the token is unknown, used or too old."""
+        await self._users.undo_email_change(token)

@@ -16,6 +16,11 @@ from twelvefold.contracts.accounts import Role
 from twelvefold.database import Reader, Transaction
 from twelvefold.spans import trace_database_operation
 from users.models import Account, email_key
+from users.repository import reservations
+
+
+class _AddressReserved(Exception):
+    """Undoes the savepoint in which the address was taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,18 +157,24 @@ async def mark_verified(unit: Transaction, account_id: UUID) -> AccountRecord | 
 
 
 async def take_address(unit: Transaction, account_id: UUID, email: str) -> AccountRecord | None:
-    """The locked account with this address, verified; None where somebody else has it by now."""
+    """The locked account with this address, verified.
+
+    None where another account has it by now, or has it reserved.
+    """
     try:
         async with unit.savepoint():
-            return await change(
+            changed = await change(
                 unit,
                 account_id,
                 email=email,
                 email_key=email_key(email),
                 email_verified_at=func.now(),
             )
-    except IntegrityError:
+            if await reservations.is_reserved(unit, email, except_for=account_id):
+                raise _AddressReserved
+    except (IntegrityError, _AddressReserved):
         return None
+    return changed
 
 
 async def promote(unit: Transaction, account_id: UUID, *, verified: bool) -> AccountRecord | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
@@ -22,7 +23,16 @@ class UsedToken:
     expired: bool
 
 
-_OWNER = select(EmailToken.account_id, EmailToken.purpose).where(
+@dataclass(frozen=True, slots=True)
+class OpenToken:
+    """A token that is neither used nor expired: whose, for what, and where it was sent."""
+
+    account_id: UUID
+    purpose: str
+    email: str
+
+
+_OPEN = select(EmailToken.account_id, EmailToken.purpose, EmailToken.email).where(
     EmailToken.hash == bindparam("token_hash"),
     EmailToken.used_at.is_(None),
     EmailToken.expires_at > func.now(),
@@ -36,6 +46,16 @@ _USE_UP = (
     )
     .values(used_at=func.now())
     .returning(EmailToken.hash, EmailToken.email, EmailToken.expires_at <= func.now())
+)
+_USE_UP_SENT_TO = (
+    update(EmailToken)
+    .where(
+        EmailToken.account_id == bindparam("of_account"),
+        EmailToken.purpose == bindparam("of_purpose"),
+        EmailToken.email.in_(bindparam("emails", expanding=True)),
+        EmailToken.used_at.is_(None),
+    )
+    .values(used_at=func.now())
 )
 _FORGET_EXPIRED = delete(EmailToken).where(
     EmailToken.account_id == bindparam("account_id"), EmailToken.expires_at <= func.now()
@@ -52,9 +72,12 @@ async def insert_token(
     purpose: str,
     job_id: UUID,
     email: str,
-    lifetime: timedelta,
+    expires: timedelta | datetime,
 ) -> None:
-    """Also removes what of the account has expired, so that nothing else has to."""
+    """Also removes what of the account has expired, so that nothing else has to.
+
+    `expires` is a time, or how long from now on.
+    """
     await unit.execute(_FORGET_EXPIRED, {"account_id": account_id})
     await unit.execute(
         insert(EmailToken).values(
@@ -63,21 +86,29 @@ async def insert_token(
             purpose=purpose,
             job_id=job_id,
             email=email,
-            expires_at=func.now() + lifetime,
+            expires_at=func.now() + expires if isinstance(expires, timedelta) else expires,
         )
     )
 
 
-async def owner_of(reader: Reader, token_hash: bytes) -> tuple[UUID, str] | None:
-    """Whose token this is and for what; None where it is unknown, used or expired."""
-    row = (await reader.execute(_OWNER, {"token_hash": token_hash})).one_or_none()
-    return None if row is None else (row[0], row[1])
+async def find_open(reader: Reader, token_hash: bytes) -> OpenToken | None:
+    """None where the token is unknown, used or expired."""
+    row = (await reader.execute(_OPEN, {"token_hash": token_hash})).one_or_none()
+    return None if row is None else OpenToken(*row)
 
 
 async def use_up(unit: Transaction, account_id: UUID, purpose: str) -> list[UsedToken]:
     """Ends every open token of the account and purpose. The account is locked."""
     parameters = {"of_account": account_id, "of_purpose": purpose}
     return [UsedToken(*row) for row in await unit.execute(_USE_UP, parameters)]
+
+
+async def use_up_sent_to(
+    unit: Transaction, account_id: UUID, purpose: str, emails: Sequence[str]
+) -> None:
+    """Ends the account's open tokens of the purpose that were sent to these addresses."""
+    parameters = {"of_account": account_id, "of_purpose": purpose, "emails": list(emails)}
+    await unit.execute(_USE_UP_SENT_TO, parameters)
 
 
 async def ask_for_address(unit: Transaction, account_id: UUID, email: str) -> None:

@@ -122,6 +122,11 @@ _REVOKE_OWN = (
     .values(revoked_at=func.now())
     .returning(Session.id)
 )
+_LOGGED_IN_WITHIN = select(Session.id).where(
+    Session.id == bindparam("session_id"),
+    Session.created_at > func.now() - bindparam("max_age", type_=Interval),
+    *_ALIVE,
+)
 _SESSION_OF = select(RefreshToken.session_id).where(RefreshToken.hash == bindparam("token_hash"))
 _REVOKED_KEPT = timedelta(days=1)
 _FORGET_ENDED = delete(Session).where(
@@ -213,6 +218,12 @@ async def revoke_own(unit: Transaction, account_id: UUID, session_id: UUID) -> b
     """Whether the account had this session alive; it has ended now."""
     parameters = {"session_id": session_id, "of_account": account_id}
     return await unit.scalar(_REVOKE_OWN, parameters) is not None
+
+
+async def logged_in_within(reader: Reader, session_id: UUID, max_age: timedelta) -> bool:
+    """Whether the session lives and its login, not its newest token, is at most `max_age` old."""
+    parameters = {"session_id": session_id, "max_age": max_age}
+    return await reader.scalar(_LOGGED_IN_WITHIN, parameters) is not None
 
 
 async def session_of(reader: Reader, token_hash: bytes) -> UUID | None:

@@ -14,6 +14,7 @@ from users.dependencies import (
     IfMatch,
     IfNoneMatch,
     Services,
+    Writer,
     from_api,
     from_worker,
     may_read,
@@ -37,7 +38,7 @@ def _answer(entry: Entry) -> Response:
     dependencies=[from_api],
     status_code=201,
     response_model=User,
-    responses=problem_responses(401, 403, 409, 422, 503),
+    responses=problem_responses(401, 403, 409, 422, 429, 503),
 )
 async def create_user(
     request: Request, new: UserCreate, services: Services, idempotency_key: IdempotencyKey = None
@@ -83,17 +84,20 @@ async def update_user(
 @router.delete(
     "/{user_id}",
     operation_id="delete_user",
-    dependencies=[from_api, may_write],
+    dependencies=[from_api],
     status_code=204,
     responses=problem_responses(401, 403, 404, 409, 412, 422, 503),
 )
-async def delete_user(user_id: UUID, services: Services, if_match: IfMatch = None) -> None:
+async def delete_user(
+    user_id: UUID, caller: Writer, services: Services, if_match: IfMatch = None
+) -> None:
     """Deletes the account, where If-Match names the current version or is not sent.
 
-    409 for the last active admin.
+    401 insufficient_user_authentication where the caller's login is older than 5 minutes; 409 for
+    the last active admin.
     """
     expected = None if if_match is None else required_version(if_match)
-    await services.accounts.delete(user_id, expected)
+    await services.accounts.delete(user_id, caller.session_id, expected)
 
 
 @router.get(

@@ -18,7 +18,7 @@ router = APIRouter(prefix="/internal/v1", tags=["emails"])
     operation_id="request_email_verification",
     dependencies=[from_api],
     status_code=202,
-    responses=problem_responses(401, 403, 422, 503),
+    responses=problem_responses(401, 403, 422, 429, 503),
 )
 async def request_email_verification(asked: EmailRequest, services: Services) -> None:
     """Queues the mail to the address, whether or not there is an account."""
@@ -42,7 +42,7 @@ async def confirm_email(asked: TokenConfirmation, services: Services) -> None:
     operation_id="request_password_reset",
     dependencies=[from_api],
     status_code=202,
-    responses=problem_responses(401, 403, 422, 503),
+    responses=problem_responses(401, 403, 422, 429, 503),
 )
 async def request_password_reset(asked: EmailRequest, services: Services) -> None:
     """Queues the mail to the address, whether or not there is an account."""
@@ -61,6 +61,18 @@ async def confirm_password_reset(asked: PasswordReset, services: Services) -> No
     await services.emails.reset_password(
         asked.token.get_secret_value(), asked.password.get_secret_value()
     )
+
+
+@router.post(
+    "/email-changes/undo",
+    operation_id="undo_email_change",
+    dependencies=[from_api],
+    status_code=204,
+    responses=problem_responses(400, 401, 403, 422, 503),
+)
+async def undo_email_change(asked: TokenConfirmation, services: Services) -> None:
+    """Gives the account its address back, ends its sessions and mails a reset link there."""
+    await services.email_changes.undo(asked.token.get_secret_value())
 
 
 @router.put(

@@ -34,11 +34,10 @@ async def change_password(
 async def change_email(
     user_id: UUID, asked: EmailChange, _: ChangesItself, services: Services
 ) -> None:
-    """Queues a mail to the new address, whether or not somebody has it."""
-    if asked.password is not None:
-        given = asked.password.get_secret_value()
-        await services.passwords.check(user_id, given, "/body/password")
-    await services.emails.request_change(user_id, asked.email)
+    """Queues a mail to the new address, whether or not somebody has it; 403 without the password."""
+    given = None if asked.password is None else asked.password.get_secret_value()
+    await services.passwords.require(user_id, given, "/body/password")
+    await services.email_changes.request(user_id, asked.email)
 
 
 @router.get(

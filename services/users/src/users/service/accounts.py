@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, timedelta
 from functools import partial
 from typing import NoReturn
 from uuid import UUID
@@ -20,7 +20,13 @@ from twelvefold.contracts.jobs import (
     EmailTemplate,
 )
 from twelvefold.database import Database, Transaction, repeated
-from twelvefold.errors import Conflict, FieldError, NotFound, PreconditionFailed
+from twelvefold.errors import (
+    Conflict,
+    FieldError,
+    NotFound,
+    PreconditionFailed,
+    ReauthenticationRequired,
+)
 from twelvefold.http.conditional import etag
 from twelvefold.http.idempotency import Once, Reply
 from twelvefold.identifiers import new_id
@@ -28,15 +34,18 @@ from twelvefold.jobs import JobQueue
 from twelvefold.security.passwords import PasswordHasher
 from twelvefold.security.revocation import Revocations
 from users.repository import accounts as repository
-from users.repository import activity, standing
+from users.repository import activity, reservations, sessions, standing
 from users.repository.accounts import AccountRecord
 from users.service.cached import CachedAccounts
 from users.service.documents import absent, document
+from users.service.emails import VERIFY
 from users.service.follow_ups import FollowUp
 from users.service.password_rules import PasswordRules
+from users.service.recipients import RecipientLimit
 from users.service.standing import require_another_admin
 
 _CREATED = 201
+DELETION_MAX_LOGIN_AGE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +58,14 @@ class Accounts:
     hasher: PasswordHasher
     revocations: Revocations
     rules: PasswordRules
+    recipients: RecipientLimit
 
     async def register(self, new: UserCreate, once: Once) -> Reply:
         """The new account as its 201; its welcome mail is queued by the same commit.
 
         Raises Conflict where the address is taken, Invalid for a password that everybody guesses,
-        Overloaded where too many register at once.
+        Overloaded where too many register at once, TooManyRequests where the address was sent
+        many emails of this kind.
         """
         stored: list[FollowUp] = []
 
@@ -66,6 +77,7 @@ class Accounts:
             return Reply(_CREATED, entry.body or b"", {"ETag": etag(entry.version)})
 
         async def prepare() -> str:
+            await self._count_welcome(new.email)
             password = new.password.get_secret_value()
             await self.rules.check(password, new.email)
             return await self.hasher.hash(password)
@@ -98,13 +110,15 @@ class Accounts:
         return document(account)
 
     @repeated
-    async def delete(self, account_id: UUID, expected: int | None) -> None:
+    async def delete(self, account_id: UUID, session_id: UUID, expected: int | None) -> None:
         """Removes the account, its sessions and tokens; access tokens of it die with the mark.
 
-        The rest of its data goes by the job that the same commit queues. Raises as `update`, and
-        Conflict where no active admin would be left.
+        The rest of its data goes by the job that the same commit queues. Raises as `update`,
+        ReauthenticationRequired where the caller's session is older than DELETION_MAX_LOGIN_AGE,
+        and Conflict where no active admin would be left.
         """
         async with self.database.transaction() as unit:
+            await self._require_recent_login(unit, account_id, session_id)
             in_turn = await standing.is_admin(unit, account_id)
             if in_turn:
                 await standing.take_turns(unit)
@@ -186,14 +200,35 @@ class Accounts:
             name=new.name,
             password_hash=password_hash,
         )
-        if account is None:
+        if account is None or await reservations.is_reserved(
+            unit, new.email, except_for=account.id
+        ):
             taken = FieldError("/body/email", "is taken")
             raise Conflict("an account with this address exists", errors=[taken])
         return account
 
+    async def _count_welcome(self, email: str) -> None:
+        """One for a taken address is not counted: it is never sent."""
+        async with self.database.read() as reader:
+            taken = await repository.id_by_email(reader, email)
+        if taken is None:
+            await self.recipients.admit(VERIFY, email)
+
     async def _enqueue_welcome(self, unit: Transaction, account_id: UUID) -> None:
         payload = EmailSend(template=EmailTemplate.WELCOME, user_id=account_id)
         await self.jobs.enqueue(unit, EMAIL_SEND, payload)
+
+    async def _require_recent_login(
+        self, unit: Transaction, account_id: UUID, session_id: UUID
+    ) -> None:
+        if await sessions.logged_in_within(unit, session_id, DELETION_MAX_LOGIN_AGE):
+            return
+        if await repository.version(unit, account_id) is None:
+            raise NotFound("no such account")
+        seconds = int(DELETION_MAX_LOGIN_AGE.total_seconds())
+        raise ReauthenticationRequired(
+            f"Log in again: this needs a login of the last {seconds} seconds.", max_age=seconds
+        )
 
     async def _refuse(self, unit: Transaction, account_id: UUID) -> NoReturn:
         """Why nothing changed: raises NotFound or PreconditionFailed."""

@@ -11,6 +11,7 @@ from twelvefold.errors import Conflict
 from twelvefold.identifiers import new_id
 from twelvefold.security.passwords import PasswordHasher
 from users.repository import accounts as repository
+from users.repository import reservations
 from users.service.cached import CachedAccounts
 from users.service.password_rules import PasswordRules
 
@@ -53,6 +54,8 @@ class Admins:
                 role=Role.ADMIN,
                 verified=verified,
             )
-            if account is None:
+            if account is None or await reservations.is_reserved(
+                unit, new.email, except_for=account.id
+            ):
                 raise Conflict("an account with this address exists")
         return account.id

@@ -20,16 +20,17 @@ from twelvefold.identifiers import new_id
 from twelvefold.jobs import JobQueue
 from twelvefold.security.passwords import PasswordHasher
 from twelvefold.security.revocation import Revocations
-from users.repository import accounts, credentials, sessions
+from users.repository import accounts, credentials, reservations, sessions
 from users.repository import email_tokens as repository
 from users.repository.accounts import AccountRecord
 from users.repository.email_tokens import UsedToken
 from users.service.cached import CachedAccounts
 from users.service.notices import NOTICES, Notices
 from users.service.password_rules import PasswordRules
+from users.service.recipients import RecipientLimit
 from users.service.sessions import hashed, new_secret
 
-VERIFY, RESET, CHANGE = "verify", "reset", "change"
+VERIFY, RESET, CHANGE, UNDO = "verify", "reset", "change", "undo"
 # A reset is as good as a password (OWASP ASVS 6.5.5); both run from when the mail is sent.
 LIFETIMES = {VERIFY: timedelta(hours=24), CHANGE: timedelta(hours=24), RESET: timedelta(minutes=10)}
 _PURPOSES = {
@@ -38,7 +39,12 @@ _PURPOSES = {
     EmailTemplate.RESET: RESET,
     EmailTemplate.CHANGE_EMAIL: CHANGE,
 }
-_PAGES = {VERIFY: "verify-email", CHANGE: "verify-email", RESET: "reset-password"}
+_PAGES = {
+    VERIFY: "verify-email",
+    CHANGE: "verify-email",
+    RESET: "reset-password",
+    UNDO: "undo-email-change",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,40 +58,35 @@ class Emails:
     revocations: Revocations
     rules: PasswordRules
     notices: Notices
+    recipients: RecipientLimit
     web_url: str
 
-    @repeated
     async def request(self, template: EmailTemplate, email: str) -> None:
-        """Queues the mail to whoever has this address, if anybody."""
+        """Queues the mail to whoever has this address, if anybody.
+
+        Raises TooManyRequests where the address was sent many of them, account or not.
+        """
+        await self.recipients.admit(_PURPOSES[template], email)
+        await self._enqueue(template, email)
+
+    @repeated
+    async def _enqueue(self, template: EmailTemplate, email: str) -> None:
         async with self.database.transaction() as unit:
             account_id = await accounts.id_by_email(unit, email) or new_id()
             payload = EmailSend(template=template, user_id=account_id)
             await self.jobs.enqueue(unit, EMAIL_SEND, payload)
 
     @repeated
-    async def request_change(self, account_id: UUID, email: str) -> None:
-        """Queues the mail to the new address, which counts once its link has been followed.
-
-        One that somebody else has is taken like any other and refused when the mail is sent.
-        Raises NotFound.
-        """
-        async with self.database.transaction() as unit:
-            account = await accounts.lock(unit, account_id)
-            if account is None or account.disabled:
-                raise NotFound("no such account")
-            await repository.ask_for_address(unit, account_id, email)
-            payload = EmailSend(template=EmailTemplate.CHANGE_EMAIL, user_id=account_id)
-            await self.jobs.enqueue(unit, EMAIL_SEND, payload)
-
-    @repeated
     async def content(self, job_id: UUID, mail: EmailSend) -> EmailContent:
         """To whom the mail goes, and a link of its own for each time that one is asked for.
 
-        Raises NotFound where the account is gone or disabled, or needs no such mail any more.
+        The account's name goes to an address that was proven to be its owner's only: it is free
+        text, and anybody can have the other emails sent to strangers. Raises NotFound where the
+        account is gone or disabled, or needs no such mail any more.
         """
         if mail.template in NOTICES:
             async with self.database.transaction() as unit:
-                return await self.notices.content(unit, job_id, mail)
+                return await self._notice(unit, job_id, mail)
         purpose = _PURPOSES[mail.template]
         token = new_secret()
         async with self.database.transaction() as unit:
@@ -96,9 +97,9 @@ class Emails:
                 if mail.template is EmailTemplate.VERIFY:
                     raise NotFound("the address is verified already")
                 return EmailContent(to=addressee.email, name=addressee.name)
-            to = addressee.email
+            to, name = addressee.email, addressee.name if addressee.verified else ""
             if purpose == CHANGE:
-                to = await self._asked_address(unit, mail.user_id)
+                to, name = await self._asked_address(unit, mail.user_id), ""
             await repository.insert_token(
                 unit,
                 token_hash=hashed(token),
@@ -106,10 +107,9 @@ class Emails:
                 purpose=purpose,
                 job_id=job_id,
                 email=to,
-                lifetime=LIFETIMES[purpose],
+                expires=LIFETIMES[purpose],
             )
-        link = f"{self.web_url}/{_PAGES[purpose]}?token={quote(token)}"
-        return EmailContent(to=to, name=addressee.name, link=link)
+        return EmailContent(to=to, name=name, link=self._link(purpose, token))
 
     @repeated
     async def confirm(self, token: str) -> None:
@@ -121,11 +121,12 @@ class Emails:
         account_id, purpose = await self._owner_of(token, VERIFY, CHANGE)
         async with self.database.transaction() as unit:
             account, used = await self._use_up(unit, account_id, token, purpose)
+            changed: AccountRecord | None
             if purpose == CHANGE:
                 changed = await self._take_address(unit, account_id, used.email)
-                await self.notices.email_changed(unit, account)
+                await self.notices.email_changed(unit, account, changed)
             elif used.email != account.email:
-                raise _useless()  # it proves an address that the account no longer has
+                raise invalid_link()  # it proves an address that the account no longer has
             elif account.email_verified:
                 return
             else:
@@ -142,13 +143,13 @@ class Emails:
         async with self.database.read() as reader:
             found = await credentials.by_id(reader, account_id)
         if found is None:
-            raise _useless()
+            raise invalid_link()
         await self.rules.check(password, found.email)
         password_hash = await self.hasher.hash(password)
         async with self.database.transaction() as unit:
             account, used = await self._use_up(unit, account_id, token, RESET)
             if account.disabled or used.email != account.email:
-                raise _useless()
+                raise invalid_link()
             changed = await credentials.set_password(unit, account_id, password_hash)
             ended = await sessions.revoke_all(unit, account_id)
             # Who could log in before may have asked for another address.
@@ -160,31 +161,55 @@ class Emails:
             )
         await followed.finished()
 
+    async def _notice(self, unit: Transaction, job_id: UUID, mail: EmailSend) -> EmailContent:
+        """A letter about a change; one about the address carries the link that undoes it."""
+        content = await self.notices.content(unit, job_id, mail)
+        if mail.template is not EmailTemplate.EMAIL_CHANGED:
+            return content
+        reservation = await reservations.find(unit, mail.user_id, content.to)
+        if reservation is None:
+            return content
+        token = new_secret()
+        await repository.insert_token(
+            unit,
+            token_hash=hashed(token),
+            account_id=mail.user_id,
+            purpose=UNDO,
+            job_id=job_id,
+            email=reservation.email,
+            expires=reservation.expires_at,
+        )
+        return content.model_copy(update={"link": self._link(UNDO, token)})
+
+    def _link(self, purpose: str, token: str) -> str:
+        return f"{self.web_url}/{_PAGES[purpose]}?token={quote(token)}"
+
     async def _asked_address(self, unit: Transaction, account_id: UUID) -> str:
         asked = await repository.asked_address(unit, account_id)
         if asked is None:
             raise NotFound("no other address is asked for any more")
         if await accounts.id_by_email(unit, asked) not in (None, account_id):
             raise NotFound("the address is somebody else's")
+        if await reservations.is_reserved(unit, asked, except_for=account_id):
+            raise NotFound("the address may become somebody else's again")
         return asked
 
-    async def _take_address(
-        self, unit: Transaction, account_id: UUID, email: str
-    ) -> AccountRecord | None:
+    async def _take_address(self, unit: Transaction, account_id: UUID, email: str) -> AccountRecord:
         if await repository.asked_address(unit, account_id) != email:
-            raise _useless()  # the account has asked for yet another one since
+            raise invalid_link()  # the account has asked for yet another one since
         changed = await accounts.take_address(unit, account_id, email)
         if changed is None:
             raise Conflict("an account with this address exists")
         await repository.forget_asked_address(unit, account_id)
+        await reservations.release(unit, account_id, email)
         return changed
 
     async def _owner_of(self, token: str, *purposes: str) -> tuple[UUID, str]:
         async with self.database.read() as reader:
-            found = await repository.owner_of(reader, hashed(token))
-        if found is None or found[1] not in purposes:
-            raise _useless()
-        return found
+            found = await repository.find_open(reader, hashed(token))
+        if found is None or found.purpose not in purposes:
+            raise invalid_link()
+        return found.account_id, found.purpose
 
     async def _use_up(
         self, unit: Transaction, account_id: UUID, token: str, purpose: str
@@ -195,9 +220,10 @@ class Emails:
             for used in await repository.use_up(unit, account_id, purpose):
                 if used.hash == hashed(token) and not used.expired:
                     return account, used
-        raise _useless()
+        raise invalid_link()
 
 
-def _useless() -> BadRequest:
+def invalid_link() -> BadRequest:
+    """Of a token that is unknown, used, expired or of no use any more: all alike."""
     fault = FieldError("/body/token", "is unknown, used or has expired")
     return BadRequest("this link does not count", errors=[fault])

@@ -15,12 +15,13 @@ from twelvefold.contracts.jobs import EMAIL_SEND, EmailSend, EmailTemplate
 from twelvefold.database import Transaction
 from twelvefold.errors import NotFound
 from twelvefold.jobs import JobQueue
-from users.repository import accounts
+from users.repository import accounts, reservations
 from users.repository import notices as repository
 from users.repository.accounts import AccountRecord
+from users.repository.credentials import email_key
 
 NOTICES = frozenset({EmailTemplate.EMAIL_CHANGED, EmailTemplate.PASSWORD_CHANGED})
-_KEPT = timedelta(days=7)  # an address of the past; longer than any letter is tried
+UNDO_LIFETIME = timedelta(days=7)  # of an address of the past; longer than any letter is tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +34,19 @@ class Notices:
         if account.email_verified:
             await self._enqueue(unit, account.id, EmailTemplate.PASSWORD_CHANGED)
 
-    async def email_changed(self, unit: Transaction, before: AccountRecord) -> None:
-        """To the address that the account had `before`: who holds it may not know of the change."""
-        if not before.email_verified:
+    async def email_changed(
+        self, unit: Transaction, before: AccountRecord, after: AccountRecord
+    ) -> None:
+        """To the address that the account had `before`: who holds it may not know of the change.
+
+        For as long as they can undo it, nobody else may take the address.
+        """
+        if not before.email_verified or email_key(before.email) == email_key(after.email):
             return
+        await reservations.reserve(unit, before.id, before.email, UNDO_LIFETIME)
         job_id = await self._enqueue(unit, before.id, EmailTemplate.EMAIL_CHANGED)
         await repository.insert_notice(
-            unit, job_id=job_id, account_id=before.id, email=before.email, lifetime=_KEPT
+            unit, job_id=job_id, account_id=before.id, email=before.email, lifetime=UNDO_LIFETIME
         )
 
     async def content(self, unit: Transaction, job_id: UUID, mail: EmailSend) -> EmailContent:
@@ -48,7 +55,8 @@ class Notices:
         if addressee is None:
             raise NotFound("no such account")
         if mail.template is EmailTemplate.PASSWORD_CHANGED:
-            return EmailContent(to=addressee.email, name=addressee.name)
+            name = addressee.name if addressee.verified else ""
+            return EmailContent(to=addressee.email, name=name)
         address = await repository.address(unit, job_id)
         if address is None:
             raise NotFound("nobody is to be told any more")

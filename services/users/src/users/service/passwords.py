@@ -58,6 +58,14 @@ class Passwords:
             )
         await followed.finished()
 
+    async def require(self, account_id: UUID, password: str | None, pointer: str) -> None:
+        """As `check`, and Forbidden where no password was given."""
+        if password is None:
+            raise Forbidden(
+                "Send the account's password.", errors=[FieldError(pointer, "is required")]
+            )
+        await self.check(account_id, password, pointer)
+
     async def check(self, account_id: UUID, password: str, pointer: str) -> Credentials:
         """Raises NotFound, TooManyRequests, and Forbidden where it is not the password.
 

@@ -11,7 +11,7 @@ from twelvefold.contracts.images import Variant
 from twelvefold.database import Database
 from twelvefold.errors import Forbidden, NotFound
 from twelvefold.security.revocation import Revocations
-from users.repository import accounts, activity, email_tokens, standing
+from users.repository import accounts, activity, email_tokens, reservations, standing
 from users.repository import personal as repository
 from users.service.cached import CachedAccounts
 from users.service.documents import shown
@@ -37,6 +37,7 @@ class PersonalData:
             if account is None or moments is None or avatar is None:
                 raise NotFound("no such account")
             pending = await email_tokens.asked_address(reader, account_id)
+            reserved = await reservations.list_of(reader, account_id)
             days = await activity.days_of(reader, account_id)
             mails = await repository.mails(reader, account_id)
         return UserExport.model_construct(
@@ -46,6 +47,7 @@ class PersonalData:
             disabled_at=moments.disabled_at,
             avatar=[Variant.model_construct(**variant) for variant in avatar[0]],
             pending_email=pending,
+            reserved_emails=[reservation.email for reservation in reserved],
             sessions=(await self.sessions.live(account_id, session_id)).items,
             active_days=days,
             mails=[

@@ -112,6 +112,9 @@ def sync_detailed(
 
      A mail goes to the new address, which counts once its link has been followed.
 
+    403 without the account's password. The old address, where it was verified, gets a link that
+    undoes the change for 7 days.
+
     Args:
         body (EmailChange): The new address counts once a link that was mailed to it has been
             followed.
@@ -144,6 +147,9 @@ def sync(
 
      A mail goes to the new address, which counts once its link has been followed.
 
+    403 without the account's password. The old address, where it was verified, gets a link that
+    undoes the change for 7 days.
+
     Args:
         body (EmailChange): The new address counts once a link that was mailed to it has been
             followed.
@@ -170,6 +176,9 @@ async def asyncio_detailed(
     """Change my address
 
      A mail goes to the new address, which counts once its link has been followed.
+
+    403 without the account's password. The old address, where it was verified, gets a link that
+    undoes the change for 7 days.
 
     Args:
         body (EmailChange): The new address counts once a link that was mailed to it has been
@@ -200,6 +209,9 @@ async def asyncio(
     """Change my address
 
      A mail goes to the new address, which counts once its link has been followed.
+
+    403 without the account's password. The old address, where it was verified, gets a link that
+    undoes the change for 7 days.
 
     Args:
         body (EmailChange): The new address counts once a link that was mailed to it has been

@@ -109,7 +109,8 @@ def sync_detailed(
 
      Ends every session at once; what is kept on the account is erased by a job.
 
-    409 for the last admin, who first makes another one.
+    401 insufficient_user_authentication (RFC 9470) where the login, not the token, is older than
+    5 minutes: log in again. 409 for the last admin, who first makes another one.
 
     Args:
         if_match (None | str | Unset): ETag that the change is based on.
@@ -142,7 +143,8 @@ def sync(
 
      Ends every session at once; what is kept on the account is erased by a job.
 
-    409 for the last admin, who first makes another one.
+    401 insufficient_user_authentication (RFC 9470) where the login, not the token, is older than
+    5 minutes: log in again. 409 for the last admin, who first makes another one.
 
     Args:
         if_match (None | str | Unset): ETag that the change is based on.
@@ -170,7 +172,8 @@ async def asyncio_detailed(
 
      Ends every session at once; what is kept on the account is erased by a job.
 
-    409 for the last admin, who first makes another one.
+    401 insufficient_user_authentication (RFC 9470) where the login, not the token, is older than
+    5 minutes: log in again. 409 for the last admin, who first makes another one.
 
     Args:
         if_match (None | str | Unset): ETag that the change is based on.
@@ -201,7 +204,8 @@ async def asyncio(
 
      Ends every session at once; what is kept on the account is erased by a job.
 
-    409 for the last admin, who first makes another one.
+    401 insufficient_user_authentication (RFC 9470) where the login, not the token, is older than
+    5 minutes: log in again. 409 for the last admin, who first makes another one.
 
     Args:
         if_match (None | str | Unset): ETag that the change is based on.

@@ -1,0 +1,111 @@
+"""Statements on reserved addresses: an account's former ones, while a change can be undone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from twelvefold.database import Reader, Transaction
+from users.models import AddressReservation, email_key
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """An address that nobody but the account may take until `expires_at`."""
+
+    email: str
+    created_at: datetime
+    expires_at: datetime
+
+
+_COLUMNS = (
+    AddressReservation.email,
+    AddressReservation.created_at,
+    AddressReservation.expires_at,
+)
+_ALIVE = AddressReservation.expires_at > func.now()
+_HOLDER = select(AddressReservation.account_id).where(
+    AddressReservation.email_key == bindparam("key"), _ALIVE
+)
+_FIND = select(*_COLUMNS).where(
+    AddressReservation.email_key == bindparam("key"),
+    AddressReservation.account_id == bindparam("of_account"),
+    _ALIVE,
+)
+_LIST = (
+    select(*_COLUMNS)
+    .where(AddressReservation.account_id == bindparam("of_account"), _ALIVE)
+    .order_by(AddressReservation.created_at)
+)
+_DELETE_EXPIRED = delete(AddressReservation).where(
+    AddressReservation.account_id == bindparam("of_account"),
+    AddressReservation.expires_at <= func.now(),
+)
+_RELEASE = delete(AddressReservation).where(
+    AddressReservation.email_key == bindparam("key"),
+    AddressReservation.account_id == bindparam("of_account"),
+)
+_RELEASE_SINCE = (
+    delete(AddressReservation)
+    .where(
+        AddressReservation.account_id == bindparam("of_account"),
+        AddressReservation.created_at >= bindparam("since"),
+    )
+    .returning(AddressReservation.email)
+)
+
+
+async def reserve(unit: Transaction, account_id: UUID, email: str, lifetime: timedelta) -> None:
+    """Keeps an address that the locked account has just given up, from now on for `lifetime`.
+
+    A row that is there has expired or is the account's own: nobody else can have had the address.
+    """
+    await unit.execute(_DELETE_EXPIRED, {"of_account": account_id})
+    values = {
+        "account_id": account_id,
+        "email": email,
+        "created_at": func.now(),
+        "expires_at": func.now() + lifetime,
+    }
+    statement = insert(AddressReservation).values(email_key=email_key(email), **values)
+    await unit.execute(
+        statement.on_conflict_do_update(index_elements=[AddressReservation.email_key], set_=values)
+    )
+
+
+async def is_reserved(reader: Reader, email: str, *, except_for: UUID) -> bool:
+    """Whether another account than `except_for` may still take the address back.
+
+    To be asked after the address was taken by a statement of the same transaction: that one waits
+    for an account that gives the address up, and so this one sees the reservation.
+    """
+    holder = await reader.scalar(_HOLDER, {"key": email_key(email)})
+    return holder not in (None, except_for)
+
+
+async def find(reader: Reader, account_id: UUID, email: str) -> Reservation | None:
+    """The account's reservation of this address, unless it has expired."""
+    parameters = {"key": email_key(email), "of_account": account_id}
+    row = (await reader.execute(_FIND, parameters)).one_or_none()
+    return None if row is None else Reservation(*row)
+
+
+async def list_of(reader: Reader, account_id: UUID) -> list[Reservation]:
+    """The account's reservations that have not expired, oldest first."""
+    rows = await reader.execute(_LIST, {"of_account": account_id})
+    return [Reservation(*row) for row in rows]
+
+
+async def release(unit: Transaction, account_id: UUID, email: str) -> None:
+    """Ends the account's reservation of an address that it has again."""
+    await unit.execute(_RELEASE, {"key": email_key(email), "of_account": account_id})
+
+
+async def release_since(unit: Transaction, account_id: UUID, since: datetime) -> list[str]:
+    """Ends those of the account from `since` on; their addresses. Older ones stay."""
+    parameters = {"of_account": account_id, "since": since}
+    return list((await unit.execute(_RELEASE_SINCE, parameters)).scalars())
