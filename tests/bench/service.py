@@ -55,8 +55,7 @@ def without(*parts: str) -> None:
     if "logs" in parts:
         requests.request_log = lambda: nothing  # type: ignore[attr-defined]  # as imported there
     if "traces" in parts:
-        nobody = tracing.Traced(None, None)
-        tracing.Tracing.begin = lambda *_: nobody  # type: ignore[method-assign]
+        tracing.Tracing.begin = nothing  # type: ignore[method-assign]
     if {"metrics", "logs", "traces"} <= set(parts):
         requests._Exchange.tell = nothing  # type: ignore[method-assign]
 

@@ -10,6 +10,7 @@ from tests.unit.http.demo import SETTINGS, demo
 
 from twelvefold import telemetry
 from twelvefold.exporting import GateSampler, redacted_span
+from twelvefold.http import tracing
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SPAN = "b7ad6b7169203331"
@@ -52,6 +53,61 @@ async def test_a_sampled_request_makes_exactly_one_server_span(spans):
     assert line["span_id"] == f"{span.context.span_id:016x}"
     assert line["route"] == "/api/v1/things/{thing_id}"
     assert span.attributes["request_id"] == answer.headers["x-request-id"]
+
+
+# What every request has, but for `server.port`: the transport of these tests has none.
+# By https://opentelemetry.io/docs/specs/semconv/http/http-spans/, and `request_id` and `user.id`.
+ATTRIBUTES = {
+    "client.address",
+    "client.port",
+    "http.request.method",
+    "http.response.status_code",
+    "http.route",
+    "network.protocol.version",
+    "request_id",
+    "server.address",
+    "url.path",
+    "url.scheme",
+    "user_agent.original",
+}
+
+
+async def test_the_span_is_the_instrumentation_s_with_stable_attributes_and_nothing_of_the_query(
+    spans,
+):
+    headers = {"User-Agent": "x" * 500, "Authorization": "Bearer planted", "Cookie": "a=planted"}
+    async with demo(sampling(1.0)) as it:
+        url = "/api/v1/search?limit=7&token=planted&x=%ff"
+        answer = await it.client.get(url, headers=headers)
+    assert answer.status_code == 200
+    (span,) = spans()
+    assert span.instrumentation_scope.name == "opentelemetry.instrumentation.fastapi"
+    assert set(span.attributes) == ATTRIBUTES
+    assert len(span.attributes["user_agent.original"]) == 200
+    assert span.attributes["http.response.status_code"] == 200
+    assert ":" not in span.attributes["server.address"]
+    assert "planted" not in span.to_json()
+
+
+async def test_an_unsampled_request_does_not_enter_the_instrumentation(spans, monkeypatch):
+    entered = []
+    serve = tracing._Sampled.serve
+    monkeypatch.setattr(tracing._Sampled, "serve", lambda *_: entered.append(1) or serve(*_))
+    for ratio in (0.0, 1.0):
+        async with demo(sampling(ratio)) as it:
+            await it.client.get("/api/v1/things/1")
+        assert len(entered) == ratio
+
+
+async def test_a_refusal_before_the_routes_is_on_a_span_too(spans):
+    settings = sampling(1.0).model_copy(update={"http_max_concurrency": 0})
+    async with demo(settings) as it:
+        assert (await it.client.get("/api/v1/things/1")).status_code == 503
+    (span,) = spans()
+    assert span.name == "GET"
+    assert span.attributes["http.response.status_code"] == 503
+    assert span.attributes["error.type"] == "503"
+    assert span.status.status_code is trace.StatusCode.ERROR
 
 
 async def test_an_unsampled_request_makes_none_and_has_ids_all_the_same(spans):

@@ -84,13 +84,22 @@ class RequestLayer:
             return
         exchange = _Exchange(self, scope, send)
         token = current.set(exchange.context)
-        exchange.traced = self._tracing.begin(scope, exchange.context)
+        traced = exchange.traced = self._tracing.begin(scope, exchange.context)
         # Streams have a bound of their own.
         work = 1 if exchange.timed(self._conduct) else 0
         self._active += work
         metrics.counts.active += 1
+        receive = exchange.receiving(receive) if work else receive
         try:
-            await self._bounded(exchange, scope, exchange.receiving(receive) if work else receive)
+            if traced is None:
+                await self._bounded(exchange, scope, receive)
+            else:
+
+                async def handle(send: Send) -> None:
+                    exchange.sends_by(send)
+                    await self._bounded(exchange, scope, receive)
+
+                await traced.serve(handle, receive, send)
         finally:
             self._active -= work
             metrics.counts.active -= 1
@@ -120,7 +129,8 @@ class RequestLayer:
                 # What a library made of our cancellation; the time was up all the same.
                 await exchange.refuse_late(receive)
                 return
-            exchange.traced.failed(error)
+            if exchange.traced is not None:
+                exchange.traced.failed(error)
             self._log.exception(
                 "unhandled_error", path=scope["path"][:_LOGGED_PATH], method=scope["method"]
             )
@@ -225,7 +235,11 @@ class _Exchange:
         self._sent = 0
         self.context = layer.context(scope)
         self.status: int | None = None
-        self.traced: tracing.Traced
+        self.traced: tracing.Traced | None = None
+
+    def sends_by(self, send: Send) -> None:
+        """Send through `send` from now on: what traces the request stands in between."""
+        self._send = send
 
     def timed(self, conduct: Conduct) -> bool:
         return not self._scope["path"].endswith(conduct.untimed_suffix)
@@ -291,4 +305,3 @@ class _Exchange:
         if template is None:
             fields["path"] = scope["path"][:_LOGGED_PATH]
         self._layer.log_request(fields)
-        self.traced.end(method=method, route=template, status=self.status, user=fields["principal"])
