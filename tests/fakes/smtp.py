@@ -18,6 +18,7 @@ class SmtpServer:
 
     replies: dict[str, str] = field(default_factory=dict)
     letters: list[bytes] = field(default_factory=list)
+    recipients: list[str] = field(default_factory=list)
     logins: list[tuple[str, str]] = field(default_factory=list)
     encrypted: list[bool] = field(default_factory=list)  # for each letter
     port: int = 0
@@ -36,6 +37,7 @@ class SmtpServer:
         if "RCPT" in self.replies:
             return self.replies["RCPT"]
         envelope.rcpt_tos.append(address)
+        self.recipients.append(address)
         return "250 OK"
 
     async def handle_DATA(self, _server: Any, session: Any, envelope: Any) -> str:  # noqa: N802  (as above)

@@ -32,6 +32,7 @@ from twelvefold.contracts.accounts import (
     UserUpdate,
 )
 from twelvefold.contracts.images import Variant
+from twelvefold.email_address import email_key
 from twelvefold.errors import (
     BadRequest,
     Conflict,
@@ -76,7 +77,7 @@ class FakeUsersClient:
         self.keys = KeySet.generate()
         self.issuer = TokenIssuer(self.keys, ISSUER, AUDIENCE)
         self.accounts: dict[UUID, Account] = {}
-        self.keyed: dict[str, tuple[UserCreate, UserDocument]] = {}
+        self.keyed: dict[tuple[str, str], tuple[UserCreate, UserDocument]] = {}
         self.refresh_tokens: dict[str, UUID] = {}
         self.mailed: list[tuple[str, str]] = []
         self.away = False
@@ -100,9 +101,10 @@ class FakeUsersClient:
 
     async def create(self, new: UserCreate, *, idempotency_key: str | None = None) -> UserDocument:
         self._called("create")
-        key = parsed_key(idempotency_key)
-        if key is None:
+        parsed = parsed_key(idempotency_key)
+        if parsed is None:
             return self._create(new)
+        key = (email_key(new.email), parsed)
         if key in self.keyed:
             first, document = self.keyed[key]
             if first != new:
@@ -112,7 +114,10 @@ class FakeUsersClient:
         return self.keyed[key][1]
 
     def _create(self, new: UserCreate) -> UserDocument:
-        if any(account.user.email == new.email for account in self.accounts.values()):
+        if any(
+            email_key(account.user.email) == email_key(new.email)
+            for account in self.accounts.values()
+        ):
             raise Conflict("this address is taken")
         now = datetime.now(UTC)
         user = User(
@@ -260,7 +265,7 @@ class FakeUsersClient:
             found = [
                 account.user.id
                 for account in self.accounts.values()
-                if account.user.email == request.username
+                if email_key(account.user.email) == email_key(request.username or "")
                 and request.password is not None
                 and account.password == request.password.get_secret_value()
             ]

@@ -63,6 +63,15 @@ async def test_sendgrid_gets_the_key_and_the_letter_with_its_message_id() -> Non
     ]
 
 
+async def test_sendgrid_is_given_an_international_domain_in_ascii() -> None:
+    async with open_sendgrid(key="SG.key") as server:
+        mailer = SendGridMailer(settings(), base_url=server.url)
+        await mailer.send(replace(MESSAGE, to="ada@b\u00fccher.example"))
+        await mailer.aclose()
+    (mail,) = server.accepted
+    assert mail["personalizations"][0]["to"] == [{"email": "ada@xn--bcher-kva.example"}]
+
+
 @pytest.mark.parametrize("status", [400, 413])
 async def test_sendgrid_refuses_a_letter_for_good(status) -> None:
     async with open_sendgrid(key="SG.key") as server:

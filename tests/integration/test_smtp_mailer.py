@@ -180,7 +180,20 @@ async def test_any_other_refusal_may_pass(command, reply) -> None:
             await mailer.send(MESSAGE)
 
 
-async def test_an_address_beyond_ascii_needs_a_server_that_takes_it(smtp_url) -> None:
+async def test_an_international_domain_needs_no_server_that_takes_more_than_ascii() -> None:
+    sender = "Twelvefold <no-reply@b\u00fccher.example>"
+    async with open_smtp() as server:  # without SMTPUTF8
+        url = f"smtp://127.0.0.1:{server.port}"
+        mailer = SmtpMailer(settings(smtp_url=url, mail_from=sender))
+        await mailer.send(replace(MESSAGE, to="ada@b\u00fccher.example"))
+    letter = BytesParser(policy=email.policy.default).parsebytes(server.letters[0])
+    assert letter["To"] == "ada@xn--bcher-kva.example"
+    assert letter["From"] == "Twelvefold <no-reply@xn--bcher-kva.example>"
+    assert server.recipients == ["ada@xn--bcher-kva.example"]
+    assert server.letters[0].isascii()
+
+
+async def test_a_local_part_beyond_ascii_needs_a_server_that_takes_it(smtp_url) -> None:
     async with open_smtp() as server:  # without SMTPUTF8
         mailer = SmtpMailer(settings(smtp_url=f"smtp://127.0.0.1:{server.port}"))
         with pytest.raises(Rejected):

@@ -108,7 +108,9 @@ async def test_an_account_is_created_once_for_its_key(users):
     assert (again.body, again.version) == (first.body, first.version)
     assert (first.replayed, again.replayed) == (False, True)
     with pytest.raises(Invalid):
-        await users.create(_new(), idempotency_key=key)
+        await users.create(new.model_copy(update={"name": "Eve"}), idempotency_key=key)
+    stranger = await users.create(_new(), idempotency_key=key)
+    assert stranger.body != first.body
     with pytest.raises(BadRequest):
         await users.create(_new(), idempotency_key='"open')
 

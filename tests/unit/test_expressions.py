@@ -105,6 +105,8 @@ FOREIGN: dict[str, list[Worst]] = {
         Worst("0"), Worst("-", TRACEPARENT), Worst("-\n", TRACEPARENT), Worst(TRACEPARENT),
     ],
     "twelvefold.jobs.execution:_ESCAPED_NUL": BACKSLASHES,
+    "twelvefold.text:_FORBIDDEN": [Worst("a"), Worst("\u202e"), Worst("\ud800"), Worst("\U0001fae9")],
+    "twelvefold.text:_SPACES": [Worst(" "), Worst(" ", after="a"), Worst("a "), Worst("\u3000")],
     "twelvefold.mail:_ADDRESS": [
         Worst("a"), Worst("a."), Worst("."), Worst("a", after="@"), Worst("a.", after="@"),
         Worst("a", "a@"), Worst("a.", "a@"), Worst("a-", "a@"), Worst("@"),

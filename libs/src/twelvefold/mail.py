@@ -26,6 +26,7 @@ import aiosmtplib
 from opentelemetry.trace import SpanKind
 
 from . import metrics, spans
+from .email_address import ascii_address
 from .errors import DependencyUnavailable, Rejected
 from .guard import Guard
 from .settings import MailSettings
@@ -107,7 +108,7 @@ class SmtpMailer:
     async def _send(self, message: Message) -> None:
         letter = composed(message, self._sender)
         with self._guard.call():
-            await self._deliver(letter, message.to)
+            await self._deliver(letter, ascii_address(message.to))
 
     async def _deliver(self, letter: EmailMessage, recipient: str) -> None:
         client = await self._client(login=True)
@@ -189,7 +190,7 @@ async def _handed_over(
             raise Rejected(f"the recipient was refused ({codes[0]})") from error
         raise
     except (aiosmtplib.SMTPNotSupported, ValueError) as error:
-        # The server takes no addresses beyond ASCII, or the library sees none that it can send.
+        # The server takes no local part beyond ASCII, or the library sees none that it can send.
         raise Rejected("the recipient's address cannot be used") from error
 
 
@@ -233,5 +234,6 @@ def composed(message: Message, sender: Address) -> EmailMessage:
 
 
 def _address(address: str, name: str = "") -> Address:
-    username, _, domain = address.rpartition("@")
+    """With its domain as A-labels, which every server takes (RFC 5891 section 4.4)."""
+    username, _, domain = ascii_address(address).rpartition("@")
     return Address(display_name=name, username=username, domain=domain)

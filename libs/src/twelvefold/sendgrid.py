@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from .email_address import ascii_address
 from .errors import DependencyUnavailable, Rejected
 from .guard import Guard
 from .mail import MOST, Message, checked, parsed_sender, sending
@@ -48,7 +49,7 @@ class SendGridMailer:
         body = {
             "personalizations": [
                 {
-                    "to": [{"email": message.to}],
+                    "to": [{"email": ascii_address(message.to)}],
                     "custom_args": {"message_id": message.message_id},
                 }
             ],

@@ -92,18 +92,61 @@ async def test_the_same_key_registers_once_and_answers_alike(api, sql):
     assert (again.status_code, again.content) == (201, first.content)
     assert again.headers["etag"] == first.headers["etag"]
     assert again.headers["idempotency-replayed"] == "true"
-    other = await api.http.post("/users", json=registration(fresh_address()), headers=key)
+    other = await api.http.post("/users", json=registration(email, name="Eve"), headers=key)
     assert other.status_code == 422
     assert len(await mails_of(sql, first.json()["id"])) == 1
+
+
+async def test_a_strangers_key_refuses_nobody_elses_registration(api, sql):
+    key = {"Idempotency-Key": f'"{uuid.uuid4()}"'}
+    mallory, ada = fresh_address("mallory"), fresh_address()
+    for email in (mallory, ada):
+        answer = await api.http.post("/users", json=registration(email), headers=key)
+        assert (answer.status_code, answer.json()["email"]) == (201, email)
+        assert "idempotency-replayed" not in answer.headers
+    callers = await sql.fetch("SELECT caller FROM users.idempotency_keys")
+    assert not [row for row in callers if "@" in row["caller"]]
+
+
+async def test_a_key_belongs_to_the_address_in_every_spelling(api):
+    key, name = {"Idempotency-Key": f'"{uuid.uuid4()}"'}, uuid.uuid4().hex
+    spellings = [f"{name}@b\u00fccher.example", f"{name.upper()}@xn--bcher-kva.example"]
+    first = await api.http.post("/users", json=registration(spellings[0]), headers=key)
+    assert first.status_code == 201
+    other = await api.http.post("/users", json=registration(spellings[1]), headers=key)
+    assert other.status_code == 422  # the same caller and key, with another body
+
+
+NAMES = {  # as given and as kept
+    "Persian with a non-joiner": ("\u0645\u06cc\u200c\u062e", "\u0645\u06cc\u200c\u062e"),
+    "a family of emoji": ("Ada \U0001f468\u200d\U0001f467", "Ada \U0001f468\u200d\U0001f467"),
+    "an emoji newer than the interpreter": ("Ada \U0001fae9", "Ada \U0001fae9"),
+    "an ideographic space": ("\u5c71\u7530\u3000\u592a", "\u5c71\u7530 \u592a"),
+    "no-break spaces": (" Ada\u00a0\u00a0L ", "Ada L"),
+}
+
+
+@pytest.mark.parametrize(("given", "kept"), NAMES.values(), ids=NAMES)
+async def test_a_name_of_any_script_registers_and_renames(api, given, kept):
+    answer = await api.http.post("/users", json=registration(fresh_address(), name=given))
+    assert (answer.status_code, answer.json().get("name")) == (201, kept)
+    account = await api.member()
+    headers = {**account.bearer, "If-Match": account.etag}
+    url = f"/users/{account.id}"
+    changed = await api.http.patch(url, headers=headers, json={"name": given})
+    assert (changed.status_code, changed.json().get("name")) == (200, kept)
 
 
 FAULTS = {
     "no email": ({"email": None}, "/body/email"),
     "email without a domain": ({"email": "ada"}, "/body/email"),
     "empty name": ({"name": ""}, "/body/name"),
+    "blank name": ({"name": "\u3000 "}, "/body/name"),
     "name with a line break": ({"name": "Ada\nBcc: all"}, "/body/name"),
+    "name that reorders text": ({"name": "Ada\u202egpj"}, "/body/name"),
     "short password": ({"password": "s3cret7"}, "/body/password"),
     "long password": ({"password": "x" * 257}, "/body/password"),
+    "password that normalising makes short": ({"password": "e\u0308" * 7}, "/body/password"),
     "a role of one's own": ({"role": "admin"}, "/body/role"),
 }
 

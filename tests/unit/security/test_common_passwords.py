@@ -6,13 +6,14 @@ import sys
 import pytest
 
 from twelvefold.security import common_passwords
-from twelvefold.security.common_passwords import MIN_LENGTH, CommonPasswords, read_list
+from twelvefold.security.common_passwords import CommonPasswords, read_list
+from twelvefold.text import MIN_PASSWORD_LENGTH
 
 
 def test_the_list_holds_more_than_the_3000_that_are_asked_for_and_stays_small():
     words = read_list()
     assert len(words) > 3000
-    assert min(map(len, words)) >= MIN_LENGTH
+    assert min(map(len, words)) >= MIN_PASSWORD_LENGTH
     assert sys.getsizeof(words) + sum(map(sys.getsizeof, words)) < 2_000_000
 
 

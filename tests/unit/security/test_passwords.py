@@ -3,14 +3,21 @@
 import asyncio
 import statistics
 import time
+import unicodedata
 
 import pytest
 
 from twelvefold.errors import Overloaded
 from twelvefold.http.context import RequestContext, request_context
-from twelvefold.security.passwords import PasswordHasher
+from twelvefold.security.passwords import PasswordCheck, PasswordHasher
 
 SMALL = {"memory": 1024, "passes": 1}
+# One password: composed, decomposed, and with a wide letter and a ligature.
+PHONE_AND_LAPTOP = [
+    "Zo\u00eb findet \u00c5",
+    "Zoe\u0308 findet A\u030a",
+    "\uff3ao\u00eb \ufb01ndet \u212b",
+]
 
 
 @pytest.fixture
@@ -44,16 +51,47 @@ async def test_the_defaults_are_64_mib_and_three_passes():
     hasher = PasswordHasher()
     stored = await hasher.hash("correct horse")
     assert stored.startswith("$argon2id$v=19$m=65536,t=3,p=1$")
-    assert not hasher.needs_rehash(stored)
+    assert await hasher.verify("correct horse", stored) is PasswordCheck.RIGHT
     await hasher.aclose()
 
 
 async def test_a_hash_of_other_parameters_is_to_be_made_anew(hasher):
     weaker = PasswordHasher(memory=512, passes=1)
     stored = await weaker.hash("correct horse")
-    assert hasher.needs_rehash(stored)
-    assert await hasher.verify("correct horse", stored)
+    assert await hasher.verify("correct horse", stored) is PasswordCheck.OUTDATED
+    assert await hasher.verify("wrong horse", stored) is PasswordCheck.WRONG
     await weaker.aclose()
+
+
+@pytest.mark.parametrize("chosen", PHONE_AND_LAPTOP)
+@pytest.mark.parametrize("typed", PHONE_AND_LAPTOP)
+async def test_a_phone_and_a_laptop_spell_the_same_password(hasher, chosen, typed):
+    assert await hasher.verify(typed, await hasher.hash(chosen)) is PasswordCheck.RIGHT
+
+
+@pytest.mark.parametrize("given", PHONE_AND_LAPTOP)
+async def test_a_hash_of_a_password_as_it_was_given_goes_on_counting_and_is_outdated(hasher, given):
+    """As the first releases have made them."""
+    stored = await hasher._run(hasher._argon2.hash, given.encode())
+    check = await hasher.verify(given, stored)
+    is_normal = unicodedata.is_normalized("NFKC", given)
+    assert check is (PasswordCheck.RIGHT if is_normal else PasswordCheck.OUTDATED)
+
+
+async def test_an_account_and_nobody_cost_the_same_whatever_form_is_typed(hasher, monkeypatch):
+    work: list[str] = []
+    real = PasswordHasher._verify
+
+    def counted(self, stored, password):
+        work.append(password)
+        return real(self, stored, password)
+
+    stored = await hasher.hash("correct horse")
+    monkeypatch.setattr(PasswordHasher, "_verify", counted)
+    for known in (stored, None):
+        work.clear()
+        assert await hasher.verify(PHONE_AND_LAPTOP[1], known) is PasswordCheck.WRONG
+        assert len(work) == 2
 
 
 async def test_nobody_costs_what_an_account_costs(hasher):

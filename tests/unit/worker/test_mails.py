@@ -48,6 +48,13 @@ def test_the_message_id_follows_from_the_job_and_the_senders_domain():
     assert letter().message_id == f"<{JOB}@mail.example.com>"
 
 
+def test_the_message_id_is_ascii_whatever_the_senders_domain():
+    content = EmailContent(to="ada@example.com", name="Ada", link=LINK)
+    sender = "Twelvefold <no-reply@b\u00fccher.example>"
+    made = compose(EmailTemplate.WELCOME, content, job=JOB, sender=sender)
+    assert made.message_id == f"<{JOB}@xn--bcher-kva.example>"
+
+
 def test_a_hostile_name_stays_text():
     made = letter(
         EmailTemplate.RESET, name='<img src=x onerror="alert(1)">\r\nBcc: victim@example.com'

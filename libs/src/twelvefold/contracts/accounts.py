@@ -15,6 +15,15 @@ from pydantic import (
     model_validator,
 )
 
+from twelvefold.text import (
+    MAX_PASSWORD_LENGTH,
+    MAX_RAW_PASSWORD_LENGTH,
+    MIN_PASSWORD_LENGTH,
+    fold_spaces,
+    has_forbidden_characters,
+    normalize_password,
+)
+
 from .images import Variant
 
 
@@ -23,16 +32,19 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
-def _printable(value: str) -> str:
-    if not value.isprintable():
-        raise ValueError("must not contain control characters")
-    return value.strip()
+def _clean_name(value: str) -> str:
+    if has_forbidden_characters(value):
+        raise ValueError("must not contain control or bidirectional formatting characters")
+    folded = fold_spaces(value)
+    if not folded:
+        raise ValueError("must not be blank")
+    return folded
 
 
 Name = Annotated[
     str,
     Field(min_length=1, max_length=100, examples=["Ada Lovelace"]),
-    AfterValidator(_printable),
+    AfterValidator(_clean_name),
 ]
 
 
@@ -44,8 +56,28 @@ def _encodable(value: SecretStr) -> SecretStr:
     return value
 
 
-# NIST SP 800-63B and OWASP ASVS 6.2: length counts, composition does not; no truncation.
-Password = Annotated[SecretStr, Field(min_length=8, max_length=256), AfterValidator(_encodable)]
+def _normalized(value: SecretStr) -> SecretStr:
+    password = normalize_password(value.get_secret_value())
+    if not MIN_PASSWORD_LENGTH <= len(password) <= MAX_PASSWORD_LENGTH:
+        raise ValueError(
+            f"must have {MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters,"
+            " counted once its Unicode form is normalised"
+        )
+    return SecretStr(password)
+
+
+# NIST SP 800-63B and OWASP ASVS 6.2: length counts, composition does not; no truncation. Counted
+# after normalisation; the schema's upper bound is for what a client sends, which may be longer.
+Password = Annotated[
+    SecretStr,
+    Field(
+        min_length=MIN_PASSWORD_LENGTH,
+        max_length=MAX_RAW_PASSWORD_LENGTH,
+        description="8 to 256 characters, counted in Unicode's form NFKC.",
+    ),
+    AfterValidator(_encodable),
+    AfterValidator(_normalized),
+]
 
 
 class User(BaseModel):
@@ -109,8 +141,10 @@ class UserPage(BaseModel):
     next: UserPosition | None = Field(None, description="None on the last page.")
 
 
-# Any length that a password ever had; a longer one would only cost work.
-GivenPassword = Annotated[SecretStr, Field(max_length=256), AfterValidator(_encodable)]
+# Any length that a password ever had, as its client spells it; a longer one would only cost work.
+GivenPassword = Annotated[
+    SecretStr, Field(max_length=MAX_RAW_PASSWORD_LENGTH), AfterValidator(_encodable)
+]
 
 
 class PasswordChange(BaseModel):

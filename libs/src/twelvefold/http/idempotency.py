@@ -120,6 +120,12 @@ class IdempotencyKeys:
         key = parsed_key(header)
         return Once(self, caller, key, parts)
 
+    def pseudonym(self, identity: str) -> str:
+        """A caller that has no account yet, by what it is known by: an HMAC, so that the table
+        holds no word of it.
+        """
+        return hmac.digest(self._secret, b"caller\0" + identity.encode(), "sha256").hex()
+
     def fingerprint(self, parts: Iterable[bytes | str]) -> bytes:
         """The HMAC of `parts`, each with its length, so that no two lists of them are alike."""
         digest = hmac.new(self._secret, digestmod="sha256")

@@ -11,7 +11,7 @@ import asyncio
 from importlib.machinery import PathFinder
 from importlib.util import find_spec, module_from_spec
 
-MIN_LENGTH = 8  # characters; shorter ones are refused for their length
+from twelvefold.text import MIN_PASSWORD_LENGTH
 
 
 class CommonPasswords:
@@ -45,7 +45,7 @@ def read_list() -> frozenset[str]:
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     passwords: list[str] = module.FREQUENCY_LISTS["passwords"]
-    return frozenset(word.casefold() for word in passwords if len(word) >= MIN_LENGTH)
+    return frozenset(word.casefold() for word in passwords if len(word) >= MIN_PASSWORD_LENGTH)
 
 
 def _failed(task: asyncio.Task[frozenset[str]]) -> bool:

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from enum import Enum
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -27,6 +28,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from twelvefold import metrics, spans
 from twelvefold.errors import Overloaded
 from twelvefold.http.context import current_request
+from twelvefold.text import normalize_password
 
 MEMORY = 64 * 1024  # KiB
 PASSES = 3
@@ -40,6 +42,21 @@ _BUSY = "too many passwords are being checked at the moment"
 _NICENESS = 10  # more than the thread that serves requests
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class PasswordCheck(Enum):
+    """What a stored hash says of a password; true unless it is the wrong one."""
+
+    WRONG = "wrong"
+    RIGHT = "right"
+    OUTDATED = "outdated"  # right, but its hash was made in another way than today's
+
+    def __bool__(self) -> bool:
+        return self is not PasswordCheck.WRONG
+
+    @property
+    def is_outdated(self) -> bool:
+        return self is PasswordCheck.OUTDATED
 
 
 class PasswordHasher:
@@ -72,22 +89,31 @@ class PasswordHasher:
         self._lock = threading.Lock()
 
     async def hash(self, password: str) -> str:
-        """The encoded hash. Raises Overloaded where the queue is full or too slow."""
-        with spans.span("password.hash"):
-            return await self._run(self._argon2.hash, _bytes(password))
-
-    async def verify(self, password: str, stored: str | None) -> bool:
-        """Whether `password` is the one of `stored`; with None always False, at the same cost.
+        """The encoded hash of the normalised password (`text.normalize_password`).
 
         Raises Overloaded where the queue is full or too slow.
         """
-        with spans.span("password.verify"):
-            fits = await self._run(self._verify, stored or self._nobody, password)
-        return fits and stored is not None
+        with spans.span("password.hash"):
+            return await self._run(self._argon2.hash, _bytes(normalize_password(password)))
 
-    def needs_rehash(self, stored: str) -> bool:
-        """Whether `stored` was made with other parameters than today's."""
-        return self._argon2.check_needs_rehash(stored)
+    async def verify(self, password: str, stored: str | None) -> PasswordCheck:
+        """Whether `password` is the one of `stored`; with None never, at the same cost.
+
+        The first releases hashed passwords as they were given, so one that normalising changes is
+        tried in that form, too. Raises Overloaded where the queue is full or too slow.
+        """
+        normalized = normalize_password(password)
+        encoded = stored or self._nobody
+        with spans.span("password.verify"):
+            fits = await self._run(self._verify, encoded, normalized)
+            as_given = not fits and normalized != password
+            if as_given:
+                fits = await self._run(self._verify, encoded, password)
+        if not fits or stored is None:
+            return PasswordCheck.WRONG
+        if as_given or self._argon2.check_needs_rehash(stored):
+            return PasswordCheck.OUTDATED
+        return PasswordCheck.RIGHT
 
     async def aclose(self) -> None:
         """Refuses what waits; what is being hashed ends by itself within a fraction of a second."""

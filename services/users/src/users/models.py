@@ -5,7 +5,6 @@ No ORM session and no relationship: rows leave the repository as frozen dataclas
 
 from __future__ import annotations
 
-import unicodedata
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -31,11 +30,6 @@ SCHEMA = "users"
 _MOMENT = DateTime(timezone=True)
 
 
-def email_key(address: str) -> str:
-    """What makes two addresses the same account: case does not, neither does Unicode's spelling."""
-    return unicodedata.normalize("NFC", address.strip()).lower()
-
-
 class Base(DeclarativeBase):
     metadata = MetaData(schema=SCHEMA)
     type_annotation_map = {str: Text, datetime: _MOMENT, bytes: LargeBinary}
@@ -48,7 +42,7 @@ class Account(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     email: Mapped[str]  # as it was given
-    email_key: Mapped[str] = mapped_column(unique=True)
+    email_key: Mapped[str] = mapped_column(unique=True)  # by `twelvefold.email_address`
     name: Mapped[str]
     role: Mapped[str]
     password_hash: Mapped[str]

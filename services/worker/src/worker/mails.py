@@ -17,6 +17,7 @@ from uuid import UUID
 
 from twelvefold.contracts.accounts import EmailContent
 from twelvefold.contracts.jobs import EmailTemplate
+from twelvefold.email_address import ascii_domain
 from twelvefold.mail import Message
 
 _TEMPLATES = files("worker") / "templates"
@@ -47,7 +48,7 @@ def compose(template: EmailTemplate, content: EmailContent, *, job: UUID, sender
     same letter can be recognised (RFC 5322 section 3.6.4).
     """
     letter = _letter(template.value)
-    domain = parseaddr(sender)[1].rpartition("@")[2] or "localhost"
+    domain = ascii_domain(parseaddr(sender)[1].rpartition("@")[2]) or "localhost"
     name = " ".join(content.name.split())
     greeting = f"Hello {name}," if name else "Hello,"
     paragraphs = [Template(part).substitute(greeting=greeting) for part in letter.paragraphs]

@@ -13,7 +13,7 @@ class PasswordReset:
     """
     Attributes:
         token (str):
-        password (str):
+        password (str): 8 to 256 characters, counted in Unicode's form NFKC.
     """
 
     token: str

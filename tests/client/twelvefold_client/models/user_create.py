@@ -14,7 +14,7 @@ class UserCreate:
     Attributes:
         email (str):
         name (str):
-        password (str):
+        password (str): 8 to 256 characters, counted in Unicode's form NFKC.
     """
 
     email: str

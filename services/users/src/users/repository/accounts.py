@@ -14,8 +14,9 @@ from sqlalchemy.exc import IntegrityError
 
 from twelvefold.contracts.accounts import Role
 from twelvefold.database import Reader, Transaction
+from twelvefold.email_address import email_key
 from twelvefold.spans import trace_database_operation
-from users.models import Account, email_key
+from users.models import Account
 from users.repository import reservations
 
 

@@ -11,8 +11,8 @@ from sqlalchemy import Executable, bindparam, func, select, update
 
 from twelvefold.contracts.accounts import Role
 from twelvefold.database import Reader, Transaction
+from twelvefold.email_address import email_key
 from users.models import Account
-from users.models import email_key as email_key
 from users.repository.accounts import AccountRecord, change
 
 

@@ -10,7 +10,8 @@ from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from twelvefold.database import Reader, Transaction
-from users.models import AddressReservation, email_key
+from twelvefold.email_address import email_key
+from users.models import AddressReservation
 
 
 @dataclass(frozen=True, slots=True)

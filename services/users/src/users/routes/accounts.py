@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from twelvefold.cache import Entry
 from twelvefold.contracts.accounts import User, UserCreate, UserUpdate
 from twelvefold.contracts.images import ObjectKeys, VariantReport
+from twelvefold.email_address import email_key
 from twelvefold.http.conditional import etag, matches, required_version
 from twelvefold.http.problems import problem_responses
 from users.dependencies import (
@@ -23,7 +24,6 @@ from users.dependencies import (
 from users.schemas import Avatar
 
 _JSON = "application/json"
-_ANYBODY = "anonymous"  # who registers is nobody yet: all of them share one space of keys
 router = APIRouter(prefix="/internal/v1/users", tags=["users"])
 objects = APIRouter(prefix="/internal/v1/objects", tags=["objects"])
 
@@ -45,7 +45,10 @@ async def create_user(
 ) -> Response:
     """Registers an account and queues its welcome mail."""
     body = await request.body()
-    once = services.idempotency.once(_ANYBODY, idempotency_key, "POST /users", body)
+    # Whoever registers is known by the address alone: a stranger's key is another key, and a retry
+    # may come from another network.
+    caller = services.idempotency.pseudonym(email_key(new.email))
+    once = services.idempotency.once(caller, idempotency_key, "POST /users", body)
     reply = await services.accounts.register(new, once)
     return Response(reply.body, reply.status, headers=reply.headers, media_type=_JSON)
 

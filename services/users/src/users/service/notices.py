@@ -13,12 +13,12 @@ from uuid import UUID
 from twelvefold.contracts.accounts import EmailContent
 from twelvefold.contracts.jobs import EMAIL_SEND, EmailSend, EmailTemplate
 from twelvefold.database import Transaction
+from twelvefold.email_address import email_key
 from twelvefold.errors import NotFound
 from twelvefold.jobs import JobQueue
 from users.repository import accounts, reservations
 from users.repository import notices as repository
 from users.repository.accounts import AccountRecord
-from users.repository.credentials import email_key
 
 NOTICES = frozenset({EmailTemplate.EMAIL_CHANGED, EmailTemplate.PASSWORD_CHANGED})
 UNDO_LIFETIME = timedelta(days=7)  # of an address of the past; longer than any letter is tried

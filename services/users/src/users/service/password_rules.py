@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from twelvefold.email_address import email_key
 from twelvefold.errors import FieldError, Invalid
 from twelvefold.security.common_passwords import CommonPasswords
 from twelvefold.spans import trace_function
@@ -22,8 +23,8 @@ class PasswordRules:
     @trace_function("users.validate")
     async def check(self, password: str, email: str, pointer: str = "/body/password") -> None:
         """Raises Invalid naming `pointer`, never the password."""
-        address = email.casefold()
-        if password.casefold() in (address, address.partition("@")[0]):
+        address = email_key(email)
+        if email_key(password) in (address, address.rpartition("@")[0]):
             raise _refused(pointer, "is the account's own address")
         if await self.common.contains(password):
             raise _refused(pointer, "is among the most common passwords: choose another one")

@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from twelvefold.email_address import email_key
 from twelvefold.errors import TooManyRequests
 from twelvefold.security.rate_limit import Policy, RateLimiter
-from users.repository.credentials import email_key
 
 _WINDOW = 3600  # seconds
 

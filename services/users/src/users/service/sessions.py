@@ -22,22 +22,23 @@ import structlog
 
 from twelvefold.contracts.accounts import Role, Session, SessionList, TokenPair
 from twelvefold.database import Database, Transaction, repeated
+from twelvefold.email_address import MAX_LENGTH, email_key
 from twelvefold.errors import NotFound, OAuthError, Overloaded, Unauthenticated
 from twelvefold.identifiers import new_id
 from twelvefold.security.passwords import PasswordHasher
 from twelvefold.security.principal import scope_of
 from twelvefold.security.revocation import Revocations
 from twelvefold.security.tokens import TokenIssuer, TokenVerifier
+from twelvefold.text import has_forbidden_characters, remove_forbidden_characters
 from users.repository import activity, credentials
 from users.repository import sessions as repository
-from users.repository.credentials import Credentials, email_key
+from users.repository.credentials import Credentials
 from users.service.follow_ups import FollowUp, FollowUps
 from users.service.throttle import Throttle
 
 LIFETIME = timedelta(days=30)
 LEEWAY = timedelta(seconds=10)
 _SECRET_BYTES = 32
-_MAX_ADDRESS = 254  # characters of an e-mail address (RFC 5321 section 4.5.3.1.3)
 _SHOWN = 1000  # sessions in a list
 _MAX_NOTE = 200  # characters that are kept of what a client says about itself
 
@@ -95,13 +96,13 @@ class Sessions:
         work. Raises OAuthError invalid_grant, TooManyRequests after too many wrong passwords,
         Overloaded where too many log in at once.
         """
-        attempt = await self.throttle.admit(email_key(username[:_MAX_ADDRESS]), client.address)
+        attempt = await self.throttle.admit(email_key(username[:MAX_LENGTH]), client.address)
         found: Credentials | None = None
-        if len(username) <= _MAX_ADDRESS and username.isprintable():
+        if len(username) <= MAX_LENGTH and not has_forbidden_characters(username):
             async with self.database.read() as reader:
                 found = await credentials.by_email(reader, username)
-        fits = await self.hasher.verify(password, found.password_hash if found else None)
-        if found is None or not fits or found.disabled:
+        checked = await self.hasher.verify(password, found.password_hash if found else None)
+        if found is None or not checked or found.disabled:
             _refuse("the address or the password is wrong")
         await self.throttle.succeeded(attempt)
         refresh_token, session_id = new_secret(), new_id()
@@ -121,7 +122,7 @@ class Sessions:
             await repository.insert_token(unit, hashed(refresh_token), session_id)
             if self.count_active:
                 await activity.mark_active(unit, found.account_id)
-        if self.hasher.needs_rehash(found.password_hash):
+        if checked.is_outdated:
             self.follow_ups.start(partial(self._rehash, found, password))
         return self._pair(found.account_id, role, session_id, refresh_token)
 
@@ -237,6 +238,4 @@ def _refuse(reason: str) -> NoReturn:
 
 def _note(value: str | None) -> str | None:
     """What a client says about itself: cut short, without what PostgreSQL or a log chokes on."""
-    if value is None:
-        return None
-    return "".join(character for character in value if character.isprintable())[:_MAX_NOTE]
+    return None if value is None else remove_forbidden_characters(value)[:_MAX_NOTE]
