@@ -21,6 +21,7 @@ from .servers import EmbeddedServer
 
 MAX_MAIL_BYTES = 33_554_432
 _GREETING_TIMEOUT = 2.0
+_GREETINGS = (b"EHLO", b"HELO", b"NOOP", b"QUIT")  # what a client of SMTP may begin with
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9@._+-]+")
 
 
@@ -98,8 +99,28 @@ async def _catch(host: str, port: int, folder: Path) -> None:
     from aiosmtpd.smtp import SMTP
 
     handler, loop = _Folder(folder), asyncio.get_running_loop()
+
+    class Catcher(SMTP):
+        """Hangs up on whoever does not greet: a page in a browser can reach this port, and a POST
+        whose body is SMTP would otherwise lay down mails.
+        """
+
+        _first: bytes | None = b""
+
+        def data_received(self, data: bytes) -> None:
+            if self._first is not None:
+                data, self._first = self._first + data, None
+                if len(data) < len(_GREETINGS[0]):
+                    self._first = data  # not enough yet to tell
+                    return
+                if not data.upper().startswith(_GREETINGS):
+                    if self.transport is not None:
+                        self.transport.close()
+                    return
+            super().data_received(data)
+
     server = await loop.create_server(
-        lambda: SMTP(
+        lambda: Catcher(
             handler,
             data_size_limit=MAX_MAIL_BYTES,
             enable_SMTPUTF8=True,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote, urlsplit
 
+from .object_store_access import inner_keys, write_certificate
 from .ports import COMPANION, LOOPBACK, PortPicker
 from .processes import Launch
 from .servers import EmbeddedServer
@@ -26,6 +27,7 @@ REGION = "us-east-1"
 _HTTP_TIMEOUT = 5.0  # seconds for creating a bucket
 # Volumes are created as they are needed and grow to this size; none is allocated ahead.
 _VOLUME_MEGABYTES, _VOLUMES = 256, 400
+_NOBODY = "@"
 # One database for the names of objects. The default store opens eight with write buffers of 16 MB
 # each, which cost 75 MB from the second start on.
 _FILER = """\
@@ -84,7 +86,7 @@ class SeaweedServer(EmbeddedServer):
         bucket: str,
         host: str = LOOPBACK,
     ) -> None:
-        """Another `host` opens the inner ports too, which ask nobody who they are."""
+        """Another `host` opens the inner ports too; those of gRPC ask nobody who they are."""
         super().__init__(directory)
         self._host = host
         self.ports = ports
@@ -95,11 +97,17 @@ class SeaweedServer(EmbeddedServer):
     def url(self) -> str:
         return f"http://{LOOPBACK}:{self.ports.s3}"
 
+    @property
+    def _certificate(self) -> Path:
+        return self.directory / "master.pem"
+
     async def prepare(self) -> None:
         await super().prepare()
         # Every start's options are written there and read at the next: ours are complete.
         (self.directory / "mini.options").unlink(missing_ok=True)
         (self.directory / "filer.toml").write_text(_FILER, encoding="utf-8")
+        if not self._certificate.exists():
+            await asyncio.to_thread(write_certificate, self._certificate)
 
     def launch(self, output: int | IO[bytes]) -> Launch:
         ports = self.ports
@@ -144,6 +152,12 @@ class SeaweedServer(EmbeddedServer):
                 "HOME": str(self.directory),
                 "AWS_ACCESS_KEY_ID": self.credentials.access_key_id,
                 "AWS_SECRET_ACCESS_KEY": self.credentials.secret_access_key,
+                **inner_keys(self.credentials),
+                # The master takes no signature and deletes what a GET names. Its parts speak gRPC to
+                # it; its HTTP port asks for a certificate that nobody has.
+                "WEED_HTTPS_MASTER_CERT": str(self._certificate),
+                "WEED_HTTPS_MASTER_KEY": str(self._certificate),
+                "WEED_HTTPS_MASTER_CA": str(self._certificate),
             },
             directory=self.directory,
             output=output,
