@@ -92,7 +92,12 @@ async def test_the_span_is_the_instrumentation_s_with_stable_attributes_and_noth
 async def test_an_unsampled_request_does_not_enter_the_instrumentation(spans, monkeypatch):
     entered = []
     serve = tracing._Sampled.serve
-    monkeypatch.setattr(tracing._Sampled, "serve", lambda *_: entered.append(1) or serve(*_))
+
+    def noted(*arguments):
+        entered.append(1)
+        return serve(*arguments)
+
+    monkeypatch.setattr(tracing._Sampled, "serve", noted)
     for ratio in (0.0, 1.0):
         async with demo(sampling(ratio)) as it:
             await it.client.get("/api/v1/things/1")
