@@ -17,39 +17,10 @@ from twelvefold.database import Database, Transaction
 
 from .claim import Claim, Fence, LeaseLost, Settled, Settlement
 from .contract import JobKind, JobStatus
+from .fair_claim import FairClaim
 from .line import Line
 
 KEPT_ERRORS = 10  # of a job's history
-
-# Rows are locked, counted by kind and taken in one statement. Those beyond a kind's room are let
-# go again by its end. Unlimited kinds and unknown ones have no entry in :rooms.
-_CLAIM = text("""
-WITH due AS MATERIALIZED (
-  SELECT id, kind, priority, run_at FROM jobs.jobs
-  WHERE status IN ('queued', 'failed') AND queue = :queue
-    AND run_at <= now() - make_interval(secs => :overdue)
-    AND kind <> ALL (CAST(:full AS text[]))
-  ORDER BY priority DESC, run_at, id
-  LIMIT :wanted
-  FOR UPDATE SKIP LOCKED
-), ranked AS (
-  SELECT id, kind,
-         row_number() OVER (PARTITION BY kind ORDER BY priority DESC, run_at, id) AS nth
-  FROM due
-)
-UPDATE jobs.jobs AS j SET
-  status = 'running', claim_no = j.claim_no + 1, worker = :worker,
-  lease_until = now() + make_interval(secs => :lease), started_at = now(), progress = 0,
-  max_attempts = coalesce(
-    j.max_attempts, CAST(CAST(:attempts AS jsonb) ->> j.kind AS smallint)),
-  version = j.version + 1
-FROM ranked
-WHERE j.id = ranked.id
-  AND ranked.nth <= coalesce(CAST(CAST(:rooms AS jsonb) ->> ranked.kind AS integer), :wanted)
-RETURNING j.id, j.claim_no, j.kind, j.payload, j.attempts, j.crashes, j.max_attempts, j.owner_id,
-          j.created_at, j.run_at, j.request_id, j.trace_context, j.version, j.priority,
-          extract(epoch FROM now() - j.run_at) AS waited
-""")
 
 _HEARTBEAT = text("""
 UPDATE jobs.jobs AS j SET lease_until = now() + make_interval(secs => :lease)
@@ -130,32 +101,28 @@ class Leases:
 
     def __init__(self, database: Database, terms: LeaseTerms) -> None:
         self._database = database
-        self._claiming = Line(database)
+        self._claims = Line(database)
         self._settling = Line(database)
         self.terms = terms
-        self._attempts = json.dumps({kind.name: kind.max_attempts for kind in terms.kinds})
+        attempts = {kind.name: kind.max_attempts for kind in terms.kinds}
+        self._claiming = FairClaim(
+            self._claims,
+            {
+                "queue": terms.queue,
+                "worker": terms.worker,
+                "lease": terms.lease,
+                "attempts": json.dumps(attempts),
+            },
+        )
 
     async def claim(
         self, wanted: int, *, overdue: float = 0.0, rooms: Mapping[str, int] | None = None
     ) -> list[Claim]:
-        """Takes up to `wanted` jobs, the best first, that are due for `overdue` seconds or more.
+        """Takes up to `wanted` jobs that are due for `overdue` seconds or more, by `FairClaim`.
 
-        `rooms` bounds the kinds that it names; at 0 they are passed over.
+        They come in the order of their priority and age. `rooms` bounds the kinds that it names; at 0 they are passed over.
         """
-        rooms = rooms or {}
-        rows = await self._claiming.rows(
-            _CLAIM,
-            {
-                "queue": self.terms.queue,
-                "overdue": overdue,
-                "full": [kind for kind, room in rooms.items() if room <= 0],
-                "rooms": json.dumps(rooms),
-                "wanted": wanted,
-                "worker": self.terms.worker,
-                "lease": self.terms.lease,
-                "attempts": self._attempts,
-            },
-        )
+        rows = await self._claiming.take(wanted, overdue=overdue, rooms=rooms or {})
         rows.sort(key=lambda row: (-row.priority, row.run_at, row.id))
         return [_claim(row) for row in rows]
 
@@ -206,7 +173,7 @@ class Leases:
 
     async def aclose(self) -> None:
         """Gives back the connections that were kept at hand."""
-        await self._claiming.aclose()
+        await self._claims.aclose()
         await self._settling.aclose()
 
     async def _rows(self, statement: TextClause, parameters: Mapping[str, Any]) -> list[Any]:

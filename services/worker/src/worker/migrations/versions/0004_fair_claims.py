@@ -13,10 +13,11 @@ depends_on = None
 
 PRODUCERS = ("users_app", "api_app")
 # Negated, so that "a lower priority, or the next owner" is one comparison of rows. Jobs without an
-# owner are those of owner zero: they count as one.
+# owner are those of owner zero: they count as one. The collation keeps the planner from the index
+# `jobs_due` where this one is meant.
 INDEX = """
 CREATE INDEX CONCURRENTLY jobs_due_by_owner ON jobs.jobs (
-  queue, (-priority), (coalesce(owner_id, '00000000-0000-0000-0000-000000000000'::uuid)),
+  queue COLLATE "C", (-priority), (coalesce(owner_id, '00000000-0000-0000-0000-000000000000'::uuid)),
   run_at, id
 ) WHERE status IN ('queued', 'failed')
 """
@@ -41,7 +42,8 @@ RETURNS bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT count(*) FROM (
     SELECT 1 FROM jobs.jobs AS j
-    WHERE j.status IN ('queued', 'failed') AND j.queue = job_queue AND -j.priority = -job_priority
+    WHERE j.status IN ('queued', 'failed') AND j.queue COLLATE "C" = job_queue
+      AND -j.priority = -job_priority
       AND coalesce(j.owner_id, '00000000-0000-0000-0000-000000000000'::uuid) = owner
       AND j.kind = job_kind AND j.unique_key IS NULL
     LIMIT most

@@ -1,0 +1,161 @@
+"""Whose jobs are taken: no owner's backlog holds up another's."""
+
+import asyncio
+import itertools
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+from tests.integration.jobs.workbench import QUICK, WORK, Probe, Work, registry_of, work_kind
+
+from twelvefold.contracts.jobs import JobPayload
+from twelvefold.identifiers import new_id
+from twelvefold.jobs import JobKind, Registry
+from twelvefold.jobs import fair_claim as fair
+from twelvefold.jobs.claim import Settlement
+from twelvefold.jobs.contract import JobStatus
+
+CROWD = fair.OWNERS + 10
+
+
+def owners_of(claims) -> list[UUID | None]:
+    return [claim.owner_id for claim in claims]
+
+
+async def backlog(bench, owner, count: int, **options) -> list[UUID]:
+    """Older than whatever comes later."""
+    ids = [await bench.enqueue(owner_id=owner, **options) for _ in range(count)]
+    for job_id in ids:
+        await bench.due_since(job_id, 100.0)
+    return ids
+
+
+@pytest.mark.parametrize("others", [new_id(), None])
+async def test_who_has_nothing_running_goes_before_a_backlog(bench, others):
+    greedy = new_id()
+    await backlog(bench, greedy, 20)
+    leases = bench.leases()
+    assert owners_of(await leases.claim(3)) == [greedy] * 3
+    late = await bench.enqueue(owner_id=others)
+    (first,) = await leases.claim(1)
+    assert (first.id, first.owner_id) == (late, others)
+    assert owners_of(await leases.claim(2)) == [greedy] * 2
+
+
+async def test_a_claim_of_many_gives_every_owner_as_many(bench):
+    greedy, modest, single = (new_id() for _ in range(3))
+    await backlog(bench, greedy, 20)
+    await backlog(bench, modest, 3)
+    await backlog(bench, single, 1)
+    taken = owners_of(await bench.leases().claim(8))
+    assert (taken.count(greedy), taken.count(modest), taken.count(single)) == (4, 3, 1)
+
+
+async def test_running_jobs_count_in_whichever_worker_they_run(bench):
+    greedy, modest = new_id(), new_id()
+    await backlog(bench, greedy, 10)
+    await bench.leases(worker="another").claim(4)
+    await backlog(bench, modest, 10)
+    taken = owners_of(await bench.leases().claim(6))
+    assert (taken.count(greedy), taken.count(modest)) == (1, 5)
+
+
+async def test_equals_take_turns_though_one_has_waited_for_longer(bench):
+    greedy, modest = new_id(), new_id()
+    await backlog(bench, greedy, 6)
+    for _ in range(3):
+        await bench.enqueue(owner_id=modest)
+    leases = bench.leases(work_kind())
+    order = []
+    for _ in range(6):
+        # As one slot that works off the queue: nobody has anything running at a claim.
+        (claim,) = await leases.claim(1)
+        order.append(claim.owner_id)
+        await leases.settle([Settlement(claim, JobStatus.SUCCEEDED)])
+    assert order.count(greedy) == order.count(modest) == 3
+    assert all(one != other for one, other in itertools.pairwise(order))
+
+
+async def test_a_higher_priority_goes_first_whoever_asks(bench):
+    greedy, modest = new_id(), new_id()
+    urgent = await backlog(bench, greedy, 4, priority=5)
+    await backlog(bench, modest, 4)
+    await bench.enqueue(owner_id=new_id(), priority=-5)
+    claims = await bench.leases().claim(6)
+    assert {claim.id for claim in claims[:4]} == set(urgent)
+    assert owners_of(claims[4:]) == [modest] * 2
+
+
+async def test_more_owners_than_one_claim_looks_at_are_all_served(bench):
+    crowd = [new_id() for _ in range(CROWD)]
+    for owner in crowd:
+        await backlog(bench, owner, 2)
+    leases = bench.leases(work_kind())
+    served: list[UUID | None] = []
+    while len(served) < len(crowd):
+        claims = await leases.claim(7)
+        served += owners_of(claims)
+        await leases.settle([Settlement(claim, JobStatus.SUCCEEDED) for claim in claims])
+    # The last claim alone begins anew.
+    assert set(served) == set(crowd)
+
+
+async def test_owners_with_nothing_to_take_hide_nobody(bench):
+    for number in range(CROWD):
+        # Ids before and after the one that is due.
+        owner = UUID(int=(1 << 120) + number) if number % 2 else UUID(int=(3 << 120) + number)
+        await bench.enqueue(owner_id=owner)
+    await bench.sql.execute("UPDATE jobs.jobs SET run_at = now() + interval '1 h'")
+    due = await bench.enqueue(owner_id=UUID(int=2 << 120))
+    assert [claim.id for claim in await bench.leases().claim(5)] == [due]
+
+
+async def test_claims_at_once_take_everything_once_and_leave_nothing(bench):
+    owners = [new_id() for _ in range(3)]
+    ids = [await bench.enqueue(owner_id=owner) for owner in owners for _ in range(10)]
+    claims = await asyncio.gather(*(bench.leases().claim(10) for _ in range(4)))
+    taken = [claim.id for some in claims for claim in some]
+    assert sorted(taken) == sorted(ids)
+
+
+async def test_the_room_of_a_kind_is_shared_between_owners(bench):
+    greedy, modest = new_id(), new_id()
+    await backlog(bench, greedy, 6)
+    wanted = await backlog(bench, modest, 1)
+    other = await bench.enqueue(kind="test.other", owner_id=greedy)
+    claims = await bench.leases().claim(9, rooms={WORK: 2})
+    assert {claim.owner_id for claim in claims if claim.kind == WORK} == {greedy, modest}
+    assert {*wanted, other} <= {claim.id for claim in claims}
+
+
+async def test_a_job_behind_sixty_of_another_ends_as_one_of_the_first(bench):
+    """A.7 in small: a kind of which two run at a time, and an order instead of a clock."""
+    greedy, modest = new_id(), new_id()
+    ended: list[UUID] = []
+
+    async def work(job, _: JobPayload) -> None:
+        ended.append(job.id)
+
+    probe, registry = Probe(work), Registry()
+    registry.add(JobKind("test.slow", Work, concurrency=2), probe)
+    probe.hold()
+    flood = await backlog(bench, greedy, 60, kind="test.slow")
+    async with bench.running(registry, replace(QUICK, concurrency=10)):
+        await probe.started.wait()
+        late = await bench.enqueue(owner_id=modest, kind="test.slow")
+        probe.let_go.set()
+        await bench.becomes("succeeded", late, *flood)
+    # Behind those that ran already, and those that took their places before it was there.
+    assert ended.index(late) <= 4
+
+
+async def test_wake_ups_for_a_backlog_do_not_choose_what_runs(bench):
+    greedy, modest = new_id(), new_id()
+    probe = Probe()
+    flood = await backlog(bench, greedy, 30)
+    late = await bench.enqueue(owner_id=modest)
+    async with bench.running(
+        registry_of(probe), replace(QUICK, concurrency=2, poll=60.0), alone=False
+    ) as runner:
+        await asyncio.gather(*(runner.run(job_id) for job_id in flood[:6]))
+        assert late in probe.runs[:4]
