@@ -214,10 +214,10 @@ class FakeUsersClient:
         if self._account(user_id).sessions.pop(session_id, None) is None:
             raise NotFound("no such session")
 
-    async def export(self, user_id: UUID, *, bearer: str) -> UserExport:
+    async def export(self, user_id: UUID, *, bearer: str) -> bytes:
         self._called("export")
         account = self._account(user_id)
-        return UserExport(
+        export = UserExport(
             user=account.user,
             password_changed_at=account.user.created_at,
             email_verified_at=None,
@@ -228,6 +228,7 @@ class FakeUsersClient:
             active_days=[],
             mails=[],
         )
+        return export.model_dump_json().encode()
 
     async def require_erasable(self, user_id: UUID, *, bearer: str) -> None:
         self._called("require_erasable")

@@ -20,6 +20,7 @@ from twelvefold.contracts.accounts import (
     TokenPair,
     User,
     UserCreate,
+    UserExport,
     UserUpdate,
 )
 from twelvefold.errors import (
@@ -202,7 +203,7 @@ async def test_sessions_are_listed_exported_and_ended(users):
     bearer = pair.access_token
     (session,) = (await users.sessions(user.id, bearer=bearer)).items
     assert (session.current, session.user_agent, session.address) == (True, "tests", "192.0.2.1")
-    found = await users.export(user.id, bearer=bearer)
+    found = UserExport.model_validate_json(await users.export(user.id, bearer=bearer))
     assert found.user == user
     assert [kept.id for kept in found.sessions] == [session.id]
     with pytest.raises(NotFound):

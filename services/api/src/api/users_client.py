@@ -23,7 +23,6 @@ from twelvefold.contracts.accounts import (
     SessionList,
     UserAdminUpdate,
     UserCreate,
-    UserExport,
     UserPage,
     UserPosition,
     UserUpdate,
@@ -117,8 +116,8 @@ class UsersClient(Protocol):
         """Raises NotFound where the account has no such session."""
         ...
 
-    async def export(self, user_id: UUID, *, bearer: str) -> UserExport:
-        """Everything that users keeps about the account."""
+    async def export(self, user_id: UUID, *, bearer: str) -> bytes:
+        """Everything that users keeps about the account: a `UserExport` as JSON."""
         ...
 
     async def require_erasable(self, user_id: UUID, *, bearer: str) -> None:
@@ -244,10 +243,9 @@ class HttpUsersClient:
         path = f"{_BASE}/users/{user_id}/sessions/{session_id}"
         await self._client.request("DELETE", path, bearer=bearer)
 
-    async def export(self, user_id: UUID, *, bearer: str) -> UserExport:
+    async def export(self, user_id: UUID, *, bearer: str) -> bytes:
         path = f"{_BASE}/users/{user_id}/export"
-        response = await self._client.request("GET", path, bearer=bearer)
-        return UserExport.model_validate_json(response.content)
+        return (await self._client.request("GET", path, bearer=bearer)).content
 
     async def require_erasable(self, user_id: UUID, *, bearer: str) -> None:
         await self._client.request("GET", f"{_BASE}/users/{user_id}/erasure", bearer=bearer)

@@ -1,5 +1,7 @@
 """/api/v1/users/me/…: one's own credentials, sessions, and everything that is kept."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated
 from uuid import UUID
 
@@ -11,9 +13,10 @@ from api.dependencies import Services
 from api.limits import Limit
 from api.schemas import AccountExport, Image, Job
 from twelvefold.contracts.accounts import EmailChange, PasswordChange, SessionList
+from twelvefold.http.streaming import OpenedResponse
 from twelvefold.security.principal import Principal
 
-from .responses import described, json_response, refusals
+from .responses import described, json_items, json_response, refusals
 
 router = APIRouter(prefix="/api/v1/users/me", tags=["users"])
 Reads = Annotated[Principal, signed_in("users:read")]
@@ -96,11 +99,25 @@ async def end_my_session(
     responses={**described(200, "The account, its images and jobs"), **refusals(401, 403, 404)},
 )
 async def export_me(principal: Reads, services: Services) -> Response:
-    found = await services.reports.export(principal)
-    export = AccountExport(
-        account=found.account,
-        images=[Image.of(row) for row in found.images],
-        jobs=[Job.of(row) for row in found.jobs],
-    )
+    """Sent while it is read, one at a time for an account (429). A broken connection means that
+    it is not whole.
+    """
     headers = {"Content-Disposition": 'attachment; filename="twelvefold-export.json"'}
-    return json_response(export, headers=headers)
+    return OpenedResponse(_export(services, principal), headers=headers)
+
+
+@asynccontextmanager
+async def _export(services: Services, principal: Principal) -> AsyncIterator[AsyncIterator[bytes]]:
+    """An `AccountExport` as JSON, piece by piece."""
+    async with services.reports.export(principal) as found:
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield b'{"account":' + found.account + b',"images":['
+            async for piece in json_items(found.images, Image.of):
+                yield piece
+            yield b'],"jobs":['
+            async for piece in json_items(found.jobs, Job.of):
+                yield piece
+            yield b"]}"
+
+        yield pieces()

@@ -37,6 +37,16 @@ def json_response(
     return Response(model.model_dump_json(), status, headers, media_type="application/json")
 
 
+async def json_items(
+    batches: AsyncIterator[Sequence[T]], view: Callable[[T], BaseModel]
+) -> AsyncIterator[bytes]:
+    """What stands between the brackets of a JSON array, a piece for each batch."""
+    separator = b""
+    async for rows in batches:
+        yield separator + b",".join(view(row).model_dump_json().encode() for row in rows)
+        separator = b","
+
+
 def reply(model: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Reply:
     """As `json_response`, in the form that is stored with an Idempotency-Key."""
     return Reply(status, model.model_dump_json().encode(), headers or {})

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import date
+from typing import TypeVar
+from uuid import UUID
 
 from api.repository.analytics import DayCounts, counts_by_day
-from api.repository.images import Image, ImageRepository
+from api.repository.images import Image, ImageRepository, Position
 from api.users_client import UsersClient
-from twelvefold.contracts.accounts import DailyAccounts, UserExport
-from twelvefold.database import Database
+from twelvefold.contracts.accounts import DailyAccounts
+from twelvefold.database import Database, Reader
+from twelvefold.errors import Overloaded, TooManyRequests
 from twelvefold.jobs import JobQueue, JobRecord
 from twelvefold.security.principal import Principal
 
-_BATCH = 500  # rows a query
+_BATCH = 100  # rows a query: a few milliseconds of the event loop
+MAX_EXPORTS = 8  # sent at a time by one process
+R = TypeVar("R", Image, JobRecord)
 
 
 @dataclass(frozen=True, slots=True)
-class Everything:
-    """All that is kept on one account, at the time of the request."""
+class AccountData:
+    """All that is kept on one account. Its rows are read while they are sent, in batches, so that
+    neither memory nor the event loop notices how many there are; none is empty.
+    """
 
-    account: UserExport
-    images: Sequence[Image]
-    jobs: Sequence[JobRecord]
+    account: bytes  # a `UserExport` as JSON, as users wrote it
+    images: AsyncIterator[Sequence[Image]]
+    jobs: AsyncIterator[Sequence[JobRecord]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,34 +42,52 @@ class Reports:
     database: Database
     images: ImageRepository
     queue: JobQueue
+    exporting: set[UUID] = field(default_factory=set)  # accounts, in this process
 
-    async def export(self, principal: Principal) -> Everything:
-        """Everything on the caller. Raises NotFound where the account is gone."""
-        account = await self.users.export(principal.id, bearer=principal.token)
-        async with self.database.read() as reader:
-            images: list[Image] = []
-            while True:
-                found = await self.images.list(
-                    reader,
-                    owner_id=principal.id,
-                    limit=_BATCH,
-                    after=images[-1].position if images else None,
+    @asynccontextmanager
+    async def export(self, principal: Principal) -> AsyncIterator[AccountData]:
+        """Everything on the caller, one export at a time.
+
+        Raises TooManyRequests while another one of the account is sent by this process, Overloaded
+        where too many are, NotFound where the account is gone.
+        """
+        if principal.id in self.exporting:
+            raise TooManyRequests("an export of your account is being sent", retry_after=5)
+        if len(self.exporting) >= MAX_EXPORTS:
+            raise Overloaded("too many exports are being sent", retry_after=5)
+        self.exporting.add(principal.id)
+        try:
+            account = await self.users.export(principal.id, bearer=principal.token)
+
+            async def images(reader: Reader, after: Position | None) -> Sequence[Image]:
+                return await self.images.list(
+                    reader, owner_id=principal.id, limit=_BATCH, after=after
                 )
-                images += found
-                if len(found) < _BATCH:
-                    break
-            jobs: list[JobRecord] = []
-            while True:
-                batch = await self.queue.list(
-                    reader,
-                    owner_id=principal.id,
-                    limit=_BATCH,
-                    after=jobs[-1].position if jobs else None,
+
+            async def jobs(reader: Reader, after: Position | None) -> Sequence[JobRecord]:
+                return await self.queue.list(
+                    reader, owner_id=principal.id, limit=_BATCH, after=after
                 )
-                jobs += batch
-                if len(batch) < _BATCH:
-                    break
-        return Everything(account, images, jobs)
+
+            # What PostgreSQL cannot answer at all is told before the first byte.
+            await self.database.ping()
+            yield AccountData(account, self._batches(images), self._batches(jobs))
+        finally:
+            self.exporting.discard(principal.id)
+
+    async def _batches(
+        self, read: Callable[[Reader, Position | None], Awaitable[Sequence[R]]]
+    ) -> AsyncIterator[Sequence[R]]:
+        """Without a connection in between: a client that reads slowly holds none."""
+        after: Position | None = None
+        while True:
+            async with self.database.read() as reader:
+                found = await read(reader, after)
+            if found:
+                yield found
+            if len(found) < _BATCH:
+                return
+            after = found[-1].position
 
     async def daily(
         self, principal: Principal, first: date, last: date

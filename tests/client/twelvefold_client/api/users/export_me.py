@@ -86,6 +86,9 @@ def sync_detailed(
 ) -> Response[AccountExport | Problem]:
     """Everything that is kept on me
 
+     Sent while it is read, one at a time for an account (429). A broken connection means that
+    it is not whole.
+
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
@@ -109,6 +112,9 @@ def sync(
 ) -> AccountExport | Problem | None:
     """Everything that is kept on me
 
+     Sent while it is read, one at a time for an account (429). A broken connection means that
+    it is not whole.
+
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
@@ -127,6 +133,9 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
 ) -> Response[AccountExport | Problem]:
     """Everything that is kept on me
+
+     Sent while it is read, one at a time for an account (429). A broken connection means that
+    it is not whole.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -148,6 +157,9 @@ async def asyncio(
     client: AuthenticatedClient,
 ) -> AccountExport | Problem | None:
     """Everything that is kept on me
+
+     Sent while it is read, one at a time for an account (429). A broken connection means that
+    it is not whole.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
