@@ -80,6 +80,22 @@ of everything that it would be wrong to render.
 {{- end -}}
 {{- end -}}
 
+{{/* `iss` of the tokens that users issues. */}}
+{{- define "common.issuer" -}}
+{{- if .Values.global.tokens.issuer -}}
+{{- .Values.global.tokens.issuer -}}
+{{- else if eq .Values.global.environment "development" -}}
+twelvefold
+{{- else -}}
+https://{{ .Values.global.host }}
+{{- end -}}
+{{- end -}}
+
+{{/* Every issuer whose tokens count, as a list in JSON: the one above first. */}}
+{{- define "common.issuers" -}}
+{{- prepend .Values.global.tokens.acceptedIssuers (include "common.issuer" .) | uniq | toJson -}}
+{{- end -}}
+
 {{/* Of every object of the service. */}}
 {{- define "common.labels" -}}
 {{ include "common.selector" . }}

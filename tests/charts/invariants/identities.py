@@ -53,8 +53,8 @@ def _labels(service: str) -> dict[str, str]:
     ),
     Fault(
         API_ROUTES,
-        '        requestPrincipals: ["{{ .Values.global.tokens.issuer }}/*"]\n',
-        "",
+        '          - {{ printf "%s/*" $issuer | quote }}\n',
+        '          - "*"\n',
     ),
     Fault(
         API_ROUTES,

@@ -40,7 +40,7 @@ def the_namespace_is_strict_and_denies_by_default(world: World) -> Iterator[str]
 
 
 @invariant(
-    Fault(MESH_POLICY, "      audiences: [{{ .Values.global.tokens.audience | quote }}]\n", ""),
+    Fault(MESH_POLICY, "      audiences: [{{ $.Values.global.tokens.audience | quote }}]\n", ""),
     Fault(MESH_POLICY, "forwardOriginalToken: true", "forwardOriginalToken: false"),
     Fault(
         MESH_POLICY, '      fromHeaders:\n        - {name: Authorization, prefix: "Bearer "}\n', ""
@@ -48,7 +48,7 @@ def the_namespace_is_strict_and_denies_by_default(world: World) -> Iterator[str]
     Fault(MESH_POLICY, "kind: RequestAuthentication", "kind: RequestAuthorization"),
     Fault(
         "charts/api/values.yaml",
-        'JWT_ISSUER: "{{ .Values.global.tokens.issuer }}"',
+        "JWT_ISSUER: '{{ include \"common.issuer\" . }}'",
         "JWT_ISSUER: another",
     ),
 )

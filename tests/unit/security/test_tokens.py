@@ -172,6 +172,32 @@ async def test_an_issued_token_names_account_session_role_and_scopes(issuer, ver
     assert header == {"alg": "ES256", "typ": "at+jwt", "kid": KEYS.signing_kid}
 
 
+async def test_an_issued_token_has_every_claim_that_rfc_9068_requires(issuer):
+    token = issuer.issue(SUB, Role.USER, "users:read", SID)
+    issued = jwt.decode(token, options={"verify_signature": False})
+    assert issued.keys() >= {"iss", "exp", "aud", "sub", "client_id", "iat", "jti"}
+    assert issued["client_id"] == "twelvefold"
+
+
+async def test_a_token_without_a_client_verifies_as_the_release_before_has_issued_it(verifier):
+    assert "client_id" not in claims()
+    assert (await verifier.verify(forged(claims()))).id == SUB
+
+
+async def test_tokens_of_the_former_issuer_verify_while_it_is_accepted(issuer, verifier):
+    former = TokenIssuer(KEYS, "twelvefold", AUDIENCE)
+    upgrading = TokenVerifier(
+        published, issuer=ISSUER, audience=AUDIENCE, accepted_issuers=["twelvefold"]
+    )
+    for one in (issuer, former):
+        token = one.issue(SUB, Role.USER, "users:read", SID)
+        assert (await upgrading.verify(token)).id == SUB
+    with pytest.raises(Unauthenticated):
+        await upgrading.verify(forged(claims(iss="https://other.test")))
+    with pytest.raises(Unauthenticated):
+        await verifier.verify(former.issue(SUB, Role.USER, "users:read", SID))
+
+
 async def test_an_admin_role_without_the_scope_is_not_an_admin(issuer, verifier):
     token = issuer.issue(SUB, Role.ADMIN, scope_of(Role.USER), SID)
     assert not (await verifier.verify(token)).is_admin

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -24,6 +25,8 @@ __all__ = ["ALGORITHM", "LEEWAY", "TOKEN_TTL", "KeySet", "TokenIssuer", "TokenVe
 
 TOKEN_TTL = 600  # seconds
 LEEWAY = 5  # seconds that clocks of two machines may differ
+# RFC 9068 section 2.2 requires the claim. There is one client, so nothing here asks for it.
+CLIENT_ID = "twelvefold"
 TOKEN_TYPE = "at+jwt"  # noqa: S105  (RFC 9068 section 2.1, no secret)
 MAX_TOKEN_LENGTH = 4096  # ours have about 700 characters
 REMEMBERED = 4096  # verified tokens
@@ -47,6 +50,7 @@ class TokenIssuer:
             "iss": self._issuer,
             "aud": self._audience,
             "sub": str(sub),
+            "client_id": CLIENT_ID,
             "iat": now,
             "nbf": now,
             "exp": now + self.ttl,
@@ -63,15 +67,22 @@ class TokenVerifier:
     """Turns a bearer token into a Principal, or refuses it.
 
     The key comes from `source` by `kid` and from nowhere else: `jku`, `x5u`, `jwk` and `x5c` of
-    the token's header are never looked at. A verified token is remembered until it expires or a
+    the token's header are never looked at. Tokens of `accepted_issuers`, signed by the same keys,
+    count as well: those that were issued under the issuer's former name. A verified token is remembered until it expires or a
     key is withdrawn, since checking one costs half as much as serving a cached read.
     """
 
     def __init__(
-        self, source: JwksSource, *, issuer: str, audience: str, leeway: int = LEEWAY
+        self,
+        source: JwksSource,
+        *,
+        issuer: str,
+        audience: str,
+        accepted_issuers: Sequence[str] = (),
+        leeway: int = LEEWAY,
     ) -> None:
         self._keys = PublicKeys(source)
-        self._issuer = issuer
+        self._issuers = [issuer, *accepted_issuers]
         self._audience = audience
         self._leeway = leeway
         self._remembered: OrderedDict[str, Principal] = OrderedDict()
@@ -119,7 +130,7 @@ class TokenVerifier:
                 token,
                 key,
                 algorithms=[ALGORITHM],
-                issuer=self._issuer,
+                issuer=self._issuers,
                 audience=self._audience,
                 leeway=self._leeway,
                 options={"require": _REQUIRED, "strict_aud": True},

@@ -180,7 +180,13 @@ class SecretKeySettings(EnvironmentSettings):
 class TokenSettings(EnvironmentSettings):
     prefixes: ClassVar[tuple[str, ...]] = ("JWT_",)
 
-    jwt_issuer: str = Field("twelvefold", description="`iss` of every token.")
+    jwt_issuer: str = Field(
+        "twelvefold", description="`iss` of every token; deployed, the API's URL."
+    )
+    jwt_accepted_issuers: CommaList = Field(
+        default_factory=list,
+        description="Further issuers whose tokens verify: the old one while JWT_ISSUER changes.",
+    )
     jwt_audience: str = Field("twelvefold-api", description="`aud` of every access token.")
 
 

@@ -132,7 +132,12 @@ def compose(
     from twelvefold.security.tokens import TokenVerifier
 
     keys = PublishedKeys(users)
-    verifier = TokenVerifier(keys.fetch, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
+    verifier = TokenVerifier(
+        keys.fetch,
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+        accepted_issuers=settings.jwt_accepted_issuers,
+    )
     queue = JobQueue(backing.database, ringer)
     quota = JobQuota(queue, settings.jobs_max_waiting_per_owner)
     repository = ImageRepository()

@@ -95,7 +95,12 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
         return {**keys.public_jwks()}
 
     issuer, audience = settings.jwt_issuer, settings.jwt_audience
-    verifier = TokenVerifier(own_keys, issuer=issuer, audience=audience)
+    verifier = TokenVerifier(
+        own_keys,
+        issuer=issuer,
+        audience=audience,
+        accepted_issuers=settings.jwt_accepted_issuers,
+    )
     hasher = PasswordHasher(
         memory=settings.argon2_memory,
         passes=settings.argon2_passes,
