@@ -10,7 +10,6 @@ import contextlib
 import ssl
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
 import sqlalchemy.exc
@@ -21,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from .errors import Contended, DependencyUnavailable, Overloaded
 from .http.context import remaining
 from .settings import PostgresSettings
+from .settings.database_url import SYSTEM_ROOTS, DatabaseUrlParts, parse_database_url
 
 NAME = "postgres"
 CONNECT_TIMEOUT = 3.0  # seconds
@@ -36,30 +36,49 @@ def connect_arguments(url: str) -> tuple[URL, dict[str, Any]]:
     """Turns a platform's URL into SQLAlchemy's URL and asyncpg's arguments.
 
     Platforms hand out `postgres://…?sslmode=require`, which neither SQLAlchemy nor asyncpg
-    takes as it is. `sslmode` keeps libpq's meaning; without one the driver prefers TLS.
+    takes as it is. The parameters keep libpq's meaning; without `sslmode` the driver prefers TLS.
+    Raises ValueError naming what is not supported, which the settings have told before.
     """
-    parts = urlsplit(url)
-    query = dict(parse_qsl(parts.query))
-    mode = query.pop("sslmode", None)
-    root = query.pop("sslrootcert", None)
-    bare = parts._replace(scheme="postgresql+asyncpg", query="").geturl()
-    arguments: dict[str, Any] = {"timeout": CONNECT_TIMEOUT}
-    if mode in ("verify-ca", "verify-full"):
-        context = ssl.create_default_context(cafile=root)
-        context.check_hostname = mode == "verify-full"
-        arguments["ssl"] = context
-    elif mode:
-        arguments["ssl"] = mode
-    if host := query.pop("host", None):
+    found = parse_database_url(url)
+    parameters = found.parameters
+    bare = found.parts._replace(scheme="postgresql+asyncpg", query="").geturl()
+    timeout = float(parameters.get("connect_timeout", CONNECT_TIMEOUT))
+    arguments: dict[str, Any] = {"timeout": timeout}
+    if found.is_over_tls and found.names_certificates:
+        arguments["ssl"] = _tls_context(found)
+    elif found.ssl_mode:
+        arguments["ssl"] = found.ssl_mode
+    if host := parameters.get("host"):
         arguments["host"] = host
+    if attributes := parameters.get("target_session_attrs"):
+        arguments["target_session_attrs"] = attributes
+    if options := parameters.get("options"):
+        arguments["server_settings"] = {"options": options}
     return make_url(bare), arguments
+
+
+def _tls_context(url: DatabaseUrlParts) -> ssl.SSLContext:
+    """As libpq verifies: `require` does so only where roots are named (as verify-ca)."""
+    root = url.parameters.get("sslrootcert")
+    context = ssl.create_default_context(cafile=None if root == SYSTEM_ROOTS else root)
+    context.check_hostname = url.ssl_mode == "verify-full"
+    if url.ssl_mode == "require" and root is None:
+        context.verify_mode = ssl.CERT_NONE
+    if certificate := url.parameters.get("sslcert"):
+        parameters = url.parameters
+        context.load_cert_chain(
+            certificate, parameters.get("sslkey"), parameters.get("sslpassword", "")
+        )
+    return context
 
 
 def create_engine(settings: PostgresSettings, *, application_name: str) -> AsyncEngine:
     """A bounded pool of connections, each checked before it is used."""
     url, arguments = connect_arguments(settings.database_url.get_secret_value())
     limit = settings.database_statement_timeout
+    of_url = arguments.get("server_settings", {})
     arguments["server_settings"] = {
+        **of_url,
         "application_name": application_name,
         "statement_timeout": str(int(limit * 1000)),
         "idle_in_transaction_session_timeout": "60000",
@@ -71,7 +90,7 @@ def create_engine(settings: PostgresSettings, *, application_name: str) -> Async
         # PgBouncer in transaction mode: prepared statements do not survive, and a startup
         # parameter that it does not know would refuse the connection.
         arguments["statement_cache_size"] = 0
-        arguments["server_settings"] = {"application_name": application_name}
+        arguments["server_settings"] = {**of_url, "application_name": application_name}
         url = url.update_query_dict({"prepared_statement_cache_size": "0"})
     engine = create_async_engine(
         url,

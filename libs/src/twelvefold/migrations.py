@@ -57,6 +57,7 @@ async def upgrade(
     """
     target, arguments = connect_arguments(url)
     arguments["server_settings"] = {
+        **arguments.get("server_settings", {}),
         "application_name": f"twelvefold-migrate-{migrations.service}",
         "lock_timeout": f"{LOCK_TIMEOUT}s",
     }

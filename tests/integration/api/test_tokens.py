@@ -162,3 +162,16 @@ async def test_a_revoked_account_is_out_at_once(api, sign_in):
     answer = await caller.client.get("/api/v1/jobs")
     assert answer.status_code == 401
     assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+
+
+async def test_metadata_that_repeats_the_host_header_is_kept_by_nobody(open_api, anonymous) -> None:
+    path, elsewhere = "/.well-known/oauth-authorization-server", {"Host": "evil.example"}
+    echoed = await anonymous.get(path, headers=elsewhere)
+    assert echoed.headers["cache-control"] == "no-store"
+
+    known = await open_api(public_url="https://api.example.com")
+    async with client_of(known) as client:
+        answer = await client.get(path, headers=elsewhere)
+    assert answer.headers["cache-control"] == "public, max-age=300"
+    assert answer.json()["token_endpoint"] == "https://api.example.com/api/v1/auth/token"
+    assert "evil.example" not in answer.text

@@ -120,3 +120,9 @@ async def test_cancellations_at_any_moment_lose_no_connection(open_database) -> 
     assert database.engine.pool.checkedout() == 0
     async with database.read() as one_reader, database.read() as another:
         assert await one_reader.scalar(PID) != await another.scalar(PID)
+
+
+async def test_parameters_of_the_url_reach_the_server(url, open_database) -> None:
+    parameters = "options=-c%20geqo%3Doff&target_session_attrs=primary&connect_timeout=5"
+    database = open_database(database_url=f"{url}?{parameters}&sslmode=disable")
+    assert await select(database, "SELECT current_setting('geqo')") == "off"

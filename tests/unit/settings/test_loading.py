@@ -95,6 +95,70 @@ def test_an_unknown_name_of_ours_is_refused_with_the_nearest_known_one(given, na
     assert f"did you mean {meant}?" in found[name]
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("LOG_LEVL", "LOG_LEVEL"),
+        ("LOG_LEVLE", "LOG_LEVEL"),
+        ("LOG_FORMATS", "LOG_FORMAT"),
+        ("DATABSE_URL", "DATABASE_URL"),
+        ("DATABASEURL", "DATABASE_URL"),
+        ("ENVIROMENT", "ENVIRONMENT"),
+        ("SECRET_KAY", "SECRET_KEY"),
+        ("DATABSE_URL_FILE", "DATABASE_URL_FILE"),
+    ],
+)
+def test_a_misspelt_name_is_refused_with_the_one_that_was_meant(given, name, meant) -> None:
+    given(**{name: "1"})
+    assert f"did you mean {meant}?" in problems()[name]
+
+
+def test_a_name_of_another_service_is_no_misspelling(given) -> None:
+    class Other(EnvironmentSettings):
+        log_levels: str = ""
+
+    given(LOG_LEVELS="1")
+    assert Other.model_fields
+    assert problems() == {}
+
+
+@pytest.mark.parametrize(
+    ("given_origins", "origins"),
+    [
+        ("https://app.example.com/", ["https://app.example.com"]),
+        ("HTTPS://App.Example.com:443", ["https://app.example.com"]),
+        (
+            "http://localhost:5173, https://a.example",
+            ["http://localhost:5173", "https://a.example"],
+        ),
+        ("http://[::1]:80/,", ["http://[::1]"]),
+    ],
+)
+def test_an_origin_is_taken_as_browsers_send_it(given, given_origins, origins) -> None:
+    given(HTTP_CORS_ORIGINS=given_origins)
+    assert load(Suite).http_cors_origins == origins
+
+
+@pytest.mark.parametrize(
+    ("origins", "reason"),
+    [
+        ('["https://a.example","https://b.example"]', "not JSON"),
+        ("app.example.com", "scheme"),
+        ("localhost:5173", "scheme"),
+        ("null", "scheme"),
+        ("https://a.example/app", "without a path"),
+        ("https://user@a.example", "without a path"),
+        ("ftp://a.example", "https://"),
+        ("https://b\u00fccher.example", "xn--"),
+        ("https://a.example:port", "valid host and port"),
+        ("https://a.example https://b.example", "without a path"),
+    ],
+)
+def test_an_origin_that_no_browser_would_send_is_refused(given, origins, reason) -> None:
+    given(HTTP_CORS_ORIGINS=origins)
+    assert reason in problems()["HTTP_CORS_ORIGINS"]
+
+
 def test_an_unknown_name_like_none_of_ours_is_refused_without_a_guess(given) -> None:
     given(REDIS_QQQQ_ZZZZZZZZZZZZZZZZZZZZZ="1")
     assert "did you mean" not in problems()["REDIS_QQQQ_ZZZZZZZZZZZZZZZZZZZZZ"]

@@ -10,7 +10,9 @@ from twelvefold.settings import (
     CallerSettings,
     Environment,
     EnvironmentSettings,
+    MailSettings,
     MigrationSettings,
+    ObjectStoreSettings,
     SecretKeySettings,
     StrongSecrets,
     load,
@@ -53,7 +55,8 @@ def test_a_secret_is_never_empty_not_even_on_a_laptop() -> None:
         "postgresql://db.example/suite",
         "postgres://db.example/suite?sslmode=disable",
         "postgres://db.example/suite?sslmode=prefer",
-        "postgres://db.example/suite?application_name=sslmode",
+        "postgres://db.example/suite?options=sslmode",
+        "postgres://db.example/suite?options=sslmode=require",
     ],
 )
 def test_a_database_without_tls_is_refused_where_it_is_deployed(given, environment, url) -> None:
@@ -138,3 +141,55 @@ def test_several_secrets_may_be_valid_while_one_is_rotated(given, monkeypatch) -
 def test_a_caller_shows_a_strong_secret(monkeypatch) -> None:
     monkeypatch.setenv("INTERNAL_SECRET", "short")
     assert problems(CallerSettings).keys() == {"INTERNAL_SECRET"}
+
+
+@pytest.mark.parametrize("proxies", ["*", "10.0.0.1,*", "0.0.0.0/0", "::/0"])
+def test_a_proxy_that_is_anybody_is_refused_where_it_is_deployed(given, proxies) -> None:
+    given(HTTP_TRUSTED_PROXIES=proxies)
+    assert "any client" in problems()["HTTP_TRUSTED_PROXIES"]
+
+
+@pytest.mark.parametrize("proxies", ["127.0.0.6,::6", "10.0.0.0/8", "2001:db8::/32", ""])
+def test_addresses_and_networks_of_proxies_are_accepted(given, proxies) -> None:
+    given(HTTP_TRUSTED_PROXIES=proxies)
+    assert problems() == {}
+
+
+@pytest.mark.parametrize("proxies", ["gateway", "10.0.0.1/8", '["10.0.0.1"]'])
+def test_a_proxy_that_would_never_match_is_refused_everywhere(given, proxies) -> None:
+    given(ENVIRONMENT="development", HTTP_TRUSTED_PROXIES=proxies)
+    assert "addresses and networks" in problems()["HTTP_TRUSTED_PROXIES"]
+
+
+def test_any_origin_is_refused_where_it_is_deployed(given) -> None:
+    given(HTTP_CORS_ORIGINS="*")
+    assert "any page" in problems()["HTTP_CORS_ORIGINS"]
+    given(ENVIRONMENT="development", HTTP_CORS_ORIGINS="*")
+    assert problems() == {}
+
+
+@pytest.mark.parametrize(
+    ("url", "accepted"),
+    [
+        ("smtp://user:pass@mail.example", False),
+        ("smtp://user@mail.example", False),
+        ("smtp://mail.example", True),
+        ("smtp+starttls://user:pass@mail.example:587", True),
+        ("smtps://user:pass@mail.example", True),
+        ("http://mail.example", False),
+        ("smtp://", False),
+    ],
+)
+def test_a_password_for_mail_goes_over_tls_where_it_is_deployed(monkeypatch, url, accepted) -> None:
+    monkeypatch.setenv("MAIL_FROM", "a@example.com")
+    monkeypatch.setenv("SMTP_URL", url)
+    assert ("SMTP_URL" in problems(MailSettings)) is not accepted
+
+
+@pytest.mark.parametrize("name", ["S3_ENDPOINT", "S3_PUBLIC_ENDPOINT"])
+def test_objects_go_over_tls_where_it_is_deployed(monkeypatch, name) -> None:
+    monkeypatch.setenv("S3_BUCKET", "images")
+    monkeypatch.setenv(name, "http://s3.example")
+    assert "https://" in problems(ObjectStoreSettings)[name]
+    monkeypatch.setenv(name, "https://s3.example")
+    assert problems(ObjectStoreSettings) == {}

@@ -35,6 +35,7 @@ MIN_SECRET_LENGTH = 32
 _MIN_DISTINCT = 8  # different characters in a secret; `aaaa…` has one
 # Names of other people's that begin like ours.
 _FOREIGN_NAMES = frozenset({"HTTP_PROXY"})
+_MIN_COMPARED = 6  # letters of a name below which likeness says nothing: PORT, DEBUG
 _PLACEHOLDERS = ("changeme", "change-me", "secret", "password", "placeholder", "example", "default")
 
 
@@ -228,7 +229,7 @@ def _unreadable_files(settings_class: type[EnvironmentSettings]) -> list[Setting
 
 
 def unknown_names(settings_class: type[EnvironmentSettings]) -> list[SettingProblem]:
-    """Variables under our own prefixes that nothing reads, with the nearest known name.
+    """Variables that nothing reads, under our own prefixes or misspelt, with the nearest known name.
 
     pydantic-settings ignores unknown variables even with extra="forbid", so that a misspelt
     name would silently leave its default in force.
@@ -240,10 +241,52 @@ def unknown_names(settings_class: type[EnvironmentSettings]) -> list[SettingProb
     }
     problems = []
     for name in sorted(os.environ):
-        ours = name.startswith(tuple(prefixes)) if prefixes else False
-        if not ours or name in known or name in _FOREIGN_NAMES:
+        if name in known or name in _FOREIGN_NAMES:
             continue
-        near = difflib.get_close_matches(name, known, n=1)
+        if prefixes and name.startswith(tuple(prefixes)):
+            near = difflib.get_close_matches(name, known, n=1)
+        elif near := _misspelt(name, known):
+            if name in _names_of_all():
+                continue  # another service's
+        else:
+            continue
         hint = f"; did you mean {near[0]}?" if near else ""
         problems.append(SettingProblem(name, f"is not a setting of this service{hint}"))
     return problems
+
+
+def _misspelt(name: str, known: set[str]) -> list[str]:
+    """The known name that `name` is but for a slip of the keyboard; it begins like it."""
+    return [
+        other
+        for other in sorted(known)
+        if len(other) >= _MIN_COMPARED and name[:1] == other[:1] and _is_slip(name, other)
+    ][:1]
+
+
+def _is_slip(name: str, other: str) -> bool:
+    """Whether one letter is missing, too many, another, or has changed places with the next."""
+    short, long = sorted((name, other), key=len)
+    if len(long) - len(short) > 1:
+        return False
+    start = next(
+        (at for at, pair in enumerate(zip(short, long, strict=False)) if pair[0] != pair[1]),
+        len(short),
+    )
+    rest, other_rest = short[start:], long[start:]
+    if len(short) < len(long):
+        return rest == other_rest[1:]
+    return rest[1:] == other_rest[1:] or (
+        rest[:2] == other_rest[1::-1] and rest[2:] == other_rest[2:]
+    )
+
+
+def _names_of_all() -> set[str]:
+    """Of every group and service that this process has loaded."""
+    found: set[str] = set()
+    waiting: list[type[EnvironmentSettings]] = [EnvironmentSettings]
+    while waiting:
+        group = waiting.pop()
+        found |= {name.upper() for name in group.model_fields}
+        waiting += group.__subclasses__()
+    return found | {f"{name}_FILE" for name in found}

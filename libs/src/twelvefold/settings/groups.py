@@ -9,7 +9,9 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
+from .addresses import check_http_url, check_proxy, check_smtp_url, parse_origin
 from .base import CommaList, Environment, EnvironmentSettings, StrongSecret, deployed
+from .database_url import parse_database_url
 
 
 class HttpSettings(EnvironmentSettings):
@@ -50,15 +52,21 @@ class HttpSettings(EnvironmentSettings):
         default_factory=list, description="Origins that browsers may call from; empty: none."
     )
 
+    @field_validator("http_trusted_proxies")
+    @classmethod
+    def _known_proxies(cls, value: list[str], info: ValidationInfo) -> list[str]:
+        return [check_proxy(proxy, is_deployed=deployed(info)) for proxy in value if proxy]
+
+    @field_validator("http_cors_origins")
+    @classmethod
+    def _origins_as_browsers_send_them(cls, value: list[str], info: ValidationInfo) -> list[str]:
+        return [parse_origin(origin, is_deployed=deployed(info)) for origin in value if origin]
+
 
 def _checked_database_url(value: SecretStr, info: ValidationInfo) -> SecretStr:
     """Raises ValueError unless `value` is a PostgreSQL URL, over TLS where we are deployed."""
-    url = value.get_secret_value()
-    if not url.startswith(("postgres://", "postgresql://")):
-        raise ValueError("must be a postgres:// or postgresql:// URL")
-    if deployed(info) and not any(
-        f"sslmode={mode}" in url for mode in ("require", "verify-ca", "verify-full")
-    ):
+    url = parse_database_url(value.get_secret_value())
+    if deployed(info) and not url.is_over_tls:
         raise ValueError("must use TLS outside development: add sslmode=verify-full (or require)")
     return value
 
@@ -128,6 +136,11 @@ class ObjectStoreSettings(EnvironmentSettings):
     )
     s3_max_connections: int = Field(20, ge=1, description="Connections per process.")
 
+    @field_validator("s3_endpoint", "s3_public_endpoint")
+    @classmethod
+    def _s3_over_tls(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return value and check_http_url(value, is_deployed=deployed(info))
+
 
 class MailSettings(EnvironmentSettings):
     prefixes: ClassVar[tuple[str, ...]] = ("MAIL_", "SMTP_", "SENDGRID_")
@@ -145,6 +158,13 @@ class MailSettings(EnvironmentSettings):
         None, description="Sends through SendGrid instead of SMTP."
     )
     mail_timeout: float = Field(10.0, gt=0, description="Seconds for sending one mail.")
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _password_over_tls(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is not None:
+            check_smtp_url(value.get_secret_value(), is_deployed=deployed(info))
+        return value
 
     @field_validator("sendgrid_api_key")
     @classmethod

@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from twelvefold.settings import (
     BillingSettings,
@@ -16,6 +16,8 @@ from twelvefold.settings import (
     StrongSecrets,
     TokenSettings,
 )
+from twelvefold.settings.addresses import check_http_url
+from twelvefold.settings.base import deployed
 
 MEBIBYTE = 1024 * 1024
 
@@ -46,7 +48,10 @@ class ApiSettings(
         examples=["64-random-hexadecimal-characters"],
     )
     public_url: str | None = Field(
-        None, description="Base URL of the API in its metadata; none: as the client called it."
+        None,
+        validate_default=True,
+        description="Base URL of the API in its metadata; needed where it is deployed. None: as "
+        "the client called it.",
     )
     images_max_bytes: int = Field(
         10 * MEBIBYTE, gt=0, description="Largest image; beyond it 413 while it streams."
@@ -73,3 +78,13 @@ class ApiSettings(
     rate_limit_mail: Quota = Field(
         5, description="Mails asked for without a token, a minute by address."
     )
+
+    @field_validator("public_url")
+    @classmethod
+    def _known_where_deployed(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Else the metadata would name the host that whoever asks has made up (RFC 8414 s. 6.2)."""
+        if value is None:
+            if deployed(info):
+                raise ValueError("is needed in staging and production: https://<host>")
+            return None
+        return check_http_url(value, is_deployed=deployed(info))

@@ -13,6 +13,8 @@ from api.schemas import ServerMetadata
 from .responses import described, json_response, refusals
 
 _CACHED = {"Cache-Control": "public, max-age=300"}
+# Without PUBLIC_URL the metadata repeats the Host header: for whoever sent it, and for nobody else.
+_OWN = {"Cache-Control": "no-store"}
 router = APIRouter(prefix="/.well-known", tags=["discovery"], dependencies=[anyone()])
 
 
@@ -49,4 +51,4 @@ async def get_server_metadata(request: Request, services: Services) -> Response:
         token_endpoint_auth_methods_supported=["none"],
         revocation_endpoint_auth_methods_supported=["none"],
     )
-    return json_response(metadata, headers=_CACHED)
+    return json_response(metadata, headers=_CACHED if services.public_url else _OWN)
