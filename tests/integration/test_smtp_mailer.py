@@ -12,6 +12,7 @@ from dataclasses import replace
 from email.parser import BytesParser
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from cryptography import x509
@@ -191,6 +192,15 @@ async def test_an_international_domain_needs_no_server_that_takes_more_than_asci
     assert letter["From"] == "Twelvefold <no-reply@xn--bcher-kva.example>"
     assert server.recipients == ["ada@xn--bcher-kva.example"]
     assert server.letters[0].isascii()
+
+
+async def test_the_mail_catcher_finds_a_letter_by_either_spelling(smtp_url, mailbox) -> None:
+    name = uuid4().hex
+    await SmtpMailer(settings(smtp_url=smtp_url)).send(
+        replace(MESSAGE, to=f"{name}@b\u00fccher.example")
+    )
+    for domain in ("b\u00fccher.example", "xn--bcher-kva.example"):
+        assert len(mailbox.to(f"{name}@{domain}")) == 1
 
 
 async def test_a_local_part_beyond_ascii_needs_a_server_that_takes_it(smtp_url) -> None:

@@ -65,6 +65,14 @@ async def test_a_login_answers_a_bearer_token_that_names_its_session(api, sql):
     assert pair["refresh_token"].encode().hex() not in stored
 
 
+async def test_a_note_of_a_client_keeps_every_script_and_loses_what_breaks_a_line(api, sql):
+    account = await api.register()
+    agent = "Persisch \u0645\u06cc\u200c\u062e \U0001fae9\u00a0\x1b[2J\u202e\ufffe"
+    assert (await api.log_in(account.email, user_agent=agent)).status_code == 200
+    kept = "Persisch \u0645\u06cc\u200c\u062e \U0001fae9\u00a0[2J"
+    assert (await family_of(sql, account))["user_agent"] == kept
+
+
 async def test_the_address_is_recognised_in_any_case(api):
     account = await api.register()
     assert (await api.log_in(account.email.upper())).status_code == 200

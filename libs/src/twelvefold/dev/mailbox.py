@@ -10,6 +10,8 @@ from email.message import EmailMessage
 from email.parser import BytesParser
 from pathlib import Path
 
+from twelvefold.email_address import ascii_address
+
 from .mail import caught
 
 _POLL = 0.02
@@ -32,7 +34,8 @@ class Mailbox:
 
     def to(self, address: str) -> list[EmailMessage]:
         """Those delivered to `address`, as the envelope says."""
-        return [message for message in self.messages() if address in _recipients(message)]
+        wanted = ascii_address(address)  # as the mailer writes it
+        return [message for message in self.messages() if wanted in _recipients(message)]
 
     async def wait_for(
         self,
