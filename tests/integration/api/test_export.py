@@ -13,7 +13,7 @@ from twelvefold.contracts.accounts import Role
 from twelvefold.identifiers import new_id
 
 PATH = "/api/v1/users/me/export"
-JOBS = 250
+JOBS = 500
 
 
 @pytest.fixture

@@ -2,10 +2,12 @@
 
 import asyncio
 import itertools
+import re
 from dataclasses import replace
 from uuid import UUID
 
 import pytest
+from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from tests.integration.jobs.workbench import QUICK, WORK, Probe, Work, registry_of, work_kind
 
 from twelvefold.contracts.jobs import JobPayload
@@ -159,3 +161,24 @@ async def test_wake_ups_for_a_backlog_do_not_choose_what_runs(bench):
     ) as runner:
         await asyncio.gather(*(runner.run(job_id) for job_id in flood[:6]))
         assert late in probe.runs[:4]
+
+
+async def test_a_claim_reads_no_backlog_though_nothing_is_known_of_the_table(bench):
+    """The plan for any values, before anybody has gathered statistics."""
+    await bench.sql.execute(
+        "INSERT INTO jobs.jobs (id, kind, payload, owner_id) SELECT gen_random_uuid(), $1, '{}', "
+        "CASE WHEN n % 3 > 0 THEN gen_random_uuid() END FROM generate_series(1, 3000) AS n",
+        WORK,
+    )
+    statement = str(fair._CLAIM.compile(dialect=asyncpg_dialect()))
+    await bench.sql.execute("SET plan_cache_mode = force_generic_plan")
+    await bench.sql.execute(f"PREPARE claim AS {statement}")
+    values = ", ".join(["NULL"] * len(set(re.findall(r"\$\d+", statement))))
+    plan = str(await bench.sql.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE claim ({values})"))
+    assert set(re.findall(r'"Index Name": "(\w+)"', plan)) <= {
+        "jobs_due_by_owner",
+        "jobs_running",
+        "jobs_pkey",
+    }
+    assert '"Relation Name": "jobs"' in plan
+    assert "Seq Scan" not in plan

@@ -18,7 +18,7 @@ from twelvefold.errors import Overloaded, TooManyRequests
 from twelvefold.jobs import JobQueue, JobRecord
 from twelvefold.security.principal import Principal
 
-_BATCH = 100  # rows a query: a few milliseconds of the event loop
+_BATCH = 200  # rows a query: a few milliseconds of the event loop
 MAX_EXPORTS = 8  # sent at a time by one process
 R = TypeVar("R", Image, JobRecord)
 
