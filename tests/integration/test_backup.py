@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import stat
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -23,7 +25,7 @@ from twelvefold.dev.object_store import S3Credentials, create_bucket
 from twelvefold.identifiers import new_id
 from twelvefold.object_store import S3ObjectStore
 from twelvefold.ops import postgres_tools
-from twelvefold.ops.archive import BucketArchive, DirectoryArchive
+from twelvefold.ops.archive import ArchiveError, BucketArchive, DirectoryArchive
 from twelvefold.ops.backup import DUMP, MANIFEST, BackupError, back_up
 from twelvefold.ops.cli import app
 from twelvefold.ops.restore import restore
@@ -338,3 +340,47 @@ async def test_what_backs_up_shows_no_password_to_who_lists_processes(source_url
     password = source_url.split(":")[2].partition("@")[0]
     assert len(password) > 8
     assert not any(password in str(argument) for argument in seen)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../outside", "objects/../../outside", "/outside", "objects//a", "objects/./a", "", "a\0b"],
+)
+async def test_a_name_that_leaves_the_archive_is_refused(tmp_path, name) -> None:
+    archive = DirectoryArchive(tmp_path / "backup")
+    with pytest.raises(ArchiveError):
+        await archive.write(name, one(b"planted"))
+    with pytest.raises(ArchiveError):
+        async with archive.read(name):
+            pass
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+async def test_a_name_below_that_of_a_file_is_refused(tmp_path) -> None:
+    archive = DirectoryArchive(tmp_path)
+    await archive.write("a", one(b"x"))
+    with pytest.raises(ArchiveError):
+        await archive.write("a/b", one(b"x"))
+
+
+async def test_a_backup_is_its_owners_alone_wherever_it_lies(tmp_path) -> None:
+    directory = tmp_path / "there-already"
+    directory.mkdir(mode=0o755)
+    former = os.umask(0o022)
+    try:
+        await DirectoryArchive(directory).write("objects/originals/a", one(b"x"))
+    finally:
+        os.umask(former)
+    assert stat.S_IMODE((directory / "objects/originals/a").stat().st_mode) == 0o600
+    for folder in ("objects", "objects/originals"):
+        assert stat.S_IMODE((directory / folder).stat().st_mode) == 0o700
+
+
+async def test_a_write_that_fails_leaves_nothing(tmp_path) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"half"
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        await DirectoryArchive(tmp_path).write("a", broken())
+    assert not list(tmp_path.iterdir())

@@ -195,3 +195,17 @@ def test_a_traceback_shows_no_local_variable(log_format, logger):
     assert "cannot hash 26 characters" in text
     assert password not in text
     assert "entered = " not in text
+
+
+def test_a_strangers_text_is_escaped_on_the_console(output):
+    configured(output, log_format="console")
+    hostile = "/\x1b[2J\x9b31m\u202e"
+    structlog.get_logger().info("request", path=f"{hostile}\nforged", headers=[hostile])
+    logging.getLogger("library").warning(hostile)
+    try:
+        raise RuntimeError(hostile)
+    except RuntimeError:
+        structlog.get_logger().exception("failed")
+    text = output.getvalue().decode()
+    assert "\nforged" not in text
+    assert all(char.isprintable() or char in "\n\t" for char in text)

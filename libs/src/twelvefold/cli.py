@@ -27,6 +27,7 @@ from .settings import (
     SettingsError,
     load,
 )
+from .terminal import escape_unprintable
 
 if TYPE_CHECKING:
     from .revisions import Migrations
@@ -53,7 +54,7 @@ app.add_typer(config, name="config")
 
 def fail(message: str, code: int = FAILURE) -> NoReturn:
     """One line on stderr and a non-zero exit: what the user must do next, never a traceback."""
-    typer.secho(message, err=True, fg=typer.colors.RED)
+    typer.secho(escape_unprintable(message, keep_lines=True), err=True, fg=typer.colors.RED)
     raise typer.Exit(code)
 
 

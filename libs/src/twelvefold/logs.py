@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
 import logging
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 import structlog
 from opentelemetry import trace
@@ -27,6 +28,7 @@ from .http.context import RequestContext, current_request
 from .log_level import log_level
 from .redaction import redact_fields, redact_text
 from .settings import EnvironmentSettings
+from .terminal import escape_unprintable
 
 REQUEST_LOGGER = "twelvefold.request"
 _request_lines: list[Callable[[dict[str, Any]], None]] = []
@@ -212,6 +214,13 @@ class _RequestLines:
         self._write(redact_text(rendered) if "path" in fields else rendered)
 
 
+def _plain_traceback(stream: TextIO, error: Any) -> None:
+    """Without local variables, and without what a message could do to a terminal."""
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, error)
+    stream.write(escape_unprintable(text.getvalue(), keep_lines=True))
+
+
 class _Console:
     """Readable lines with colours, redacted as the JSON ones are."""
 
@@ -220,10 +229,13 @@ class _Console:
             colors=colors,
             timestamp_key="time",
             # The default shows every frame's local variables: passwords among them.
-            exception_formatter=structlog.dev.plain_traceback,
+            exception_formatter=_plain_traceback,
         )
 
     def text(self, logger: WrappedLogger, method: str, event: EventDict) -> str:
+        for key, value in event.items():
+            if isinstance(value, str):
+                event[key] = escape_unprintable(value)
         event["time"] = str(event.get("time", ""))[11:23]
         rendered = str(self._render(logger, method, event))
         return redact_text(rendered.encode("utf-8", "replace")).decode()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from twelvefold.dev import logs
 from twelvefold.dev.logs import LogFile, Renderer
 
@@ -52,3 +54,30 @@ def test_a_log_file_is_bounded(tmp_path: Path, monkeypatch) -> None:
     assert [path.name for path in kept] == ["api.1.log", "api.1.log.1"]
     assert sum(path.stat().st_size for path in kept) < 2_100
     assert kept[0].read_text().splitlines()[-1] == "line 299"
+
+
+HOSTILE = "/\x1b[2J\x9b31m\u202e\r\nforged"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps({**EVENT, "path": HOSTILE}),
+        json.dumps({**EVENT, "event": HOSTILE}),
+        json.dumps({**EVENT, "level": HOSTILE, "time": HOSTILE}),
+        json.dumps({**EVENT, HOSTILE: "x"}),
+        json.dumps({**EVENT, "exception": f"Traceback\n  {HOSTILE}"}),
+        json.dumps({**EVENT, "nested": {"path": HOSTILE}}),
+        HOSTILE,
+        "{" + HOSTILE,
+        json.dumps([HOSTILE]) + "\x1b[2J",
+    ],
+)
+def test_nothing_of_a_strangers_moves_the_cursor_or_turns_the_writing(text) -> None:
+    line = Renderer(colours=False).line("api.1", text)
+    assert all(char.isprintable() or char == "\n" for char in line)
+
+
+def test_a_strangers_line_break_forges_no_line() -> None:
+    line = Renderer(colours=False).line("api.1", json.dumps({**EVENT, "path": "/\nforged"}))
+    assert "\n" not in line

@@ -6,6 +6,7 @@ Merged into the top of `twelvefold` by the entry point `dev`, where the extra is
 
 import asyncio
 import shlex
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import typer
 from rich.console import Console
 
 from twelvefold.cli import FAILURE, USAGE_ERROR, fail, load_or_fail
+from twelvefold.terminal import escape_unprintable
 
 from .backing import BackingKind
 from .checkout import Checkout
@@ -234,7 +236,8 @@ def logs(
     renderer = Renderer.of(typer.get_text_stream("stdout"))
     while True:
         for name, line in follower.fresh():
-            typer.echo(line if raw else renderer.line(name, line))
+            shown = escape_unprintable(line) if raw and sys.stdout.isatty() else line
+            typer.echo(shown if raw else renderer.line(name, line))
         if not follow:
             return
         time.sleep(0.2)

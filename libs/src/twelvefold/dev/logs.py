@@ -19,6 +19,8 @@ from typing import Any, TextIO
 
 from rich.console import Console
 
+from twelvefold.terminal import escape_unprintable
+
 _FILE_BYTES = 5_000_000  # then it becomes NAME.log.1, replacing the one before
 _LINE_BYTES = 65_536
 _TAIL_LINES = 40
@@ -110,28 +112,32 @@ class Renderer:
         return f"{prefix} {self._body(text)}"
 
     def _body(self, text: str) -> str:
+        plain = escape_unprintable(text, keep_lines=True)
         if not text.startswith("{"):
-            return text
+            return plain
         try:
             fields = json.loads(text)
         except ValueError:
-            return text
+            return plain
         if not isinstance(fields, dict) or "event" not in fields:
-            return text
+            return plain
         return self._event(fields)
 
     def _event(self, fields: Mapping[str, Any]) -> str:
-        level = str(fields.get("level", ""))
-        time = str(fields.get("time", ""))[11:19]
+        level = escape_unprintable(str(fields.get("level", "")))
+        time = escape_unprintable(str(fields.get("time", ""))[11:19])
         shown = [
-            f"{self._paint(key, '2')}={_plain(value)}"
+            f"{self._paint(escape_unprintable(key), '2')}={_plain(value)}"
             for key, value in fields.items()
             if key not in _HIDDEN and key != "exception"
         ]
         mark = self._paint(f"{level:<7}", str(_LEVEL_COLOURS.get(level, 0)))
-        line = " ".join([self._paint(time, "2"), mark, str(fields["event"]), *shown])
+        event = escape_unprintable(str(fields["event"]))
+        line = " ".join([self._paint(time, "2"), mark, event, *shown])
         exception = fields.get("exception")
-        return f"{line}\n{exception}" if exception else line
+        return (
+            f"{line}\n{escape_unprintable(str(exception), keep_lines=True)}" if exception else line
+        )
 
     def _paint(self, text: str, code: str) -> str:
         return f"\x1b[{code}m{text}{_RESET}" if self._colours else text
@@ -143,7 +149,9 @@ def _colour_of(name: str) -> int:
 
 
 def _plain(value: Any) -> str:
-    return value if isinstance(value, str) and " " not in value else json.dumps(value)
+    if isinstance(value, str) and value.isprintable() and " " not in value:
+        return value
+    return json.dumps(value)  # escapes whatever is not ASCII
 
 
 class Terminal:

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from twelvefold.terminal import escape_unprintable
+
 from .control import Message
 from .servers import without_password
 
@@ -47,12 +49,19 @@ class Progress:
                     f"[green]✓[/green] {message['name']:<10} {seconds}", highlight=False
                 )
         elif kind == "notice":
-            self._console.print(f"[yellow]![/yellow] {escape(message['text'])}", soft_wrap=True)
+            self._console.print(
+                f"[yellow]![/yellow] {escape(escape_unprintable(message['text']))}", soft_wrap=True
+            )
         elif kind == "failed":
             self._end("failed")
-            self._console.print(f"[red]✗ {escape(message['text'])}[/red]", soft_wrap=True)
+            self._console.print(
+                f"[red]✗ {escape(escape_unprintable(message['text'], keep_lines=True))}[/red]",
+                soft_wrap=True,
+            )
             for line in message["tail"]:
-                self._console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+                self._console.print(
+                    f"  {escape_unprintable(line)}", markup=False, highlight=False, soft_wrap=True
+                )
         elif kind == "ready":
             self._end("ready")
             self._console.print(summary(message), highlight=False)

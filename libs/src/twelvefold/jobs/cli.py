@@ -19,6 +19,7 @@ from rich.table import Table
 from twelvefold.cli import load_or_fail, run_async
 from twelvefold.errors import Conflict, NotFound
 from twelvefold.settings import PostgresSettings
+from twelvefold.terminal import escape_unprintable
 
 from .contract import JobRecord, JobStatus
 
@@ -110,10 +111,10 @@ def show(job_id: UUID, as_json: AsJson = False) -> None:
     for name, value in row.items():
         if value is not None:
             shown = json.dumps(value) if isinstance(value, (dict, list)) else str(value)
-            table.add_row(name, escape(shown))
+            table.add_row(name, escape(escape_unprintable(shown)))
     for entry in errors:
         told = f"{entry['at']}  claim {entry['claim_no']}: {entry['error']}"
-        table.add_row("error", escape(told))
+        table.add_row("error", escape(escape_unprintable(told, keep_lines=True)))
     Console().print(table, soft_wrap=True)
 
 
@@ -180,4 +181,4 @@ def _cell(record: JobRecord, column: str) -> str:
     if column == "progress":
         return f"{value} %"
     # An error may hold brackets, which would be markup.
-    return "" if value is None else escape(str(value))
+    return "" if value is None else escape(escape_unprintable(str(value)))

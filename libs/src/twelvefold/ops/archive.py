@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from twelvefold.errors import NotFound
+from twelvefold.errors import NotFound, TwelvefoldError
 from twelvefold.object_store import ObjectStore, S3ObjectStore
 from twelvefold.settings import ObjectStoreSettings
 
 CHUNK = 1024 * 1024  # bytes
 
 
+class ArchiveError(TwelvefoldError):
+    """A file cannot lie in the archive under its name."""
+
+
 class Archive(Protocol):
     """Files by name, as streams. A name may hold slashes."""
 
     async def write(self, name: str, chunks: AsyncIterator[bytes]) -> None:
-        """The whole stream or nothing of it. Replaces what was there."""
+        """The whole stream or nothing of it. Replaces what was there. Raises ArchiveError."""
 
     def read(self, name: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Raises NotFound."""
+        """Raises NotFound, ArchiveError."""
 
     async def is_empty(self) -> bool:
         """Whether nothing lies there yet."""
@@ -38,18 +44,21 @@ class DirectoryArchive:
         self._directory = directory
 
     async def write(self, name: str, chunks: AsyncIterator[bytes]) -> None:
-        path = self._directory / name
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        partial = path.with_name(f"{path.name}.partial")
-        # Into the page cache, a megabyte at a time: no write is long, and nobody else waits.
-        with partial.open("wb") as file:
-            async for chunk in chunks:
-                file.write(chunk)
-        partial.replace(path)
+        path = self._path(name)
+        descriptor, partial = self._open_partial(path)
+        try:
+            # Into the page cache, a megabyte at a time: no write is long, and nobody else waits.
+            with os.fdopen(descriptor, "wb") as file:
+                async for chunk in chunks:
+                    file.write(chunk)
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
 
     @asynccontextmanager
     async def read(self, name: str) -> AsyncIterator[AsyncIterator[bytes]]:
-        path = self._directory / name
+        path = self._path(name)
         if not path.is_file():
             raise NotFound(f"{path} is not there")
 
@@ -59,6 +68,30 @@ class DirectoryArchive:
                     yield chunk
 
         yield chunks()
+
+    def _path(self, name: str) -> Path:
+        """Where `name` lies. Raises ArchiveError where that would not be below the directory."""
+        parts = name.split("/")
+        if "\0" in name or not {"", ".", ".."}.isdisjoint(parts):
+            raise ArchiveError(f"{name!r} would leave the archive, or is no name of a file")
+        return self._directory.joinpath(*parts)
+
+    def _open_partial(self, path: Path) -> tuple[int, Path]:
+        """A new file beside `path`, for its owner alone whatever umask and directory say."""
+        try:
+            self._make_folder(path.parent)
+            descriptor, partial = tempfile.mkstemp(prefix=".partial-", dir=path.parent)
+        except OSError as error:
+            raise ArchiveError(f"{path.name!r} cannot be written: {error.strerror}") from error
+        return descriptor, Path(partial)
+
+    def _make_folder(self, folder: Path) -> None:
+        """Each level for its owner alone: `mkdir` sees to the last one only."""
+        for level in (*reversed(folder.parents), folder):
+            if level == self._directory or self._directory in level.parents:
+                level.mkdir(exist_ok=True, mode=0o700)
+            else:
+                level.mkdir(exist_ok=True)
 
     async def is_empty(self) -> bool:
         return not self._directory.exists() or not any(self._directory.iterdir())

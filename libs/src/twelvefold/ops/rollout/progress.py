@@ -19,9 +19,16 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from twelvefold.terminal import escape_unprintable
+
 from .model import Event
 
 _QUIET = 15.0  # seconds between two lines of figures where nobody looks
+
+
+def _plain(event: Event) -> str:
+    """Its text; the words of a pod that failed are its own, and those of who called it."""
+    return escape_unprintable(event.text, keep_lines=True)
 
 
 class Progress(Protocol):
@@ -94,15 +101,15 @@ class Screen:
         elif event.kind == "figures":
             self._note, self._figures = event.text, event.facts
         elif event.kind == "words":
-            self._console.print(Text(event.text, style="dim"))
+            self._console.print(Text(_plain(event), style="dim"))
         elif event.kind == "ended":
             good = event.facts["exit_code"] == 0
             self._finish(*(("green", "✓") if good else ("yellow", "↩")))
             self._stage = None
             style = "bold green" if good else "bold red"
-            self._console.print(Text(event.text, style=style))
+            self._console.print(Text(_plain(event), style=style))
         else:
-            self._console.print(escape(event.text))
+            self._console.print(escape(_plain(event)))
         self._live.refresh()
 
     def close(self) -> None:
