@@ -66,3 +66,28 @@ async def test_json_in_another_encoding_passes_no_check_by(encoding):
         body = '{"a":"\\u0000"}'.encode(encoding)
         answer = await it.client.post("/api/v1/anything", content=body, headers=JSON)
     assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "identity, gzip", "x-unknown"])
+async def test_a_compressed_body_is_refused_with_what_would_be_taken(encoding):
+    headers = {**JSON, "Content-Encoding": encoding}
+    async with demo() as it:
+        answer = await it.client.post("/api/v1/anything", content=b"{}", headers=headers)
+    assert answer.status_code == 415
+    assert answer.headers["accept-encoding"] == "identity"
+    assert answer.json()["type"] == "/problems/unsupported-media-type"
+
+
+async def test_one_encoding_of_several_lines_is_enough():
+    headers = [("Content-Encoding", "gzip"), ("Content-Encoding", "identity")]
+    async with demo() as it:
+        answer = await it.client.post("/api/v1/upload", content=b"x", headers=headers)
+    assert answer.status_code == 415
+
+
+@pytest.mark.parametrize("encoding", ["identity", "Identity", ""])
+async def test_a_body_that_is_not_compressed_may_say_so(encoding):
+    headers = {**JSON, "Content-Encoding": encoding}
+    async with demo() as it:
+        answer = await it.client.post("/api/v1/anything", content=b"{}", headers=headers)
+    assert answer.status_code == 200

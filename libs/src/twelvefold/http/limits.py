@@ -1,5 +1,6 @@
 """Bounds on what a client may send: the body's bytes, counted while they stream, NUL, and depth.
 
+A body that says to be compressed is refused: decoded, it could be of any size.
 Nothing is buffered: a body over its limit is refused by Content-Length before a byte is read,
 or at the chunk that crosses the limit, and the connection is closed instead of read to the end.
 NUL is refused here, once, because PostgreSQL stores it in no text and would fail late.
@@ -9,12 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twelvefold import metrics
-from twelvefold.errors import BadRequest, FieldError, Invalid, PayloadTooLarge, TwelvefoldError
+from twelvefold.errors import (
+    BadRequest,
+    FieldError,
+    Invalid,
+    PayloadTooLarge,
+    TwelvefoldError,
+    UnsupportedMedia,
+)
 
 from .depth import MAX_DEPTH, Depth
 from .problems import RequestRefused, problem_response
@@ -31,8 +39,11 @@ _CLOSE = {"Connection": "close"}
 _NULS = {
     b"json": (b"u0000", re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")),
 }
-_BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding", b"content-type"})
-_ONLY_TYPE = frozenset({b"content-type"})
+_BODY_HEADERS = frozenset(
+    {b"content-length", b"transfer-encoding", b"content-type", b"content-encoding"}
+)
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+_NO_ENCODING = frozenset({b"", b"identity"})
 _KEPT = 5  # bytes of a chunk that may be the beginning of one
 
 
@@ -62,13 +73,16 @@ class BodyLimit:
             await problem_response(refusal, scope)(scope, receive, send)
             return
         found = {name: value for name, value in scope["headers"] if name in _BODY_HEADERS}
-        if found.keys() <= _ONLY_TYPE:
+        if found.keys().isdisjoint(_FRAMING):
             await self.app(scope, receive, send)  # no body, as for most requests
             return
         limit = self.limit(scope["path"])
         length = found.get(b"content-length", b"")
         if length.isdigit() and int(length) > limit:
             await _refuse(_too_large(limit), scope, receive, send)
+            return
+        if b"content-encoding" in found and _is_encoded(scope["headers"]):
+            await _refuse(_encoded(), scope, receive, send)
             return
         body = _Body(receive, limit, found.get(b"content-type", b"").lower())
         try:
@@ -110,6 +124,20 @@ class _Body:
             if self._depth.crossed_by(chunk, whole=whole):
                 raise RequestRefused(BadRequest(f"JSON may be nested {MAX_DEPTH} levels deep."))
         return message
+
+
+def _is_encoded(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    return any(
+        name == b"content-encoding" and value.strip().lower() not in _NO_ENCODING
+        for name, value in headers
+    )
+
+
+def _encoded() -> UnsupportedMedia:
+    """RFC 9110 section 15.5.16 and RFC 7694 section 3 say how a client learns what to do."""
+    return UnsupportedMedia(
+        "Send the body without Content-Encoding.", headers={"Accept-Encoding": "identity", **_CLOSE}
+    )
 
 
 def _too_large(limit: int) -> PayloadTooLarge:

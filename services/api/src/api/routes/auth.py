@@ -97,7 +97,7 @@ async def _fields(request: Request) -> dict[str, str]:
         raise _invalid(f"the body must be {_FORM}")
     try:
         pairs = parse_qsl(
-            (await request.body()).decode("ascii"), max_num_fields=_MAX_FIELDS, errors="strict"
+            (await request.body()).decode(), max_num_fields=_MAX_FIELDS, errors="strict"
         )
     except ValueError:  # too many fields, or bytes that are no UTF-8
         raise _invalid("the form is malformed") from None
