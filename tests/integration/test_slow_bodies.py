@@ -10,6 +10,7 @@ from starlette.responses import PlainTextResponse
 
 from twelvefold.http import protocol
 from twelvefold.http.server import Server
+from twelvefold.http.wire.framing import HEAD_BYTES
 from twelvefold.settings import HttpSettings
 
 PERIOD = 0.3
@@ -95,12 +96,12 @@ async def test_a_slow_network_is_fast_enough(address, ended):
 
 async def test_the_rest_of_an_answered_body_is_no_head(address):
     reader, writer = await asyncio.open_connection(*address)
-    length = 3 * protocol.HEAD_BYTES
+    length = 3 * HEAD_BYTES
     writer.write(f"POST /unread HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n".encode())
     async with asyncio.timeout(10):
         assert (await reader.readuntil(b"no need")).startswith(b"HTTP/1.1 200 ")
         for _ in range(3):
-            writer.write(b"x" * protocol.HEAD_BYTES)
+            writer.write(b"x" * HEAD_BYTES)
             await writer.drain()
         writer.write(b"GET /unread HTTP/1.1\r\nhost: a\r\n\r\n")
         assert (await reader.readuntil(b"no need")).startswith(b"HTTP/1.1 200 ")

@@ -102,10 +102,10 @@ http_request_duration = _histogram(
 _gauge("http_requests_inprogress", "Requests being served now.").set_function(lambda: counts.active)
 http_requests_refused = _counter(
     "http_requests_refused",
-    "Requests refused by a bound: concurrency, connections, timeout, body, rate.",
+    "Requests refused by a bound: concurrency, connections, timeout, head, body, unread, rate.",
     "reason",
 )
-for reason in ("concurrency", "timeout", "body", "rate"):
+for reason in ("concurrency", "connections", "timeout", "head", "body", "unread", "rate"):
     http_requests_refused.labels(reason)
 rate_limit_refused = _counter(
     "rate_limit_refused", "Requests beyond their quota, by policy.", "policy"

@@ -1,40 +1,35 @@
 """HTTP/1.1 at the socket: uvicorn's httptools protocol with the bounds that it lacks.
 
-Owns how long and how large the head of a request may be, how slowly its body may come, the answers
-to what is no HTTP, and how long a connection has been quiet, which decides when a drain may close
-it. How large a body may be, and how long a request may take, is the request layer's.
+Owns how long the head of a request may take, how slowly its body may come and its response be
+read, the responses to what is no HTTP, how a connection ends, and how long it has been quiet,
+which decides when a drain may close it. What a head may say and how far a connection is parsed
+is `wire`'s; how large a body may be, and how long a request may take, is the request layer's.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any, cast
 
-import httptools
-from uuid_utils import uuid7
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from twelvefold import metrics
 
 from .limits import LINGER_BYTES, LINGER_SECONDS
-from .problems import MEDIA_TYPE, named, type_uri
+from .wire.cycle import ResponseCycle
+from .wire.flow import ReaderWatch, ReadGate
+from .wire.parsing import ParsingProtocol
+from .wire.refusal import ProtocolError
 
 HEAD_SECONDS = 10.0  # for a whole head, from its first byte or from the accept; not per byte
-HEAD_BYTES = 65_536
 # Of a body at least so much has to come in each such period, the time that we do not read left
 # out: a slow network is far above it, a client that sends a byte a second to hold us is below.
 BODY_SECONDS = 10.0
 BODY_BYTES = 1024
-_STATUS_LINES = {
-    400: b"HTTP/1.1 400 Bad Request\r\n",
-    408: b"HTTP/1.1 408 Request Timeout\r\n",
-    431: b"HTTP/1.1 431 Request Header Fields Too Large\r\n",
-    503: b"HTTP/1.1 503 Service Unavailable\r\n",
-}
+_SIZE_STATUSES = frozenset({414, 431})
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class BoundedProtocol(ParsingProtocol):
     """One connection. Times are those of the event loop, in seconds."""
 
     max_connections = 2000  # of one listener
@@ -42,110 +37,133 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.quiet_since = 0.0
-        self._refused = False
         self._discarded = 0
-        self._in_body = False
-        self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._body_bytes = 0
         self._body_timer: asyncio.TimerHandle | None = None
 
-    @property
-    def busy(self) -> bool:
-        """Whether a request is being served."""
-        # No cycle until the first request, whatever the annotation says.
-        cycle = cast("RequestResponseCycle | None", self.cycle)
-        return cycle is not None and not cycle.response_complete
-
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn's own
         super().connection_made(transport)
+        self.flow = self._gate = ReadGate(transport)
+        self._reader = ReaderWatch(transport)
         self.quiet_since = self.loop.time()
         if len(self.connections) > self.max_connections:
             metrics.http_requests_refused.labels("connections").inc()
-            self._refuse(503, "There are too many connections.", "retry-after: 1\r\n")
+            error = "There are too many connections."
+            self._refuse(ProtocolError(503, error, "retry-after: 1\r\n"))
             return
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_arrived()
         self._body_arrived()
+        self._unparsed = b""
+        self.pipeline.clear()
+        if self._serving is not None:
+            self._serving.abandon()
         super().connection_lost(exc)
 
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's closes at once
+        """Serve what a client has asked for that will send no more (RFC 9112 section 9.6)."""
+        self._half_closed = True
+        if self._refused or self.transport.is_closing():
+            return False
+        if self._in_body and self.busy:
+            self._abandon(ProtocolError(400, "The body of the request is incomplete."))
+        elif self.busy:
+            if self._serving is not None and self._serving.is_event_stream:
+                return False
+            self.cycle.keep_alive = False
+            self._hold_reading()
+        elif self._head.is_partial:
+            self._refuse(ProtocolError(400, "The head of the request is incomplete."))
+        else:
+            return False
+        return True
+
     def data_received(self, data: bytes) -> None:
-        if self._refused:
+        if self._refused or self._is_last:
             self._discard(len(data))
             return
         self._unset_keepalive_if_required()
-        continued = self._in_body
-        self._feed(data)
+        self._unparsed = self._unparsed[self._at :] + data if self._unparsed else data
+        self._at = 0
         if self._in_body:
             self._body_bytes += len(data)
-            if self._body_timer is None:
-                self._expect_body()
-        if self.busy:
-            if self._head_timer is not None:
-                self._head_arrived()
-        elif not self._in_body:
-            self._without_a_head(0 if continued else len(data))
-
-    def _feed(self, data: bytes) -> None:
-        while data:
-            try:
-                self.parser.feed_data(data)
-            except httptools.HttpParserUpgrade as upgrade:
-                if self.parser.get_method() == b"CONNECT":
-                    self._refuse(400, "There is no tunnel here.")
-                    return
-                data = self._head_without_upgrade() + data[upgrade.args[0] :]
-                self.parser = httptools.HttpRequestParser(self)
-                # As uvicorn has it: bytes after `Connection: close` are no error.
-                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-            except httptools.HttpParserError:
-                self._refuse(400, "This is not HTTP/1.1.")
-                return
-            else:
-                return
-
-    def _head_without_upgrade(self) -> bytes:
-        """The head just read, without its offer of another protocol, for reading it again.
-
-        An offer may be ignored (RFC 9110 section 7.8), but the parser takes what follows for the
-        other protocol and the body would be lost: Java's client offers h2c with its first request.
-        """
-        head = [self.parser.get_method(), b" ", self.url, b" HTTP/1.1\r\n"]
-        for name, value in self.headers:
-            if name not in (b"upgrade", b"http2-settings"):
-                head += [name, b": ", value, b"\r\n"]
-        head.append(b"\r\n")
-        return b"".join(head)
-
-    def _without_a_head(self, count: int) -> None:
-        """What came were line breaks, a part of a head, a byte of it; or it was answered already."""
-        if self._refused or self.transport.is_closing():
-            return
-        self._expect_head()
-        self._head_bytes += count
-        if self._head_bytes > HEAD_BYTES:
-            self._refuse(431, "The head of the request is too large.")
-
-    def on_headers_complete(self) -> None:
-        if not self.parser.should_upgrade():
-            self._in_body = True
-            super().on_headers_complete()
+        self._parse()
 
     def on_message_complete(self) -> None:
-        self._in_body = False
-        if self._body_timer is not None:
+        super().on_message_complete()
+        if not self._in_body:
             self._body_arrived()
-        if not self.parser.should_upgrade():
-            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         self.quiet_since = self.loop.time()
-        super().on_response_complete()
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self._unset_keepalive_if_required()
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._ask_turn()
+        elif self._fault is not None:
+            self._refuse(self._fault)
+        elif self._half_closed:
+            self.transport.close()
+        else:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+            if self._in_body:
+                # Answered before its body was read (a 401 to an upload): it may go on for a moment.
+                self.loop.call_later(LINGER_SECONDS, self._on_body_late, self.cycle)
+            elif self._head.is_partial:
+                self._expect_head()
+
+    def _on_event_stream(self) -> None:
+        """A client that sends no more has most likely gone, and a stream would not notice."""
+        if self._half_closed:
+            self.transport.close()
+
+    def check_reader(self, now: float) -> None:
+        """Cut the connection if its client has stopped reading. To be called about once a second."""
+        if self._reader.is_stuck(now):
+            metrics.http_requests_refused.labels("unread").inc()
+            self.transport.abort()
+
+    def _on_fault(self, error: ProtocolError) -> None:
+        if error.status in _SIZE_STATUSES:
+            metrics.http_requests_refused.labels("head").inc()
+        if not self._in_body and self.busy:
+            self._fault = error
+        elif not self._in_body:
+            self._refuse(error)
+        elif self.busy:
+            self._abandon(error)
+        else:
+            self.transport.close()
+
+    def _abandon(self, error: ProtocolError) -> None:
+        """Ends a request whose body is at fault; `error` is told unless a response has begun."""
+        cycle = cast("ResponseCycle", self.cycle)
+        cycle.abandon()
+        if cycle.response_started:
+            self.transport.close()
+        else:
+            self._refuse(error)
+
+    def _on_progress(self) -> None:
+        if not self._reads():
+            return
         if self._in_body:
-            # Answered before its body was read (a 401 to an upload): that may go on for a moment.
-            self.loop.call_later(LINGER_SECONDS, self._on_body_late, self.cycle)
+            if self._body_timer is None and not self.pipeline:
+                self._expect_body()
+            if self._head_timer is not None:
+                self._head_arrived()
+        elif not self.busy:
+            self._expect_head()
+        elif self._head_timer is not None:
+            self._head_arrived()
 
     def _expect_body(self) -> None:
         self._body_bytes = 0
@@ -158,20 +176,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _on_body_due(self) -> None:
         self._body_timer = None
-        if self._refused or self.transport.is_closing():
+        if not self._reads():
             return
-        if self._body_bytes >= BODY_BYTES or self.flow.read_paused:
+        if self._body_bytes >= BODY_BYTES or self._gate.read_paused or self._gate.held:
             self._expect_body()
-            return
-        # The app is told that the client has gone: whatever it still says is not sent.
-        cycle = self.cycle
-        answering = cycle.response_started or self.pipeline
-        cycle.disconnected = True
-        cycle.message_event.set()
-        if answering:
-            self.transport.close()
         else:
-            self._refuse(408, "The body of the request came too slowly.")
+            self._abandon(ProtocolError(408, "The body of the request came too slowly."))
 
     def _on_body_late(self, answered: RequestResponseCycle) -> None:
         if self._in_body and self.cycle is answered:
@@ -185,42 +195,32 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
-        self._head_bytes = 0
 
     def _on_head_late(self) -> None:
         self._head_timer = None
         if self.busy or self.transport.is_closing():
             return
-        if self._head_bytes:
-            self._refuse(408, "The head of the request took too long.")
+        if self._head.is_partial:
+            self._refuse(ProtocolError(408, "The head of the request took too long."))
         else:
             self.transport.close()
 
-    def _refuse(self, status: int, detail: str, headers: str = "") -> None:
-        """Answers outside any app and closes; there is no request to speak of."""
-        code, title = named(status)
-        request_id = uuid7().hex
-        problem = {
-            "type": type_uri(code),
-            "title": title,
-            "status": status,
-            "detail": detail,
-            "instance": "",
-            "request_id": request_id,
-        }
-        body = json.dumps(problem).encode()
-        head = (
-            f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
-            f"cache-control: no-store\r\nx-content-type-options: nosniff\r\n"
-            f"x-request-id: {request_id}\r\n{headers}connection: close\r\n\r\n"
-        )
+    def _refuse(self, error: ProtocolError) -> None:
+        """Responds outside any app and closes; there is no request to speak of."""
         self._refused = True
         self._head_arrived()
-        self.transport.write(_STATUS_LINES[status] + head.encode() + body)
+        self._body_arrived()
+        self._unset_keepalive_if_required()
+        self.transport.write(error.response())
+        if self._half_closed:
+            self.transport.close()
+            return
         # Closing a socket that holds unread bytes resets the connection, and the client may lose
-        # the answer: we say that ours was the last word and listen for a moment longer.
+        # the response: we say that ours was the last word and listen for a moment longer.
         if self.transport.can_write_eof():
             self.transport.write_eof()
+        self._gate.hold_reading(False)
+        self._gate.resume_reading()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def _discard(self, count: int) -> None:

@@ -17,6 +17,7 @@ from twelvefold.settings import HttpSettings
 
 from .accepting import Acceptor
 from .protocol import BoundedProtocol
+from .wire.pipeline import PipelineTurns
 
 KEEP_ALIVE = 75  # seconds; above the 60 s that load balancers commonly keep an idle connection
 # A connection that was last used this long ago may be closed in a drain: a client between two
@@ -35,6 +36,7 @@ class Server(uvicorn.Server):
 
         class Protocol(BoundedProtocol):
             max_connections = settings.http_max_connections
+            turns = PipelineTurns()
 
         self._protocol_class = Protocol
         super().__init__(
@@ -64,6 +66,13 @@ class Server(uvicorn.Server):
         await self.on_tick(0)  # the first answers have a Date, too
         await self.startup(sockets=[])
         self._acceptor = Acceptor(listening, self._protocol)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called about once a second: the Date header, and clients that do not read."""
+        now = asyncio.get_running_loop().time()
+        for connection in self.connections:
+            connection.check_reader(now)
+        return await super().on_tick(counter)
 
     def _protocol(self) -> BoundedProtocol:
         return self._protocol_class(self.config, self.server_state, self.lifespan.state)

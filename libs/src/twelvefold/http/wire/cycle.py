@@ -1,0 +1,49 @@
+"""One request and its response on a connection: uvicorn's cycle, also for HTTP/1.0."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+_EVENT_STREAM = b"text/event-stream"
+
+
+class ResponseCycle(RequestResponseCycle):
+    """See the module. `on_event_stream` is called once a stream of events begins.
+
+    HTTP/1.0 knows no chunks: a response of unknown length ends with its connection
+    (RFC 9112 sections 6.1 and 6.3).
+    """
+
+    def __init__(
+        self, *, head_bytes: int, on_event_stream: Callable[[], None], **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.head_bytes = head_bytes
+        self.is_event_stream = False
+        self._on_event_stream = on_event_stream
+        self._until_close = False
+
+    async def send(self, message: ASGISendEvent) -> None:
+        if message["type"] == "http.response.start":
+            headers = dict(message.get("headers", ()))
+            if headers.get(b"content-type", b"").startswith(_EVENT_STREAM):
+                self.is_event_stream = True
+            if self.scope["http_version"] == "1.0" and b"content-length" not in headers:
+                self._until_close = True
+                self.chunked_encoding = False
+        elif self._until_close:
+            # uvicorn compares with the length that was announced; here none was.
+            self.expected_content_length = len(cast("dict[str, Any]", message).get("body", b""))
+        await super().send(message)
+        if self.is_event_stream and not self.response_complete:
+            self._on_event_stream()
+
+    def abandon(self) -> None:
+        """Tell the app that its client has gone; what it still says is not sent."""
+        self.disconnected = True
+        self.waiting_for_100_continue = False
+        self.message_event.set()
