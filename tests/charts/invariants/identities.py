@@ -10,6 +10,8 @@ from functools import cache
 from tests.charts.policies import Request, authorized
 from tests.charts.rendering import NAMESPACE, ROOT, SERVICES, World
 
+from api.routes import pages
+
 from .network import EDGES
 from .registry import API_ROUTES, MESH_POLICY, SERVICE_POLICY, Fault, invariant
 
@@ -22,6 +24,7 @@ ISSUERS = {
 GATEWAY = "cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account"
 # Pages and their document, which the document does not list.
 _DOCUMENTATION = {("GET", "/docs"), ("GET", "/docs/swagger-ui.css"), ("GET", "/openapi.json")}
+_MAILED = {(method, path) for path in pages.PATHS for method in ("GET", "POST")}
 
 
 def account(name: str) -> str:
@@ -37,7 +40,7 @@ def public_operations() -> dict[tuple[str, str], bool]:
         for path, found in document["paths"].items()
         for method, operation in found.items()
     }
-    return operations | dict.fromkeys(_DOCUMENTATION, True)
+    return operations | dict.fromkeys(_DOCUMENTATION | _MAILED, True)
 
 
 def _labels(service: str) -> dict[str, str]:

@@ -19,6 +19,11 @@ OPEN = {
     "POST /api/v1/auth/password-resets",
     "POST /api/v1/auth/password-resets/confirm",
     "POST /api/v1/auth/email-changes/undo",
+    *(
+        f"{method} /{page}"
+        for method in ("GET", "POST")
+        for page in ("verify-email", "reset-password", "undo-email-change")
+    ),
     "GET /.well-known/jwks.json",
     "GET /.well-known/oauth-authorization-server",
 }

@@ -39,7 +39,7 @@ def create_app(settings: ApiSettings, *, users: UsersClient | None = None) -> Se
     """The api process: the public app and an internal one. `users` stands in for the service."""
     from api.auth import require_policies
     from api.documentation import document
-    from api.routes import INTERNAL, PUBLIC
+    from api.routes import INTERNAL, PUBLIC, pages
     from api.routes.auth import BODY_LIMIT
     from twelvefold.backing import BackingServices
     from twelvefold.health import Health
@@ -68,6 +68,7 @@ def create_app(settings: ApiSettings, *, users: UsersClient | None = None) -> Se
             "/api/v1/images": settings.images_max_bytes,
             "/api/v1/users/me/avatar": settings.images_max_bytes,
             "/api/v1/auth": BODY_LIMIT,
+            **dict.fromkeys(pages.PATHS, BODY_LIMIT),
         },
     )
     document(public)

@@ -1,6 +1,6 @@
 """HTTP in and out, by noun. Routes read, call one use case, and build the response."""
 
-from . import admin, auth, images, internal, jobs, myself, users, well_known
+from . import admin, auth, images, internal, jobs, myself, pages, users, well_known
 
 PUBLIC = (
     users.router,
@@ -10,6 +10,7 @@ PUBLIC = (
     images.router,
     jobs.router,
     well_known.router,
+    pages.router,
 )
 INTERNAL = (internal.router,)
 

@@ -1,0 +1,173 @@
+"""The pages behind mailed links, where no front end of a team's own takes their place.
+
+A GET shows a form and changes nothing: scanners of mails follow links. The POST does what the
+route under /api/v1/auth does for a client. Neither reads a cookie or an Authorization header, so
+another site gains nothing by sending the form. Served whatever WEB_URL says: where it names a front
+end, no mail leads here, and the pages can do no more than those routes.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+from urllib.parse import parse_qsl
+
+import structlog
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, Response
+from fastapi.routing import APIRoute
+from pydantic import SecretStr, TypeAdapter, ValidationError
+
+from api.auth import anyone
+from api.dependencies import Container, Services
+from api.limits import Limit
+from api.pages import (
+    RESET_PASSWORD,
+    UNDO_EMAIL_CHANGE,
+    VERIFY_EMAIL,
+    Form,
+    done_page,
+    form_page,
+    message_page,
+)
+from twelvefold.contracts.accounts import Password
+from twelvefold.errors import (
+    BadRequest,
+    Invalid,
+    TooManyRequests,
+    TwelvefoldError,
+    UnsupportedMedia,
+)
+
+_MAX_TOKEN = 512  # characters
+_MAX_FIELDS = 10
+_SERVER_ERROR = 500
+_FORM_TYPE = "application/x-www-form-urlencoded"
+_PASSWORD = TypeAdapter[SecretStr](Password)
+_log = structlog.get_logger(__name__)
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class PageRoute(APIRoute):
+    """Answers errors, those of its policy too, as pages: who reads them is a person."""
+
+    def get_route_handler(self) -> Handler:
+        handle = super().get_route_handler()
+
+        async def handle_page(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except TwelvefoldError as error:
+                return _error_page(error)
+
+        return handle_page
+
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+PATHS = tuple(f"/{form.path}" for form in (VERIFY_EMAIL, RESET_PASSWORD, UNDO_EMAIL_CHANGE))
+_SHOWN = [anyone()]
+_SENT = [anyone(Limit.CREDENTIALS)]
+
+
+@router.get("/verify-email", dependencies=_SHOWN)
+async def show_verification(request: Request) -> HTMLResponse:
+    return _shown(VERIFY_EMAIL, request)
+
+
+@router.post("/verify-email", dependencies=_SENT)
+async def verify_email(request: Request, services: Services) -> HTMLResponse:
+    return await _acted(VERIFY_EMAIL, request, services)
+
+
+@router.get("/reset-password", dependencies=_SHOWN)
+async def show_reset(request: Request) -> HTMLResponse:
+    return _shown(RESET_PASSWORD, request)
+
+
+@router.post("/reset-password", dependencies=_SENT)
+async def reset_password(request: Request, services: Services) -> HTMLResponse:
+    return await _acted(RESET_PASSWORD, request, services)
+
+
+@router.get("/undo-email-change", dependencies=_SHOWN)
+async def show_undo(request: Request) -> HTMLResponse:
+    return _shown(UNDO_EMAIL_CHANGE, request)
+
+
+@router.post("/undo-email-change", dependencies=_SENT)
+async def undo_email_change(request: Request, services: Services) -> HTMLResponse:
+    return await _acted(UNDO_EMAIL_CHANGE, request, services)
+
+
+def _shown(form: Form, request: Request) -> HTMLResponse:
+    found = request.query_params.getlist("token")
+    if len(found) != 1:
+        raise BadRequest("the link is incomplete")
+    return form_page(form, _usable(found[0]))
+
+
+async def _acted(form: Form, request: Request, services: Container) -> HTMLResponse:
+    fields = await _fields(request)
+    token, credentials = _usable(fields.get("token", "")), services.credentials
+    try:
+        if form is RESET_PASSWORD:
+            password = _password(fields.get("password", ""))
+            await credentials.reset_password(SecretStr(token), password)
+        elif form is VERIFY_EMAIL:
+            await credentials.confirm_email(SecretStr(token))
+        else:
+            await credentials.undo_email_change(SecretStr(token))
+    except Invalid as refused:
+        return form_page(form, token, fault=_fault(refused))
+    return done_page(form)
+
+
+def _usable(token: str) -> str:
+    if not 0 < len(token) <= _MAX_TOKEN:
+        raise BadRequest("the link is incomplete")
+    return token
+
+
+def _password(given: str) -> SecretStr:
+    try:
+        return _PASSWORD.validate_python(given)
+    except ValidationError:
+        raise Invalid("The password must have 8 to 256 characters.") from None
+
+
+def _fault(refused: Invalid) -> str:
+    """A rule of users as a sentence; it never repeats the password."""
+    return f"{refused.detail[:1].upper()}{refused.detail[1:].rstrip('.')}."
+
+
+async def _fields(request: Request) -> dict[str, str]:
+    """The form's fields. Raises UnsupportedMedia, and BadRequest for a form that is none."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != _FORM_TYPE:
+        raise UnsupportedMedia(f"the body must be {_FORM_TYPE}")
+    try:
+        pairs = parse_qsl(
+            (await request.body()).decode(), max_num_fields=_MAX_FIELDS, errors="strict"
+        )
+    except ValueError:  # too many fields, or bytes that are no UTF-8
+        raise BadRequest("the form is malformed") from None
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise BadRequest("a field is there more than once")
+    return fields
+
+
+def _error_page(error: TwelvefoldError) -> HTMLResponse:
+    title, text = "That did not work", "Please go back and try again."
+    if isinstance(error, TooManyRequests):
+        title, text = "Too many attempts", "Please wait a minute and try again."
+    elif error.status >= _SERVER_ERROR:
+        _log.warning("unavailable", code=error.code, detail=error.detail)
+        title, text = "Temporarily unavailable", "Please try again in a moment."
+    elif error.status in (400, 409):
+        title, text = (
+            "This link does not work",
+            (
+                "It was used before, has expired or is incomplete. Open the newest one that we sent "
+                "you, or ask for another."
+            ),
+        )
+    return message_page(title, text, error.status, error.headers)

@@ -1,0 +1,49 @@
+"""What stands in front of api lists its paths: each list holds what the routes are."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from fastapi.routing import APIRoute
+
+from api.auth import Anyone, policies
+from api.routes import PUBLIC
+
+ROOT = Path(__file__).parents[3]
+GATEWAY = yaml.safe_load((ROOT / "istio/api/values.yaml").read_text())["public"]
+INGRESS = re.findall(
+    r'"(/[^"]*)"',
+    next(
+        line
+        for line in (ROOT / "charts/api/templates/ingress.yaml").read_text().splitlines()
+        if "range list" in line
+    ),
+)
+# Served beside the routers: probes, the document and its page.
+BESIDE = {("GET", path) for path in ("/health", "/ready", "/docs", "/docs/{name}", "/openapi.json")}
+ROUTES = [
+    (method, route.path, any(isinstance(found, Anyone) for found in policies(route.dependant)))
+    for router in PUBLIC
+    for route in router.routes
+    if isinstance(route, APIRoute)
+    for method in sorted(route.methods or ())
+]
+OPEN = {(method, path) for method, path, anybody in ROUTES if anybody} | BESIDE
+
+
+def test_the_gateway_admits_without_a_token_exactly_what_is_open_to_anyone():
+    admitted = {
+        (method, path.replace("/*", "/{name}"))
+        for rule in GATEWAY["anonymous"]
+        for method in rule["methods"]
+        for path in rule["paths"]
+        if method != "HEAD"
+    }
+    assert admitted == OPEN
+
+
+@pytest.mark.parametrize(("method", "path"), sorted({found[:2] for found in ROUTES} | BESIDE))
+def test_the_gateway_and_the_ingress_lead_to_every_route(method, path):
+    assert path in GATEWAY["paths"] or any(path.startswith(each) for each in GATEWAY["prefixes"])
+    assert any(path == each or path.startswith(f"{each}/") for each in INGRESS)
