@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -161,6 +163,17 @@ async def postgres(suite: Suite) -> AsyncIterator[asyncpg.Connection[asyncpg.Rec
     connection = await asyncpg.connect(str(suite.endpoints["postgres"]))
     yield connection
     await connection.close()
+
+
+@pytest.fixture
+async def stoppable_api(suite: Suite) -> AsyncIterator[int]:
+    """The process id of api, which runs on when the test ends."""
+    if suite.checkout is None:
+        pytest.skip("a suite by URL is not ours to stop")
+    async with httpx.AsyncClient() as client:
+        process_id: int = (await client.get(f"{suite.management['api']}/info")).json()["process_id"]
+    yield process_id
+    os.kill(process_id, signal.SIGCONT)
 
 
 @pytest.fixture

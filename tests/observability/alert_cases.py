@@ -118,6 +118,17 @@ API = [
         labels={"policy": "credentials"},
         quiet={'rate_limit_refused_total{job="api",policy="credentials"}': "0+60x40"},
     ),
+    Case(
+        "RevocationsForgotten",
+        at="20m",
+        fires={'pool_exhausted_total{job="api",pool="revocations"}': "0+60x30"},
+        says="600 revocations were forgotten: were Redis lost now, those tokens would work for "
+        "their remaining minutes.",
+        quiet={
+            'pool_exhausted_total{job="api",pool="revocations"}': "60x30",
+            'pool_exhausted_total{job="api",pool="event_streams"}': "0+60x30",
+        },
+    ),
 ]
 
 USERS = [

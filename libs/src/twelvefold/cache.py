@@ -15,13 +15,12 @@ from typing import Literal, NamedTuple, Protocol
 import structlog
 from opentelemetry.trace import Span, SpanKind
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from . import spans, telemetry
 from .breaker import Breaker
-from .errors import DependencyUnavailable
+from .errors import DependencyUnavailable, LoopStalled
+from .redis import AWAY, RedisCalls
 from .single_flight import SingleFlight
 
 _log = structlog.get_logger(__name__)
@@ -31,8 +30,6 @@ Outcome = Literal["hit", "miss", "negative", "unavailable", "set", "stale"]
 
 JITTER = 0.1  # share of a TTL by which it varies, so that entries set together expire apart
 _VERSION = struct.Struct(">Q")
-# What tells that Redis is not there or too slow, as against refusing one command.
-_AWAY = (RedisConnectionError, RedisTimeoutError, TimeoutError, OSError)
 
 
 class Entry(NamedTuple):
@@ -116,7 +113,7 @@ class RedisCache:
         self._client = client
         self._timeout = timeout
         self._observe = observe
-        self._breaker = breaker or Breaker("redis")
+        self._calls = RedisCalls(timeout=timeout, breaker=breaker or Breaker("redis"))
         self._loads = SingleFlight[Entry]()
         self._set_if_newer = client.register_script(_SET_IF_NEWER)
 
@@ -174,7 +171,7 @@ class RedisCache:
         try:
             async with asyncio.timeout(self._timeout):
                 await self._client.ping()
-        except (RedisError, *_AWAY) as error:
+        except (RedisError, *AWAY) as error:
             raise DependencyUnavailable("redis") from error
 
     async def aclose(self) -> None:
@@ -184,22 +181,16 @@ class RedisCache:
         self, command: Callable[[], Awaitable[bytes | None]]
     ) -> tuple[bool, bytes | None]:
         """Whether Redis answered, and what."""
-        if not self._breaker.allows():
-            return False, None
         try:
             # Its span is the cache's own: one call, one span.
             with telemetry.quiet():
-                async with asyncio.timeout(self._timeout):
-                    answer = await command()
-        except _AWAY as error:
-            self._breaker.failed(error)
+                return True, await self._calls.call(command)
+        except (DependencyUnavailable, LoopStalled):
             return False, None
         except RedisError as error:
             # Redis answers, but refuses: out of memory, read-only, another type at the key.
             _log.warning("cache_refused", error=type(error).__name__)
             return False, None
-        self._breaker.succeeded()
-        return True, answer
 
 
 class NoCache:

@@ -128,6 +128,13 @@ class Overloaded(Unavailable):
     code, title = "overloaded", "Too busy"
 
 
+class LoopStalled(Overloaded):
+    """Our own event loop stood still for so long that a call could not be judged."""
+
+    def __init__(self) -> None:
+        super().__init__("this process is too busy at the moment", retry_after=1)
+
+
 class Contended(Unavailable):
     """Undone so that another could go on (a deadlock): likely to work at once."""
 

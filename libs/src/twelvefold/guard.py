@@ -2,7 +2,8 @@
 
 Owns how many calls may be under way at a time, and that none is made while the dependency does not
 answer. Beyond either the caller is refused at once instead of waiting for a timeout, so that what
-is slow holds neither all of a process's requests nor all of its connections.
+is slow holds neither all of a process's requests nor all of its connections. A call that failed while
+our own loop stood still says nothing about the dependency and opens nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from . import metrics
 from .breaker import Breaker
 from .errors import DependencyUnavailable, Overloaded
+from .loop_lag import LagWatch
 
 FAILURES = 5  # in a row, after which the dependency counts as away
 RETRY_AFTER = 1  # second, as long as the breaker stays open
@@ -44,10 +46,13 @@ class Guard:
         if not self._breaker.allows():
             raise DependencyUnavailable(self._name, retry_after=RETRY_AFTER)
         self._under_way += 1
+        watch = LagWatch()
         try:
-            yield
+            with watch:
+                yield
         except DependencyUnavailable as error:
-            self._breaker.failed(error)
+            if not watch.excuses():
+                self._breaker.failed(error)
             raise
         except Exception:
             self._breaker.succeeded()

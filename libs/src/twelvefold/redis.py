@@ -1,13 +1,13 @@
-"""The Redis client of a process: its bounds and timeouts.
+"""The Redis client of a process: its bounds and timeouts, and calls that can do without it.
 
-Owns how we connect. What is kept there belongs to the modules that are given the client.
+Owns how we connect, and when Redis counts as away. What is kept there belongs to the modules that are given the client.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import SpanKind
@@ -16,10 +16,18 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from . import metrics, spans
+from .breaker import Breaker
+from .errors import DependencyUnavailable, LoopStalled
+from .loop_lag import LagWatch
 from .settings import RedisSettings
 
+T = TypeVar("T")
+
+# What tells that Redis is not there or too slow, as against refusing one command.
+AWAY = (RedisConnectionError, RedisTimeoutError, TimeoutError, OSError)
 _IN_REDIS = {"db.system.name": "redis"}
 HEALTH_CHECK_INTERVAL = 15  # seconds of silence after which a connection is pinged before use
 
@@ -108,3 +116,41 @@ def create_redis(settings: RedisSettings) -> Redis:
         retry=Retry(NoBackoff(), 0),
     )
     return TracedRedis.from_pool(pool)
+
+
+class RedisCalls:
+    """Calls of whoever can do without Redis: bounded in time, skipped while Redis is away.
+
+    `timeout` (seconds) bounds one try, the wait for a connection included; `breaker` says when to
+    skip, without one nothing is skipped. A failure while our own loop was late for over half of
+    `timeout` says nothing about Redis: the call is tried again and opens no breaker, so that an
+    outsider who stalls the loop switches off nothing that is kept in Redis.
+    """
+
+    def __init__(self, *, timeout: float, breaker: Breaker | None = None) -> None:
+        self._timeout = timeout
+        self._breaker = breaker
+
+    async def call(self, command: Callable[[], Awaitable[T]], *, tries: int = 2) -> T:
+        """The reply; `command` is called once for each try, so it must bear being repeated.
+
+        Raises DependencyUnavailable where Redis is away, LoopStalled where each of `tries` fell
+        into a stall of our own, RedisError where Redis answers but refuses.
+        """
+        if self._breaker is not None and not self._breaker.allows():
+            raise DependencyUnavailable("redis")
+        for _ in range(tries):
+            with LagWatch() as watch:
+                try:
+                    async with asyncio.timeout(self._timeout):
+                        reply = await command()
+                except AWAY as error:
+                    if watch.excuses(self._timeout):
+                        continue
+                    if self._breaker is not None:
+                        self._breaker.failed(error)
+                    raise DependencyUnavailable("redis") from error
+            if self._breaker is not None:
+                self._breaker.succeeded()
+            return reply
+        raise LoopStalled

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from twelvefold.database import Database
 from twelvefold.settings import RedisSettings
+from twelvefold.subscriber import Subscriber
 
 from .channels import CANCELS, changes_of, rings_of
 from .contract import DEFAULT_QUEUE, CronJob, Registry
@@ -19,7 +20,6 @@ from .dispatch import Dispatcher, DispatcherOptions
 from .doorbell import ArqListener, Ringer
 from .lease import Leases, LeaseTerms
 from .runner import Runner, RunnerOptions
-from .subscriber import Subscriber
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ from uuid import UUID
 from twelvefold.database import Database
 from twelvefold.errors import DependencyUnavailable, NotFound, Overloaded
 from twelvefold.settings import RedisSettings
+from twelvefold.subscriber import Subscriber
 
 from .channels import changes_of
 from .contract import JobRecord
 from .queue import JobQueue
-from .subscriber import Subscriber
 
 FLOOR = 2.0  # seconds between looks at the row without any hint
 

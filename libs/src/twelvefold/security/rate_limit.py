@@ -9,26 +9,23 @@ limits by itself: never off, at most the quota times the number of processes.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from twelvefold.breaker import Breaker
+from twelvefold.errors import DependencyUnavailable, LoopStalled
+from twelvefold.redis import RedisCalls
 
 _MICROSECONDS = 1_000_000
 _LOCAL_KEYS = 10_000  # most recent keys that the fallback remembers
-
-# What tells that Redis is not there or too slow, as against refusing one command.
-_AWAY = (RedisConnectionError, RedisTimeoutError, TimeoutError, OSError)
 _log = structlog.get_logger(__name__)
 
 # KEYS[1] the bucket, KEYS[2..] revocation marks; ARGV: emission interval in µs, quota.
@@ -94,7 +91,10 @@ def _seconds(microseconds: float) -> int:
 
 class RateLimiter(Protocol):
     async def admit(self, key: str, policy: Policy, marks: Sequence[str] = ()) -> Admission:
-        """Counts one request of `key`; reads the values of the keys in `marks` beside it."""
+        """Counts one request of `key`; reads the values of the keys in `marks` beside it.
+
+        Raises LoopStalled where our own loop stood still for so long that Redis could not be asked.
+        """
 
     async def forget(self, key: str, *policies: Policy) -> None:
         """Makes the quota of `key` whole again. Best effort where Redis is away."""
@@ -144,26 +144,22 @@ class RedisRateLimiter:
     ) -> None:
         self._redis = redis
         self._script = redis.register_script(_SCRIPT)
-        self._timeout = timeout
-        self._breaker = breaker or Breaker("redis")
+        self._calls = RedisCalls(timeout=timeout, breaker=breaker or Breaker("redis"))
         self._local = LocalRateLimiter()
         self._prefix = prefix
 
     async def admit(self, key: str, policy: Policy, marks: Sequence[str] = ()) -> Admission:
-        if not self._breaker.allows():
-            return await self._local.admit(key, policy)
         keys = [f"{self._prefix}:{policy.name}:{key}", *marks]
+        arguments = [policy.interval, policy.quota]
         try:
-            async with asyncio.timeout(self._timeout):
-                answer = await self._script(keys=keys, args=[policy.interval, policy.quota])
-        except _AWAY as error:
-            self._breaker.failed(error)
+            # A try whose reply was lost may have counted: then the request counts twice.
+            answer = await self._calls.call(lambda: self._script(keys=keys, args=arguments))
+        except DependencyUnavailable:
             return await self._local.admit(key, policy)
         except RedisError as error:
             # Redis answers, but refuses: out of memory, read-only.
             _log.warning("rate_limit_refused", error=type(error).__name__)
             return await self._local.admit(key, policy)
-        self._breaker.succeeded()
         admitted, remaining, wait, reset, values = answer
         return Admission(
             policy,
@@ -176,16 +172,9 @@ class RedisRateLimiter:
 
     async def forget(self, key: str, *policies: Policy) -> None:
         await self._local.forget(key, *policies)
-        if not self._breaker.allows():
-            return
-        try:
-            async with asyncio.timeout(self._timeout):
-                await self._redis.delete(
-                    *(f"{self._prefix}:{policy.name}:{key}" for policy in policies)
-                )
-        except _AWAY as error:
-            self._breaker.failed(error)
-        except RedisError as error:
-            _log.warning("rate_limit_refused", error=type(error).__name__)
-        else:
-            self._breaker.succeeded()
+        keys = [f"{self._prefix}:{policy.name}:{key}" for policy in policies]
+        with suppress(DependencyUnavailable, LoopStalled):
+            try:
+                await self._calls.call(lambda: self._redis.delete(*keys))
+            except RedisError as error:
+                _log.warning("rate_limit_refused", error=type(error).__name__)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from twelvefold.health import Health
     from twelvefold.jobs import JobEvents, Ringer
     from twelvefold.process import ServiceProcess
+    from twelvefold.security.revocation_feed import RevocationFeed
     from twelvefold.security.tokens import TokenVerifier
 
 _READY_POLL = 0.1  # seconds
@@ -47,14 +48,16 @@ def create_app(settings: ApiSettings, *, users: UsersClient | None = None) -> Se
     from twelvefold.jobs import JobEvents, Ringer
     from twelvefold.migrations import is_ready
     from twelvefold.process import ServiceProcess
+    from twelvefold.security.revocation_feed import RevocationFeed
 
     require_policies(PUBLIC)
     backing = BackingServices(settings, application_name=MIGRATIONS.announcement)
     health = Health(backing)
     ringer = Ringer(settings)
     events = JobEvents(backing.database, settings)
+    revocations = RevocationFeed(backing.redis, settings)
     verifier, use_cases = compose(
-        settings, backing, ringer, events, users or _http_users(settings, backing)
+        settings, backing, ringer, events, revocations, users or _http_users(settings, backing)
     )
     public = create_service_app(
         title="Twelvefold",
@@ -94,6 +97,7 @@ def create_app(settings: ApiSettings, *, users: UsersClient | None = None) -> Se
         background=[
             ringer.running,
             events.running,
+            revocations.running,
             partial(_closing, verifier),
             partial(_warming, health, backing, use_cases, eager=settings.s3_eager),
         ],
@@ -107,6 +111,7 @@ def compose(
     backing: BackingServices,
     ringer: Ringer,
     events: JobEvents,
+    feed: RevocationFeed,
     users: UsersClient,
 ) -> tuple[TokenVerifier, Container]:
     """The use cases on their implementations, and the verifier, which has to be closed."""
@@ -155,7 +160,7 @@ def compose(
     )
     limits = Limits(limiter, quotas_of(settings))
     return verifier, Container(
-        gate=Gate(verifier, Revocations(backing.redis), limits),
+        gate=Gate(verifier, Revocations(backing.redis), feed, limits),
         accounts=Accounts(users, backing.cache, backing.object_store),
         credentials=Credentials(users, keys),
         images=images,

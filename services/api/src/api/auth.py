@@ -20,6 +20,7 @@ from twelvefold.http.context import set_principal
 from twelvefold.security.client_key import client_key
 from twelvefold.security.principal import ADMIN_SCOPE, Principal
 from twelvefold.security.revocation import Revocations, revocation_key
+from twelvefold.security.revocation_feed import RevocationFeed
 from twelvefold.security.tokens import TokenVerifier
 
 from .limits import Limit, Limits, limit_of, refuse_beyond
@@ -39,16 +40,24 @@ SCOPES = {
 class Gate:
     """Turns the Authorization header into a principal (RFC 6750)."""
 
-    def __init__(self, verifier: TokenVerifier, revocations: Revocations, limits: Limits) -> None:
+    def __init__(
+        self,
+        verifier: TokenVerifier,
+        revocations: Revocations,
+        feed: RevocationFeed,
+        limits: Limits,
+    ) -> None:
         self._verifier = verifier
         self._revocations = revocations
+        self._feed = feed
         self._limits = limits
 
     async def admit(self, request: Request, limit: Limit | None = None) -> Principal:
         """Counts the request for its principal: by `limit`, else by what the role has.
 
         Raises Unauthenticated, TooManyRequests; DependencyUnavailable where no key can be had at
-        all. Who shows no valid token counts by address.
+        all, LoopStalled where this process stood still meanwhile. Who shows no valid token counts
+        by address. A revocation is known by its mark and, with Redis away, by the feed.
         """
         try:
             principal = await self._verifier.verify(_bearer(request.headers.get("authorization")))
@@ -57,7 +66,7 @@ class Gate:
             raise
         marks = (revocation_key(principal.session_id), revocation_key(principal.id))
         admission = await self._limits.count(limit or limit_of(principal), str(principal.id), marks)
-        if any(admission.marks):
+        if any(admission.marks) or self._feed.is_revoked(principal.session_id, principal.id):
             raise Unauthenticated("the access token was revoked", token_error="invalid_token")  # noqa: S106  (RFC 6750 section 3.1)
         set_principal(str(principal.id))
         refuse_beyond(admission)
@@ -70,7 +79,10 @@ class Gate:
 
     async def is_valid(self, principal: Principal) -> bool:
         """Whether neither the session nor the account was revoked meanwhile."""
-        return not await self._revocations.is_revoked(principal.session_id, principal.id)
+        subjects = (principal.session_id, principal.id)
+        return not (
+            self._feed.is_revoked(*subjects) or await self._revocations.is_revoked(*subjects)
+        )
 
 
 def _bearer(authorization: str | None) -> str:
