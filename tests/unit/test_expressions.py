@@ -104,6 +104,19 @@ FOREIGN: dict[str, list[Worst]] = {
     "twelvefold.http.tracing:_TRACEPARENT": [
         Worst("0"), Worst("-", TRACEPARENT), Worst("-\n", TRACEPARENT), Worst(TRACEPARENT),
     ],
+    "twelvefold.http.wire.framing:_REQUEST_LINE": [
+        Worst("a"), Worst(" "), Worst("a", "GET "), Worst(" ", "GET /"), Worst("a ", "GET "),
+        Worst("\r", "GET / HTTP/1.1"), Worst("1", "GET / HTTP/1."), Worst("A"),
+    ],
+    "twelvefold.http.wire.framing:_TOKEN": [Worst("a"), Worst("a", after=" "), Worst("!")],
+    "twelvefold.http.wire.request_head:_HOST": [
+        Worst("a"), Worst("a."), Worst("%41"), Worst(":"), Worst("1", "a:"), Worst(":", "["),
+        Worst("0:", "["), Worst("a", after=" "), Worst("v1.", "["),
+    ],
+    "twelvefold.http.wire.request_head:_AUTHORITY": [
+        Worst("a"), Worst("a", "http://"), Worst("a.", "http://"), Worst("%41", "http://"),
+        Worst("a@", "http://"), Worst(":", "http://a"), Worst("a:", "http://"), Worst("/"),
+    ],
     "twelvefold.jobs.execution:_ESCAPED_NUL": BACKSLASHES,
     "twelvefold.text:_FORBIDDEN": [Worst("a"), Worst("\u202e"), Worst("\ud800"), Worst("\U0001fae9")],
     "twelvefold.text:_SPACES": [Worst(" "), Worst(" ", after="a"), Worst("a "), Worst("\u3000")],
