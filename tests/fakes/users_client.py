@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -44,7 +44,6 @@ from twelvefold.errors import (
     PreconditionFailed,
     ReauthenticationRequired,
 )
-from twelvefold.http.conditional import required_version
 from twelvefold.http.idempotency import parsed_key
 from twelvefold.identifiers import new_id
 from twelvefold.security.keys import KeySet
@@ -139,26 +138,31 @@ class FakeUsersClient:
         return self._account(user_id).document
 
     async def update(
-        self, user_id: UUID, changes: UserUpdate, *, if_match: str, bearer: str
+        self,
+        user_id: UUID,
+        changes: UserUpdate,
+        *,
+        expected: Collection[int] | None,
+        bearer: str,
     ) -> UserDocument:
         self._called("update")
-        account = self._checked(user_id, if_match)
+        account = self._checked(user_id, expected)
         account.user = account.user.model_copy(update=changes.model_dump(exclude_unset=True))
         account.version += 1
         return account.document
 
-    async def delete(self, user_id: UUID, *, if_match: str | None, bearer: str) -> None:
+    async def delete(self, user_id: UUID, *, expected: Collection[int] | None, bearer: str) -> None:
         self._called("delete")
-        account = self._checked(user_id, if_match or "*")
+        account = self._checked(user_id, expected)
         claims = jwt.decode(bearer, options={"verify_signature": False})
         session = account.sessions.get(UUID(claims["sid"]))
         if session and session.created_at < datetime.now(UTC) - timedelta(minutes=5):
             raise ReauthenticationRequired("log in again", max_age=300)
         del self.accounts[user_id]
 
-    def _checked(self, user_id: UUID, if_match: str) -> Account:
+    def _checked(self, user_id: UUID, expected: Collection[int] | None) -> Account:
         account = self._account(user_id)
-        if required_version(if_match) not in (None, account.version):
+        if expected is not None and account.version not in expected:
             raise PreconditionFailed("the account has changed")
         return account
 
@@ -182,10 +186,15 @@ class FakeUsersClient:
         return UserPage(items=shown, next=more if len(users) > limit else None)
 
     async def change_standing(
-        self, user_id: UUID, changes: UserAdminUpdate, *, if_match: str, bearer: str
+        self,
+        user_id: UUID,
+        changes: UserAdminUpdate,
+        *,
+        expected: Collection[int] | None,
+        bearer: str,
     ) -> UserDocument:
         self._called("change_standing")
-        account = self._checked(user_id, if_match)
+        account = self._checked(user_id, expected)
         changed = changes.model_dump(exclude_none=True)
         account.user = account.user.model_copy(update=changed)
         account.version += 1

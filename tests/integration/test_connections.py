@@ -98,6 +98,31 @@ async def test_an_endless_head_is_refused(child):
     assert answer.startswith(b"HTTP/1.1 431 ")
 
 
+async def test_a_page_reads_why_its_request_was_refused_at_the_socket(tmp_path):
+    page = b"https://app.example.com"
+    head = b"GET /api/v1/quick HTTP/1.1\r\nHost: x\r\nOrigin: %s\r\n"
+    async with running(tmp_path, HTTP_CORS_ORIGINS=page.decode()) as child:
+        url = await child.url("public")
+        endless = b"X-A: b\r\n" * 2000  # lines: as far as they were read, they say whose page it is
+        for origin, rest, status in (
+            (page, endless, b"431"),
+            (page, b"X-A: b\r\nNo Header\r\n\r\n", b"400"),
+            (b"https://evil.example", endless, b"431"),
+        ):
+            answer = (await raw_exchange(url, head % origin + rest)).lower()
+            assert answer.startswith(b"http/1.1 %s " % status)
+            allowed = b"access-control-allow-origin: %s\r\n" % page
+            assert (allowed in answer) is (origin == page)
+            assert b"vary: origin\r\n" in answer
+
+
+async def test_an_encoded_slash_of_a_path_is_no_separator(child):
+    url = await child.url("public")
+    plain = await raw_exchange(url, b"GET /api/v1/quick HTTP/1.0\r\nHost: x\r\n\r\n")
+    encoded = await raw_exchange(url, b"GET /api/v1%2fquick HTTP/1.0\r\nHost: x\r\n\r\n")
+    assert (plain[9:12], encoded[9:12]) == (b"200", b"404")
+
+
 async def test_a_head_that_comes_a_byte_at_a_time_is_cut_off(child):
     url = httpx.URL(await child.url("public"))
     reader, writer = await asyncio.open_connection(url.host, url.port)

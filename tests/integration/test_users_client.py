@@ -155,9 +155,9 @@ async def test_a_change_counts_for_the_version_that_it_names(users):
     bearer = pair.access_token
     changes = UserUpdate(name="Lovelace")
     with pytest.raises(PreconditionFailed):
-        await users.update(user.id, changes, if_match='"v99"', bearer=bearer)
+        await users.update(user.id, changes, expected={99}, bearer=bearer)
     before = await users.get(user.id, bearer=bearer)
-    after = await users.update(user.id, changes, if_match=f'"v{before.version}"', bearer=bearer)
+    after = await users.update(user.id, changes, expected={before.version, 99}, bearer=bearer)
     assert after.version > before.version
     assert User.model_validate_json(after.body).name == "Lovelace"
     found = await users.get(user.id, bearer=bearer)
@@ -167,8 +167,8 @@ async def test_a_change_counts_for_the_version_that_it_names(users):
 async def test_a_deleted_account_is_gone(users):
     user, pair = await _logged_in(users)
     with pytest.raises(PreconditionFailed):
-        await users.delete(user.id, if_match='"v99"', bearer=pair.access_token)
-    await users.delete(user.id, if_match=None, bearer=pair.access_token)
+        await users.delete(user.id, expected={99}, bearer=pair.access_token)
+    await users.delete(user.id, expected=None, bearer=pair.access_token)
     with pytest.raises(NotFound):
         await users.get(user.id, bearer=pair.access_token)
 

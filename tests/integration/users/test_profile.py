@@ -111,6 +111,20 @@ async def test_a_change_needs_the_current_version(api, sql):
     assert answer.status_code == 404
 
 
+@pytest.mark.parametrize("header", ['"v1", "v99"', '"v99","v1"', '"other", W/"v5", "v1"'])
+async def test_a_change_goes_through_where_any_tag_of_the_list_is_current(api, header):
+    account = await api.member()
+    path = f"/users/{account.id}"
+    headers = {**account.bearer, "If-Match": header}
+    changed = await api.http.patch(path, headers=headers, json={"name": "Countess"})
+    assert (changed.status_code, changed.headers["etag"]) == (200, '"v2"')
+    stale = await api.http.patch(path, headers=headers, json={"name": "Again"})
+    assert stale.status_code == 412
+    assert (await api.http.delete(path, headers=headers)).status_code == 412
+    headers["If-Match"] = '"v99", "v2"'
+    assert (await api.http.delete(path, headers=headers)).status_code == 204
+
+
 async def test_of_racing_changes_the_version_counts_exactly_those_that_succeeded(api):
     account = await api.member()
     path, last = f"/users/{account.id}", account.etag

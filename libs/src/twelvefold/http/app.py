@@ -9,7 +9,6 @@ from typing import Any, Literal
 from fastapi import APIRouter, FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from pydantic import BaseModel
-from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
@@ -17,6 +16,7 @@ from starlette.types import ASGIApp
 from twelvefold.health import Health
 from twelvefold.settings import ServiceSettings
 
+from .cors import CorsPolicy
 from .deprecation import describe_deprecations
 from .dispatch import RouteIndex
 from .docs import add_docs
@@ -25,22 +25,6 @@ from .openapi import PROBES, with_problems
 from .problems import EXCEPTION_HANDLERS
 from .requests import Conduct, RequestLayer
 from .tracing import Tracing
-
-_CORS: dict[str, Any] = {
-    "allow_methods": ["GET", "POST", "PUT", "PATCH", "DELETE"],
-    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "If-Match"],
-    "expose_headers": [
-        "ETag",
-        "Idempotency-Replayed",
-        "Link",
-        "Location",
-        "RateLimit",
-        "RateLimit-Policy",
-        "Retry-After",
-        "X-Request-ID",
-    ],
-    "max_age": 600,
-}
 
 
 class ServiceApp(FastAPI):
@@ -92,10 +76,7 @@ def create_service_app(
     """
 
     def core(app: ASGIApp) -> ASGIApp:
-        limited = BodyLimit(app, settings.http_max_body_bytes, body_limits)
-        if public and settings.http_cors_origins:
-            return CORSMiddleware(limited, allow_origins=settings.http_cors_origins, **_CORS)
-        return limited
+        return BodyLimit(app, settings.http_max_body_bytes, body_limits)
 
     app = ServiceApp(
         core=core,
@@ -123,6 +104,9 @@ def create_service_app(
         max_concurrency=settings.http_max_concurrency,
         deployed=settings.environment.is_deployed,
         public=public,
+        cors=CorsPolicy(settings.http_cors_origins)
+        if public and settings.http_cors_origins
+        else None,
     )
     tracing = Tracing(ratio=settings.otel_traces_sampler_arg, public=public)
     app.middleware_stack = RequestLayer(app.build_middleware_stack(), conduct, health, tracing)

@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from twelvefold import metrics
 
+from .cors import CorsPolicy
 from .limits import LINGER_BYTES, LINGER_SECONDS
 from .wire.cycle import ResponseCycle
 from .wire.flow import ReaderWatch, ReadGate
@@ -33,6 +34,7 @@ class BoundedProtocol(ParsingProtocol):
     """One connection. Times are those of the event loop, in seconds."""
 
     max_connections = 2000  # of one listener
+    cors: CorsPolicy | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -207,6 +209,7 @@ class BoundedProtocol(ParsingProtocol):
 
     def _refuse(self, error: ProtocolError) -> None:
         """Responds outside any app and closes; there is no request to speak of."""
+        error.headers += self._cors_lines()
         self._refused = True
         self._head_arrived()
         self._body_arrived()
@@ -222,6 +225,14 @@ class BoundedProtocol(ParsingProtocol):
         self._gate.hold_reading(False)
         self._gate.resume_reading()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+    def _cors_lines(self) -> str:
+        """What lets a page read the refusal, as far as the head was read."""
+        if self.cors is None:
+            return ""
+        origin = dict(self.headers or ()).get(b"origin")
+        lines = self.cors.response_headers(origin)
+        return "".join(f"{name.decode()}: {value.decode('latin-1')}\r\n" for name, value in lines)
 
     def _discard(self, count: int) -> None:
         self._discarded += count

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twelvefold import metrics
@@ -23,10 +24,14 @@ from twelvefold.logs import REQUEST_LOGGER, request_log
 
 from . import tracing
 from .context import PING_PATH, ROUTING_HEADERS, RequestContext, current, request_id_from
+from .cors import CorsPolicy
+from .header_fields import keep_encoded_slashes, normalize_head
 from .problems import internal_error, problem_response
 
 _ROUTING = {name.encode(): name for name in ROUTING_HEADERS}
-_PICKED = frozenset({b"x-request-id", b"x-request-deadline", *_ROUTING, *tracing.HEADERS})
+_PICKED = frozenset(
+    {b"origin", b"x-request-id", b"x-request-deadline", *_ROUTING, *tracing.HEADERS}
+)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 _SECURITY = (
@@ -38,6 +43,7 @@ _HSTS = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
 _NO_STORE = (b"cache-control", b"no-store")
 _REVALIDATE = (b"cache-control", b"private, no-cache")
 _CLOSE = (b"connection", b"close")
+_DEADLINE_DIGITS = 12  # of milliseconds; far beyond any timeout
 _LOGGED_PATH = 200  # characters of an unknown path that a log line shows
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -50,6 +56,7 @@ class Conduct:
     max_concurrency: int
     deployed: bool = False
     public: bool = True
+    cors: CorsPolicy | None = None
     # Paths with this ending stream events: no timeout, and their duration is no latency.
     untimed_suffix: str = "/events"
     # Answered even where the bound of concurrency is reached.
@@ -65,6 +72,7 @@ class RequestLayer:
         self.app = app
         self._tracing = tracing
         self._conduct = conduct
+        self.cors = conduct.cors
         self._health = health
         self._active = 0
         side = "public" if conduct.public else "internal"
@@ -78,6 +86,7 @@ class RequestLayer:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        keep_encoded_slashes(scope)
         if scope["path"] == PING_PATH and not self._conduct.public:
             await send({"type": "http.response.start", "status": 204, "headers": []})
             await send({"type": "http.response.body", "body": b""})
@@ -109,10 +118,8 @@ class RequestLayer:
     async def _bounded(self, exchange: _Exchange, scope: Scope, receive: Receive) -> None:
         conduct = self._conduct
         send = exchange.send
-        if self._active > conduct.max_concurrency and scope["path"] not in conduct.unbounded:
-            metrics.http_requests_refused.labels("concurrency").inc()
-            refusal = Overloaded("Too many requests at once.", retry_after=1)
-            await problem_response(refusal, scope)(scope, receive, send)
+        if answer := self._answer_at_once(scope):
+            await answer(scope, receive, send)
             return
         timer = _Timer(exchange.context) if exchange.timed(conduct) else None
         try:
@@ -141,6 +148,18 @@ class RequestLayer:
             if timer is not None:
                 timer.cancel()
 
+    def _answer_at_once(self, scope: Scope) -> Response | None:
+        """The answer to a head that is not to be understood, to a preflight, to one too many."""
+        conduct = self._conduct
+        if refusal := normalize_head(scope):
+            return problem_response(refusal, scope)
+        if conduct.cors is not None and (answer := conduct.cors.preflight(scope)):
+            return answer
+        if self._active > conduct.max_concurrency and scope["path"] not in conduct.unbounded:
+            metrics.http_requests_refused.labels("concurrency").inc()
+            return problem_response(Overloaded("Too many requests at once.", retry_after=1), scope)
+        return None
+
     @staticmethod
     async def _refuse_drained(exchange: _Exchange, scope: Scope, receive: Receive) -> None:
         """The server cancels what the grace period did not suffice for."""
@@ -161,7 +180,7 @@ class RequestLayer:
             return RequestContext(request_id_from(None), time.monotonic() + limit)
         given = found.get(b"x-request-id")
         left = found.get(b"x-request-deadline", b"")
-        if not self._conduct.public and left.isdigit():
+        if not self._conduct.public and left.isdigit() and len(left) <= _DEADLINE_DIGITS:
             limit = min(limit, int(left) / 1000)
         return RequestContext(
             request_id_from(given.decode("latin-1") if given else None),
@@ -266,10 +285,10 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self._begun_at = time.perf_counter()
-            message["headers"] = self._layer.finished(
-                [*message.get("headers", ()), *self.context.answer_headers],
-                self.context.request_id,
-            )
+            headers = [*message.get("headers", ()), *self.context.answer_headers]
+            if (cors := self._layer.cors) is not None:
+                headers += cors.response_headers(self.context.incoming.get(b"origin"))
+            message["headers"] = self._layer.finished(headers, self.context.request_id)
         elif message["type"] == "http.response.body":
             self._sent += len(message.get("body", b""))
         await self._send(message)

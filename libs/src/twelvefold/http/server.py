@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 from twelvefold.settings import HttpSettings
 
 from .accepting import Acceptor
+from .cors import CorsPolicy
 from .protocol import BoundedProtocol
 from .wire.pipeline import PipelineTurns
 
@@ -37,6 +38,11 @@ class Server(uvicorn.Server):
         class Protocol(BoundedProtocol):
             max_connections = settings.http_max_connections
             turns = PipelineTurns()
+            cors = (
+                CorsPolicy(settings.http_cors_origins)
+                if proxied and settings.http_cors_origins
+                else None
+            )
 
         self._protocol_class = Protocol
         super().__init__(

@@ -27,19 +27,18 @@ from twelvefold.settings import choose_semantic_conventions
 from .context import RequestContext
 
 _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
-_PROPAGATION = frozenset(
-    {
-        b"traceparent",
-        b"tracestate",
-        b"baggage",
-        b"b3",
-        b"x-b3-traceid",
-        b"x-b3-spanid",
-        b"x-b3-parentspanid",
-        b"x-b3-sampled",
-        b"x-b3-flags",
-    }
+PROPAGATION_HEADERS = (
+    "traceparent",
+    "tracestate",
+    "baggage",
+    "b3",
+    "x-b3-traceid",
+    "x-b3-spanid",
+    "x-b3-parentspanid",
+    "x-b3-sampled",
+    "x-b3-flags",
 )
+_PROPAGATION = frozenset(name.encode() for name in PROPAGATION_HEADERS)
 # What the request layer picks out of the headers for us.
 HEADERS = (b"traceparent", b"b3", b"x-b3-traceid", b"baggage")
 _MAX_TEXT = 200  # characters that are kept of what a client says

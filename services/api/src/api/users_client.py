@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Protocol
@@ -29,6 +29,7 @@ from twelvefold.contracts.accounts import (
 )
 from twelvefold.contracts.images import Variant
 from twelvefold.errors import DependencyUnavailable
+from twelvefold.http.conditional import format_if_match
 from twelvefold.http.internal import InternalClient
 
 _BASE = "/internal/v1"
@@ -79,12 +80,17 @@ class UsersClient(Protocol):
         ...
 
     async def update(
-        self, user_id: UUID, changes: UserUpdate, *, if_match: str, bearer: str
+        self,
+        user_id: UUID,
+        changes: UserUpdate,
+        *,
+        expected: Collection[int] | None,
+        bearer: str,
     ) -> UserDocument:
-        """Raises PreconditionFailed where the version of `if_match` is not current."""
+        """`expected` None takes any version. Raises PreconditionFailed where it lacks the current."""
         ...
 
-    async def delete(self, user_id: UUID, *, if_match: str | None, bearer: str) -> None:
+    async def delete(self, user_id: UUID, *, expected: Collection[int] | None, bearer: str) -> None:
         """Raises ReauthenticationRequired where the login is old, Conflict for the last admin."""
         ...
 
@@ -97,7 +103,12 @@ class UsersClient(Protocol):
         ...
 
     async def change_standing(
-        self, user_id: UUID, changes: UserAdminUpdate, *, if_match: str, bearer: str
+        self,
+        user_id: UUID,
+        changes: UserAdminUpdate,
+        *,
+        expected: Collection[int] | None,
+        bearer: str,
     ) -> UserDocument:
         """Raises as `update`, and Conflict where no admin would be left."""
         ...
@@ -181,19 +192,24 @@ class HttpUsersClient:
         return _document(await self._client.request("GET", path, bearer=bearer))
 
     async def update(
-        self, user_id: UUID, changes: UserUpdate, *, if_match: str, bearer: str
+        self,
+        user_id: UUID,
+        changes: UserUpdate,
+        *,
+        expected: Collection[int] | None,
+        bearer: str,
     ) -> UserDocument:
         response = await self._client.request(
             "PATCH",
             f"{_BASE}/users/{user_id}",
             json=changes.model_dump(mode="json", exclude_unset=True),
-            headers={"If-Match": if_match},
+            headers={"If-Match": format_if_match(expected)},
             bearer=bearer,
         )
         return _document(response)
 
-    async def delete(self, user_id: UUID, *, if_match: str | None, bearer: str) -> None:
-        headers = {} if if_match is None else {"If-Match": if_match}
+    async def delete(self, user_id: UUID, *, expected: Collection[int] | None, bearer: str) -> None:
+        headers = {"If-Match": format_if_match(expected)}
         path = f"{_BASE}/users/{user_id}"
         await self._client.request("DELETE", path, headers=headers, bearer=bearer)
 
@@ -210,13 +226,18 @@ class HttpUsersClient:
         return UserPage.model_validate_json(response.content)
 
     async def change_standing(
-        self, user_id: UUID, changes: UserAdminUpdate, *, if_match: str, bearer: str
+        self,
+        user_id: UUID,
+        changes: UserAdminUpdate,
+        *,
+        expected: Collection[int] | None,
+        bearer: str,
     ) -> UserDocument:
         response = await self._client.request(
             "PATCH",
             f"{_BASE}/users/{user_id}/standing",
             json=changes.model_dump(mode="json", exclude_unset=True),
-            headers={"If-Match": if_match},
+            headers={"If-Match": format_if_match(expected)},
             bearer=bearer,
         )
         return _document(response)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 
 from sqlalchemy import func, select
 
@@ -23,18 +23,19 @@ class DayCounts:
 async def counts_by_day(reader: Reader, first: date, last: date) -> dict[date, DayCounts]:
     """Of each day (UTC) that has any. Jobs that were pruned and deleted images do not count."""
     since = datetime.combine(first, time(), UTC)
-    until = datetime.combine(last + timedelta(days=1), time(), UTC)
+    # PostgreSQL counts microseconds, as time.max does; the day after the last one need not exist.
+    until = datetime.combine(last, time.max, UTC)
     uploaded = func.date(func.timezone("UTC", ImageRow.created_at))
     images = await reader.execute(
         select(uploaded, func.count())
-        .where(ImageRow.created_at >= since, ImageRow.created_at < until)
+        .where(ImageRow.created_at >= since, ImageRow.created_at <= until)
         .group_by(uploaded)
     )
     seen = job_status.c
     begun = func.date(func.timezone("UTC", seen.created_at))
     jobs = await reader.execute(
         select(begun, seen.kind, seen.status, func.count())
-        .where(seen.created_at >= since, seen.created_at < until)
+        .where(seen.created_at >= since, seen.created_at <= until)
         .group_by(begun, seen.kind, seen.status)
         .order_by(begun, seen.kind, seen.status)
     )

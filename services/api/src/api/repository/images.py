@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -157,11 +157,13 @@ class ImageRepository:
         return (await unit.execute(statement)).one_or_none() is not None
 
     @trace_database_operation("api.images", "delete")
-    async def delete(self, unit: Transaction, image_id: UUID, version: int | None) -> Image | None:
-        """The row that was deleted; None where there is none, or not (any more) at `version`."""
+    async def delete(
+        self, unit: Transaction, image_id: UUID, expected: Collection[int] | None
+    ) -> Image | None:
+        """The row that was deleted; None where there is none, or at none of the `expected` versions."""
         statement = delete(ImageRow).where(ImageRow.id == image_id)
-        if version is not None:
-            statement = statement.where(ImageRow.version == version)
+        if expected is not None:
+            statement = statement.where(ImageRow.version.in_(expected))
         row = (await unit.execute(statement.returning(*_COLUMNS))).one_or_none()
         return None if row is None else _image(row)
 

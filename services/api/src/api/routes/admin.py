@@ -11,7 +11,7 @@ from api.dependencies import Cursor, IfMatch, Limit, Services
 from api.schemas import DailyAnalytics, DailyAnalyticsReport, JobCount, UserList
 from twelvefold.contracts.accounts import User, UserAdminUpdate
 from twelvefold.errors import NotFound
-from twelvefold.http.conditional import required_version
+from twelvefold.http.conditional import parse_if_match
 from twelvefold.http.paging import link_header
 from twelvefold.jobs import JobStatus
 from twelvefold.security.principal import Principal
@@ -65,10 +65,8 @@ async def change_standing(
     if_match: IfMatch = None,
 ) -> Response:
     """Ends the account's sessions. 409 where no admin would be left."""
-    required_version(if_match)
-    document = await services.accounts.change_standing(
-        principal, user_id, changes, if_match=if_match or "*"
-    )
+    expected = parse_if_match(if_match)
+    document = await services.accounts.change_standing(principal, user_id, changes, expected)
     return versioned(document.body, document.version, None)
 
 

@@ -11,7 +11,7 @@ from api.dependencies import Cursor, IdempotencyKey, IfMatch, IfNoneMatch, Limit
 from api.repository.images import Image as ImageRecord
 from api.schemas import Image, ImageAccepted, ImagePage, Job
 from api.service.images import Accepted
-from twelvefold.http.conditional import etag, required_version
+from twelvefold.http.conditional import etag, parse_if_match
 from twelvefold.http.idempotency import Reply
 from twelvefold.security.principal import Principal
 
@@ -155,6 +155,6 @@ async def delete_image(
     image_id: ImageId, principal: WritesImages, services: Services, if_match: IfMatch = None
 ) -> Response:
     """With everything made of it. If-Match is honoured where it is sent."""
-    version = None if if_match is None else required_version(if_match)
-    await services.images.delete(principal, image_id, version)
+    expected = None if if_match is None else parse_if_match(if_match)
+    await services.images.delete(principal, image_id, expected)
     return Response(status_code=204)

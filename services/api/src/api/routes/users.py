@@ -11,7 +11,7 @@ from api.dependencies import IdempotencyKey, IfMatch, IfNoneMatch, Services
 from api.limits import Limit
 from api.schemas import Job
 from twelvefold.contracts.accounts import User, UserCreate, UserUpdate
-from twelvefold.http.conditional import etag, required_version
+from twelvefold.http.conditional import etag, parse_if_match
 from twelvefold.security.principal import Principal
 
 from .responses import (
@@ -91,8 +91,8 @@ async def get_me(
 async def update_me(
     changes: UserUpdate, principal: WritesUsers, services: Services, if_match: IfMatch = None
 ) -> Response:
-    required_version(if_match)
-    document = await services.accounts.update(principal, changes, if_match=if_match or "*")
+    expected = parse_if_match(if_match)
+    document = await services.accounts.update(principal, changes, expected)
     return versioned(document.body, document.version, None)
 
 
@@ -111,9 +111,8 @@ async def delete_me(
     401 insufficient_user_authentication (RFC 9470) where the login, not the token, is older than
     5 minutes: log in again. 409 for the last admin, who first makes another one.
     """
-    if if_match is not None:
-        required_version(if_match)
-    await services.accounts.delete(principal, if_match=if_match)
+    expected = None if if_match is None else parse_if_match(if_match)
+    await services.accounts.delete(principal, expected)
     return Response(status_code=204)
 
 

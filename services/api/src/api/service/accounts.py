@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -47,16 +48,16 @@ class Accounts:
         return UserDocument(entry.body, entry.version)
 
     async def update(
-        self, principal: Principal, changes: UserUpdate, *, if_match: str
+        self, principal: Principal, changes: UserUpdate, expected: Collection[int] | None
     ) -> UserDocument:
-        """Raises PreconditionFailed where `if_match` names another version than the row's."""
+        """`expected` None takes any version. Raises PreconditionFailed where it lacks the row's."""
         return await self._users.update(
-            principal.id, changes, if_match=if_match, bearer=principal.token
+            principal.id, changes, expected=expected, bearer=principal.token
         )
 
-    async def delete(self, principal: Principal, *, if_match: str | None) -> None:
+    async def delete(self, principal: Principal, expected: Collection[int] | None) -> None:
         """Raises as `update`, ReauthenticationRequired, and Conflict for the last admin."""
-        await self._users.delete(principal.id, if_match=if_match, bearer=principal.token)
+        await self._users.delete(principal.id, expected=expected, bearer=principal.token)
 
     async def list(
         self, principal: Principal, *, limit: int, after: tuple[datetime, UUID] | None
@@ -66,11 +67,15 @@ class Accounts:
         return await self._users.list(limit=limit, after=position, bearer=principal.token)
 
     async def change_standing(
-        self, principal: Principal, user_id: UUID, changes: UserAdminUpdate, *, if_match: str
+        self,
+        principal: Principal,
+        user_id: UUID,
+        changes: UserAdminUpdate,
+        expected: Collection[int] | None,
     ) -> UserDocument:
         """Raises as `update`, and Conflict where no admin would be left; for admins."""
         return await self._users.change_standing(
-            user_id, changes, if_match=if_match, bearer=principal.token
+            user_id, changes, expected=expected, bearer=principal.token
         )
 
     async def change_password(self, principal: Principal, asked: PasswordChange) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -153,11 +153,13 @@ class Images:
         raise NotFound("no such variant")
 
     @repeated
-    async def delete(self, principal: Principal, image_id: UUID, version: int | None) -> None:
-        """Raises NotFound, or PreconditionFailed where the row is not at `version`."""
+    async def delete(
+        self, principal: Principal, image_id: UUID, expected: Collection[int] | None
+    ) -> None:
+        """Raises NotFound, or PreconditionFailed where the row is at none of the `expected` versions."""
         async with self._database.transaction() as unit:
             await self._visible(unit, principal, image_id)
-            deleted = await self._images.delete(unit, image_id, version)
+            deleted = await self._images.delete(unit, image_id, expected)
             if deleted is None:
                 raise PreconditionFailed("the image has changed")
         await self._remove_objects(deleted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -120,24 +120,24 @@ async def insert_account(
 
 @trace_database_operation("users.accounts", "update")
 async def change(
-    unit: Transaction, account_id: UUID, expected: int | None = None, **values: Any
+    unit: Transaction, account_id: UUID, expected: Collection[int] | None = None, **values: Any
 ) -> AccountRecord | None:
-    """The account after the change; None where it is gone or not at the `expected` version."""
+    """The account after the change; None where it is gone or at none of the `expected` versions."""
     statement = update(Account).where(Account.id == account_id).values(**_CHANGED, **values)
     if expected is not None:
-        statement = statement.where(Account.version == expected)
+        statement = statement.where(Account.version.in_(expected))
     row = (await unit.execute(statement.returning(*RECORD))).one_or_none()
     return None if row is None else record(row)
 
 
 @trace_database_operation("users.accounts", "delete")
 async def remove(
-    unit: Transaction, account_id: UUID, expected: int | None = None
+    unit: Transaction, account_id: UUID, expected: Collection[int] | None = None
 ) -> AccountRecord | None:
     """Deletes the account with its sessions and tokens; what it was, or None as in `change`."""
     statement = delete(Account).where(Account.id == account_id)
     if expected is not None:
-        statement = statement.where(Account.version == expected)
+        statement = statement.where(Account.version.in_(expected))
     row = (await unit.execute(statement.returning(*RECORD))).one_or_none()
     return None if row is None else record(row)
 

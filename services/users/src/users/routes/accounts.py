@@ -8,7 +8,7 @@ from twelvefold.cache import Entry
 from twelvefold.contracts.accounts import User, UserCreate, UserUpdate
 from twelvefold.contracts.images import ObjectKeys, VariantReport
 from twelvefold.email_address import email_key
-from twelvefold.http.conditional import etag, matches, required_version
+from twelvefold.http.conditional import etag, matches, parse_if_match
 from twelvefold.http.problems import problem_responses
 from users.dependencies import (
     IdempotencyKey,
@@ -81,7 +81,7 @@ async def update_user(
     user_id: UUID, changes: UserUpdate, services: Services, if_match: IfMatch = None
 ) -> Response:
     """Changes the given fields where If-Match names the current version."""
-    return _answer(await services.accounts.update(user_id, changes, required_version(if_match)))
+    return _answer(await services.accounts.update(user_id, changes, parse_if_match(if_match)))
 
 
 @router.delete(
@@ -99,7 +99,7 @@ async def delete_user(
     401 insufficient_user_authentication where the caller's login is older than 5 minutes; 409 for
     the last active admin.
     """
-    expected = None if if_match is None else required_version(if_match)
+    expected = None if if_match is None else parse_if_match(if_match)
     await services.accounts.delete(user_id, caller.session_id, expected)
 
 

@@ -14,7 +14,7 @@ from twelvefold.contracts.accounts import (
     UserPage,
 )
 from twelvefold.errors import FieldError, Invalid
-from twelvefold.http.conditional import etag, required_version
+from twelvefold.http.conditional import etag, parse_if_match
 from twelvefold.http.problems import problem_responses
 from users.dependencies import Admin, IfMatch, Services, from_api, from_worker
 
@@ -58,7 +58,7 @@ async def change_standing(
     if_match: IfMatch = None,
 ) -> Response:
     """Role and disabling; 409 where no active admin would be left."""
-    entry = await services.standing.change(caller.id, user_id, changes, required_version(if_match))
+    entry = await services.standing.change(caller.id, user_id, changes, parse_if_match(if_match))
     headers = {"ETag": etag(entry.version)}
     return Response(entry.body, headers=headers, media_type="application/json")
 

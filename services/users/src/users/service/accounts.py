@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from functools import partial
@@ -95,10 +95,12 @@ class Accounts:
         return entry
 
     @repeated
-    async def update(self, account_id: UUID, changes: UserUpdate, expected: int | None) -> Entry:
+    async def update(
+        self, account_id: UUID, changes: UserUpdate, expected: Collection[int] | None
+    ) -> Entry:
         """The account after the change. `expected` None takes any version.
 
-        Raises NotFound, and PreconditionFailed where the account is not at that version.
+        Raises NotFound, and PreconditionFailed where the account is at none of those versions.
         """
         values = changes.model_dump(exclude_unset=True, exclude_none=True)
         async with self.database.transaction() as unit:
@@ -110,7 +112,9 @@ class Accounts:
         return document(account)
 
     @repeated
-    async def delete(self, account_id: UUID, session_id: UUID, expected: int | None) -> None:
+    async def delete(
+        self, account_id: UUID, session_id: UUID, expected: Collection[int] | None
+    ) -> None:
         """Removes the account, its sessions and tokens; access tokens of it die with the mark.
 
         The rest of its data goes by the job that the same commit queues. Raises as `update`,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -44,12 +44,16 @@ class Standing:
 
     @repeated
     async def change(
-        self, actor: UUID, account_id: UUID, changes: UserAdminUpdate, expected: int | None
+        self,
+        actor: UUID,
+        account_id: UUID,
+        changes: UserAdminUpdate,
+        expected: Collection[int] | None,
     ) -> Entry:
         """The account after the change; what it is already changes nothing.
 
         Disabling and demoting end its sessions. Raises Forbidden where `actor` is no admin any
-        more, NotFound, PreconditionFailed where the account is not at the `expected` version,
+        more, NotFound, PreconditionFailed where the account is at none of the `expected` versions,
         Conflict where no active admin would be left.
         """
         async with self.database.transaction() as unit:
@@ -59,7 +63,7 @@ class Standing:
             account = await accounts.lock(unit, account_id)
             if account is None:
                 raise NotFound("no such account")
-            if expected is not None and account.version != expected:
+            if expected is not None and account.version not in expected:
                 raise PreconditionFailed("the account has changed since that version")
             role, disabled = _wanted(account, changes)
             if (role, disabled) == (account.role, account.disabled):
