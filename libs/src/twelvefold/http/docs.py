@@ -7,6 +7,7 @@ the app's own /openapi.json.
 from __future__ import annotations
 
 import html
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,12 @@ async def _file(request: Request) -> Response:
         return Response(_START, media_type="text/javascript")
     if name not in _FILES:
         raise HTTPException(404)
-    content = files("fastapi_swagger").joinpath("resources", name).read_bytes()
+    content = _content(name)
     headers = {"Cache-Control": "public, max-age=86400"}
     return Response(content, headers=headers, media_type=_FILES[name])
+
+
+@cache
+def _content(name: str) -> bytes:
+    """One copy for all responses: each that is being written would hold 1.4 MB of its own."""
+    return files("fastapi_swagger").joinpath("resources", name).read_bytes()
