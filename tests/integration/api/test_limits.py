@@ -161,3 +161,41 @@ async def test_probes_are_never_limited(strict):
             answer = await client.get("/health")
             assert answer.status_code == 200
             assert "ratelimit" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nothing/here", 404),
+        ("HEAD", "/nothing/here", 404),
+        ("DELETE", "/api/v1/users", 405),
+        ("POST", "/docs", 405),
+        ("GET", "/docs", 200),
+        ("HEAD", "/docs", 200),
+        ("GET", "/docs/swagger-ui-bundle.js", 200),
+        ("GET", "/docs/nothing", 404),
+        ("GET", "/openapi.json", 200),
+    ],
+)
+async def test_what_no_policy_covers_counts_by_address_too(strict, method, path, status):
+    """Ten times `anonymous`, all of it together."""
+    site = new_address().removesuffix("::1")
+    for number in range(10 * 3):
+        async with at(strict, f"{site}::{number:x}") as client:
+            assert (await client.request(method, path)).status_code == status
+    async with at(strict, f"{site}::ffff") as client:
+        refused = await client.request(method, path)
+        assert refused.status_code == 429
+        assert int(refused.headers["retry-after"]) >= 1
+        assert (await client.get("/openapi.json")).status_code == 429
+        assert (await client.get("/health")).status_code == 200
+        assert (await client.get("/.well-known/jwks.json")).status_code == 200
+    async with at(strict, new_address()) as client:
+        assert (await client.request(method, path)).status_code == status
+
+
+async def test_the_documentation_is_read_from_disk_once(strict, monkeypatch):
+    async with at(strict, new_address()) as client:
+        first = await client.get("/docs/swagger-ui.css")
+        monkeypatch.setattr("twelvefold.http.docs.files", None)
+        assert (await client.get("/docs/swagger-ui.css")).content == first.content

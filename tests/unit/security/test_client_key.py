@@ -10,6 +10,7 @@ from twelvefold.security.client_key import UNKNOWN, client_key
 ROOT = Path(__file__).parents[3]
 # Who reads a peer's address without counting by it, and why.
 READERS = {
+    "libs/src/twelvefold/http/address_limit.py": "hands it to client_key",
     "libs/src/twelvefold/http/management.py": "lets loopback alone change the level of logs",
     "libs/src/twelvefold/http/wire/request_head.py": "checks the form of an IPv6 Host",
     "libs/src/twelvefold/settings/addresses.py": "checks which proxies are trusted",

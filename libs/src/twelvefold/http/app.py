@@ -16,10 +16,11 @@ from starlette.types import ASGIApp
 from twelvefold.health import Health
 from twelvefold.settings import ServiceSettings
 
+from . import docs
+from .address_limit import AddressLimit
 from .cors import CorsPolicy
 from .deprecation import describe_deprecations
 from .dispatch import RouteIndex
-from .docs import add_docs
 from .limits import BodyLimit
 from .openapi import PROBES, with_problems
 from .problems import EXCEPTION_HANDLERS
@@ -33,10 +34,16 @@ class ServiceApp(FastAPI):
     """
 
     def __init__(
-        self, *, core: Callable[[ASGIApp], ASGIApp], limited: bool = False, **kwargs: Any
+        self,
+        *,
+        core: Callable[[ASGIApp], ASGIApp],
+        limit: AddressLimit | None = None,
+        limited: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self._core = core
+        self._limit = limit
         self._limited = limited
 
     def build_middleware_stack(self) -> ASGIApp:
@@ -44,7 +51,8 @@ class ServiceApp(FastAPI):
         handlers = {
             kind: found for kind, found in EXCEPTION_HANDLERS.items() if kind is not Exception
         }
-        routes = RouteIndex(self.router.routes, self.router)
+        admit = None if self._limit is None else self._limit.admit
+        routes = RouteIndex(self.router.routes, self.router, admit=admit, counted=docs.PATHS)
         return self._core(ExceptionMiddleware(AsyncExitStackMiddleware(routes), handlers=handlers))
 
     def openapi(self) -> dict[str, Any]:
@@ -65,13 +73,15 @@ def create_service_app(
     description: str = "",
     body_limits: Mapping[str, int] | None = None,
     callers: Mapping[str, list[Any]] | None = None,
+    unrouted_quota: int | None = None,
 ) -> FastAPI:
     """A FastAPI app with our layers around `routers`.
 
     `state` becomes `app.state.container`; `callers` (internal apps; name -> accepted secrets) is
     what `require_caller` reads. `body_limits` is by path prefix, in bytes. `public` decides whom
     we trust: from the public edge a deadline or a sampling decision does not count, on an
-    internal app both do. Give each router whole, with its own prefix: their routes are indexed,
+    internal app both do. `unrouted_quota` is how many requests a minute of one address this process
+    answers on unknown paths and on the documentation; None for no such limit. Give each router whole, with its own prefix: their routes are indexed,
     which those of a router inside a router are not.
     """
 
@@ -80,10 +90,12 @@ def create_service_app(
 
     app = ServiceApp(
         core=core,
+        limit=None if unrouted_quota is None else AddressLimit(unrouted_quota),
         limited=public,
         title=title,
         description=description,
         version=settings.service_version,
+        openapi_url=None,  # served by `docs`, rendered once
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -96,9 +108,10 @@ def create_service_app(
         # Not include_router: since 0.137 it keeps the routes behind a node that matches twice.
         app.router.routes.extend(router.routes)
     describe_deprecations(app.router.routes)
+    docs.add_document(app)
     if public:
         _add_probes(app, health)
-        add_docs(app)
+        docs.add_docs(app)
     conduct = Conduct(
         timeout=settings.http_request_timeout,
         max_concurrency=settings.http_max_concurrency,

@@ -7,7 +7,7 @@ at forty routes costs more than everything else that a request goes through.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match, Route
@@ -22,12 +22,22 @@ class RouteIndex:
     """ASGI callable over `routes`, in their order; the first full match wins, as in Starlette.
 
     Routes are taken as they are when the first request comes. What is no plain route (a mount,
-    a nested router) is asked for every path; keep those few.
+    a nested router) is asked for every path; keep those few. `admit` counts what meets no route of
+    its method, and what meets one of `counted`, routes (by path) without a policy of their own.
     """
 
-    def __init__(self, routes: Sequence[BaseRoute], otherwise: ASGIApp) -> None:
+    def __init__(
+        self,
+        routes: Sequence[BaseRoute],
+        otherwise: ASGIApp,
+        *,
+        admit: Callable[[Scope], Awaitable[None]] | None = None,
+        counted: Collection[str] = (),
+    ) -> None:
         self._routes = routes
         self._otherwise = otherwise
+        self._admit = admit
+        self._counted = frozenset(counted)
         self._known = -1
         # By number of slashes: the literal beginning of each route's path, and the route.
         self._by_depth: dict[int, list[tuple[str, BaseRoute]]] = {}
@@ -66,11 +76,13 @@ class RouteIndex:
                 scope["route"] = route
                 if b"&" in scope["query_string"]:
                     require_single(self._singles[id(route)], scope["query_string"])
+                await self._count(route, scope)
                 await route.handle(scope, receive, send)
                 return
             if match is Match.PARTIAL:
                 partial.append(route)
         if not partial:
+            await self._count(None, scope)
             raise HTTPException(404)
         await self._other_method(partial, scope, receive, send)
 
@@ -85,10 +97,18 @@ class RouteIndex:
                 match, found = route.matches(as_get)
                 if match is Match.FULL:
                     as_get.update(found)
+                    await self._count(route, scope)
                     await route.handle(as_get, receive, send)
                     return
+        await self._count(None, scope)
         methods = {method for route in partial for method in getattr(route, "methods", None) or ()}
         raise HTTPException(405, headers={"Allow": ", ".join(sorted(methods))})
+
+    async def _count(self, route: BaseRoute | None, scope: Scope) -> None:
+        if self._admit is None:
+            return
+        if route is None or getattr(route, "path", None) in self._counted:
+            await self._admit(scope)
 
 
 def _literal(route: BaseRoute) -> str:

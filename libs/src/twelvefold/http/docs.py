@@ -1,12 +1,13 @@
 """The page /docs: Swagger UI from a wheel, so that it works without a network.
 
-Owns the page, its three files and their content security policy. The document that it shows is
-the app's own /openapi.json.
+Owns the page, its three files, their content security policy, and /openapi.json, which the page
+shows. What that says is the app's. All of it is made or read once.
 """
 
 from __future__ import annotations
 
 import html
+import json
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -58,6 +59,19 @@ _PAGE = """\
 """
 
 
+PATHS = frozenset({"/docs", "/docs/{name}", "/openapi.json"})
+
+
+def add_document(app: FastAPI) -> None:
+    """Serves the OpenAPI document, rendered at its first request."""
+    document = cache(lambda: json.dumps(app.openapi(), ensure_ascii=False).encode())
+
+    async def openapi(_: Request) -> Response:
+        return Response(document(), media_type="application/json")
+
+    app.add_route("/openapi.json", openapi, include_in_schema=False)
+
+
 def add_docs(app: FastAPI) -> None:
     """Serves /docs and its files; none of them is in the OpenAPI document."""
     page = _PAGE.format(title=html.escape(app.title))
@@ -75,12 +89,11 @@ async def _file(request: Request) -> Response:
         return Response(_START, media_type="text/javascript")
     if name not in _FILES:
         raise HTTPException(404)
-    content = _content(name)
     headers = {"Cache-Control": "public, max-age=86400"}
-    return Response(content, headers=headers, media_type=_FILES[name])
+    return Response(_content(name), headers=headers, media_type=_FILES[name])
 
 
 @cache
 def _content(name: str) -> bytes:
-    """One copy for all responses: each that is being written would hold 1.4 MB of its own."""
+    """Read once, and one copy for all responses: each would hold 1.4 MB of its own."""
     return files("fastapi_swagger").joinpath("resources", name).read_bytes()

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from twelvefold.security.tokens import TokenVerifier
 
 _READY_POLL = 0.1  # seconds
+# Requests on unknown paths and on the documentation, to one that a route answers: they cost little,
+# and a page of documentation alone is five of them.
+UNROUTED = 10
 MIGRATIONS = Migrations(service="api", schema="api", package="api.migrations", order=2)
 DESCRIPTION = """\
 Accounts, images and background jobs.
@@ -73,6 +76,7 @@ def create_app(settings: ApiSettings, *, users: UsersClient | None = None) -> Se
             "/api/v1/auth": BODY_LIMIT,
             **dict.fromkeys(pages.PATHS, BODY_LIMIT),
         },
+        unrouted_quota=UNROUTED * settings.rate_limit_anonymous,
     )
     document(public)
     internal = create_service_app(
