@@ -57,8 +57,11 @@ class JobRules:
     async def require_erasable(self, principal: Principal, account_id: UUID) -> None:
         """Asks users, outside any transaction, whether an account may be erased at all.
 
-        Raises Forbidden where the caller is no admin by its row, Conflict for the last admin.
+        Raises Forbidden where the caller is no admin by its row, Conflict for the last admin and
+        for the caller's own account: deleting that requires a recent login, which no job asks for.
         """
+        if account_id == principal.id:
+            raise Conflict("Delete your own account with DELETE /api/v1/users/me.")
         await self.users.require_erasable(account_id, bearer=principal.token)
 
     async def require_runnable(self, reader: Reader, principal: Principal, job: JobRecord) -> None:
