@@ -246,8 +246,8 @@ class FakeUsersClient:
 
     async def daily(self, first: date, last: date, *, bearer: str) -> DailyAccountsReport:
         self._called("daily")
-        if last < first:
-            raise Invalid("the range is empty")
+        if not 0 <= (last - first).days < 366:  # as users bounds it
+            raise Invalid("the range is empty or too long")
         created = [account.user.created_at.date() for account in self.accounts.values()]
         days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
         return DailyAccountsReport(

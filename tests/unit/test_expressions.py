@@ -94,10 +94,12 @@ FOREIGN: dict[str, list[Worst]] = {
     "twelvefold.redaction:_SECRET_KEY": [
         Worst("a"), Worst("api-"), Worst("access_"), Worst("private-"), Worst("email_"), Worst("e"),
     ],
-    "twelvefold.http.conditional:_TAG": [
-        Worst('"'), Worst("W/"), Worst('W/"'), Worst('"a" '), Worst("a", '"'), Worst('W/""'),
+    "twelvefold.http.conditional:_MEMBER": [
+        Worst(", "), Worst(" ", '"v1"'), Worst("x", '"'), Worst('"'), Worst('W/"v1",'),
     ],
-    "twelvefold.http.conditional:_OURS": [Worst("v"), Worst("1", "v")],
+    "twelvefold.http.conditional:_VERSION": [Worst("v"), Worst("1", "v")],
+    "twelvefold.http.header_fields:_ASCII": [Worst("a"), Worst("a", after="\x7f")],
+    "twelvefold.http.header_fields:_SLASH": [Worst("%2F"), Worst("%2"), Worst("%")],
     "twelvefold.http.context:_REQUEST_ID": [Worst("a"), Worst("a", after=" "), Worst(".")],
     "twelvefold.http.idempotency:_KEY": [Worst("a"), Worst("a", '"'), Worst('"'), Worst(" ")],
     "twelvefold.http.limits:_NULS": BACKSLASHES,

@@ -1,0 +1,62 @@
+"""Parameters of a query at the ends of their ranges and far beyond: never a fault of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from twelvefold.contracts.accounts import Role
+
+DATES = ("0001-01-01", "9999-12-31", "0000-01-01", "10000-01-01", "-0001-01-01", "2024-02-30")
+NUMBERS = (
+    "0",
+    "-1",
+    "1",
+    "100",
+    "9223372036854775807",
+    "-9223372036854775809",
+    "9" * 5000,
+    "1e999",
+)
+TEXTS = ("", " ", "é", "\U0010ffff", "%", "a" * 8000, "00000000-0000-0000-0000-000000000000")
+EXTREMES = (*DATES, *NUMBERS, *TEXTS, "nan", "inf", "9999-12-31T23:59:60Z")
+
+
+def queries(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Each read with each of its parameters at each extreme, the others as they have to be."""
+    for path, operations in document["paths"].items():
+        parameters = operations.get("get", {}).get("parameters", [])
+        names = [one["name"] for one in parameters if one["in"] == "query"]
+        dates = {name: "2026-01-01" for name in names if name in ("from", "to")}
+        for name in names:
+            for value in EXTREMES:
+                yield path, {**dates, name: value}
+        if dates:
+            for value in DATES:
+                yield path, dict.fromkeys(dates, value)
+
+
+async def test_no_parameter_of_a_query_makes_a_fault_of_ours(sign_in):
+    admin = await sign_in(Role.ADMIN)
+    document = (await admin.client.get("/openapi.json")).json()
+    tried = list(queries(document))
+    assert {name for _, query in tried for name in query} >= {
+        "limit",
+        "cursor",
+        "from",
+        "to",
+        "type",
+    }
+    for path, query in tried:
+        answer = await admin.client.get(path, params=query)
+        assert answer.status_code < 500, (path, query, answer.text)
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
+async def test_the_first_and_the_last_day_there_are_can_be_asked_for(sign_in, day):
+    admin = await sign_in(Role.ADMIN)
+    answer = await admin.client.get("/api/v1/analytics/daily", params={"from": day, "to": day})
+    assert answer.status_code == 200
+    assert [item["day"] for item in answer.json()["items"]] == [day]
