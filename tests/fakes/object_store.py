@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 from twelvefold.errors import NotFound
-from twelvefold.object_store import MAX_PRESIGNED, StoredObject
+from twelvefold.object_store import MAX_PRESIGNED, ReadMethod, StoredObject
 from twelvefold.object_upload import CHUNK_BYTES
 
 
@@ -42,11 +42,19 @@ class InMemoryObjectStore:
     async def stat(self, key: str) -> StoredObject | None:
         return self._stored.get(key)
 
-    async def presign(self, key: str, expires: timedelta, filename: str | None = None) -> str:
+    async def presign(
+        self,
+        key: str,
+        expires: timedelta,
+        filename: str | None = None,
+        *,
+        method: ReadMethod = "GET",
+    ) -> str:
         if not timedelta(seconds=1) <= expires <= MAX_PRESIGNED:
             raise ValueError("a URL is signed for 1 s to 7 days")
         saved_as = "" if filename is None else f"&filename={quote(filename, safe='')}"
-        return f"memory://{quote(key)}?expires={int(expires.total_seconds())}{saved_as}"
+        lasts = int(expires.total_seconds())
+        return f"memory://{quote(key)}?expires={lasts}{saved_as}&method={method}"
 
     async def delete(self, key: str) -> None:
         for kept in (self.contents, self.types, self._stored):

@@ -17,7 +17,7 @@ from contextlib import (
 )
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import quote
 
 from .errors import NotFound
@@ -25,6 +25,8 @@ from .object_client import Calls, Clients, is_missing, knock, open_clients
 from .object_upload import CHUNK_BYTES, MultipartUpload, Part, parts
 from .settings import ObjectStoreSettings
 
+ReadMethod = Literal["GET", "HEAD"]
+_OPERATIONS: dict[ReadMethod, str] = {"GET": "get_object", "HEAD": "head_object"}
 MAX_PRESIGNED = timedelta(days=7)  # a limit of Signature Version 4
 
 
@@ -58,10 +60,18 @@ class ObjectStore(Protocol):
     async def stat(self, key: str) -> StoredObject | None:
         """What is stored under `key`, or None."""
 
-    async def presign(self, key: str, expires: timedelta, filename: str | None = None) -> str:
+    async def presign(
+        self,
+        key: str,
+        expires: timedelta,
+        filename: str | None = None,
+        *,
+        method: ReadMethod = "GET",
+    ) -> str:
         """A URL by which anybody may GET the object for `expires`: 1 s to 7 days, else ValueError.
 
         S3 is not asked, so the object may be absent. With `filename` a browser saves it as that.
+        The signature covers `method`: one for GET is refused for a HEAD.
         """
 
     async def delete(self, key: str) -> None:
@@ -175,7 +185,14 @@ class S3ObjectStore:
             found["LastModified"],
         )
 
-    async def presign(self, key: str, expires: timedelta, filename: str | None = None) -> str:
+    async def presign(
+        self,
+        key: str,
+        expires: timedelta,
+        filename: str | None = None,
+        *,
+        method: ReadMethod = "GET",
+    ) -> str:
         if not timedelta(seconds=1) <= expires <= MAX_PRESIGNED:
             raise ValueError("a URL is signed for 1 s to 7 days")
         parameters = {"Bucket": self._bucket, "Key": key}
@@ -186,7 +203,7 @@ class S3ObjectStore:
         signing = (await self._clients()).signing
         async with self._calls.one():  # the platform may have to renew its credentials
             return await signing.generate_presigned_url(
-                "get_object", Params=parameters, ExpiresIn=int(expires.total_seconds())
+                _OPERATIONS[method], Params=parameters, ExpiresIn=int(expires.total_seconds())
             )
 
     async def delete(self, key: str) -> None:

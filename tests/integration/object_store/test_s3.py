@@ -31,6 +31,17 @@ async def test_anybody_may_get_what_a_signed_url_shows(s3, key) -> None:
     assert forged.status_code == bare.status_code == 403
 
 
+async def test_a_url_is_signed_for_one_method(s3, key) -> None:
+    await s3.put(key, zeros(5), "image/webp")
+    url = await s3.presign(key, timedelta(minutes=5), method="HEAD")
+    async with httpx.AsyncClient() as client:
+        answer = await client.head(url)
+        assert (await client.get(url)).status_code == 403
+        assert (await client.head(await s3.presign(key, timedelta(minutes=5)))).status_code == 403
+    assert (answer.status_code, answer.headers["content-length"]) == (200, "5")
+    assert answer.headers["content-type"] == "image/webp"
+
+
 async def test_a_signed_url_ends(s3, key) -> None:
     await s3.put(key, zeros(1), "image/webp")
     url = await s3.presign(key, timedelta(seconds=1))

@@ -10,9 +10,9 @@ from uuid import uuid4
 
 import pytest
 
-from api.event_stream import MAX_PER_CALLER, EventStreams, last_version
+from api.event_stream import EventStreams, last_version
 from twelvefold.contracts.accounts import Role
-from twelvefold.errors import NotFound, Overloaded, TooManyRequests
+from twelvefold.errors import NotFound
 from twelvefold.jobs import JobRecord, JobStatus
 from twelvefold.security.principal import Principal
 
@@ -144,24 +144,6 @@ async def test_a_job_that_is_gone_ends_its_stream():
 
     events = await read(streamed(EventStreams(most=1), pruned()))
     assert json.loads(events[-1]["data"]) == {"reason": "gone"}
-
-
-async def test_streams_are_bounded_by_process_and_by_caller():
-    streams = EventStreams(most=MAX_PER_CALLER + 1)
-    caller = principal()
-    frames = [streamed(streams, changes(QUEUED), caller) for _ in range(MAX_PER_CALLER)]
-    for opened in frames:
-        await anext(opened)
-    with pytest.raises(TooManyRequests):
-        streams.require_room(caller.id)
-    streams.require_room(uuid4())
-    frames.append(streamed(streams, changes(QUEUED)))
-    await anext(frames[-1])
-    with pytest.raises(Overloaded):
-        streams.require_room(uuid4())
-    for opened in frames:
-        await opened.aclose()
-    streams.require_room(caller.id)
 
 
 async def test_a_reader_who_leaves_ends_the_watch():

@@ -16,6 +16,7 @@ READERS = {
     "libs/src/twelvefold/settings/addresses.py": "checks which proxies are trusted",
     "services/api/src/api/auth.py": "hands it to client_key",
     "services/api/src/api/routes/auth.py": "hands it to users, for the list of sessions",
+    "services/api/src/api/routes/jobs.py": "hands it to client_key",
 }
 
 

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .query import require_single, single_parameters
 
+_HEAD = "twelvefold.head"  # in the scope of a HEAD that a route sees as GET
 _MULTI_SEGMENT = ":path}"  # the one convertor that spans slashes
 
 
@@ -92,7 +93,7 @@ class RouteIndex:
         """HEAD is GET without a body (RFC 9110 section 9.3.2); anything else is a 405."""
         scope["route"] = partial[0]
         if scope["method"] == "HEAD":
-            as_get = {**scope, "method": "GET"}
+            as_get = {**scope, "method": "GET", _HEAD: True}
             for route in partial:
                 match, found = route.matches(as_get)
                 if match is Match.FULL:
@@ -109,6 +110,11 @@ class RouteIndex:
             return
         if route is None or getattr(route, "path", None) in self._counted:
             await self._admit(scope)
+
+
+def is_head(scope: Scope) -> bool:
+    """Whether a route that sees a GET answers a HEAD, so that no body is wanted."""
+    return scope["method"] == "HEAD" or _HEAD in scope
 
 
 def _literal(route: BaseRoute) -> str:

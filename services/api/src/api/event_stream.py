@@ -9,20 +9,22 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, suppress
-from uuid import UUID
+from contextlib import AbstractContextManager, aclosing, suppress
 
-from twelvefold import metrics
-from twelvefold.errors import NotFound, Overloaded, TooManyRequests
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from twelvefold.errors import NotFound
 from twelvefold.jobs import JobRecord
 from twelvefold.security.principal import Principal
 
 from .schemas import Job
+from .stream_places import StreamPlaces
 
 HEARTBEAT = 15.0  # seconds; proxies commonly end what is silent for 60
-MAX_PER_CALLER = 20
+MEDIA_TYPE = "text/event-stream"
+STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _RETRY = b"retry: 2000\n\n"  # milliseconds until a client comes back
 _ALIVE = b": alive\n\n"
 
@@ -30,22 +32,12 @@ StillValid = Callable[[], Awaitable[bool]]
 
 
 class EventStreams:
-    """The open streams of this process, at most `most` of them."""
+    """The open streams of this process, at most `most` of them; `places` says who may open one."""
 
     def __init__(self, *, most: int, heartbeat: float = HEARTBEAT) -> None:
-        self._most = most
+        self.places = StreamPlaces(most)
         self._heartbeat = heartbeat
-        self._open: Counter[UUID] = Counter()
         self._draining = asyncio.Event()
-        metrics.watch_pool("event_streams", most, self._open.total)
-
-    def require_room(self, caller: UUID) -> None:
-        """Raises Overloaded, or TooManyRequests where this caller alone has too many."""
-        if self._open.total() >= self._most:
-            metrics.pool_exhausted.labels("event_streams").inc()
-            raise Overloaded("too many event streams are open", retry_after=5)
-        if self._open[caller] >= MAX_PER_CALLER:
-            raise TooManyRequests("you have too many event streams open", retry_after=5)
 
     async def drain(self) -> None:
         """Ends every stream in order; clients come back to another process."""
@@ -60,21 +52,37 @@ class EventStreams:
         still_valid: StillValid,
     ) -> AsyncGenerator[bytes]:
         """Events of what comes after version `after`, a comment in silence, and why it ends."""
-        self._open[principal.id] += 1
-        try:
-            reader = _Reader(changes, self._draining, self._heartbeat)
-            # Closed in this order: a generator cannot be closed while somebody waits for it.
-            async with (
-                aclosing(changes),
-                aclosing(reader.frames(principal.expires_at, after, still_valid)) as frames,
-            ):
-                yield _RETRY
-                async for frame in frames:
-                    yield frame
-        finally:
-            self._open[principal.id] -= 1
-            if not self._open[principal.id]:
-                del self._open[principal.id]
+        reader = _Reader(changes, self._draining, self._heartbeat)
+        # Closed in this order: a generator cannot be closed while somebody waits for it.
+        async with (
+            aclosing(changes),
+            aclosing(reader.frames(principal.expires_at, after, still_valid)) as frames,
+        ):
+            yield _RETRY
+            async for frame in frames:
+                yield frame
+
+
+class EventStreamResponse(StreamingResponse):
+    """Holds a place for exactly as long as it is sent; one that is refused raises before it begins.
+
+    `place` holds one, as `StreamPlaces.hold` does.
+    """
+
+    def __init__(self, frames: AsyncGenerator[bytes], place: AbstractContextManager[None]) -> None:
+        super().__init__(frames, 200, STREAM_HEADERS, MEDIA_TYPE)
+        self._place = place
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._place:
+            await super().__call__(scope, receive, send)
+
+
+def head_response() -> Response:
+    """The headers of a stream alone (RFC 9110 section 9.3.2): no length, since it has none."""
+    response = Response(None, 200, STREAM_HEADERS, MEDIA_TYPE)
+    del response.headers["content-length"]
+    return response
 
 
 class _Reader:

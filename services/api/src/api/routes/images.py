@@ -22,6 +22,7 @@ from .responses import (
     body_of,
     described,
     page,
+    read_method,
     redirect,
     refusals,
     replied,
@@ -136,12 +137,14 @@ async def get_image(
     responses={**REDIRECT, **refusals(401, 403, 404, 422)},
 )
 async def get_image_variant(
+    request: Request,
     image_id: ImageId,
     variant: Annotated[str, Path(max_length=20, description="Longest side: 128, 512, 1024.")],
     principal: ReadsImages,
     services: Services,
 ) -> Response:
-    return redirect(await services.images.variant_url(principal, image_id, variant))
+    method = read_method(request)
+    return redirect(await services.images.variant_url(principal, image_id, variant, method))
 
 
 @router.delete(

@@ -9,10 +9,12 @@ from fastapi.responses import Response, StreamingResponse
 
 from api.auth import signed_in
 from api.dependencies import Cursor, IdempotencyKey, Limit, Services
-from api.event_stream import last_version
+from api.event_stream import EventStreamResponse, head_response, last_version
 from api.schemas import Job, JobCreate, JobPage
+from twelvefold.http.dispatch import is_head
 from twelvefold.http.idempotency import Reply
 from twelvefold.jobs import JobRecord, JobStatus
+from twelvefold.security.client_key import client_key
 from twelvefold.security.principal import Principal
 
 from .responses import Responses, described, json_response, page, refusals, replied, reply
@@ -163,6 +165,7 @@ async def retry_job(
     responses={**_STREAM, **refusals(401, 403, 404, 422, 429)},
 )
 async def watch_job(
+    request: Request,
     job_id: JobId,
     principal: ReadsJobs,
     services: Services,
@@ -175,12 +178,13 @@ async def watch_job(
     job = await services.jobs.get(principal, job_id)
     if job.status.ended and known == job.version:
         return Response(status_code=204)
-    services.streams.require_room(principal.id)
+    if is_head(request.scope):
+        return head_response()
+    address = client_key(request.client.host if request.client else None)
     frames = services.streams.stream(
         services.jobs.changes(job_id),
         principal,
         after=known,
         still_valid=partial(services.gate.is_valid, principal),
     )
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(frames, 200, headers, media_type="text/event-stream")
+    return EventStreamResponse(frames, services.streams.places.hold(principal.id, address))

@@ -11,9 +11,11 @@ from starlette.requests import ClientDisconnect
 from api.service.uploads import IMAGE_TYPES
 from twelvefold.errors import BadRequest
 from twelvefold.http.conditional import etag, matches
+from twelvefold.http.dispatch import is_head
 from twelvefold.http.idempotency import Reply
 from twelvefold.http.paging import CursorCodec, Page, Position, link_header
 from twelvefold.http.problems import problem_responses
+from twelvefold.object_store import ReadMethod
 
 T = TypeVar("T")
 Responses = dict[int | str, dict[str, Any]]
@@ -65,6 +67,11 @@ def versioned(
     if matches(if_none_match, version):
         return Response(status_code=304, headers=headers)
     return Response(body, status, headers, media_type="application/json")
+
+
+def read_method(request: Request) -> ReadMethod:
+    """What the URL of a redirect has to be signed for: what the client follows it with."""
+    return "HEAD" if is_head(request.scope) else "GET"
 
 
 def redirect(url: str) -> Response:

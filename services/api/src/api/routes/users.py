@@ -21,6 +21,7 @@ from .responses import (
     body_of,
     described,
     json_response,
+    read_method,
     redirect,
     refusals,
     versioned,
@@ -162,9 +163,11 @@ async def get_user(
     responses={**REDIRECT, **refusals(401, 403, 404, 422)},
 )
 async def get_avatar(
+    request: Request,
     user_id: UserId,
     variant: Annotated[str, Path(max_length=20, description="Longest side: 128, 512, 1024.")],
     principal: ReadsUsers,
     services: Services,
 ) -> Response:
-    return redirect(await services.accounts.avatar_url(principal, user_id, variant))
+    method = read_method(request)
+    return redirect(await services.accounts.avatar_url(principal, user_id, variant, method))

@@ -19,7 +19,7 @@ from twelvefold.contracts.accounts import (
     UserUpdate,
 )
 from twelvefold.errors import NotFound
-from twelvefold.object_store import ObjectStore
+from twelvefold.object_store import ObjectStore, ReadMethod
 from twelvefold.security.principal import Principal
 
 PRESIGNED_FOR = timedelta(minutes=5)
@@ -93,10 +93,12 @@ class Accounts:
         """Raises NotFound where the caller has no such session."""
         await self._users.end_session(principal.id, session_id, bearer=principal.token)
 
-    async def avatar_url(self, principal: Principal, user_id: UUID, variant: str) -> str:
-        """A URL of 5 minutes. Raises Forbidden as `get` does, NotFound without that variant."""
+    async def avatar_url(
+        self, principal: Principal, user_id: UUID, variant: str, method: ReadMethod = "GET"
+    ) -> str:
+        """A URL of 5 minutes for `method`. Raises Forbidden as `get` does, NotFound without that variant."""
         principal.require_self_or_admin(user_id)
         for found in await self._users.avatar(user_id, bearer=principal.token):
             if found.name == variant:
-                return await self._store.presign(found.object_key, PRESIGNED_FOR)
+                return await self._store.presign(found.object_key, PRESIGNED_FOR, method=method)
         raise NotFound("no such avatar")

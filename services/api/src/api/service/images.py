@@ -28,7 +28,7 @@ from twelvefold.errors import (
 from twelvefold.http.idempotency import Once, Reply
 from twelvefold.identifiers import new_id
 from twelvefold.jobs import JobQueue, JobRecord
-from twelvefold.object_store import ObjectStore
+from twelvefold.object_store import ObjectStore, ReadMethod
 from twelvefold.security.principal import Principal
 
 from .job_quota import JobQuota
@@ -144,12 +144,14 @@ class Images:
         async with self._database.read() as reader:
             return await self._images.list(reader, owner_id=owner, limit=limit, after=after)
 
-    async def variant_url(self, principal: Principal, image_id: UUID, name: str) -> str:
-        """A URL of 5 minutes. Raises NotFound where there is no such variant (yet)."""
+    async def variant_url(
+        self, principal: Principal, image_id: UUID, name: str, method: ReadMethod = "GET"
+    ) -> str:
+        """A URL of 5 minutes for `method`. Raises NotFound where there is no such variant (yet)."""
         image = await self.get(principal, image_id)
         for variant in image.variants:
             if variant.name == name:
-                return await self._store.presign(variant.object_key, PRESIGNED_FOR)
+                return await self._store.presign(variant.object_key, PRESIGNED_FOR, method=method)
         raise NotFound("no such variant")
 
     @repeated
