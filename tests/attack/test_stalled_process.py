@@ -8,7 +8,9 @@ from collections import Counter
 from functools import partial
 
 import httpx
+import pytest
 
+pytestmark = pytest.mark.timeout(1800)
 AT_ONCE = 50
 STALL = 0.4  # seconds, longer than the timeout of Redis
 BETWEEN = 0.03  # seconds, in which requests get half-way
