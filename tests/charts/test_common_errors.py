@@ -36,7 +36,9 @@ ERRORS = {
         "0 rules say whose tokens count",
     ),
     "a policy on claims without an audience": (
-        Fault(MESH_POLICY, "      audiences: [{{ .Values.global.tokens.audience | quote }}]\n", ""),
+        Fault(
+            MESH_POLICY, "      audiences: [{{ $.Values.global.tokens.audience | quote }}]\n", ""
+        ),
         "for None",
     ),
     "egress for DNS to everybody": (

@@ -1,0 +1,10 @@
+"""Decoding sets Pillow's limit for its process, which is a child's; here it is that of the tests."""
+
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def pillows_limit(monkeypatch):
+    """Gives Pillow's own limit back after each test."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
