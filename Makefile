@@ -220,7 +220,7 @@ help: ## List the targets
 	  /^[a-z-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' Makefile .ci/delivery.mk
 
 # One stamp for the whole environment: a warm run looks at a few timestamps and installs nothing.
-$(SYNCED): $(BIN)/uv uv.lock pyproject.toml libs/pyproject.toml $(wildcard services/*/pyproject.toml)
+$(SYNCED): $(BIN)/uv uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
 	@echo "Installing the locked packages into $(VENV)"
 	@$(BIN)/uv sync --frozen --quiet
 	@touch $@

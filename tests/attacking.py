@@ -40,10 +40,10 @@ def figure(record_property: Callable[[str, object], None]) -> Callable[..., None
     """`figure("racing PATCHes", requests=5000, grew=41)` is a line of the table."""
 
     def state(title: str, **measured: object) -> None:
-        said = ", ".join(
+        output = ", ".join(
             f"{name.replace('_', ' ')} {shown(value)}" for name, value in measured.items()
         )
-        record_property(_PROPERTY, (title, said))
+        record_property(_PROPERTY, (title, output))
 
     return state
 

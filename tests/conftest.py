@@ -25,14 +25,14 @@ import pytest
 import redis.asyncio
 import structlog
 
-from twelvefold import logs
-from twelvefold.cli import schemas
-from twelvefold.dev.embedded import EmbeddedServers, ServerCredentials
-from twelvefold.dev.mailbox import Mailbox
-from twelvefold.dev.object_store import REGION, S3Credentials, create_bucket
-from twelvefold.dev.ports import PortPicker
-from twelvefold.log_level import log_level
-from twelvefold.migrations import bootstrap, upgrade
+from twelvefold.database.migrations import bootstrap, upgrade
+from twelvefold.database.revisions import installed_migrations
+from twelvefold.observability import logs
+from twelvefold.observability.log_level import log_level
+from twelvefold_dev.servers.embedded import EmbeddedServers, ServerCredentials
+from twelvefold_dev.servers.mailbox import Mailbox
+from twelvefold_dev.servers.object_store import REGION, S3Credentials, create_bucket
+from twelvefold_dev.system.ports import PortPicker
 
 pytest_plugins = ["tests.running_suite", "tests.attacking", "tests.browser"]
 
@@ -228,7 +228,7 @@ async def new_database(
     postgres_superuser_url: str, worker_number: int, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Callable[[], Awaitable[Database]]]:
     """Makes migrated databases, each a copy of this worker's template (about 50 ms)."""
-    found = schemas()
+    found = installed_migrations()
     roles = [role for entry in found for role in (entry.owner_role, entry.app_role)]
     passwords = {role: f"{role}-test-password" for role in roles}
     template = f"template_{worker_number}_{uuid.uuid4().hex[:8]}"

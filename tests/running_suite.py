@@ -24,7 +24,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from twelvefold.dev.mailbox import Mailbox
+from twelvefold_dev.servers.mailbox import Mailbox
 
 ROOT = Path(__file__).parent.parent
 START_TIMEOUT = 90  # seconds, on a machine that runs other tests beside it
@@ -92,7 +92,7 @@ def suite(
 
 def new_checkout(root: Path) -> Path:
     """A folder that `twelvefold up` takes for a checkout, without sources."""
-    for known_by in ("libs/src/twelvefold", "services"):
+    for known_by in ("libs/twelvefold/src/twelvefold", "services"):
         (root / known_by).mkdir(parents=True)
     return root
 

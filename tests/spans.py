@@ -11,7 +11,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as WireSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
-from twelvefold.dev.console.spans import Event, Span
+from twelvefold_dev.console.traces.spans import Event, Span
 
 MS = 1_000_000
 _numbers = itertools.count(1)

@@ -75,17 +75,17 @@ class Attacker:
     async def register(self) -> None:
         self.planted.add(self.password)
         profile = {"email": self.email, "name": "Mallory", "password": self.password}
-        answer = await self.http.post("/api/v1/users", json=profile)
-        assert answer.status_code == 201, answer.text
-        self.id = answer.json()["id"]
+        response = await self.http.post("/api/v1/users", json=profile)
+        assert response.status_code == 201, response.text
+        self.id = response.json()["id"]
 
     async def log_in(self, **headers: str) -> dict[str, Any]:
         """The tokens of a new session, which become the account's."""
-        answer = await self.token(
+        response = await self.token(
             "password", username=self.email, password=self.password, **headers
         )
-        assert answer.status_code == 200, answer.text
-        self.tokens = answer.json()
+        assert response.status_code == 200, response.text
+        self.tokens = response.json()
         for name in ("access_token", "refresh_token"):
             self.planted.add(self.tokens[name])
         return self.tokens
@@ -94,17 +94,17 @@ class Attacker:
         """The answer; a 503 says that nothing was done and that one shall come again."""
         async with asyncio.timeout(60):
             while True:
-                answer = await self.token("refresh_token", refresh_token=token)
-                if answer.status_code != 503:
-                    return answer
-                assert "retry-after" in answer.headers
+                response = await self.token("refresh_token", refresh_token=token)
+                if response.status_code != 503:
+                    return response
+                assert "retry-after" in response.headers
 
     async def token(self, grant: str, **fields: str) -> httpx.Response:
         form = {"grant_type": grant, **fields}
-        answer = await self.http.post("/api/v1/auth/token", data=form)
-        if answer.status_code == 200:
-            self.planted.add(answer.json()["refresh_token"])
-        return answer
+        response = await self.http.post("/api/v1/auth/token", data=form)
+        if response.status_code == 200:
+            self.planted.add(response.json()["refresh_token"])
+        return response
 
 
 @pytest.fixture(scope="session")
@@ -125,7 +125,7 @@ async def attacker(fast: httpx.AsyncClient, planted: Planted) -> Attacker:
 
 
 @pytest.fixture
-def crowd(
+def clients(
     fast: httpx.AsyncClient, planted: Planted, at_once: Callable[..., Awaitable[list[Any]]]
 ) -> Callable[[int], Awaitable[list[Attacker]]]:
     """Registers several: one alone would soon meet the throttle of logins."""
@@ -140,7 +140,8 @@ def crowd(
 
 @pytest.fixture
 def logged_in(
-    crowd: Callable[[int], Awaitable[list[Attacker]]], at_once: Callable[..., Awaitable[list[Any]]]
+    clients: Callable[[int], Awaitable[list[Attacker]]],
+    at_once: Callable[..., Awaitable[list[Any]]],
 ) -> Callable[[int], Awaitable[list[dict[str, Any]]]]:
     """The tokens of so many sessions, some of them of one account."""
 
@@ -148,7 +149,7 @@ def logged_in(
         async def some(mallory: Attacker) -> list[dict[str, Any]]:
             return [await mallory.log_in() for _ in range(SESSIONS)]
 
-        mallories = await crowd(-(-count // SESSIONS))
+        mallories = await clients(-(-count // SESSIONS))
         found = await at_once((partial(some, mallory) for mallory in mallories), 4)
         return [tokens for each in found for tokens in each][:count]
 
@@ -200,9 +201,9 @@ def at_once() -> Callable[..., Awaitable[list[Any]]]:
     return run
 
 
-def assert_problem(answer: httpx.Response, *statuses: int) -> None:
+def assert_problem(response: httpx.Response, *statuses: int) -> None:
     """The answer is a problem document with one of these statuses that repeats itself."""
-    assert answer.status_code in statuses, f"{answer.status_code}: {answer.text[:300]}"
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["status"] == answer.status_code
-    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+    assert response.status_code in statuses, f"{response.status_code}: {response.text[:300]}"
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["status"] == response.status_code
+    assert response.json()["request_id"] == response.headers["x-request-id"]

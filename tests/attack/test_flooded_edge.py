@@ -18,18 +18,18 @@ ACCOUNTS = 10
 async def _a_job(mallory) -> str:
     """One that waits long enough to be watched."""
     headers = {**mallory.bearer, "Content-Type": "image/png"}
-    answer = await mallory.http.post("/api/v1/images", content=PNG, headers=headers)
-    assert answer.status_code == 202, answer.text
-    return str(answer.json()["job"]["id"])
+    response = await mallory.http.post("/api/v1/images", content=PNG, headers=headers)
+    assert response.status_code == 202, response.text
+    return str(response.json()["job"]["id"])
 
 
 async def test_ten_accounts_of_one_address_leave_event_streams_to_others(
-    suite, attacker, crowd, postgres, figure
+    suite, attacker, clients, postgres, figure
 ):
     """Each asks for thirty; the innocent account is of the same machine's other address."""
     if sys.platform != "linux":
         pytest.skip("only Linux has all of 127.0.0.0/8 for its own")
-    mallories = await crowd(ACCOUNTS)
+    mallories = await clients(ACCOUNTS)
     for mallory in mallories:
         await mallory.log_in()
     jobs = [await _a_job(mallory) for mallory in mallories]
@@ -50,9 +50,9 @@ async def test_ten_accounts_of_one_address_leave_event_streams_to_others(
                 request = client.build_request(
                     "GET", f"/api/v1/jobs/{job}/events", headers=mallory.bearer
                 )
-                answer = await client.send(request, stream=True)
-                held.push_async_callback(answer.aclose)
-                statuses[answer.status_code] += 1
+                response = await client.send(request, stream=True)
+                held.push_async_callback(response.aclose)
+                statuses[response.status_code] += 1
         figure("event streams asked for by 10 accounts", asked=statuses.total(), held=statuses[200])
         assert set(statuses) == {200, 429}
         assert statuses[200] <= 50

@@ -172,15 +172,15 @@ async def test_no_forged_token_is_accepted(attacker, planted, forgery, figure):
         token = forge(forgery)
         if token.strip("."):
             planted.add(token)
-        answer = await asked(attacker.http, token)
-        if answer.status_code != 401:
-            accepted.append(f"{name}: {answer.status_code}")
+        response = await asked(attacker.http, token)
+        if response.status_code != 401:
+            accepted.append(f"{name}: {response.status_code}")
             continue
-        assert_problem(answer, 401)
-        challenge = answer.headers["www-authenticate"]
+        assert_problem(response, 401)
+        challenge = response.headers["www-authenticate"]
         assert challenge.startswith("Bearer"), name
         assert 'error="invalid_token"' in challenge, name
-        assert token not in answer.text, name
+        assert token not in response.text, name
     figure("forged access tokens", sent=len(FORGERIES), accepted=len(accepted))
     assert not accepted
     assert (await asked(attacker.http, forgery.token)).status_code == 200
@@ -193,9 +193,9 @@ async def test_no_forged_token_is_accepted(attacker, planted, forgery, figure):
 async def test_what_is_no_bearer_token_is_challenged(attacker, authorization):
     headers = {"Authorization": authorization.encode("latin-1")}
     async with httpx.AsyncClient(base_url=attacker.http.base_url) as client:
-        answer = await client.get("/api/v1/users/me", headers=headers)
-    assert_problem(answer, 401)
-    assert answer.headers["www-authenticate"].startswith("Bearer")
+        response = await client.get("/api/v1/users/me", headers=headers)
+    assert_problem(response, 401)
+    assert response.headers["www-authenticate"].startswith("Bearer")
 
 
 async def test_a_token_anywhere_but_in_its_header_is_not_looked_at(attacker):
@@ -205,8 +205,8 @@ async def test_a_token_anywhere_but_in_its_header_is_not_looked_at(attacker):
         by_cookie = await client.get(
             "/api/v1/users/me", headers={"Cookie": f"access_token={token}"}
         )
-    for answer in (by_query, by_cookie):
-        assert_problem(answer, 401)
+    for response in (by_query, by_cookie):
+        assert_problem(response, 401)
 
 
 async def test_a_token_of_a_deleted_account_is_refused(attacker):

@@ -34,40 +34,40 @@ def encoded(size: int) -> bytes:
 
 async def uploaded(account, content: bytes) -> dict[str, str]:
     headers = {**account.bearer, "Content-Type": "image/png"}
-    answer = await account.http.post("/api/v1/images", content=content, headers=headers)
-    assert answer.status_code == 202, answer.text
-    return {"image": answer.json()["image"]["id"], "job": answer.json()["job"]["id"]}
+    response = await account.http.post("/api/v1/images", content=content, headers=headers)
+    assert response.status_code == 202, response.text
+    return {"image": response.json()["image"]["id"], "job": response.json()["job"]["id"]}
 
 
 async def ended(account, job_id: str) -> str:
     async with asyncio.timeout(PATIENCE):
         while True:
-            answer = await account.http.get(f"/api/v1/jobs/{job_id}", headers=account.bearer)
-            if answer.json()["status"] in ENDED:
-                return str(answer.json()["status"])
+            response = await account.http.get(f"/api/v1/jobs/{job_id}", headers=account.bearer)
+            if response.json()["status"] in ENDED:
+                return str(response.json()["status"])
             await asyncio.sleep(0.05)
 
 
 async def waiting(account) -> int:
     query = {"status": "queued", "limit": "100"}
-    answer = await account.http.get("/api/v1/jobs", headers=account.bearer, params=query)
-    return len(answer.json()["items"])
+    response = await account.http.get("/api/v1/jobs", headers=account.bearer, params=query)
+    return len(response.json()["items"])
 
 
 async def test_a_small_picture_does_not_wait_for_another_account_s_large_ones(
-    attacker, crowd, scaled, figure, at_once
+    attacker, clients, scaled, figure, at_once
 ):
     large = encoded(5000)
     count = scaled(12, 60)
-    (innocent,) = await crowd(1)
+    (innocent,) = await clients(1)
     await innocent.log_in()
     first = await uploaded(attacker, large)
     body = {"type": "image.process", "payload": {"image_id": first["image"]}}
 
     async def again() -> str:
-        answer = await attacker.http.post("/api/v1/jobs", json=body, headers=attacker.bearer)
-        assert answer.status_code == 202, answer.text
-        return str(answer.json()["id"])
+        response = await attacker.http.post("/api/v1/jobs", json=body, headers=attacker.bearer)
+        assert response.status_code == 202, response.text
+        return str(response.json()["id"])
 
     jobs = await at_once((again for _ in range(count - 1)), 8)
     before = await waiting(attacker)
@@ -135,26 +135,26 @@ async def test_an_export_of_everything_holds_up_nobody(
         alone = sorted(await probed(quiet))
         before, over = await memory(), asyncio.Event()
         probing = asyncio.create_task(probed(over))
-        answers = await asyncio.gather(*(exported(number) for number in range(4)))
+        responses = await asyncio.gather(*(exported(number) for number in range(4)))
         over.set()
         beside = sorted(await probing)
         grew = await memory() - before
     whole = [
         len(json.loads((tmp_path / f"{number}.json").read_bytes())["jobs"])
-        for status, number in answers
+        for status, number in responses
         if status == 200
     ]
     figure(
         "four exports at once of one account",
         jobs=jobs,
         whole=whole.count(jobs),
-        refused=[status for status, _ in answers].count(429),
+        refused=[status for status, _ in responses].count(429),
         probe_p99_ms=1000 * beside[len(beside) * 99 // 100],
         probe_longest_ms=1000 * beside[-1],
         alone_longest_ms=1000 * alone[-1],
         grew_mb=grew / 1e6,
     )
-    assert sorted({status for status, _ in answers}) == [200, 429]
+    assert sorted({status for status, _ in responses}) == [200, 429]
     assert set(whole) == {jobs}
     if jobs == scaled(0, 50_000):
         assert grew < 32_000_000

@@ -38,9 +38,9 @@ async def healthy(http: httpx.AsyncClient, rounds: int) -> tuple[float, float]:
         took = []
         for _ in range(PROBES):
             began = time.perf_counter()
-            answer = await http.get("/.well-known/jwks.json")
+            response = await http.get("/.well-known/jwks.json")
             took.append(time.perf_counter() - began)
-            assert answer.status_code == 200
+            assert response.status_code == 200
         found.append(sorted(took)[int(PROBES * 0.99)])
         longest = max(longest, *took)
     return statistics.median(found), longest

@@ -19,7 +19,7 @@ from PIL.ExifTags import GPS, IFD, Base
 from PIL.PngImagePlugin import PngInfo
 
 from twelvefold.errors import Rejected
-from worker.images import ImageLimits, make_variants
+from worker.imaging.variants import ImageLimits, make_variants
 
 pytestmark = pytest.mark.timeout(900)
 PLANTED = b"planted-secret-of-the-camera"
@@ -247,15 +247,15 @@ async def test_no_hostile_image_costs_a_worker(suite, attacker, scaled, figure, 
             )
 
     async def uploaded(name: str) -> str:
-        answer = await attacker.http.post(
+        response = await attacker.http.post(
             "/api/v1/images",
             content=CORPUS[name](),
             headers={**attacker.bearer, "Content-Type": "image/png"},
         )
-        if answer.status_code != 202:
-            assert answer.status_code in {400, 413, 415, 422}, f"{name}: {answer.text}"
+        if response.status_code != 202:
+            assert response.status_code in {400, 413, 415, 422}, f"{name}: {response.text}"
             return "refused at the edge"
-        path = f"/api/v1/images/{answer.json()['image']['id']}"
+        path = f"/api/v1/images/{response.json()['image']['id']}"
         async with asyncio.timeout(180):
             while True:
                 image = (await attacker.http.get(path, headers=attacker.bearer)).json()

@@ -134,14 +134,14 @@ async def rss(suite) -> int:
 
 async def test_hostile_bodies_are_refused_as_problems(attacker, figure):
     headers = {**attacker.bearer, **JSON, "If-Match": '"v1"'}
-    answers = []
+    responses = []
     for name, body in BODIES.items():
         for method, path in ROUTES:
-            answer = await attacker.http.request(method, path, content=body, headers=headers)
-            assert 400 <= answer.status_code < 500, f"{name} to {path}: {answer.status_code}"
-            assert_problem(answer, 400, 412, 413, 415, 422)
-            answers.append(answer.status_code)
-    figure("hostile bodies", sent=len(answers), refused=len(answers), errors_5xx=0)
+            response = await attacker.http.request(method, path, content=body, headers=headers)
+            assert 400 <= response.status_code < 500, f"{name} to {path}: {response.status_code}"
+            assert_problem(response, 400, 412, 413, 415, 422)
+            responses.append(response.status_code)
+    figure("hostile bodies", sent=len(responses), refused=len(responses), errors_5xx=0)
     mine = await attacker.http.get("/api/v1/users/me", headers=attacker.bearer)
     assert (mine.json()["name"], mine.json()["role"]) == ("Mallory", "user")
 
@@ -149,19 +149,19 @@ async def test_hostile_bodies_are_refused_as_problems(attacker, figure):
 async def test_a_name_that_is_there_twice_counts_once(attacker):
     headers = {**attacker.bearer, **JSON, "If-Match": '"v1"'}
     body = b'{"name": "first", "name": "second"}'
-    answer = await attacker.http.patch("/api/v1/users/me", content=body, headers=headers)
-    assert (answer.status_code, answer.json()["name"]) == (200, "second")
+    response = await attacker.http.patch("/api/v1/users/me", content=body, headers=headers)
+    assert (response.status_code, response.json()["name"]) == (200, "second")
 
 
 async def test_absurd_queries_and_paths_are_refused(attacker):
     for query in QUERIES:
         for path in ("/api/v1/jobs", "/api/v1/images"):
-            answer = await attacker.http.get(f"{path}?{query}", headers=attacker.bearer)
-            assert_problem(answer, 400, 422)
+            response = await attacker.http.get(f"{path}?{query}", headers=attacker.bearer)
+            assert_problem(response, 400, 422)
     async with httpx.AsyncClient(base_url=attacker.http.base_url) as client:
         for path in PATHS:
-            answer = await client.get(path, headers=attacker.bearer)
-            assert_problem(answer, 400, 403, 404, 422)
+            response = await client.get(path, headers=attacker.bearer)
+            assert_problem(response, 400, 403, 404, 422)
 
 
 async def test_a_method_that_a_path_does_not_know_is_named_with_those_it_does(attacker):
@@ -171,9 +171,9 @@ async def test_a_method_that_a_path_does_not_know_is_named_with_those_it_does(at
         ("DELETE", "/api/v1/jobs"),
         ("POST", "/.well-known/jwks.json"),
     ):
-        answer = await attacker.http.request(method, path, headers=attacker.bearer)
-        assert_problem(answer, 405)
-        assert method not in answer.headers["allow"].split(", ")
+        response = await attacker.http.request(method, path, headers=attacker.bearer)
+        assert_problem(response, 405)
+        assert method not in response.headers["allow"].split(", ")
 
 
 @pytest.mark.parametrize("name", SMUGGLED)
@@ -212,9 +212,9 @@ async def test_a_form_of_many_or_repeated_fields_is_refused(attacker):
         "grant_type=%ff",
         "=" * 10_000,
     ):
-        answer = await attacker.http.post(path, content=body, headers=form)
-        assert answer.status_code == 400, body[:60]
-        assert answer.json()["error"] in {"invalid_request", "unsupported_grant_type"}
+        response = await attacker.http.post(path, content=body, headers=form)
+        assert response.status_code == 400, body[:60]
+        assert response.json()["error"] in {"invalid_request", "unsupported_grant_type"}
     large = await attacker.http.post(path, content="a=" + "b" * 100_000, headers=form)
     assert large.status_code == 413
 

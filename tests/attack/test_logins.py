@@ -17,27 +17,27 @@ FORGED = "203.0.113.77"
 async def refused(attacker, username: str) -> float:
     """Seconds that a login with a wrong password takes."""
     began = time.perf_counter()
-    answer = await attacker.token("password", username=username, password=WRONG)
+    response = await attacker.token("password", username=username, password=WRONG)
     took = time.perf_counter() - began
-    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_grant")
     return took
 
 
 async def test_a_refused_login_tells_nothing_about_the_account(
-    attacker, crowd, planted, scaled, figure
+    attacker, clients, planted, scaled, figure
 ):
     """By body exactly, by time as measured: one of each in turn, so that both meet one machine."""
     planted.add(WRONG)
     unknown = f"unknown.{attacker.email}"
     texts = set()
     for username in (attacker.email, unknown):
-        answer = await attacker.token("password", username=username, password=WRONG)
-        texts.add((answer.status_code, answer.text))
+        response = await attacker.token("password", username=username, password=WRONG)
+        texts.add((response.status_code, response.text))
     assert len(texts) == 1
     known_s: list[float] = []
     unknown_s: list[float] = []
     each = scaled(12, 500)
-    for number, mallory in enumerate((await crowd(-(-each // GUESSES))) * GUESSES):
+    for number, mallory in enumerate((await clients(-(-each // GUESSES))) * GUESSES):
         pair = [(known_s, mallory.email), (unknown_s, f"unknown.{mallory.email}")]
         for took, username in pair if number % 2 else reversed(pair):
             took.append(await refused(attacker, username))
@@ -51,7 +51,9 @@ async def test_a_refused_login_tells_nothing_about_the_account(
     )
 
 
-async def test_many_logins_at_once_leave_the_event_loop_free(suite, crowd, scaled, figure, at_once):
+async def test_many_logins_at_once_leave_the_event_loop_free(
+    suite, clients, scaled, figure, at_once
+):
     if not suite.management:
         pytest.skip("a suite by URL does not show its event loop")
 
@@ -68,16 +70,18 @@ async def test_many_logins_at_once_leave_the_event_loop_free(suite, crowd, scale
         ]
 
     async def log_in(mallory: Attacker) -> int:
-        answer = await mallory.token("password", username=mallory.email, password=mallory.password)
-        return int(answer.status_code)
+        response = await mallory.token(
+            "password", username=mallory.email, password=mallory.password
+        )
+        return int(response.status_code)
 
     count, waves = scaled(20, 100), scaled(1, 5)
-    mallories = await crowd(count // 10)
+    mallories = await clients(count // 10)
     before = await late()
     began = time.perf_counter()
-    answers = []
+    responses = []
     for _ in range(waves):
-        answers += await at_once((partial(log_in, mallory) for mallory in mallories * 10), count)
+        responses += await at_once((partial(log_in, mallory) for mallory in mallories * 10), count)
     took = time.perf_counter() - began
     counts = [
         (bound, now - then) for (bound, now), (_, then) in zip(await late(), before, strict=True)
@@ -93,7 +97,7 @@ async def test_many_logins_at_once_leave_the_event_loop_free(suite, crowd, scale
         loop_lag_p99_at_most_ms=p99 * 1000,
     )
     assert looks > 0
-    assert set(answers) <= {200, 503}, "a login either comes in or hears that it is too much"
+    assert set(responses) <= {200, 503}, "a login either comes in or hears that it is too much"
 
 
 async def test_an_address_that_the_client_claims_does_not_count(attacker, postgres, suite):
@@ -101,8 +105,8 @@ async def test_an_address_that_the_client_claims_does_not_count(attacker, postgr
     forged = {"X-Forwarded-For": FORGED, "Forwarded": f"for={FORGED}", "X-Real-IP": FORGED}
     async with httpx.AsyncClient(base_url=suite.url, headers=forged) as client:
         form = {"grant_type": "password", "username": attacker.email, "password": attacker.password}
-        answer = await client.post("/api/v1/auth/token", data=form)
-    assert answer.status_code == 200
+        response = await client.post("/api/v1/auth/token", data=form)
+    assert response.status_code == 200
     addresses = await postgres.fetch(
         "SELECT DISTINCT address FROM users.sessions WHERE account_id = $1::uuid", attacker.id
     )
@@ -125,7 +129,7 @@ async def test_no_answer_repeats_a_secret(attacker, planted):
         f'{{"password": ["{secret}"]}}',
         f'["{secret}"',
     ]
-    asked = [
+    requests = [
         partial(attacker.http.post, path, content=body, headers=token)
         for body in bodies
         for path in (
@@ -136,7 +140,7 @@ async def test_no_answer_repeats_a_secret(attacker, planted):
             "/api/v1/auth/email-verifications/confirm",
         )
     ]
-    asked += [
+    requests += [
         partial(
             attacker.http.get, "/api/v1/users/me", headers={"Authorization": f"Bearer {secret}"}
         ),
@@ -144,8 +148,8 @@ async def test_no_answer_repeats_a_secret(attacker, planted):
         partial(attacker.token, "password", username=attacker.email, password=secret),
         partial(attacker.refresh, secret),
     ]
-    for ask in asked:
-        answer = await ask()
-        assert 400 <= answer.status_code < 500
-        assert secret not in answer.text
-        assert secret not in str(answer.headers)
+    for ask in requests:
+        response = await ask()
+        assert 400 <= response.status_code < 500
+        assert secret not in response.text
+        assert secret not in str(response.headers)

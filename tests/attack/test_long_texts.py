@@ -53,8 +53,8 @@ async def test_no_text_holds_up_the_event_loop(suite, attacker, place, scaled, f
         for name, request in requests(place, piece).items():
             before = await busy(suite)
             for _ in range(repeats):
-                answer = await attacker.http.send(attacker.http.build_request(**request))
-                assert answer.status_code < 500, f"{name}: {answer.text[:200]}"
+                response = await attacker.http.send(attacker.http.build_request(**request))
+                assert response.status_code < 500, f"{name}: {response.text[:200]}"
             costs[f"{name} of {piece!r}"] = (await busy(suite) - before) / repeats
     worst = max(costs, key=lambda name: costs[name])
     figure(

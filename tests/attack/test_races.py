@@ -23,30 +23,30 @@ async def test_racing_changes_lose_no_update(attacker, scaled, figure, at_once):
 
     async def change(number: int) -> int:
         headers = {**attacker.bearer, "If-Match": current[0]}
-        answer = await attacker.http.patch(me, json={"name": f"M {number}"}, headers=headers)
-        if answer.status_code == 200:
-            current[0] = answer.headers["etag"]
-        elif answer.status_code == 412:
-            assert_problem(answer, 412)
+        response = await attacker.http.patch(me, json={"name": f"M {number}"}, headers=headers)
+        if response.status_code == 200:
+            current[0] = response.headers["etag"]
+        elif response.status_code == 412:
+            assert_problem(response, 412)
             fresh = await attacker.http.get(me, headers=attacker.bearer)
             current[0] = fresh.headers["etag"]
-        return int(answer.status_code)
+        return int(response.status_code)
 
-    answers = await at_once((partial(change, number) for number in range(count)), WIDTH)
-    won, lost = answers.count(200), answers.count(412)
+    responses = await at_once((partial(change, number) for number in range(count)), WIDTH)
+    won, lost = responses.count(200), responses.count(412)
     last = await attacker.http.get(me, headers=attacker.bearer)
     grew = int(last.headers["etag"].strip('"v')) - version
     figure("racing PATCHes with If-Match", sent=count, won=won, lost=lost, version_grew=grew)
-    assert won + lost == count, Counter(answers)
+    assert won + lost == count, Counter(responses)
     assert grew == won
     assert lost
 
 
 async def test_a_change_without_a_precondition_is_refused(attacker):
-    answer = await attacker.http.patch(
+    response = await attacker.http.patch(
         "/api/v1/users/me", json={"name": "Blind"}, headers=attacker.bearer
     )
-    assert_problem(answer, 428)
+    assert_problem(response, 428)
 
 
 def family(tokens: dict[str, str]) -> str:
@@ -61,11 +61,11 @@ async def test_a_double_refresh_within_the_leeway_fails_nobody_and_forks_no_fami
     sessions = await logged_in(count)
 
     async def both(tokens: dict[str, str]) -> list[dict[str, str]]:
-        answers = await asyncio.gather(
+        responses = await asyncio.gather(
             *(attacker.refresh(tokens["refresh_token"]) for _ in range(2))
         )
-        assert [answer.status_code for answer in answers] == [200, 200]
-        return [answer.json() for answer in answers]
+        assert [response.status_code for response in responses] == [200, 200]
+        return [response.json() for response in responses]
 
     pairs = await at_once((partial(both, tokens) for tokens in sessions), 12)
     strayed = sum(
@@ -77,10 +77,10 @@ async def test_a_double_refresh_within_the_leeway_fails_nobody_and_forks_no_fami
     figure("double refreshes at once", families=count, failed=0, strayed=strayed, forked=forked)
     assert (strayed, forked) == (0, 0)
     # Both of a pair go on: the slower of two tabs is not logged out.
-    answers = await asyncio.gather(
+    responses = await asyncio.gather(
         *(attacker.refresh(new["refresh_token"]) for pair in pairs[:5] for new in pair)
     )
-    assert {answer.status_code for answer in answers} == {200}
+    assert {response.status_code for response in responses} == {200}
 
 
 async def test_a_token_reused_after_the_leeway_ends_its_family_in_every_case(
@@ -91,9 +91,9 @@ async def test_a_token_reused_after_the_leeway_ends_its_family_in_every_case(
     sessions = await logged_in(count)
 
     async def exchange(tokens: dict[str, str]) -> dict[str, str]:
-        answer = await attacker.refresh(tokens["refresh_token"])
-        assert answer.status_code == 200
-        return dict(answer.json())
+        response = await attacker.refresh(tokens["refresh_token"])
+        assert response.status_code == 200
+        return dict(response.json())
 
     newer = await at_once((partial(exchange, tokens) for tokens in sessions), 8)
     moved = await postgres.execute(
@@ -129,9 +129,9 @@ async def test_a_replay_behind_a_used_successor_ends_its_family_within_the_leewa
     async def steal(tokens: dict[str, str]) -> bool:
         rightful = tokens
         for _ in range(2):
-            answer = await attacker.refresh(rightful["refresh_token"])
-            assert answer.status_code == 200
-            rightful = answer.json()
+            response = await attacker.refresh(rightful["refresh_token"])
+            assert response.status_code == 200
+            rightful = response.json()
         replayed = await attacker.refresh(tokens["refresh_token"])
         after = await attacker.refresh(rightful["refresh_token"])
         bearer = {"Authorization": f"Bearer {rightful['access_token']}"}
@@ -153,18 +153,18 @@ async def test_a_stolen_token_raced_by_many_ends_its_family_once(attacker, postg
         LEEWAY,
         family(tokens),
     )
-    answers = await asyncio.gather(
+    responses = await asyncio.gather(
         *(attacker.refresh(tokens["refresh_token"]) for _ in range(width))
     )
-    assert {answer.status_code for answer in answers} == {400}
-    assert all(answer.json()["error"] == "invalid_grant" for answer in answers)
+    assert {response.status_code for response in responses} == {400}
+    assert all(response.json()["error"] == "invalid_grant" for response in responses)
 
 
 async def test_racing_registrations_of_one_address_make_one_account(attacker):
     mallories = [
         Attacker(attacker.http, attacker.planted, email=f"twin.{attacker.email}") for _ in range(4)
     ]
-    answers = await asyncio.gather(
+    responses = await asyncio.gather(
         *(
             one.http.post(
                 "/api/v1/users",
@@ -177,5 +177,5 @@ async def test_racing_registrations_of_one_address_make_one_account(attacker):
             for number, one in enumerate(mallories)
         )
     )
-    statuses = sorted(answer.status_code for answer in answers)
+    statuses = sorted(response.status_code for response in responses)
     assert statuses == [201, 409, 409, 409]

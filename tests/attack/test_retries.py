@@ -18,11 +18,11 @@ async def image(attacker) -> str:
     """The id of an image that is ready."""
     content = io.BytesIO()
     Image.new("RGB", (8, 8), "teal").save(content, "PNG")
-    answer = await attacker.http.post(
+    response = await attacker.http.post(
         "/api/v1/images", content=content.getvalue(), headers=attacker.bearer
     )
-    assert answer.status_code == 202, answer.text
-    found = str(answer.json()["image"]["id"])
+    assert response.status_code == 202, response.text
+    found = str(response.json()["image"]["id"])
     async with asyncio.timeout(60):
         while True:
             shown = await attacker.http.get(f"/api/v1/images/{found}", headers=attacker.bearer)
@@ -55,11 +55,11 @@ async def test_each_key_has_one_effect_however_often_it_is_sent(
 
     async def send(key: str) -> str | None:
         headers = {**attacker.bearer, "Idempotency-Key": key}
-        answer = await attacker.http.post("/api/v1/jobs", json=body, headers=headers)
-        statuses.append(answer.status_code)
-        if answer.status_code == 202:
-            return str(answer.json()["id"])
-        assert_problem(answer, 409)
+        response = await attacker.http.post("/api/v1/jobs", json=body, headers=headers)
+        statuses.append(response.status_code)
+        if response.status_code == 202:
+            return str(response.json()["id"])
+        assert_problem(response, 409)
         return None
 
     async def retried(key: str) -> set[str]:
@@ -84,6 +84,6 @@ async def test_each_key_has_one_effect_however_often_it_is_sent(
     other = {"type": "image.process", "payload": {"image_id": str(uuid.uuid4())}}
     for key in keys[:20]:
         headers = {**attacker.bearer, "Idempotency-Key": key}
-        answer = await attacker.http.post("/api/v1/jobs", json=other, headers=headers)
-        assert_problem(answer, 422)
+        response = await attacker.http.post("/api/v1/jobs", json=other, headers=headers)
+        assert_problem(response, 422)
     assert await effects() - before == len(keys)

@@ -27,20 +27,20 @@ async def drip(
     reader, writer = await asyncio.open_connection(*address)
     began = time.perf_counter()
     writer.write(at_once)
-    answer = asyncio.create_task(reader.read())
+    response = asyncio.create_task(reader.read())
     try:
         for byte in slowly:
             writer.write(bytes([byte]))
-            done, _ = await asyncio.wait([answer], timeout=1.0)
+            done, _ = await asyncio.wait([response], timeout=1.0)
             if done:
                 break
-        said = await answer if answer.done() else b""
+        output = await response if response.done() else b""
     except ConnectionError:
-        said = b""
+        output = b""
     finally:
-        answer.cancel()
+        response.cancel()
         writer.close()
-    return time.perf_counter() - began, said
+    return time.perf_counter() - began, output
 
 
 async def healthy(http, rounds: int) -> float:
@@ -52,9 +52,9 @@ async def healthy(http, rounds: int) -> float:
         took = []
         for _ in range(PROBES):
             began = time.perf_counter()
-            answer = await http.get("/.well-known/jwks.json")
+            response = await http.get("/.well-known/jwks.json")
             took.append(time.perf_counter() - began)
-            assert answer.status_code == 200
+            assert response.status_code == 200
         found.append(sorted(took)[int(PROBES * 0.99)])
     return statistics.median(found)
 
@@ -73,7 +73,7 @@ async def test_slow_clients_are_closed_and_hold_nobody_up(suite, fast, scaled, f
     during = await healthy(fast, 5)
     ended = await asyncio.gather(*clients)
     longest = max(seconds for seconds, _ in ended)
-    told = sum(said.startswith(b"HTTP/1.1 408 ") for _, said in ended)
+    told = sum(output.startswith(b"HTTP/1.1 408 ") for _, output in ended)
     figure(
         f"clients sending a byte of their {slow} a second",
         clients=count,

@@ -17,14 +17,14 @@ BETWEEN = 0.03  # seconds, in which requests get half-way
 
 
 async def test_no_revoked_token_is_accepted_while_the_process_stands_still(
-    suite, attacker, crowd, stoppable_api, at_once, scaled, figure
+    suite, attacker, clients, stoppable_api, at_once, scaled, figure
 ):
     """By SIGSTOP, which is what hostile input that holds the loop is to everybody else."""
     count = scaled(200, 5000)
-    (mallory,) = await crowd(1)
+    (mallory,) = await clients(1)
     await mallory.log_in()
-    answer = await mallory.http.get("/api/v1/users/me", headers=mallory.bearer)
-    assert answer.status_code == 200
+    response = await mallory.http.get("/api/v1/users/me", headers=mallory.bearer)
+    assert response.status_code == 200
     revoked = await mallory.http.post(
         "/api/v1/auth/revoke", data={"token": mallory.tokens["refresh_token"]}
     )

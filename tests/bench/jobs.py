@@ -30,15 +30,15 @@ from tests.bench import frame
 from tests.bench.jobs_worker import KIND, QUEUE
 from tests.tables import table
 
-from twelvefold.cli import schemas
-from twelvefold.database import Database
-from twelvefold.dev.ports import PortPicker
-from twelvefold.dev.postgres import PostgresServer
-from twelvefold.dev.redis import RedisServer
-from twelvefold.jobs import JobQueue, Ringer
-from twelvefold.jobs.housekeeping import NoPayload
-from twelvefold.migrations import bootstrap, upgrade
+from twelvefold.database.database import Database
+from twelvefold.database.migrations import bootstrap, upgrade
+from twelvefold.database.revisions import installed_migrations
+from twelvefold.jobs import JobQueue, RedisWakeupPublisher
+from twelvefold.jobs.retention import EmptyPayload
 from twelvefold.settings import PostgresSettings, RedisSettings
+from twelvefold_dev.servers.postgres import PostgresServer
+from twelvefold_dev.servers.redis import RedisServer
+from twelvefold_dev.system.ports import PortPicker
 
 WORKER = Path(__file__).with_name("jobs_worker.py")
 AT_ONCE = 100  # jobs in one commit, or one pipeline, of a backlog
@@ -91,9 +91,9 @@ class Bench:
     environment: dict[str, str]
 
     async def commit(self, count: int = 1) -> None:
-        async with self.database.transaction() as unit:
+        async with self.database.transaction() as transaction:
             for _ in range(count):
-                await self.queue.enqueue(unit, KIND, NoPayload(), queue=QUEUE)
+                await self.queue.enqueue(transaction, KIND, EmptyPayload(), queue=QUEUE)
 
     async def push(self, count: int = 1) -> None:
         await asyncio.gather(*(self.arq.enqueue_job(KIND) for _ in range(count)))
@@ -148,7 +148,7 @@ async def opened(folder: Path) -> AsyncIterator[Bench]:
     redis = RedisServer(folder / "redis", port=ports.take(), password="bench")
     await asyncio.gather(postgres.start(), redis.start())
     try:
-        found = schemas()
+        found = installed_migrations()
         passwords = {role: "bench" for one in found for role in (one.owner_role, one.app_role)}
         await bootstrap(postgres.url, found, passwords)
         for one in found:
@@ -162,10 +162,12 @@ async def opened(folder: Path) -> AsyncIterator[Bench]:
             environment="testing", database_url=SecretStr(postgres.url_of("api_app", "bench"))
         )
         database = Database(producer, application_name="bench-producer")
-        ringer = Ringer(RedisSettings(environment="testing", redis_url=SecretStr(redis.url)))
+        wakeups = RedisWakeupPublisher(
+            RedisSettings(environment="testing", redis_url=SecretStr(redis.url))
+        )
         arq = await create_pool(ArqSettings.from_dsn(redis.url))
-        async with ringer.running():
-            yield Bench(database, JobQueue(database, ringer), arq, environment)
+        async with wakeups.running():
+            yield Bench(database, JobQueue(database, wakeups), arq, environment)
         await arq.aclose()
         await database.aclose()
     finally:

@@ -21,11 +21,11 @@ from arq.connections import RedisSettings as ArqRedis
 from arq.worker import Worker, func
 from pydantic import SecretStr
 
-from twelvefold.database import Database
-from twelvefold.jobs import Job, JobKind, Registry, Ringer
-from twelvefold.jobs.consumer import Consumer, ConsumerOptions
-from twelvefold.jobs.housekeeping import NoPayload
-from twelvefold.logs import configure_logs
+from twelvefold.database.database import Database
+from twelvefold.jobs import HandlerRegistry, JobContext, JobKind, RedisWakeupPublisher
+from twelvefold.jobs.retention import EmptyPayload
+from twelvefold.jobs.worker.consumer import Consumer, ConsumerOptions
+from twelvefold.observability.logs import configure_logs
 from twelvefold.settings import EnvironmentSettings, PostgresSettings, RedisSettings
 
 KIND = QUEUE = "bench"
@@ -50,16 +50,16 @@ async def durable() -> None:
         application_name="bench",
     )
     redis = RedisSettings(environment="testing", redis_url=SecretStr(os.environ["REDIS_URL"]))
-    registry = Registry()
+    registry = HandlerRegistry()
 
-    async def work(_job: Job, _payload: NoPayload) -> None:
+    async def work(_job: JobContext, _payload: EmptyPayload) -> None:
         begun()
 
-    registry.add(JobKind(KIND, NoPayload), work)
-    ringer = Ringer(redis)
+    registry.add(JobKind(KIND, EmptyPayload), work)
+    wakeups = RedisWakeupPublisher(redis)
     options = ConsumerOptions(worker="bench", queue=QUEUE)
-    consumer = Consumer(database, redis, registry, ringer=ringer, options=options)
-    async with ringer.running(), consumer.running():
+    consumer = Consumer(database, redis, registry, wakeups=wakeups, options=options)
+    async with wakeups.running(), consumer.running():
         await terminated()  # and then settles what it has begun
 
 

@@ -26,12 +26,12 @@ from tests.collector import Collector
 from tests.fakes.users_client import AUDIENCE, ISSUER
 from tests.tables import table
 
-from twelvefold.cache import Entry, packed
+from twelvefold.cache.cache import CacheEntry, encode_entry
 from twelvefold.contracts.accounts import Role
-from twelvefold.dev.ports import PortPicker
-from twelvefold.dev.redis import RedisServer
 from twelvefold.security.keys import KeySet
 from twelvefold.security.tokens import TokenIssuer
+from twelvefold_dev.servers.redis import RedisServer
+from twelvefold_dev.system.ports import PortPicker
 
 # Seconds. A server is under load a fraction of the time here: by the usual five seconds it would
 # send batches of a few spans, where a busy one fills them.
@@ -94,7 +94,7 @@ async def main(rounds: int, requests: int, only: str) -> int:
         try:
             async with redis.asyncio.from_url(cache.url) as client:
                 for key in (KEY, f"user:{USER}"):
-                    await client.set(key, packed(Entry(1, BODY)))
+                    await client.set(key, encode_entry(CacheEntry(1, BODY)))
             async with (
                 Collector(keep=False) as good,
                 Collector(delay=3600.0) as slow,

@@ -18,15 +18,15 @@ from tests.fakes.users_client import FakeUsersClient
 
 from api.app import create_app
 from api.settings import ApiSettings
-from twelvefold import metrics
-from twelvefold.backing import BackingServices
-from twelvefold.health import Health
-from twelvefold.http import requests, tracing
 from twelvefold.http.app import create_service_app
-from twelvefold.http.serve import run
-from twelvefold.process import ServiceProcess
+from twelvefold.http.middleware import requests, tracing
+from twelvefold.http.server.lifecycle import main, run
+from twelvefold.observability import metrics
 from twelvefold.security.keys import KeySet
-from twelvefold.service import Service, main
+from twelvefold.service.backing import BackingServices
+from twelvefold.service.definition import Service
+from twelvefold.service.health import Health
+from twelvefold.service.process import ServiceProcess
 from twelvefold.settings import RedisSettings, ServiceSettings, load
 
 KEY = "bench:hit"
@@ -55,9 +55,9 @@ def without(*parts: str) -> None:
     if "logs" in parts:
         requests.request_log = lambda: nothing  # type: ignore[attr-defined]  # as imported there
     if "traces" in parts:
-        tracing.Tracing.begin = nothing  # type: ignore[method-assign]
+        tracing.RequestTracer.begin = nothing  # type: ignore[method-assign]
     if {"metrics", "logs", "traces"} <= set(parts):
-        requests._Exchange.tell = nothing  # type: ignore[method-assign]
+        requests._Exchange.report = nothing  # type: ignore[method-assign]
 
 
 def create(settings: Settings) -> ServiceProcess:

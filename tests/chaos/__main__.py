@@ -21,11 +21,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
-from tests.chaos import storm
-from tests.chaos.ground import Ground, open_ground
+from tests.chaos import scenario
+from tests.chaos.environment import ChaosEnvironment, open_environment
+from tests.chaos.network_faults import ended_connections, replaced_processes, without_redis
 from tests.chaos.overload import overload
 from tests.chaos.sleepers import wake_late
-from tests.chaos.weather import ended_connections, replaced_processes, without_redis
 from tests.tables import put_between, table
 
 Told = Callable[[str], None]
@@ -47,14 +47,14 @@ class Options:
     folder: Path
 
 
-async def _storm(options: Options, told: Told) -> Result:
+async def _run_scenario(options: Options, told: Told) -> Result:
     seconds = options.minutes * 60
-    terms = storm.Terms(
+    terms = scenario.Terms(
         seconds=seconds, jobs=round(2100 * options.minutes), people=8, seed=options.seed
     )
     scale = {"api": "2", "users": "2", "worker": "2"}
-    async with open_ground(options.folder / "storm", workers=3, suite=scale) as ground:
-        report = await storm.rage(ground, terms, told)
+    async with open_environment(options.folder / "storm", workers=3, suite=scale) as environment:
+        report = await scenario.rage(environment, terms, told)
     faults = ", ".join(f"{count} x {what}" for what, count in sorted(report.faults.items()))
     rows = [("faults", faults), *report.rows]
     if report.unfinished:
@@ -62,27 +62,27 @@ async def _storm(options: Options, told: Told) -> Result:
     return Result(report.holds, rows)
 
 
-async def _sleepers(options: Options, told: Told) -> Result:
-    async with open_ground(options.folder / "sleepers", workers=0) as ground:
-        tried, accepted, effects = await wake_late(ground, 100, told)
+async def _run_sleepers(options: Options, report: Told) -> Result:
+    async with open_environment(options.folder / "sleepers", workers=0) as environment:
+        tried, accepted, effects = await wake_late(environment, 100, report)
     rows = [("late completions tried, accepted", f"{tried}, {accepted}"), ("effects", str(effects))]
     return Result(accepted == 0 and effects == tried, rows)
 
 
-async def _overload(options: Options, told: Told) -> Result:
+async def _overload(options: Options, report: Told) -> Result:
     folder = options.folder / "overload"
-    async with open_ground(folder, workers=0, suite={}, proxied=False) as ground:
-        return Result(*await overload(ground, max(3, _in_all(options, 10)), told))
+    async with open_environment(folder, workers=0, suite={}, proxied=False) as environment:
+        return Result(*await overload(environment, max(3, _in_all(options, 10)), report))
 
 
-def _weather(
-    name: str, act: Callable[[Ground, Options, Told], Awaitable[storm.Report]]
+def _run_network_faults(
+    name: str, act: Callable[[ChaosEnvironment, Options, Told], Awaitable[scenario.Report]]
 ) -> Callable[[Options, Told], Awaitable[Result]]:
     """An experiment on a suite that people live on."""
 
     async def run(options: Options, told: Told) -> Result:
-        async with open_ground(options.folder / name, workers=0, suite={}) as ground:
-            report = await act(ground, options, told)
+        async with open_environment(options.folder / name, workers=0, suite={}) as environment:
+            report = await act(environment, options, told)
         return Result(report.holds, report.rows)
 
     return run
@@ -94,12 +94,16 @@ def _in_all(options: Options, count: int) -> int:
 
 
 EXPERIMENTS: dict[str, Callable[[Options, Told], Awaitable[Result]]] = {
-    "storm": _storm,
-    "sleepers": _sleepers,
-    "redis-away": _weather("redis-away", lambda g, o, t: without_redis(g, _in_all(o, 120), t)),
-    "ended": _weather("ended", lambda g, o, t: ended_connections(g, _in_all(o, 500), t)),
+    "storm": _run_scenario,
+    "sleepers": _run_sleepers,
+    "redis-away": _run_network_faults(
+        "redis-away", lambda g, o, t: without_redis(g, _in_all(o, 120), t)
+    ),
+    "ended": _run_network_faults("ended", lambda g, o, t: ended_connections(g, _in_all(o, 500), t)),
     "overload": _overload,
-    "replaced": _weather("replaced", lambda g, o, t: replaced_processes(g, _in_all(o, 20), t)),
+    "replaced": _run_network_faults(
+        "replaced", lambda g, o, t: replaced_processes(g, _in_all(o, 20), t)
+    ),
 }
 
 
@@ -140,8 +144,8 @@ def _table(results: dict[str, Result], options: Options) -> str:
     lines = []
     for name, result in results.items():
         verdict = f"**{name}**: {'holds' if result.holds else 'DOES NOT HOLD'}"
-        for what, said in result.rows:
-            lines.append((verdict, what, said))
+        for what, output in result.rows:
+            lines.append((verdict, what, output))
             verdict = ""
     machine = f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} at the end"
     given = f"--seed {options.seed} --minutes {options.minutes:g}"

@@ -12,7 +12,7 @@ from tests.chaos.processes import Process
 from tests.chaos.worker_child import SCHEMA
 from tests.conftest import Database
 
-from twelvefold.dev.mailbox import Mailbox
+from twelvefold_dev.servers.mailbox import Mailbox
 
 
 @pytest.fixture

@@ -61,9 +61,9 @@ async def _one(http: aiohttp.ClientSession, plan: dict[str, Any], due: float, se
     body = json.dumps(plan["body"]).replace("{unique}", str(uuid4()))
     headers = {"Content-Type": "application/json", **plan["headers"]}
     try:
-        async with http.post(plan["url"], data=body.encode(), headers=headers) as answer:
-            await answer.read()
-            status = answer.status
+        async with http.post(plan["url"], data=body.encode(), headers=headers) as response:
+            await response.read()
+            status = response.status
     except (aiohttp.ClientError, TimeoutError, OSError):
         status = 0
     seen.add(status, time.perf_counter() - due)

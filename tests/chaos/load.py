@@ -18,14 +18,14 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 from PIL import Image
 from pydantic import SecretStr
-from tests.chaos.ground import Ground
+from tests.chaos.environment import ChaosEnvironment
 from tests.chaos.history import History, Outcome
 from tests.chaos.worker_child import KINDS, Payload
 
-from twelvefold.database import CommitUnknown, Database
+from twelvefold.database.database import CommitOutcomeUnknown, Database
 from twelvefold.errors import TwelvefoldError
 from twelvefold.identifiers import new_id
-from twelvefold.jobs import JobQueue, Ringer
+from twelvefold.jobs import JobQueue, RedisWakeupPublisher
 from twelvefold.settings import PostgresSettings, RedisSettings
 
 ENQUEUE, REGISTER, RENAME, UPLOAD = "enqueue", "register", "rename", "upload"
@@ -39,7 +39,7 @@ _STUBBORN = 0.05  # share of jobs whose first attempt fails
 class Producer:
     """Commits jobs at a rate, each with an id that is noted before it is asked for."""
 
-    ground: Ground
+    ground: ChaosEnvironment
     history: History
     rate: float  # a second
     seed: int = 0
@@ -56,11 +56,11 @@ class Producer:
             application_name="chaos-producer",
         )
         redis = RedisSettings(environment="testing", redis_url=SecretStr(self.ground.url("redis")))
-        ringer = Ringer(redis)
+        wakeups = RedisWakeupPublisher(redis)
         began = time.monotonic()
         try:
-            async with ringer.running(), asyncio.TaskGroup() as group:
-                queue = JobQueue(database, ringer)
+            async with wakeups.running(), asyncio.TaskGroup() as group:
+                queue = JobQueue(database, wakeups)
                 for number in range(count):
                     await asyncio.sleep(max(0.0, began + number / self.rate - time.monotonic()))
                     kind = KINDS[number % len(KINDS)]
@@ -75,9 +75,9 @@ class Producer:
         job_id = new_id()
         self.history.note(ENQUEUE, job_id, Outcome.INVOKE, kind=kind)
         try:
-            async with database.transaction() as unit:
-                await queue.enqueue(unit, kind, payload, queue="chaos", job_id=job_id)
-        except CommitUnknown:
+            async with database.transaction() as transaction:
+                await queue.enqueue(transaction, kind, payload, queue="chaos", job_id=job_id)
+        except CommitOutcomeUnknown:
             self.history.note(ENQUEUE, job_id, Outcome.UNKNOWN)
         except TwelvefoldError as error:
             self.history.note(ENQUEUE, job_id, Outcome.FAIL, error=error.detail)
@@ -140,10 +140,10 @@ class Person:
 
     async def _register(self) -> bool:
         body = {"email": self.email, "name": "Name 0", "password": PASSWORD}
-        answer = await self._keyed(REGISTER, self.email, "/api/v1/users", json=body)
-        if answer is None or answer.status_code != httpx.codes.CREATED:
+        response = await self._keyed(REGISTER, self.email, "/api/v1/users", json=body)
+        if response is None or response.status_code != httpx.codes.CREATED:
             return False
-        self.id = answer.json()["id"]
+        self.id = response.json()["id"]
         return True
 
     async def _upload(self) -> None:
@@ -165,16 +165,16 @@ class Person:
         name = f"Name {self.names}"
         key = f"{self.email} {name}"
         self.history.note(RENAME, key, Outcome.INVOKE, etag=read.headers["etag"])
-        answer = await self._send(
+        response = await self._send(
             "PATCH",
             "/api/v1/users/me",
             signed_in=True,
             json={"name": name},
             headers={"If-Match": read.headers["etag"]},
         )
-        outcome = _outcome(answer)
-        if outcome is Outcome.OK and answer is not None:
-            self.version = _version(answer)
+        outcome = _outcome(response)
+        if outcome is Outcome.OK and response is not None:
+            self.version = _version(response)
         self.history.note(RENAME, key, outcome)
 
     async def _keyed(
@@ -192,15 +192,15 @@ class Person:
         deadline = time.monotonic() + PATIENCE
         self.history.note(operation, key, Outcome.INVOKE)
         while True:
-            answer = await self._send("POST", path, signed_in=signed_in, headers=sent, **content)
-            outcome = _outcome(answer)
+            response = await self._send("POST", path, signed_in=signed_in, headers=sent, **content)
+            outcome = _outcome(response)
             if outcome is not Outcome.UNKNOWN or time.monotonic() > deadline:
-                seen = {} if answer is None else {"status": answer.status_code}
-                if outcome is Outcome.OK and answer is not None:
-                    found = answer.json()
+                seen = {} if response is None else {"status": response.status_code}
+                if outcome is Outcome.OK and response is not None:
+                    found = response.json()
                     seen["id"] = found.get("image", found)["id"]
                 self.history.note(operation, key, outcome, **seen)
-                return answer
+                return response
             await asyncio.sleep(self.pause)
 
     async def _send(
@@ -217,57 +217,61 @@ class Person:
             if not self.token and not await self._sign_in():
                 return None
             headers = {**(headers or {}), "Authorization": f"Bearer {self.token}"}
-        answer = await self._request(method, path, headers=headers, **content)
-        if answer is not None and answer.status_code == httpx.codes.UNAUTHORIZED:
+        response = await self._request(method, path, headers=headers, **content)
+        if response is not None and response.status_code == httpx.codes.UNAUTHORIZED:
             self.token = ""
             return None
-        return answer
+        return response
 
     async def _sign_in(self) -> bool:
         form = {"grant_type": "password", "username": self.email, "password": PASSWORD}
-        answer = await self._request("POST", "/api/v1/auth/token", data=form)
-        if answer is None or answer.status_code != httpx.codes.OK:
+        response = await self._request("POST", "/api/v1/auth/token", data=form)
+        if response is None or response.status_code != httpx.codes.OK:
             return False
-        self.token = answer.json()["access_token"]
+        self.token = response.json()["access_token"]
         return True
 
     async def _request(self, method: str, path: str, **content: object) -> httpx.Response | None:
         try:
-            answer = await self.http.request(method, path, **content)  # type: ignore[arg-type]  # httpx's own keywords
+            response = await self.http.request(method, path, **content)  # type: ignore[arg-type]  # httpx's own keywords
         except httpx.HTTPError:
             self.tally.failed += 1
             return None
-        if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
+        if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
             self.tally.failed += 1
         else:
             self.tally.answered += 1
-        return answer
+        return response
 
 
-def _version(answer: httpx.Response) -> int:
-    return int(answer.headers["etag"].strip('"v'))
+def _version(response: httpx.Response) -> int:
+    return int(response.headers["etag"].strip('"v'))
 
 
-def _outcome(answer: httpx.Response | None) -> Outcome:
+def _outcome(response: httpx.Response | None) -> Outcome:
     """A 4xx says that nothing was done, but for 409, which may be our own first try; a 5xx, or no
     answer, says nothing.
     """
-    if answer is None or answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
+    if response is None or response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
         return Outcome.UNKNOWN
-    if answer.is_success:
+    if response.is_success:
         return Outcome.OK
-    if answer.status_code in (httpx.codes.CONFLICT, httpx.codes.TOO_MANY_REQUESTS):
+    if response.status_code in (httpx.codes.CONFLICT, httpx.codes.TOO_MANY_REQUESTS):
         return Outcome.UNKNOWN
     return Outcome.FAIL
 
 
-async def crowd(
-    ground: Ground, history: History, count: int, stop: asyncio.Event, told: Callable[[str], None]
+async def run_clients(
+    environment: ChaosEnvironment,
+    history: History,
+    count: int,
+    stop: asyncio.Event,
+    report: Callable[[str], None],
 ) -> None:
     """So many people until `stop`; each keeps its connection alive as browsers do."""
     async with httpx.AsyncClient(
-        base_url=ground.api, timeout=20, transport=AiohttpTransport()
+        base_url=environment.api, timeout=20, transport=AiohttpTransport()
     ) as http:
         people = [Person(http, history, stop, Tally()) for _ in range(count)]
         await asyncio.gather(*(person.live() for person in people))
-    told(f"{count} people have left")
+    report(f"{count} people have left")

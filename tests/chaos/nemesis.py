@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
-from tests.chaos.ground import Ground
+from tests.chaos.environment import ChaosEnvironment
 
 # A minute's faults. Five minutes: 50 kill -9 of workers, 20 SIGTERM, 10 FLUSHALL, 10 kills of Redis,
 # 10 immediate restarts of PostgreSQL, and what else makes a bad day.
@@ -57,7 +57,7 @@ def plan(
 class Nemesis:
     """Carries out a plan. `done` counts what was really done."""
 
-    ground: Ground
+    ground: ChaosEnvironment
     lease: float
     seed: int
     done: Counter[str] = field(default_factory=Counter)
@@ -79,13 +79,13 @@ class Nemesis:
             "connections silent": self._silence,
         }
 
-    async def rage(self, faults: list[Fault], told: Callable[[str], None]) -> None:
+    async def rage(self, faults: list[Fault], report: Callable[[str], None]) -> None:
         """Returns when every fault is over."""
         began = time.monotonic()
         async with asyncio.TaskGroup() as group:
             for fault in faults:
                 await asyncio.sleep(max(0.0, began + fault.at - time.monotonic()))
-                told(fault.what)
+                report(fault.what)
                 group.create_task(self._do(fault.what))
 
     async def _do(self, what: str) -> None:

@@ -14,7 +14,7 @@ from uuid import uuid4
 import httpx
 import psutil
 from tests.chaos.checker import percentile
-from tests.chaos.ground import Ground
+from tests.chaos.environment import ChaosEnvironment
 from tests.chaos.load import PASSWORD
 
 GENERATOR = Path(__file__).with_name("generator.py")
@@ -29,10 +29,10 @@ Latencies = Mapping[int, list[float]]
 
 
 async def overload(
-    ground: Ground, seconds: float, told: Told
+    environment: ChaosEnvironment, seconds: float, report: Told
 ) -> tuple[bool, list[tuple[str, str]]]:
     """Whether it holds for registration and for creating jobs, and the lines of the table."""
-    await _part_processors(ground)
+    await _part_processors(environment)
     routes = {
         "registration": (
             "/api/v1/users",
@@ -43,82 +43,82 @@ async def overload(
             "/api/v1/jobs",
             # To nobody: the job is cheap, so that what is measured is its creation.
             {"type": "email.send", "payload": {"template": "welcome", "user_id": "{unique}"}},
-            {"Authorization": f"Bearer {await _admin(ground)}"},
+            {"Authorization": f"Bearer {await _admin(environment)}"},
         ),
     }
     holds = True
     rows: list[tuple[str, str]] = []
     for name, (path, body, headers) in routes.items():
-        plan = {"url": ground.api + path, "body": body, "headers": headers, "seconds": seconds}
-        told(f"{name}: the peak")
+        plan = {"url": environment.api + path, "body": body, "headers": headers, "seconds": seconds}
+        report(f"{name}: the peak")
         peak = 0.0
         for closed in CLOSED:
             found = await _generated({**plan, "closed": closed})
             peak = max(peak, _rate(found, seconds))
-            told(f"{name}: {closed} connections, {_counts(found)}")
+            report(f"{name}: {closed} connections, {_counts(found)}")
         if not peak:
             return False, [*rows, (name, "nothing was done")]
-        told(f"{name}: {peak:.0f} a second; now {TIMES} times that")
-        before, pids = await _memory(ground), await _all_pids(ground)
+        report(f"{name}: {peak:.0f} a second; now {TIMES} times that")
+        before, pids = await _memory(environment), await _all_pids(environment)
         seen = await _generated({**plan, "rate": TIMES * peak})
-        grown = (await _memory(ground) - before) / 1_000_000
+        grown = (await _memory(environment) - before) / 1_000_000
         good = _rate(seen, seconds)
         refused = seen.get(503, [])
         other = {
             status: len(found) for status, found in seen.items() if status not in (201, 202, 503)
         }
         median = percentile(refused, 0.5)
-        same = pids == await _all_pids(ground)
+        same = pids == await _all_pids(environment)
         holds = holds and (
             good >= GOODPUT * peak and median < REFUSED_MS and same and grown < GROWN_MB
         )
-        said = (
+        output = (
             f"peak {peak:.0f}/s, at {TIMES} x {good:.0f}/s done ({good / peak:.0%}), "
             f"{len(refused)} refused in {median:.0f} ms at the median "
             f"(p99 {percentile(refused, 0.99):.0f}), other answers {other or 'none'}, "
             f"memory grew {grown:.0f} MB, {'no crash' if same else 'A CRASH'}"
         )
-        rows.append((name, said))
+        rows.append((name, output))
         await asyncio.sleep(5)
     return holds, rows
 
 
-async def _admin(ground: Ground) -> str:
+async def _admin(environment: ChaosEnvironment) -> str:
     """An access token of an admin, made one behind the suite's back."""
     email = f"admin.{uuid4().hex}@example.com"
-    async with httpx.AsyncClient(base_url=ground.api, timeout=30) as http:
+    async with httpx.AsyncClient(base_url=environment.api, timeout=30) as http:
         body = {"email": email, "name": "Admin", "password": PASSWORD}
         assert (await http.post("/api/v1/users", json=body)).status_code == httpx.codes.CREATED
-        sql = await ground.sql()
+        sql = await environment.sql()
         await sql.execute("UPDATE users.accounts SET role = 'admin' WHERE email = $1", email)
         await sql.close()
         form = {"grant_type": "password", "username": email, "password": PASSWORD}
-        answer = await http.post("/api/v1/auth/token", data=form)
-    token: str = answer.json()["access_token"]
+        response = await http.post("/api/v1/auth/token", data=form)
+    token: str = response.json()["access_token"]
     return token
 
 
-async def _part_processors(ground: Ground) -> None:
+async def _part_processors(environment: ChaosEnvironment) -> None:
     """The suite and its servers on one processor, where there are two; the generator has the
     other.
     """
     if len(os.sched_getaffinity(0)) < 2:
         return
-    pids = await _all_pids(ground)
-    pids += [server.pid for server in ground.servers.all if server.pid is not None]
+    pids = await _all_pids(environment)
+    pids += [server.pid for server in environment.servers.all if server.pid is not None]
     for pid in pids:
         for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
             for thread in process.threads():
                 os.sched_setaffinity(thread.id, {0})
 
 
-async def _all_pids(ground: Ground) -> list[int]:
-    return [pid for name in ("api", "users", "worker") for pid in await ground.pids(name)]
+async def _all_pids(environment: ChaosEnvironment) -> list[int]:
+    return [pid for name in ("api", "users", "worker") for pid in await environment.pids(name)]
 
 
-async def _memory(ground: Ground) -> int:
+async def _memory(environment: ChaosEnvironment) -> int:
     """Resident bytes of the suite's own processes."""
-    return sum(psutil.Process(pid).memory_info().rss for pid in await _all_pids(ground))
+    return sum(psutil.Process(pid).memory_info().rss for pid in await _all_pids(environment))
 
 
 async def _generated(plan: dict[str, Any]) -> Latencies:

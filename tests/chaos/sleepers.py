@@ -7,10 +7,10 @@ import signal
 from collections.abc import Callable
 
 from pydantic import SecretStr
-from tests.chaos.ground import Ground
+from tests.chaos.environment import ChaosEnvironment
 from tests.chaos.worker_child import COUNT, Payload
 
-from twelvefold.database import Database
+from twelvefold.database.database import Database
 from twelvefold.jobs import JobQueue
 from twelvefold.settings import PostgresSettings
 
@@ -21,30 +21,34 @@ _DONE = "SELECT count(*) FROM jobs.jobs WHERE status = 'succeeded'"
 _LATE = "SELECT count(*) FROM chaos.effects WHERE worker LIKE 'sleeper%'"
 
 
-async def wake_late(ground: Ground, jobs: int, told: Callable[[str], None]) -> tuple[int, int, int]:
+async def wake_late(
+    environment: ChaosEnvironment, jobs: int, report: Callable[[str], None]
+) -> tuple[int, int, int]:
     """Late completions that were tried, those of them that were accepted, and effects in all."""
     settings = PostgresSettings(
-        environment="testing", database_url=SecretStr(ground.url("postgres", "api_app"))
+        environment="testing", database_url=SecretStr(environment.url("postgres", "api_app"))
     )
     producer = Database(settings, application_name="chaos-producer")
-    async with producer.transaction() as unit:
+    async with producer.transaction() as transaction:
         for _ in range(jobs):
-            await JobQueue(producer).enqueue(unit, COUNT, Payload(seconds=WORK), queue="chaos")
+            await JobQueue(producer).enqueue(
+                transaction, COUNT, Payload(seconds=WORK), queue="chaos"
+            )
     await producer.aclose()
     common = {"CHAOS_LEASE": str(LEASE), "CHAOS_CONCURRENCY": str(jobs)}
-    sleeper = ground.new_worker("sleeper", **common)
-    relief = ground.new_worker("relief", **common)
-    sql = await ground.sql()
+    sleeper = environment.new_worker("sleeper", **common)
+    relief = environment.new_worker("relief", **common)
+    sql = await environment.sql()
     try:
         await sleeper.start()
         await _until(lambda: sql.fetchval(_HELD), jobs)
-        told(f"{jobs} jobs are held; their worker is stopped")
+        report(f"{jobs} jobs are held; their worker is stopped")
         sleeper.send(signal.SIGSTOP)
         await relief.start()
         await _until(lambda: sql.fetchval(_DONE), jobs)
-        told("all of them were done elsewhere; it wakes")
+        report("all of them were done elsewhere; it wakes")
         sleeper.send(signal.SIGCONT)
-        log = ground.folder / "sleeper-1.log"
+        log = environment.folder / "sleeper-1.log"
 
         async def lost() -> int:
             return log.read_text().count('"status":"lost"')

@@ -21,9 +21,9 @@ async def enqueue(chaos_database):
     producer = open_database(chaos_database.url("api_app"))
 
     async def one(kind: str, **payload):
-        async with producer.transaction() as unit:
+        async with producer.transaction() as transaction:
             queue = JobQueue(producer)
-            return await queue.enqueue(unit, kind, Payload(**payload), queue="chaos")
+            return await queue.enqueue(transaction, kind, Payload(**payload), queue="chaos")
 
     yield one
     await producer.aclose()

@@ -20,20 +20,27 @@ from typing import Any
 from pydantic import Field
 from sqlalchemy import text
 
-from twelvefold.backing import BackingServices
 from twelvefold.contracts.jobs import JobPayload
-from twelvefold.database import Transaction
-from twelvefold.health import Health
-from twelvefold.jobs import Backoff, Completion, Job, JobKind, Registry, Ringer
-from twelvefold.jobs.consumer import Consumer, ConsumerOptions
-from twelvefold.jobs.dispatch import DispatcherOptions
-from twelvefold.jobs.lease import Leases
-from twelvefold.jobs.runner import RunnerOptions
-from twelvefold.jobs.settling import Settler
-from twelvefold.mail import Message, SmtpMailer
-from twelvefold.object_store import S3ObjectStore
-from twelvefold.process import ServiceProcess
-from twelvefold.service import Service, main
+from twelvefold.database.database import Transaction
+from twelvefold.http.server.lifecycle import main
+from twelvefold.jobs import (
+    Backoff,
+    Completion,
+    HandlerRegistry,
+    JobContext,
+    JobKind,
+    RedisWakeupPublisher,
+)
+from twelvefold.jobs.lease_repository import LeaseRepository
+from twelvefold.jobs.worker.consumer import Consumer, ConsumerOptions
+from twelvefold.jobs.worker.maintenance import MaintenanceOptions
+from twelvefold.jobs.worker.runner import RunnerOptions
+from twelvefold.jobs.worker.settlement import SettlementWriter
+from twelvefold.mail.mailer import Email, SmtpMailer
+from twelvefold.service.backing import BackingServices
+from twelvefold.service.definition import Service
+from twelvefold.service.health import Health
+from twelvefold.service.process import ServiceProcess
 from twelvefold.settings import (
     MailSettings,
     ObjectStoreSettings,
@@ -41,6 +48,7 @@ from twelvefold.settings import (
     RedisSettings,
     ServiceSettings,
 )
+from twelvefold.storage.object_store import S3ObjectStore
 
 COUNT, STEP, OBJECT, MAIL = "chaos.count", "chaos.step", "chaos.object", "chaos.mail"
 KINDS = (COUNT, STEP, OBJECT, MAIL)
@@ -83,31 +91,31 @@ class Handlers:
         self._settings = settings
         self._backing = backing
 
-    async def count(self, job: Job, payload: Payload) -> Completion:
+    async def count(self, job: JobContext, payload: Payload) -> Completion:
         """An effect that commits together with the completion."""
         await self._work(job, payload)
         return Completion({"worker": self._worker}, partial(self._effect, job, COUNT))
 
-    async def step(self, job: Job, payload: Payload) -> None:
+    async def step(self, job: JobContext, payload: Payload) -> None:
         """An effect that commits halfway, once in the job's life."""
-        async with job.step("effect") as unit:
-            if unit is not None:
-                await self._effect(job, STEP, unit)
+        async with job.step("effect") as transaction:
+            if transaction is not None:
+                await self._effect(job, STEP, transaction)
         _die_at("after_step")
         await self._work(job, payload)
 
-    async def put(self, job: Job, payload: Payload) -> Completion:
+    async def put(self, job: JobContext, payload: Payload) -> Completion:
         """An object under the job's own key, however often it is put."""
         await self._work(job, payload)
-        job.ensure_held()
+        job.require_lease()
         await self._backing.object_store.put(f"chaos/{job.id}", _bytes(), "text/plain")
         return Completion(effects=partial(self._effect, job, OBJECT))
 
-    async def mail(self, job: Job, payload: Payload) -> Completion:
+    async def mail(self, job: JobContext, payload: Payload) -> Completion:
         """A letter with the job's own Message-ID."""
         await self._work(job, payload)
-        job.ensure_held()
-        letter = Message(
+        job.require_lease()
+        letter = Email(
             to=f"{job.id}@chaos.example",
             subject="chaos",
             text=str(job.id),
@@ -121,7 +129,7 @@ class Handlers:
     def _worker(self) -> str:
         return self._settings.instance_id
 
-    async def _work(self, job: Job, payload: Payload) -> None:
+    async def _work(self, job: JobContext, payload: Payload) -> None:
         if payload.stubborn and job.attempt == 1:
             raise RuntimeError("the first attempt fails")
         seconds = payload.seconds
@@ -129,8 +137,8 @@ class Handlers:
             seconds = random.uniform(0, 2 * self._settings.chaos_work)  # noqa: S311 (work)
         await asyncio.sleep(seconds)
 
-    async def _effect(self, job: Job, kind: str, unit: Transaction) -> None:
-        await unit.execute(_EFFECT, {"job_id": job.id, "kind": kind, "worker": self._worker})
+    async def _effect(self, job: JobContext, kind: str, transaction: Transaction) -> None:
+        await transaction.execute(_EFFECT, {"job_id": job.id, "kind": kind, "worker": self._worker})
         _die_at("before_commit")
 
 
@@ -141,7 +149,7 @@ async def _bytes() -> AsyncIterator[bytes]:
 def create_app(settings: ChaosSettings) -> ServiceProcess:
     backing = BackingServices(settings, application_name="chaos-worker")
     handlers = Handlers(settings, backing)
-    registry = Registry()
+    registry = HandlerRegistry()
     for name, handler in {
         COUNT: handlers.count,
         STEP: handlers.step,
@@ -152,13 +160,13 @@ def create_app(settings: ChaosSettings) -> ServiceProcess:
             name, Payload, timeout=120.0, max_attempts=50, backoff=Backoff(base=0.5, cap=5.0)
         )
         registry.add(kind, handler)
-    ringer = Ringer(settings)
+    wakeups = RedisWakeupPublisher(settings)
     lease = settings.chaos_lease
     consumer = Consumer(
         backing.database,
         settings,
         registry,
-        ringer=ringer,
+        wakeups=wakeups,
         options=ConsumerOptions(
             worker=settings.instance_id,
             queue=settings.chaos_queue,
@@ -166,7 +174,7 @@ def create_app(settings: ChaosSettings) -> ServiceProcess:
             runner=RunnerOptions(
                 concurrency=settings.chaos_concurrency, heartbeat=lease / 3, grace=5.0
             ),
-            dispatcher=DispatcherOptions(reap=min(5.0, lease / 3)),
+            maintenance=MaintenanceOptions(reap_interval=min(5.0, lease / 3)),
         ),
     )
     return ServiceProcess(
@@ -174,7 +182,7 @@ def create_app(settings: ChaosSettings) -> ServiceProcess:
         settings=settings,
         health=Health(backing),
         backing=backing,
-        background=[ringer.running, consumer.running],
+        background=[wakeups.running, consumer.running],
         drain=[consumer.drain],
     )
 
@@ -203,10 +211,10 @@ def _dies_after(owner: type[Any], name: str, point: str) -> None:
 
 # Points outside the handlers, by the method after which they lie.
 AFTER = {
-    "after_claim": (Leases, "claim"),
+    "after_claim": (LeaseRepository, "claim"),
     "after_object_put": (S3ObjectStore, "put"),
     "after_mail": (SmtpMailer, "send"),
-    "after_settle": (Settler, "settle"),
+    "after_settle": (SettlementWriter, "settle"),
 }
 CRASH_POINTS = (*AFTER, "after_step", "before_commit")
 

@@ -106,7 +106,9 @@ class Request:
     audience: str | None = None
 
 
-def authorized(policies: Iterable[Object], namespace: str, labels: Labels, asked: Request) -> bool:
+def authorized(
+    policies: Iterable[Object], namespace: str, labels: Labels, request: Request
+) -> bool:
     """Whether the workload with these labels would answer. Only ALLOW policies are known."""
     mine = [
         policy.get("spec") or {}
@@ -119,41 +121,41 @@ def authorized(policies: Iterable[Object], namespace: str, labels: Labels, asked
             raise NotImplementedError(spec["action"])
     if not mine:
         return True  # no policy: everybody
-    return any(_admitted(rule, asked) for spec in mine for rule in spec.get("rules", []))
+    return any(_admitted(rule, request) for spec in mine for rule in spec.get("rules", []))
 
 
-def _admitted(rule: Object, asked: Request) -> bool:
+def _admitted(rule: Object, request: Request) -> bool:
     _known(rule, "from", "to", "when")
     from_ = rule.get("from", [])
     to = rule.get("to", [])
     return (
-        (not from_ or any(_source(one["source"], asked) for one in from_))
-        and (not to or any(_operation(one["operation"], asked) for one in to))
-        and all(_condition(one, asked) for one in rule.get("when", []))
+        (not from_ or any(_source(one["source"], request) for one in from_))
+        and (not to or any(_operation(one["operation"], request) for one in to))
+        and all(_condition(one, request) for one in rule.get("when", []))
     )
 
 
-def _source(source: Object, asked: Request) -> bool:
+def _source(source: Object, request: Request) -> bool:
     _known(source, "principals", "requestPrincipals")
-    subject = f"{asked.issuer}/somebody" if asked.issuer else None
-    return _among(source.get("principals"), asked.principal) and _among(
+    subject = f"{request.issuer}/somebody" if request.issuer else None
+    return _among(source.get("principals"), request.principal) and _among(
         source.get("requestPrincipals"), subject
     )
 
 
-def _operation(operation: Object, asked: Request) -> bool:
+def _operation(operation: Object, request: Request) -> bool:
     _known(operation, "ports", "methods", "paths")
     return (
-        _among(operation.get("ports"), str(asked.port))
-        and _among(operation.get("methods"), asked.method)
-        and _among(operation.get("paths"), asked.path)
+        _among(operation.get("ports"), str(request.port))
+        and _among(operation.get("methods"), request.method)
+        and _among(operation.get("paths"), request.path)
     )
 
 
-def _condition(condition: Object, asked: Request) -> bool:
+def _condition(condition: Object, request: Request) -> bool:
     if condition["key"] != "request.auth.audiences":
         raise NotImplementedError(condition["key"])
-    return asked.audience in condition["values"]
+    return request.audience in condition["values"]
 
 
 def _among(patterns: list[str] | None, value: str | None) -> bool:

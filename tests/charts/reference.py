@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from twelvefold.cli import services
+from twelvefold.service.installed import installed_services
 from twelvefold.settings import ServiceSettings
 
 ROOT = Path(__file__).parents[2]
@@ -136,7 +136,7 @@ def values_of(chart: Path) -> dict[str, Value]:
     for name, value in own.items():
         merged[name] = value.under(merged[name]) if name in merged else value
     if _is_service(chart):
-        fields = services()[chart.name].settings.model_fields
+        fields = installed_services()[chart.name].settings.model_fields
         for place in (merged["config"], merged["secret"].children["keys"]):
             for name, value in place.children.items():
                 value.about = value.about or fields[name.lower()].description or ""
@@ -149,7 +149,7 @@ def _metadata(chart: Path) -> dict[str, Any]:
 
 
 def _is_service(chart: Path) -> bool:
-    return chart.parent.name == "charts" and chart.name in services()
+    return chart.parent.name == "charts" and chart.name in installed_services()
 
 
 def schema_of(chart: Path) -> Schema:
@@ -158,7 +158,7 @@ def schema_of(chart: Path) -> Schema:
     for library in (chart / "charts").iterdir():
         properties[library.name] = {"type": "object"}  # Helm puts its defaults there
     if _is_service(chart):
-        settings = services()[chart.name].settings
+        settings = installed_services()[chart.name].settings
         config, secret = properties["config"], properties["secret"]["properties"]
         config["properties"] = plain_settings(settings)
         kinds = {"keys": "boolean", "data": "string"}

@@ -41,7 +41,7 @@ def test_cyclonus_says_the_same(environment: str, tmp_path: Path) -> None:
     policies = world.of("NetworkPolicy")
     network = Network(policies)
     ours = {NAMESPACE, BACKING}
-    asked = [
+    requests = [
         (source, target, port)
         for _, source in endpoints(world)
         for _, target in endpoints(world)
@@ -57,7 +57,7 @@ def test_cyclonus_says_the_same(environment: str, tmp_path: Path) -> None:
             "ResolvedPortName": "",
             "Protocol": "TCP",
         }
-        for source, target, port in asked
+        for source, target, port in requests
     ]
     folder = tmp_path / "policies"
     folder.mkdir()
@@ -65,7 +65,7 @@ def test_cyclonus_says_the_same(environment: str, tmp_path: Path) -> None:
         (folder / f"{number}.yaml").write_text(yaml.safe_dump(policy))
     (tmp_path / "traffic.json").write_text(json.dumps(traffic))
 
-    told = subprocess.run(  # noqa: S603 (a tool of the developer)
+    output = subprocess.run(  # noqa: S603 (a tool of the developer)
         [  # noqa: S607 (whichever is installed)
             "cyclonus",
             "analyze",
@@ -78,12 +78,12 @@ def test_cyclonus_says_the_same(environment: str, tmp_path: Path) -> None:
         timeout=100,
         check=True,
     ).stdout
-    verdicts = [found == "TRUE" for found in re.findall(r"IS ALLOWED\? \|\s*(TRUE|FALSE)", told)]
+    verdicts = [found == "TRUE" for found in re.findall(r"IS ALLOWED\? \|\s*(TRUE|FALSE)", output)]
 
-    assert len(verdicts) == len(asked) > 1000
+    assert len(verdicts) == len(requests) > 1000
     differing = [
         f"{source.name} to {target.name}:{port} is {'allowed' if verdict else 'denied'}"
-        for (source, target, port), verdict in zip(asked, verdicts, strict=True)
+        for (source, target, port), verdict in zip(requests, verdicts, strict=True)
         if verdict
         != (
             port in network.leaves(source, target, [port])

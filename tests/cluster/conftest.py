@@ -16,10 +16,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.cluster.clients import ClientPool
 from tests.cluster.cluster import kubectl, missing, objects, until
-from tests.cluster.crowd import Crowd
 from tests.cluster.deployment import BACKING, HOST, NAMESPACE, SYSTEM, Deployment
-from tests.cluster.resolving import lead
+from tests.cluster.name_resolution import lead
 
 _HERE = Path(__file__).parent
 _TIMEOUT = 900  # seconds of one test, with the installation in the first
@@ -83,11 +83,11 @@ def _is_settled() -> bool:
 
 
 @pytest.fixture(scope="session")
-def crowd(deployment: Deployment) -> Crowd:
+def clients(deployment: Deployment) -> ClientPool:
     """People with accounts, for a load."""
     if shutil.which("vegeta") is None:
         pytest.skip("vegeta is not installed: go install github.com/tsenart/vegeta/v12@latest")
-    return Crowd(deployment)
+    return ClientPool(deployment)
 
 
 @pytest.fixture

@@ -115,6 +115,6 @@ def _renames(deployment: Deployment, result: Result) -> Verdict:
 
 
 def _rows(deployment: Deployment, query: str) -> list[list[Any]]:
-    told = deployment.sql(f"SELECT json_build_array(found.*) FROM ({query}) AS found")
+    output = deployment.sql(f"SELECT json_build_array(found.*) FROM ({query}) AS found")
     # A row type becomes one object: its values in their order.
-    return [list(json.loads(line)[0].values()) for line in told.splitlines() if line]
+    return [list(json.loads(line)[0].values()) for line in output.splitlines() if line]

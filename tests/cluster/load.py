@@ -29,7 +29,7 @@ from typing import Any, Self
 
 from tests.chaos.checker import percentile
 from tests.chaos.history import Outcome
-from tests.cluster.crowd import MIX, Answer, Crowd, Wish
+from tests.cluster.clients import MIX, Answer, ClientPool, Wish
 
 PATIENCE = 30  # seconds for which a client waits; api itself gives up before
 _WORKERS = 400  # requests under way at most, so that a suite that hangs does not drown the machine
@@ -85,7 +85,7 @@ class Result:
     def told(self) -> str:
         """The failures, by kind and then the first ones, for an assertion's message."""
         kinds = Counter((one.operation, one.told) for one in self.failures)
-        lines = [f"{count} x {operation}: {told}" for (operation, told), count in kinds.items()]
+        lines = [f"{count} x {operation}: {output}" for (operation, output), count in kinds.items()]
         return "\n".join([str(self), *lines, *map(str, self.failures[:20])])
 
 
@@ -93,11 +93,16 @@ class Load:
     """Runs while its context is open; `result` is whole once that is left."""
 
     def __init__(
-        self, crowd: Crowd, *, rate: int, mix: Mapping[str, int] = MIX, keep_alive: bool = True
+        self,
+        clients: ClientPool,
+        *,
+        rate: int,
+        mix: Mapping[str, int] = MIX,
+        keep_alive: bool = True,
     ) -> None:
         """`rate` in requests a second. Without `keep_alive` each request makes a connection."""
         self.result = Result()
-        self._crowd = crowd
+        self._crowd = clients
         self._mix = mix
         self._rate = rate
         self._keep_alive = keep_alive
@@ -152,8 +157,8 @@ class Load:
         for thread in self._threads:
             thread.join(timeout=10)
         self._said.seek(0)
-        if error is None and (said := self._said.read().strip()):
-            raise AssertionError(f"vegeta: {said}")
+        if error is None and (output := self._said.read().strip()):
+            raise AssertionError(f"vegeta: {output}")
         self._said.close()
 
     def run(self, *, seconds: float = 0, requests: int = 0, timeout: float = 1800) -> None:
@@ -191,23 +196,25 @@ class Load:
 
     def _note(self, wish: Wish, told: Mapping[str, Any]) -> None:
         headers = {name.lower(): values[0] for name, values in (told["headers"] or {}).items()}
-        answer = Answer(told["code"], headers, base64.b64decode(told["body"] or ""))
-        self._crowd.learn(wish, answer)
+        response = Answer(told["code"], headers, base64.b64decode(told["body"] or ""))
+        self._crowd.learn(wish, response)
         found, after = self.result, told["latency"] / 1e9
         found.requests += 1
         found.seconds = time.monotonic() - self._since
         found.operations[wish.operation] += 1
-        if answer.status == wish.expected:
+        if response.status == wish.expected:
             found.latencies.append(after)
         else:
             sent = datetime.fromisoformat(told["timestamp"]).timestamp()
             operation = f"{wish.method} {wish.template}"
-            found.failures.append(Failure(sent, operation, _told(answer, told["error"]), after))
+            found.failures.append(
+                Failure(sent, operation, _describe(response, told["error"]), after)
+            )
         if wish.key:
-            self._note_effect(wish, answer)
+            self._note_effect(wish, response)
 
-    def _note_effect(self, wish: Wish, answer: Answer) -> None:
-        outcome = _outcome(wish, answer)
+    def _note_effect(self, wish: Wish, response: Answer) -> None:
+        outcome = _outcome(wish, response)
         if wish.operation == "rename":
             based_on = int(wish.headers["If-Match"].strip('"v'))
             _, changes = self.result.versions.setdefault(wish.key, (based_on, Counter()))
@@ -216,18 +223,18 @@ class Load:
             self.result.outcomes.setdefault(wish.operation, {})[wish.key] = outcome
 
 
-def _outcome(wish: Wish, answer: Answer) -> Outcome:
+def _outcome(wish: Wish, response: Answer) -> Outcome:
     """A 4xx says that nothing was done; a 5xx, or no answer, says nothing."""
-    if answer.status == wish.expected:
+    if response.status == wish.expected:
         return Outcome.OK
-    return Outcome.FAIL if 400 <= answer.status < 500 else Outcome.UNKNOWN
+    return Outcome.FAIL if 400 <= response.status < 500 else Outcome.UNKNOWN
 
 
-def _told(answer: Answer, error: str) -> str:
-    if not answer.status:
+def _describe(response: Answer, error: str) -> str:
+    if not response.status:
         return error.rpartition(": ")[2] if "context deadline" not in error else "no answer in time"
-    shown = answer.body[:300].decode(errors="replace")
+    shown = response.body[:300].decode(errors="replace")
     with contextlib.suppress(ValueError, KeyError, TypeError):
-        problem = answer.json()
+        problem = response.json()
         shown = f"{problem['type']} {problem.get('detail', '')}"
-    return f"{answer.status} {shown}".strip()
+    return f"{response.status} {shown}".strip()

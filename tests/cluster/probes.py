@@ -121,12 +121,12 @@ class Probes:
 
     def ask(self, name: str, questions: list[Question]) -> dict[str, Answer]:
         """Answers by the questions' names."""
-        told = kubectl(
+        output = kubectl(
             *("-n", NAMESPACE, "exec", "-i", name, "-c", "probe", "--", "python3", "-c", _ASK),
             given=json.dumps(questions),
             timeout=120,
         )
-        return {asked: Answer(*answer) for asked, answer in json.loads(told).items()}
+        return {asked: Answer(*response) for asked, response in json.loads(output).items()}
 
     def remove(self) -> None:
         kubectl("-n", NAMESPACE, "delete", "networkpolicy", "probes", "--ignore-not-found")

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 import httpx
-from tests.cluster.crowd import Crowd
+from tests.cluster.clients import ClientPool
 from tests.cluster.deployment import Deployment
 from tests.cluster.effects import effects
 from tests.cluster.load import Load
-from tests.cluster.rolling import Rollouts, Run, unchanged
+from tests.cluster.rollout_run import Rollouts, Run, unchanged
 
 _QUICK = ("--canary", "50", "--pause", "2s", "--min-requests", "0")
 _KILLED = ("api", "worker")  # with routing, and without
@@ -38,7 +38,7 @@ class Bench:
     """What every experiment needs."""
 
     deployment: Deployment
-    crowd: Crowd
+    crowd: ClientPool
     rate: int
     services: tuple[str, ...]  # of those that have routing
     bad: tuple[str, ...]  # conducts
@@ -167,10 +167,10 @@ def _watching(bench: Bench) -> Iterator[list[tuple[float, str]]]:
         deployment = bench.deployment
         with httpx.Client(base_url=deployment.url, verify=deployment.tls, timeout=10) as client:
             while not over.wait(0.05):
-                answer = client.get(
+                response = client.get(
                     "/api/v1/users/me", headers={"Authorization": f"Bearer {person.token}"}
                 )
-                seen.append((time.time(), answer.headers.get("ratelimit-policy", "")))
+                seen.append((time.time(), response.headers.get("ratelimit-policy", "")))
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

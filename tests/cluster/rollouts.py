@@ -15,12 +15,12 @@ import tempfile
 from pathlib import Path
 
 import httpx
+from tests.cluster.clients import ClientPool
 from tests.cluster.cluster import missing, until
-from tests.cluster.crowd import Crowd
 from tests.cluster.deployment import HOST, Deployment
-from tests.cluster.resolving import lead
-from tests.cluster.rolling import BAD
+from tests.cluster.name_resolution import lead
 from tests.cluster.rollout_experiments import EXPERIMENTS, SHARES, Bench, Row, say
+from tests.cluster.rollout_run import BAD
 from tests.tables import between, merged, put_between, table
 
 _BEGIN, _END = "<!-- rollout: measured -->", "<!-- rollout: end -->"
@@ -50,7 +50,7 @@ def main() -> int:
             lead(HOST, deployment.gateway[0])
             bench = Bench(
                 deployment,
-                Crowd(deployment),
+                ClientPool(deployment),
                 rate=given.rate,
                 services=tuple(given.services),
                 bad=tuple(given.bad),

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from tests.cluster.clients import ClientPool
 from tests.cluster.cluster import CommandFailed, kubectl, until
-from tests.cluster.crowd import Crowd
 from tests.cluster.deployment import NAMESPACE, Deployment
 from tests.cluster.load import Load
 
@@ -37,15 +37,15 @@ def scaled(deployment: Deployment) -> Iterator[Deployment]:
 
 
 def test_pods_come_with_the_load_and_go_with_it_and_no_request_fails(
-    scaled: Deployment, crowd: Crowd, note: Callable[[str], None]
+    scaled: Deployment, clients: ClientPool, note: Callable[[str], None]
 ) -> None:
     until(lambda: scaled.ready("api") == 1, "it begins with one pod", _DOWN)
-    with Load(crowd, rate=BUSY) as busy:
+    with Load(clients, rate=BUSY) as busy:
         began = time.monotonic()
         until(lambda: scaled.ready("api") == MOST, f"{MOST} pods are ready", _UP)
         up = time.monotonic() - began
         busy.run(seconds=15)
-    with Load(crowd, rate=IDLE) as idle:
+    with Load(clients, rate=IDLE) as idle:
         began = time.monotonic()
         until(lambda: len(scaled.pods("api")) == 1, "one pod is left", _DOWN)
         down = time.monotonic() - began

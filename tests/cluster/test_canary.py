@@ -30,7 +30,7 @@ def canaries(deployment: Deployment) -> Iterator[Deployment]:
 def register(client: httpx.Client, **headers: str) -> str:
     """One request that both services see; returns its id."""
     request_id = f"seen-{uuid4().hex}"
-    answer = client.post(
+    response = client.post(
         "/api/v1/users",
         json={
             "email": f"{uuid4().hex}@example.com",
@@ -39,7 +39,7 @@ def register(client: httpx.Client, **headers: str) -> str:
         },
         headers={"X-Request-ID": request_id, **headers},
     )
-    assert answer.status_code == 201, answer.text
+    assert response.status_code == 201, response.text
     return request_id
 
 
@@ -58,10 +58,10 @@ def test_the_header_reaches_v2_of_api_and_of_users(
         return all(seen(canaries, service, "v2", one) == 1 for service in BOTH)
 
     until(reached, "canary: true leads to v2 twice", timeout=30)
-    asked = [register(client, canary="true") for _ in range(10)]
+    requests = [register(client, canary="true") for _ in range(10)]
     for service in BOTH:
-        assert seen(canaries, service, "v2", asked) == 10
-        assert seen(canaries, service, "v1", asked) == 0
+        assert seen(canaries, service, "v2", requests) == 10
+        assert seen(canaries, service, "v1", requests) == 0
 
 
 def test_a_forged_address_does_not_become_the_clients(
@@ -80,19 +80,22 @@ def test_a_forged_address_does_not_become_the_clients(
 
 
 def test_without_the_header_nobody_is_led_to_v2(canaries: Deployment, client: httpx.Client) -> None:
-    asked = [register(client) for _ in range(10)]
+    requests = [register(client) for _ in range(10)]
     for service in BOTH:
-        assert (seen(canaries, service, "v1", asked), seen(canaries, service, "v2", asked)) == (
+        assert (
+            seen(canaries, service, "v1", requests),
+            seen(canaries, service, "v2", requests),
+        ) == (
             10,
             0,
         )
 
 
 def test_the_experiment_halves_requests(canaries: Deployment, client: httpx.Client) -> None:
-    asked = [register(client, experiment="variant-b") for _ in range(40)]
+    requests = [register(client, experiment="variant-b") for _ in range(40)]
     # 40 tosses of a fair coin fall outside 8 to 32 once in 25,000 times.
     for service in BOTH:
-        v1, v2 = (seen(canaries, service, version, asked) for version in ("v1", "v2"))
+        v1, v2 = (seen(canaries, service, version, requests) for version in ("v1", "v2"))
         assert v1 + v2 == 40
         assert 8 <= v2 <= 32, (service, v1, v2)
 
@@ -116,8 +119,8 @@ def test_all_weight_goes_to_v2_and_back_without_a_failed_request(
 ) -> None:
     canaries.route("api", "--set", "canary.enabled=true,canary.weight=100")
     until(lambda: seen(canaries, "api", "v2", [register(client)]) == 1, "v2 has the traffic", 30)
-    asked = [register(client) for _ in range(10)]
-    assert seen(canaries, "api", "v2", asked) == 10
+    requests = [register(client) for _ in range(10)]
+    assert seen(canaries, "api", "v2", requests) == 10
 
     canaries.route("api", "--set", "canary.enabled=true,canary.weight=0")
     until(lambda: seen(canaries, "api", "v1", [register(client)]) == 1, "v1 has the traffic", 30)

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from tests.chaos.history import Outcome
+from tests.cluster.clients import MIX, ClientPool
 from tests.cluster.cluster import kubectl, until
-from tests.cluster.crowd import MIX, Crowd
 from tests.cluster.deployment import NAMESPACE, Deployment
 from tests.cluster.effects import effects
 from tests.cluster.load import Load
@@ -16,9 +16,9 @@ RATE = 60  # a second
 
 
 def test_a_suite_that_nobody_disturbs_answers_everything_and_loses_nothing(
-    deployment: Deployment, crowd: Crowd, note: Callable[[str], None]
+    deployment: Deployment, clients: ClientPool, note: Callable[[str], None]
 ) -> None:
-    with Load(crowd, rate=RATE) as load:
+    with Load(clients, rate=RATE) as load:
         load.run(requests=RATE * 20)
     found = effects(deployment, load.result)
     note(f"load  quiet: {load.result}")
@@ -33,10 +33,10 @@ def test_a_suite_that_nobody_disturbs_answers_everything_and_loses_nothing(
 
 
 def test_what_fails_is_reported_with_its_route_its_status_and_its_time(
-    deployment: Deployment, crowd: Crowd, note: Callable[[str], None]
+    deployment: Deployment, clients: ClientPool, note: Callable[[str], None]
 ) -> None:
     count = len(deployment.pods("api"))
-    with Load(crowd, rate=RATE) as load:
+    with Load(clients, rate=RATE) as load:
         load.run(requests=RATE * 2)
         before = load.result.failed
         kubectl("-n", NAMESPACE, "scale", "deployment/api", "--replicas=0")

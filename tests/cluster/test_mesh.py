@@ -27,14 +27,14 @@ def probes(deployment: Deployment) -> Iterator[Probes]:
     made.remove()
 
 
-def verdict(answer: Answer) -> str:
+def verdict(response: Answer) -> str:
     """`admitted` where the service itself answered, whatever it said."""
-    if answer.status == 0:
+    if response.status == 0:
         return "cut off"
-    problem = json.loads(answer.body) if answer.media_type == "application/problem+json" else {}
-    if answer.status == 403 and problem.get("type") == "/problems/forbidden":
+    problem = json.loads(response.body) if response.media_type == "application/problem+json" else {}
+    if response.status == 403 and problem.get("type") == "/problems/forbidden":
         return "denied"
-    return "admitted" if answer.status < 500 else f"{answer.status} {answer.body}"
+    return "admitted" if response.status < 500 else f"{response.status} {response.body}"
 
 
 @pytest.mark.parametrize("account", ACCOUNTS)
@@ -44,8 +44,8 @@ def test_each_edge_is_admitted_and_every_other_is_denied_as_a_problem(
     expected = {port: "admitted" if (account, port) in EDGES else "denied" for port in PORTS}
 
     def seen() -> dict[str, str]:
-        answers = probes.ask(name_of(account), QUESTIONS)
-        return {port: verdict(answer) for port, answer in answers.items()}
+        responses = probes.ask(name_of(account), QUESTIONS)
+        return {port: verdict(response) for port, response in responses.items()}
 
     # A policy takes a second or two to reach every proxy.
     until(lambda: seen() == expected, f"{account}: {expected}, but {seen()}", timeout=20)
@@ -54,25 +54,25 @@ def test_each_edge_is_admitted_and_every_other_is_denied_as_a_problem(
 
 
 def test_plaintext_is_refused(probes: Probes, note: Callable[[str], None]) -> None:
-    answers = probes.ask(name_of("default", mesh=False), QUESTIONS)
+    responses = probes.ask(name_of("default", mesh=False), QUESTIONS)
 
-    for port, answer in answers.items():
-        note(f"mesh  no mTLS  -> {port:<11} {verdict(answer)}")
-    assert {verdict(answer) for answer in answers.values()} == {"cut off"}
+    for port, response in responses.items():
+        note(f"mesh  no mTLS  -> {port:<11} {verdict(response)}")
+    assert {verdict(response) for response in responses.values()} == {"cut off"}
 
 
 def test_a_caller_that_the_mesh_admits_still_has_to_show_its_secret(probes: Probes) -> None:
     url = PORTS["users:8001"]
     wrong = {"X-Caller": "api", "X-Caller-Secret": "of-somebody-else"}
-    answer = probes.ask(name_of("api"), [("jwks", "GET", url, wrong)])["jwks"]
+    response = probes.ask(name_of("api"), [("jwks", "GET", url, wrong)])["jwks"]
 
-    assert (answer.status, answer.media_type) == (401, "application/problem+json")
-    assert json.loads(answer.body)["type"] == "/problems/caller-unknown"
+    assert (response.status, response.media_type) == (401, "application/problem+json")
+    assert json.loads(response.body)["type"] == "/problems/caller-unknown"
 
 
 def test_a_pod_reaches_no_host_that_nobody_named(probes: Probes) -> None:
     """REGISTRY_ONLY: the sidecar knows the suite's servers, and not the cluster's API."""
-    asked: list[Question] = [("else", "GET", "http://kubernetes.default.svc:443/", {})]
-    answer = probes.ask(name_of("default"), asked)["else"]
+    requests: list[Question] = [("else", "GET", "http://kubernetes.default.svc:443/", {})]
+    response = probes.ask(name_of("default"), requests)["else"]
 
-    assert verdict(answer) != "admitted"
+    assert verdict(response) != "admitted"

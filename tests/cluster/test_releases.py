@@ -33,9 +33,9 @@ _KINDS = (
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_release_passes_its_own_test(deployment: Deployment, service: str) -> None:
-    told = run("helm", "test", service, "-n", NAMESPACE, "--timeout", "2m", timeout=130)
+    output = run("helm", "test", service, "-n", NAMESPACE, "--timeout", "2m", timeout=130)
 
-    assert "Succeeded" in told
+    assert "Succeeded" in output
     assert '"status": "ok"' in kubectl("-n", NAMESPACE, "logs", f"{service}-test")
 
 
@@ -136,11 +136,11 @@ def test_the_api_server_takes_every_object(
 
 
 def test_istio_finds_nothing_to_remark(deployment: Deployment) -> None:
-    told = run(
+    output = run(
         *("istioctl", "analyze", "--namespace", NAMESPACE, "--output", "json"),
         # That an EnvoyFilter is not for everybody is known: problems for errors need one.
         *("--suppress", "IST0133=EnvoyFilter *"),
         timeout=120,
     )
 
-    assert json.loads(told) == []
+    assert json.loads(output) == []

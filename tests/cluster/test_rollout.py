@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from tests.cluster.crowd import Crowd
+from tests.cluster.clients import ClientPool
 from tests.cluster.deployment import NAMESPACE, Deployment
 from tests.cluster.effects import effects
 from tests.cluster.load import Load
-from tests.cluster.rolling import Rollouts, unchanged
+from tests.cluster.rollout_run import Rollouts, unchanged
 
 RATE = 50  # a second
 QUICK = ("--canary", "25", "--pause", "5s", "--min-requests", "50")
@@ -27,9 +27,9 @@ def rollouts(deployment: Deployment) -> Iterator[Rollouts]:
 
 
 def test_a_good_version_takes_over_and_no_request_fails(
-    rollouts: Rollouts, deployment: Deployment, crowd: Crowd, note: Callable[[str], None]
+    rollouts: Rollouts, deployment: Deployment, clients: ClientPool, note: Callable[[str], None]
 ) -> None:
-    with Load(crowd, rate=RATE) as load:
+    with Load(clients, rate=RATE) as load:
         load.run(seconds=2)
         run = rollouts.start("api", "good", "one", *QUICK).wait()
         load.run(seconds=2)
@@ -43,9 +43,9 @@ def test_a_good_version_takes_over_and_no_request_fails(
 
 
 def test_a_version_with_errors_is_undone_and_the_cluster_is_as_before(
-    rollouts: Rollouts, crowd: Crowd, note: Callable[[str], None]
+    rollouts: Rollouts, clients: ClientPool, note: Callable[[str], None]
 ) -> None:
-    with unchanged() as differences, Load(crowd, rate=RATE) as load:
+    with unchanged() as differences, Load(clients, rate=RATE) as load:
         load.run(seconds=2)
         run = rollouts.start("api", "errors", "two", *QUICK).wait()
         load.run(seconds=2)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.cluster.clients import ClientPool
 from tests.cluster.cluster import kubectl, run, until
-from tests.cluster.crowd import Crowd
 from tests.cluster.deployment import BACKING, HOST, NAMESPACE, TLS_SECRET, Deployment
-from tests.cluster.disturbing import wait_for_rollout
+from tests.cluster.disruptions import wait_for_rollout
 from tests.cluster.effects import effects
 from tests.cluster.load import Load
 
@@ -28,10 +28,10 @@ pytestmark = pytest.mark.endurance
 
 
 @pytest.fixture
-def original(deployment: Deployment, crowd: Crowd) -> Iterator[Deployment]:
+def original(deployment: Deployment, clients: ClientPool) -> Iterator[Deployment]:
     """Has the secrets of development again afterwards."""
     yield deployment
-    crowd.forget_tokens()
+    clients.forget_tokens()
     deployment.release("mesh", "istio/mesh", "--set", f"gateway.tlsSecret={TLS_SECRET}")
     for service in ("users", "api"):
         deployment.service(service)
@@ -57,20 +57,20 @@ def read(service: str, name: str) -> str:
 
 def bootstrap(passwords: dict[str, str]) -> str:
     """`twelvefold db bootstrap`, from where the database can be reached."""
-    told = f"BOOTSTRAP_ROLE_PASSWORDS={json.dumps(passwords)}"
-    command = ("env", "ENVIRONMENT=development", told, "twelvefold", "db", "bootstrap")
+    output = f"BOOTSTRAP_ROLE_PASSWORDS={json.dumps(passwords)}"
+    command = ("env", "ENVIRONMENT=development", output, "twelvefold", "db", "bootstrap")
     return kubectl("-n", BACKING, "exec", "deploy/postgres", "--", *command)
 
 
 def test_the_signing_key(
-    original: Deployment, crowd: Crowd, client: httpx.Client, note: Callable[[str], None]
+    original: Deployment, clients: ClientPool, client: httpx.Client, note: Callable[[str], None]
 ) -> None:
     keys = json.dumps(original.signing_keys())
     before = KeySet.from_json(keys).signing_kid
     now = datetime.now(UTC)
-    with Load(crowd, rate=RATE) as load:
+    with Load(clients, rate=RATE) as load:
         load.run(seconds=2)
-        old_token = crowd.people[0].token
+        old_token = clients.people[0].token
         # Its steps are minutes apart: the clock that they are told goes ahead.
         for later in (timedelta(), timedelta(minutes=61)):
             keys = rotate(keys, now + later).to_json()
@@ -89,8 +89,8 @@ def test_the_signing_key(
         return client.get("/api/v1/users/me", headers=asked).status_code == 401
 
     until(old_is_refused, "a token of the key that was dropped is refused", timeout=60)
-    crowd.forget_tokens()
-    with Load(crowd, rate=RATE) as load:
+    clients.forget_tokens()
+    with Load(clients, rate=RATE) as load:
         load.run(seconds=5)
     assert load.result.failures == [], load.result.told()
 
@@ -107,9 +107,11 @@ def _deploy(deployment: Deployment, keys: str) -> None:
     put("users", JWT_SIGNING_KEYS=keys)
 
 
-def test_a_callers_secret(original: Deployment, crowd: Crowd, note: Callable[[str], None]) -> None:
+def test_a_callers_secret(
+    original: Deployment, clients: ClientPool, note: Callable[[str], None]
+) -> None:
     old, new = read("api", "INTERNAL_SECRET"), "another-internal-secret-of-api-0123456789"
-    with Load(crowd, rate=RATE) as load:
+    with Load(clients, rate=RATE) as load:
         load.run(seconds=2)
         put("users", INTERNAL_SECRETS_API=f"{new},{old}")
         put("api", INTERNAL_SECRET=new)
@@ -121,12 +123,12 @@ def test_a_callers_secret(original: Deployment, crowd: Crowd, note: Callable[[st
 
 
 def test_a_password_of_the_database(
-    original: Deployment, crowd: Crowd, note: Callable[[str], None]
+    original: Deployment, clients: ClientPool, note: Callable[[str], None]
 ) -> None:
     url = read("users", "DATABASE_URL")
-    with Load(crowd, rate=RATE) as load:
+    with Load(clients, rate=RATE) as load:
         load.run(seconds=2)
-        said = bootstrap({"users_app_b": "the-next-one"})
+        output = bootstrap({"users_app_b": "the-next-one"})
         put("users", DATABASE_URL=url.replace("users_app:development", "users_app_b:the-next-one"))
         bootstrap({"users_app": "nobody-knows"})
         load.run(seconds=5)
@@ -141,19 +143,19 @@ def test_a_password_of_the_database(
     until(lambda: roles() == ["users_app_b"], "nobody uses the old password", timeout=90)
     bootstrap({"users_app": "development"})
 
-    assert "users_app_b" in said
+    assert "users_app_b" in output
     assert load.result.failures == [], load.result.told()
     assert found.hold, found
 
 
 def test_the_gateways_certificate(
-    original: Deployment, crowd: Crowd, note: Callable[[str], None]
+    original: Deployment, clients: ClientPool, note: Callable[[str], None]
 ) -> None:
     old = original.certificate.read_text()
     new = _certificate(original.folder)
     original.certificate.write_text(old + new)  # what clients trust
     served_before = _served(original)
-    with Load(crowd, rate=RATE) as load:
+    with Load(clients, rate=RATE) as load:
         load.run(seconds=2)
         made = kubectl(
             *("create", "secret", "tls", TLS_SECRET, "-n", "istio-system", "--dry-run=client"),

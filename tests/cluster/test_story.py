@@ -82,19 +82,19 @@ def test_an_admin_is_made_by_a_one_off_process_of_the_same_release(
 
 def test_what_is_not_public_is_not_there(client: httpx.Client) -> None:
     for path in ("/internal/v1/users", "/metrics", "/readyz", "/livez", "/info"):
-        answer = client.get(path)
-        assert answer.status_code == 404, path
-        assert answer.headers["content-type"] == "application/problem+json"
-        assert answer.json()["type"] == "/problems/not-found"
+        response = client.get(path)
+        assert response.status_code == 404, path
+        assert response.headers["content-type"] == "application/problem+json"
+        assert response.json()["type"] == "/problems/not-found"
 
 
 def test_plain_http_is_led_to_https_and_the_proxy_does_not_name_itself(
     client: httpx.Client,
 ) -> None:
-    answer = client.get("/health")
+    response = client.get("/health")
 
-    assert "server" not in answer.headers
-    assert "x-envoy-upstream-service-time" not in answer.headers
+    assert "server" not in response.headers
+    assert "x-envoy-upstream-service-time" not in response.headers
 
 
 def test_where_no_pod_answers_the_gateway_says_so_as_a_problem(
@@ -105,14 +105,14 @@ def test_where_no_pod_answers_the_gateway_says_so_as_a_problem(
     try:
         until(lambda: client.get("/ready").status_code == 503, "nobody answers", timeout=90)
         until(lambda: not deployment.pods("api"), "api is away", timeout=90)
-        answer = client.get("/api/v1/users/me", headers={"X-Request-ID": "while.away"})
+        response = client.get("/api/v1/users/me", headers={"X-Request-ID": "while.away"})
     finally:
         kubectl("-n", NAMESPACE, "scale", "deployment/api", f"--replicas={count}")
         until(lambda: client.get("/ready").status_code == 200, "api answers again", timeout=120)
 
-    assert answer.status_code == 503
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert int(answer.headers["retry-after"]) > 0
-    problem = answer.json()
+    assert response.status_code == 503
+    assert response.headers["content-type"] == "application/problem+json"
+    assert int(response.headers["retry-after"]) > 0
+    problem = response.json()
     assert (problem["type"], problem["status"]) == ("/problems/unavailable", 503)
     assert (problem["instance"], problem["request_id"]) == ("/api/v1/users/me", "while.away")

@@ -37,7 +37,14 @@ def through_gateway(deployment: Deployment, folder: Path) -> dict[str, str]:
 
 def passes(deployment: Deployment, suite: str, folder: Path) -> str:
     """Runs a suite through the gateway; its verdict. Fails with what it said."""
-    command = [sys.executable, "-m", "pytest", "-p", "tests.cluster.resolving", *SUITES[suite]]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "tests.cluster.name_resolution",
+        *SUITES[suite],
+    ]
     done = subprocess.run(  # noqa: S603 (our own suites)
         [*command, f"--base-url={deployment.url}", "-n", "0", "-q", "--color=no"],
         cwd=ROOT,

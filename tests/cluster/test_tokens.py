@@ -57,30 +57,30 @@ def test_a_bad_token_is_401_as_a_problem_with_a_challenge(
 ) -> None:
     shown = REFUSED[what](keys)
     headers = {"Authorization": f"Bearer {shown}"} if shown else {}
-    answer = client.get("/api/v1/jobs", headers={**headers, "X-Request-ID": "asked.by-a-test"})
+    response = client.get("/api/v1/jobs", headers={**headers, "X-Request-ID": "asked.by-a-test"})
 
-    note(f"token {what:<18} {answer.status_code} {answer.headers.get('www-authenticate')}")
-    assert answer.status_code == 401
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.headers["www-authenticate"].startswith('Bearer realm="twelvefold"')
-    assert ("invalid_token" in answer.headers["www-authenticate"]) == (shown is not None)
-    problem = answer.json()
+    note(f"token {what:<18} {response.status_code} {response.headers.get('www-authenticate')}")
+    assert response.status_code == 401
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["www-authenticate"].startswith('Bearer realm="twelvefold"')
+    assert ("invalid_token" in response.headers["www-authenticate"]) == (shown is not None)
+    problem = response.json()
     assert problem["type"] == "/problems/unauthenticated"
     assert (problem["status"], problem["instance"]) == (401, "/api/v1/jobs")
-    assert problem["request_id"] == answer.headers["x-request-id"] == "asked.by-a-test"
+    assert problem["request_id"] == response.headers["x-request-id"] == "asked.by-a-test"
 
 
 def test_a_token_in_the_query_does_not_count(client: httpx.Client, keys: KeySet) -> None:
-    answer = client.get("/api/v1/jobs", params={"access_token": token(keys)})
+    response = client.get("/api/v1/jobs", params={"access_token": token(keys)})
 
-    assert answer.status_code == 401
+    assert response.status_code == 401
 
 
 def test_a_good_token_opens_what_it_may(client: httpx.Client, keys: KeySet) -> None:
     headers = {"Authorization": f"Bearer {token(keys)}"}
-    answer = client.get("/api/v1/jobs", headers=headers)
+    response = client.get("/api/v1/jobs", headers=headers)
 
-    assert (answer.status_code, answer.json()["items"]) == (200, [])
+    assert (response.status_code, response.json()["items"]) == (200, [])
 
 
 def test_the_mesh_has_the_keys_that_users_publishes(client: httpx.Client, keys: KeySet) -> None:
@@ -114,7 +114,7 @@ def test_tokens_count_while_users_is_away_and_the_control_plane_starts_anew(
         (pod,) = deployment.pods("api")
         kubectl("-n", NAMESPACE, "delete", "pod", pod["metadata"]["name"], "--wait=false")
         until(lambda: _served_by_another(client, deployment, pod), "another api pod serves", 120)
-        answer = client.get("/api/v1/jobs", headers=good)
+        response = client.get("/api/v1/jobs", headers=good)
         bad = client.get(
             "/api/v1/jobs", headers={"Authorization": f"Bearer {token(KeySet.generate())}"}
         )
@@ -124,10 +124,10 @@ def test_tokens_count_while_users_is_away_and_the_control_plane_starts_anew(
             *("-n", NAMESPACE, "rollout", "status", "deployment/users", "--timeout=120s"),
             timeout=130,
         )
-    note(f"keys  users away, new istiod: good token {answer.status_code}, bad {bad.status_code}")
+    note(f"keys  users away, new istiod: good token {response.status_code}, bad {bad.status_code}")
     # The mesh passes it; api, which has no keys yet, says that it cannot tell. Never "invalid".
-    assert answer.status_code == 503
-    assert answer.json()["type"] == "/problems/dependency-unavailable"
+    assert response.status_code == 503
+    assert response.json()["type"] == "/problems/dependency-unavailable"
     assert (bad.status_code, bad.json()["detail"]) == (401, "the access token is not valid")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.cluster.crowd import Crowd
+from tests.cluster.clients import ClientPool
 from tests.cluster.deployment import SERVICES, Deployment
 from tests.cluster.effects import effects
 from tests.cluster.load import Load
@@ -50,9 +50,9 @@ def test_suite_passes_on_both_releases_at_once(
 
 
 def test_people_notice_nothing(
-    mixed: Deployment, crowd: Crowd, note: Callable[[str], None]
+    mixed: Deployment, clients: ClientPool, note: Callable[[str], None]
 ) -> None:
-    with Load(crowd, rate=40) as load:
+    with Load(clients, rate=40) as load:
         load.run(seconds=30)
     found = effects(mixed, load.result)
     note(f"{OLDER} beside {mixed.tag}: {load.result}; {found}")

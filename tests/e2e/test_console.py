@@ -180,12 +180,12 @@ async def test_a_trace_shows_every_hop_down_to_the_job_and_its_logs(
 ) -> None:
     image = io.BytesIO()
     Image.effect_noise((1600, 1200), 80).convert("RGB").save(image, "JPEG")
-    answer = await account.post(
+    response = await account.post(
         "/api/v1/images", content=image.getvalue(), headers={"Content-Type": "image/jpeg"}
     )
-    assert answer.status_code == 202
+    assert response.status_code == 202
     await page.emulate_media(color_scheme="dark")
-    await opened(page, f"{console}/requests?q={answer.headers['x-request-id']}")
+    await opened(page, f"{console}/requests?q={response.headers['x-request-id']}")
     await page.get_by_role("link", name="/api/v1/images").click()
 
     tree = page.get_by_role("tree")
@@ -284,12 +284,12 @@ async def planted_markup(suite: Suite, console) -> AsyncIterator[str]:
     root = span(SCRIPT, http__route=SCRIPT, ms=50, error=f"{SCRIPT}: {SCRIPT}")
     query = span(SCRIPT, parent=root, ms=30, db__query__text=SCRIPT)
     async with httpx.AsyncClient(timeout=20) as client:
-        answer = await client.post(
+        response = await client.post(
             f"{console}/v1/traces",
             content=message(root, query).SerializeToString(),
             headers={"Content-Type": "application/x-protobuf"},
         )
-        assert answer.status_code == 200
+        assert response.status_code == 200
     state = suite.checkout / ".twelvefold"
     line = {"time": "2026-11-23T19:13:02Z", "level": "error", "event": SCRIPT, SCRIPT: SCRIPT}
     with (state / "logs/api.1.log").open("a") as file:
@@ -315,8 +315,8 @@ async def test_markup_in_what_is_shown_is_text(page, console, planted_markup) ->
 
 async def test_a_mail_is_shown_and_can_do_nothing(chromium, console, planted_markup) -> None:
     page = await chromium.new_page()
-    asked: list[str] = []
-    page.on("requestfinished", lambda request: asked.append(request.url))
+    requests: list[str] = []
+    page.on("requestfinished", lambda request: requests.append(request.url))
     await opened(page, f"{console}/mail")
     frame = page.frame_locator("iframe")
     await frame.locator("#there").wait_for()
@@ -324,7 +324,7 @@ async def test_a_mail_is_shown_and_can_do_nothing(chromium, console, planted_mar
     assert await inside.evaluate("document.querySelectorAll('script').length") == 1
     assert await inside.evaluate("window.planted") is None
     assert await inside.evaluate("self.origin") == "null"
-    assert all(url.startswith((console, "data:")) for url in asked)
+    assert all(url.startswith((console, "data:")) for url in requests)
     await page.close()
 
 

@@ -13,8 +13,8 @@ import httpx
 import psutil
 import pytest
 
-from twelvefold.dev.mail import caught
-from twelvefold.dev.object_store import REGION
+from twelvefold_dev.servers.mail_catcher import caught
+from twelvefold_dev.servers.object_store import REGION
 
 FOREIGN = "https://evil.example"
 KEY = "kept/object"
@@ -88,8 +88,8 @@ async def test_no_port_lets_a_foreign_page_read_or_write(suite, ports, kept, cau
                     faults += await attempted(client, method, f"http://127.0.0.1:{port}{path}")
     assert not faults
     assert await names(kept) == before
-    answer = await kept.get_object(Bucket="twelvefold", Key=KEY)
-    assert await answer["Body"].read() == CONTENT
+    response = await kept.get_object(Bucket="twelvefold", Key=KEY)
+    assert await response["Body"].read() == CONTENT
     assert len(caught(suite.checkout / ".twelvefold/mail")) == mails
 
 
@@ -98,18 +98,18 @@ async def attempted(client: httpx.AsyncClient, method: str, url: str) -> list[st
     body = f"planted {uuid.uuid4()}" if method in ("PUT", "POST") else None
     headers = {"Origin": FOREIGN, "Sec-Fetch-Site": "cross-site", "Content-Type": "text/plain"}
     try:
-        answer = await client.request(method, url, headers=headers, content=body)
+        response = await client.request(method, url, headers=headers, content=body)
     except httpx.TransportError:
         return []  # no HTTP is spoken there
-    tale = f"{method} {url}: {answer.status_code}"
+    tale = f"{method} {url}: {response.status_code}"
     faults = []
     # SeaweedFS says how it is at /status by any method, and writes nothing.
-    if method != "GET" and answer.is_success and not url.endswith("/status"):
+    if method != "GET" and response.is_success and not url.endswith("/status"):
         faults.append(f"{tale}: written")
-    readable = answer.headers.get("access-control-allow-origin") in ("*", FOREIGN)
-    if readable and answer.is_success and answer.content:
-        faults.append(f"{tale}: read: {answer.text[:80]}")
-    if CONTENT in answer.content:
+    readable = response.headers.get("access-control-allow-origin") in ("*", FOREIGN)
+    if readable and response.is_success and response.content:
+        faults.append(f"{tale}: read: {response.text[:80]}")
+    if CONTENT in response.content:
         faults.append(f"{tale}: shown")
     return faults
 

@@ -81,9 +81,9 @@ def test_the_generated_client_registers_signs_in_and_reads_its_account(signed_in
     me = get_me.sync(client=signed_in)
     assert isinstance(me, User)
     assert me.id == account.id
-    answer = get_user.sync_detailed(account.id, client=signed_in)
+    response = get_user.sync_detailed(account.id, client=signed_in)
     unchanged = get_user.sync_detailed(
-        account.id, client=signed_in, if_none_match=answer.headers["etag"]
+        account.id, client=signed_in, if_none_match=response.headers["etag"]
     )
     assert unchanged.status_code == HTTPStatus.NOT_MODIFIED
 

@@ -48,9 +48,9 @@ async def follow(client, link, **fields):
     shown = await client.get(link)
     assert shown.status_code == 200, shown.text
     page = Page(shown.text)
-    answer = await client.post(urljoin(link, page.action), data={**page.fields, **fields})
-    assert "<script" not in shown.text + answer.text
-    return answer
+    response = await client.post(urljoin(link, page.action), data={**page.fields, **fields})
+    assert "<script" not in shown.text + response.text
+    return response
 
 
 async def register(client):
@@ -66,9 +66,9 @@ async def log_in(client, address, password=PASSWORD):
 
 
 async def bearer(client, address, password=PASSWORD):
-    answer = await log_in(client, address, password)
-    assert answer.status_code == 200, answer.text
-    return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    response = await log_in(client, address, password)
+    assert response.status_code == 200, response.text
+    return {"Authorization": f"Bearer {response.json()['access_token']}"}
 
 
 async def test_the_welcome_letter_leads_to_a_verified_address(client, inbox):

@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import httpx
 import pytest
-from tests.e2e.visiting import Visitor
+from tests.e2e.console_visits import Visitor
 from tests.observability.dashboards import FOLDER
 from tests.observability.expressions import Selector, grouped_by, selectors
 from tests.observability.rules import CHARTS, rules
@@ -104,9 +104,14 @@ def test_every_label_that_is_named_is_one_of_its_metric(exported: Exported):
             assert not unknown(selector, expression), place
 
 
-def test_every_pool_policy_and_fate_that_is_named_exists(exported):
+# Each outcome of these is exported from the start; that of others once it has happened.
+PRESET_OUTCOMES = {"jobs_wakeups_total", "telemetry_spans_total"}
+
+
+def test_every_pool_cause_and_outcome_that_is_named_exists(exported):
     for place, _, selector in USED:
-        for label in ("pool", "how", "fate"):
+        preset = ("outcome",) if selector.metric in PRESET_OUTCOMES else ()
+        for label in ("pool", "cause", *preset):
             value = selector.exact.get(label)
             if value is not None and selector.metric in exported.labels:
                 assert value in exported.values[selector.metric, label], (place, label, value)

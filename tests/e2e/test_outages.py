@@ -64,11 +64,11 @@ async def signed_in(client, suite):
     return client
 
 
-def _is_an_outage(answer: httpx.Response) -> bool:
-    assert answer.status_code == 503, answer.text
-    assert answer.headers["content-type"] == PROBLEM
-    assert int(answer.headers["retry-after"]) >= 1
-    assert "Traceback" not in answer.text
+def _is_an_outage(response: httpx.Response) -> bool:
+    assert response.status_code == 503, response.text
+    assert response.headers["content-type"] == PROBLEM
+    assert int(response.headers["retry-after"]) >= 1
+    assert "Traceback" not in response.text
     return True
 
 
@@ -76,10 +76,10 @@ async def _until_it_answers(
     request: Callable[[], Awaitable[httpx.Response]], status: int
 ) -> httpx.Response:
     async with asyncio.timeout(BACK_WITHIN):
-        while (answer := await request()).status_code != status:
-            assert _is_an_outage(answer)
+        while (response := await request()).status_code != status:
+            assert _is_an_outage(response)
             await asyncio.sleep(0.2)
-    return answer
+    return response
 
 
 async def test_without_redis_everything_answers_and_nothing_is_lost(signed_in, suite, caught_mail):

@@ -17,8 +17,8 @@ from itertools import count
 import httpx
 import pytest
 from tests.collector import Collector, Received
-from tests.e2e.planting import Planted, logged, plant
-from tests.e2e.visiting import EDGES, UNAVAILABLE, Sent, Visitor
+from tests.e2e.console_visits import EDGES, UNAVAILABLE, Sent, Visitor
+from tests.e2e.planted_secrets import PlantedSecrets, logged, plant_secrets
 from tests.running_suite import Suite, running_suite
 
 REQUESTS = int(os.environ.get("AUDITED_REQUESTS", "300"))
@@ -90,7 +90,7 @@ class Audited:
 
     audit: Audit
     suite: Suite
-    planted: Planted
+    planted: PlantedSecrets
     collector: Collector
 
 
@@ -107,7 +107,7 @@ async def audited(tmp_path_factory):
                 INTERNAL_TIMEOUT="20",
             )
             suite = await asyncio.to_thread(stack.enter_context, running)
-            planted = await plant(suite)
+            planted = await plant_secrets(suite)
             sent = await _visited(suite)
             with suppress(TimeoutError):  # the tests tell what is missing
                 await collector.until(lambda _: not _worst(sent, collector), within=WITHIN)
@@ -144,8 +144,8 @@ async def test_every_request_is_one_connected_trace_with_the_expected_edges(audi
     refused = [one for one in audit.sent if one.status >= 500]
     assert len(refused) <= len(audit.sent) * MAY_FAIL, refused[:10]
     faults = audit.faults()
-    told = "\n".join(f"{one.operation} {one.request_id}: {why}" for one, why in faults[:20])
-    assert len(faults) <= len(audit.sent) * (1 - WELL_TRACED), f"{len(faults)} faults\n{told}"
+    output = "\n".join(f"{one.operation} {one.request_id}: {why}" for one, why in faults[:20])
+    assert len(faults) <= len(audit.sent) * (1 - WELL_TRACED), f"{len(faults)} faults\n{output}"
 
 
 async def test_every_log_line_within_a_request_carries_its_trace(audited):
@@ -170,9 +170,9 @@ async def test_no_span_was_lost_on_the_way(audited):
     async with httpx.AsyncClient() as client:
         for service, url in audited.suite.management.items():
             exposed = (await client.get(f"{url}/metrics")).text
-            assert 'telemetry_spans_total{fate="sent"}' in exposed, service
-            for fate in ("failed", "dropped"):
-                assert f'telemetry_spans_total{{fate="{fate}"}} 0.0' in exposed, service
+            assert 'telemetry_spans_total{outcome="sent"}' in exposed, service
+            for outcome in ("failed", "dropped"):
+                assert f'telemetry_spans_total{{outcome="{outcome}"}} 0.0' in exposed, service
 
 
 async def _shown_by_the_console(client: httpx.AsyncClient, audited: Audited) -> dict[str, bytes]:
@@ -180,8 +180,8 @@ async def _shown_by_the_console(client: httpx.AsyncClient, audited: Audited) -> 
     console, _, token = audited.suite.command("console").strip().partition("/#token=")
     for batch in audited.collector.raw:
         sent = {"content-type": "application/x-protobuf"}
-        answer = await client.post(f"{console}/v1/traces", content=batch, headers=sent)
-        assert answer.status_code == 200, answer.text
+        response = await client.post(f"{console}/v1/traces", content=batch, headers=sent)
+        assert response.status_code == 200, response.text
     pages = ["", "/api/stack", "/api/overview", "/api/routes", "/api/jobs", "/api/logs"]
     pages += ["/api/requests", "/api/metrics"]
     for request in audited.audit.sent[-3:]:
@@ -222,7 +222,7 @@ async def test_the_log_level_of_a_running_process_changes_from_its_own_machine(a
 
 
 def test_a_secret_that_is_told_would_be_found():
-    planted = Planted(secrets={"a password": "hunter2 is long"})
+    planted = PlantedSecrets(secrets={"a password": "hunter2 is long"})
     assert planted.found_in({"logs": b"x hunter2 is long y"}) == [("a password", "logs")]
     assert planted.found_in({"logs": b'{"p":"hunter2%20is%20long"}'}) == [("a password", "logs")]
     assert planted.found_in({"logs": b"nothing"}) == []

@@ -27,8 +27,8 @@ from tests.chaos.load import PASSWORD, picture
 from tests.e2e.test_laptop import COMMAND, Laptop
 from tests.running_suite import ROOT
 
-from twelvefold.cli import services
-from twelvefold.dev.sockets import listen_on_first_free, url_of
+from twelvefold.service.installed import installed_services
+from twelvefold_dev.system.sockets import listen_on_first_free, url_of
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 SCHEMAS = {"worker": "jobs", "users": "users", "api": "api"}  # in the order of their migration
@@ -73,7 +73,7 @@ class Release:
 
     def add(self, service: str, text: str) -> None:
         """One more revision, by a template."""
-        last = services()[service].migrations.revisions[-1]  # type: ignore[union-attr]
+        last = installed_services()[service].migrations.revisions[-1]  # type: ignore[union-attr]
         names = {
             "last": last,
             "next": f"{int(last) + 1:04}",
@@ -159,10 +159,10 @@ async def asked(http: httpx.AsyncClient, method: str, path: str, **content: Any)
     """The answer, after as many 503 with Retry-After as a busy machine gives."""
     async with asyncio.timeout(60):
         while True:
-            answer = await http.request(method, path, **content)
-            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-                return answer.raise_for_status()
-            await asyncio.sleep(int(answer.headers["retry-after"]))
+            response = await http.request(method, path, **content)
+            if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                return response.raise_for_status()
+            await asyncio.sleep(int(response.headers["retry-after"]))
 
 
 async def story(url: str) -> dict[str, Any]:
@@ -228,8 +228,8 @@ async def running(laptop: Laptop, release: Release) -> AsyncIterator[str]:
         async with httpx.AsyncClient() as http, asyncio.timeout(60):
             for service in SCHEMAS:
                 while True:
-                    answer = await http.get(f"{url[f'm-{service}']}/readyz", timeout=30)
-                    if answer.status_code == httpx.codes.OK:
+                    response = await http.get(f"{url[f'm-{service}']}/readyz", timeout=30)
+                    if response.status_code == httpx.codes.OK:
                         break
                     await asyncio.sleep(0.1)
         yield url["api"]
@@ -253,9 +253,9 @@ async def test_a_migration_that_is_killed_midway_leaves_nothing_and_can_be_run_a
         assert await revision(sql, service) == before[service]
     await story(laptop.endpoints["api"])
     for service in SCHEMAS:
-        code, said = await migrate(laptop, next_release, service)
-        assert code == 0, said
-        assert f"{before[service]} -> {int(before[service]) + 1:04}" in said
+        code, output = await migrate(laptop, next_release, service)
+        assert code == 0, output
+        assert f"{before[service]} -> {int(before[service]) + 1:04}" in output
 
 
 async def test_both_releases_serve_people_at_once_and_each_shows_what_the_other_wrote(
@@ -278,8 +278,8 @@ async def test_this_release_leaves_the_schema_of_the_next_one_as_it_is(laptop, t
     """What a way back does: the migration hook of the older release runs again."""
     for service in SCHEMAS:
         before = await revision(sql, service)
-        code, said = await migrate(laptop, Release(tmp_path, tmp_path / "hold"), service)
-        assert (code, await revision(sql, service)) == (0, before), said
+        code, output = await migrate(laptop, Release(tmp_path, tmp_path / "hold"), service)
+        assert (code, await revision(sql, service)) == (0, before), output
 
 
 async def test_a_contract_step_waits_until_the_last_older_process_has_ended(
@@ -288,11 +288,11 @@ async def test_a_contract_step_waits_until_the_last_older_process_has_ended(
     for service in SCHEMAS:
         next_release.add(service, CONTRACT)
         before = await revision(sql, service)
-        code, said = await migrate(laptop, next_release, service)
-        assert (code, await revision(sql, service)) == (1, before), said
-        assert "upgrade them first" in said
-        assert f"twelvefold-{service}@" in said
-        assert "Traceback" not in said
+        code, output = await migrate(laptop, next_release, service)
+        assert (code, await revision(sql, service)) == (1, before), output
+        assert "upgrade them first" in output
+        assert f"twelvefold-{service}@" in output
+        assert "Traceback" not in output
     rows = (await laptop.processes()).items()
     pids = [row["pid"] for name, row in rows if name.partition(".")[0] in SCHEMAS]
     for pid in pids:
@@ -304,8 +304,8 @@ async def test_a_contract_step_waits_until_the_last_older_process_has_ended(
         )
         for service in SCHEMAS:
             before = await revision(sql, service)
-            code, said = await migrate(laptop, next_release, service)
-            assert code == 0, said
+            code, output = await migrate(laptop, next_release, service)
+            assert code == 0, output
             assert await revision(sql, service) > before
     finally:
         for pid in pids:

@@ -25,22 +25,22 @@ def picture_with_location() -> bytes:
 
 async def _register(client: httpx.AsyncClient) -> tuple[dict[str, object], str]:
     address = f"ada.{uuid.uuid4().hex[:12]}@example.com"
-    answer = await client.post(
+    response = await client.post(
         "/api/v1/users", json={"email": address, "name": "Ada", "password": PASSWORD}
     )
-    assert answer.status_code == 201, answer.text
-    assert answer.headers["location"] == f"/api/v1/users/{answer.json()['id']}"
-    return answer.json(), address
+    assert response.status_code == 201, response.text
+    assert response.headers["location"] == f"/api/v1/users/{response.json()['id']}"
+    return response.json(), address
 
 
 async def _sign_in(client: httpx.AsyncClient, address: str) -> None:
-    answer = await client.post(
+    response = await client.post(
         "/api/v1/auth/token",
         data={"grant_type": "password", "username": address, "password": PASSWORD},
     )
-    assert answer.status_code == 200, answer.text
-    assert answer.headers["cache-control"] == "no-store"
-    client.headers["authorization"] = f"Bearer {answer.json()['access_token']}"
+    assert response.status_code == 200, response.text
+    assert response.headers["cache-control"] == "no-store"
+    client.headers["authorization"] = f"Bearer {response.json()['access_token']}"
 
 
 async def _ended_job(client: httpx.AsyncClient, location: str) -> list[str]:

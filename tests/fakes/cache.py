@@ -1,30 +1,30 @@
-"""The cache as a dictionary: for tests of what uses it. Held to tests/integration/test_cache.py."""
+"""The cache as a dictionary: for tests of what uses it. Held to tests/integration/cache/test_cache.py."""
 
 from __future__ import annotations
 
 import time
 
-from twelvefold.cache import Entry, Load, jittered_milliseconds, packed
-from twelvefold.single_flight import SingleFlight
+from twelvefold.cache.cache import CacheEntry, Load, encode_entry, jittered_milliseconds
+from twelvefold.cache.single_flight import SingleFlight
 
 
 class InMemoryCache:
     """Keeps entries in this process; time passes by the monotonic clock."""
 
     def __init__(self) -> None:
-        self._entries: dict[str, tuple[Entry, float]] = {}
-        self._loads = SingleFlight[Entry]()
+        self._entries: dict[str, tuple[CacheEntry, float]] = {}
+        self._loads = SingleFlight[CacheEntry]()
 
-    async def get(self, key: str) -> Entry | None:
+    async def get(self, key: str) -> CacheEntry | None:
         entry, expires = self._entries.get(key, (None, 0.0))
         return entry if time.monotonic() < expires else None
 
-    async def set(self, key: str, entry: Entry, ttl: float) -> bool:
+    async def set(self, key: str, entry: CacheEntry, ttl: float) -> bool:
         self._loads.forget(key)
         return await self._store(key, entry, ttl)
 
-    async def _store(self, key: str, entry: Entry, ttl: float) -> bool:
-        packed(entry)  # refuses what Redis could not hold
+    async def _store(self, key: str, entry: CacheEntry, ttl: float) -> bool:
+        encode_entry(entry)  # refuses what Redis could not hold
         held = await self.get(key)
         if held is not None:
             resurrects = held.body is None and entry.body is not None
@@ -40,8 +40,8 @@ class InMemoryCache:
 
     async def get_or_load(
         self, key: str, load: Load, ttl: float, negative_ttl: float = 30.0
-    ) -> Entry:
-        async def load_and_keep() -> Entry:
+    ) -> CacheEntry:
+        async def load_and_keep() -> CacheEntry:
             entry = await load()
             await self._store(key, entry, negative_ttl if entry.body is None else ttl)
             return entry

@@ -12,14 +12,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from twelvefold.ops.rollout.judgement import Sample
-from twelvefold.ops.rollout.kubernetes import routed, scaled
-from twelvefold.ops.rollout.model import (
-    Bad,
+from twelvefold_ops.rollout.canary_analysis import Sample
+from twelvefold_ops.rollout.kubernetes import routed, scaled
+from twelvefold_ops.rollout.model import (
+    CandidateFailed,
     ClusterError,
     Pod,
-    Refused,
     Release,
+    RolloutRefused,
     Target,
     Workload,
 )
@@ -77,7 +77,7 @@ class FakeCluster:
             self._apply(f"{service}-routing", {"timeouts": {"request": "30s"}}, {}, "deployed")
 
     @property
-    def standing(self) -> dict[str, dict[str, Any]]:
+    def deployed(self) -> dict[str, dict[str, Any]]:
         """What a diff of all objects would see: contents of what is live, by release."""
         return dict(self.live)
 
@@ -88,7 +88,7 @@ class FakeCluster:
         abandoned, self.lease_left = self.lease_left, True
         try:
             yield abandoned
-        except Refused:
+        except RolloutRefused:
             self.lease_left = False
             raise
         self.lease_left = False
@@ -151,7 +151,7 @@ class FakeCluster:
 
         self._operate(f"uninstall {release}", effect, half)
 
-    async def forget(self, release: Release) -> None:
+    async def delete_revision(self, release: Release) -> None:
         def effect() -> None:
             self.history[release.name] = [
                 one for one in self.history[release.name] if one.number != release.revision
@@ -179,7 +179,7 @@ class FakeCluster:
                 restarts=self._looks if conduct.crashes else 0,
                 running_for=1000.0 if conduct.starts else 0.0,
                 is_newest=True,
-                trouble=None if conduct.starts else "CrashLoopBackOff",
+                waiting_reason=None if conduct.starts else "CrashLoopBackOff",
             )
             for number in range(wanted)
         ]
@@ -188,12 +188,12 @@ class FakeCluster:
     async def hooks(self, release: str) -> list[Pod]:
         trouble = None if self._conduct(release).pulls else "ImagePullBackOff"
         name = f"{release}-migrate"
-        one = Pod(name, name, False, 0, 0.0, is_newest=True, trouble=trouble)
+        one = Pod(name, name, False, 0, 0.0, is_newest=True, waiting_reason=trouble)
         return [one] if trouble else []
 
     async def test(self, release: str) -> None:
         if not self._conduct(release).passes_test:
-            raise Bad("its own test failed")
+            raise CandidateFailed("its own test failed")
 
     async def sample(self, service: str, release: str, threshold: float) -> Mapping[str, Sample]:
         self._looks += 1
@@ -213,7 +213,7 @@ class FakeCluster:
     async def job_kinds(self, service: str, release: str) -> frozenset[str] | None:
         return self.worker_kinds if service == "worker" else self._conduct(release).kinds
 
-    async def last_words(self, release: str) -> str:
+    async def failure_logs(self, release: str) -> str:
         return f"the last words of {release}" if release in self.live else ""
 
     # How changes come about.

@@ -1,23 +1,23 @@
-"""A mailer that keeps the letters. Held to tests/integration/test_mail.py."""
+"""A mailer that keeps the letters. Held to tests/integration/mail/test_mail.py."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from twelvefold.errors import DependencyUnavailable, Rejected
-from twelvefold.mail import Message, checked
+from twelvefold.mail.mailer import Email, validate_headers
 
 
 @dataclass
 class RecordingMailer:
     """`sent` in order. `refused` and `unavailable` make it fail as a mail server would."""
 
-    sent: list[Message] = field(default_factory=list)
+    sent: list[Email] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
     unavailable: bool = False
 
-    async def send(self, message: Message) -> None:
-        checked(message)
+    async def send(self, message: Email) -> None:
+        validate_headers(message)
         if self.unavailable:
             raise DependencyUnavailable("mail")
         if message.to in self.refused:

@@ -1,6 +1,6 @@
 """Objects as a dictionary: for tests of what uses them.
 
-Held to tests/integration/object_store/test_object_store.py.
+Held to tests/integration/storage/test_object_store.py.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 from twelvefold.errors import NotFound
-from twelvefold.object_store import MAX_PRESIGNED, ReadMethod, StoredObject
-from twelvefold.object_upload import CHUNK_BYTES
+from twelvefold.storage.object_store import MAX_PRESIGNED, ReadMethod, StoredObject
+from twelvefold.storage.upload import CHUNK_BYTES
 
 
 @dataclass
@@ -68,7 +68,7 @@ class InMemoryObjectStore:
     async def ensure_bucket(self) -> None:
         return None
 
-    async def warm(self) -> None:
+    async def warm_up(self) -> None:
         """Nothing to load."""
 
     async def ping(self) -> None:

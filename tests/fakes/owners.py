@@ -13,7 +13,7 @@ from twelvefold.errors import Conflict, DependencyUnavailable, NotFound
 
 
 @dataclass
-class FakeOwners:
+class FakeOwnerClient:
     """`targets` are those that exist; of each the newest job's report is kept."""
 
     letters: dict[UUID, EmailContent] = field(default_factory=dict)
@@ -71,14 +71,14 @@ class FakeOwners:
             and key not in found.keys
         ]
 
-    async def mend(self, ids: Sequence[UUID]) -> None:
+    async def repair(self, ids: Sequence[UUID]) -> None:
         self._require_presence("api")
         self.mended += ids
 
     async def erase_account(self, job_id: UUID, account_id: UUID) -> None:
         self._require_presence("users")
         if account_id in self.last_admins:
-            raise Conflict("this is the last admin: make another one first")
+            raise Conflict("At least one active admin must remain. Promote another account first.")
         self.erased.add(account_id)
 
     def _require_presence(self, name: str) -> None:

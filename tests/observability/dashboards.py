@@ -55,31 +55,44 @@ def overview() -> Dashboard:
         board("overview", "overview", "All services at a glance."),
         {
             "": [
-                stat("Requests", every, unit="reqps"),
-                stat("Faults", f"{failed} / {every}", unit="percentunit", limits=bad),
-                stat("99th percentile", quantile(0.99, LATENCY, PUBLIC), unit="s", limits=slow),
-                stat("Oldest job", f"max(jobs_queue_age_seconds{{{ANY}}})", unit="s", limits=LATE),
+                stat("Requests", every, transaction="reqps"),
+                stat("Faults", f"{failed} / {every}", transaction="percentunit", limits=bad),
+                stat(
+                    "99th percentile", quantile(0.99, LATENCY, PUBLIC), transaction="s", limits=slow
+                ),
+                stat(
+                    "Oldest job",
+                    f"max(jobs_queue_age_seconds{{{ANY}}})",
+                    transaction="s",
+                    limits=LATE,
+                ),
                 stat("Dead jobs", f"max(jobs_dead{{{ANY}}})", limits=((1, "red"),)),
                 stat("Backing services lost", lost, limits=((1, "red"),)),
             ],
             "Requests": [
-                series("Rate", (per_second(REQUESTS, ANY, "job"), "{{job}}"), unit="reqps"),
-                series("Faults", (faults(ANY, "job"), "{{job}}"), unit="percentunit"),
+                series("Rate", (per_second(REQUESTS, ANY, "job"), "{{job}}"), transaction="reqps"),
+                series("Faults", (faults(ANY, "job"), "{{job}}"), transaction="percentunit"),
                 series(
-                    "99th percentile", (quantile(0.99, LATENCY, ANY, "job"), "{{job}}"), unit="s"
+                    "99th percentile",
+                    (quantile(0.99, LATENCY, ANY, "job"), "{{job}}"),
+                    transaction="s",
                 ),
             ],
             "Saturation": [
                 series(
-                    "Pools in use", (used(ANY, "job, pool"), "{{job}} {{pool}}"), unit="percentunit"
+                    "Pools in use",
+                    (used(ANY, "job, pool"), "{{job}} {{pool}}"),
+                    transaction="percentunit",
                 ),
-                series("Event loop lag", (quantile(0.99, LAG, ANY, "job"), "{{job}}"), unit="s"),
-                series("Memory of the largest process", (memory, "{{job}}"), unit="bytes"),
+                series(
+                    "Event loop lag", (quantile(0.99, LAG, ANY, "job"), "{{job}}"), transaction="s"
+                ),
+                series("Memory of the largest process", (memory, "{{job}}"), transaction="bytes"),
             ],
             "What stands behind": [
                 series("Backing services that answer", (up, "{{job}} {{name}}")),
-                series("Cache by outcome", (cache, "{{outcome}}"), unit="ops"),
-                series("Calls not made", (refused, "{{name}} {{reason}}"), unit="ops"),
+                series("Cache by outcome", (cache, "{{outcome}}"), transaction="ops"),
+                series("Calls not made", (refused, "{{name}} {{reason}}"), transaction="ops"),
             ],
         },
     )
@@ -111,64 +124,72 @@ def service() -> Dashboard:
         {
             "Requests": [
                 series(
-                    "By route", (per_second(REQUESTS, ONE, "handler"), "{{handler}}"), unit="reqps"
+                    "By route",
+                    (per_second(REQUESTS, ONE, "handler"), "{{handler}}"),
+                    transaction="reqps",
                 ),
-                series("Faults by route", (failed, "{{status}} {{handler}}"), unit="reqps"),
+                series("Faults by route", (failed, "{{status}} {{handler}}"), transaction="reqps"),
                 series(
-                    "By status", (per_second(REQUESTS, ONE, "status"), "{{status}}"), unit="reqps"
+                    "By status",
+                    (per_second(REQUESTS, ONE, "status"), "{{status}}"),
+                    transaction="reqps",
                 ),
-                series("Duration", *shares, unit="s", about=sampled),
-                series("99th percentile by route", (by_route, "{{handler}}"), unit="s"),
+                series("Duration", *shares, transaction="s", about=sampled),
+                series("99th percentile by route", (by_route, "{{handler}}"), transaction="s"),
                 series(
                     "Refused and limited",
                     (refused, "{{reason}}"),
                     (limited, "quota {{policy}}"),
                     (local, "counted locally"),
-                    unit="reqps",
+                    transaction="reqps",
                 ),
             ],
             "Calls": [
                 series(
                     "To other services",
                     (per_second(f"{CALLS}_count", ONE, "peer, outcome"), "{{peer}} {{outcome}}"),
-                    unit="reqps",
+                    transaction="reqps",
                 ),
                 series(
                     "Their 99th percentile",
                     (quantile(0.99, CALLS, ONE, "peer"), "{{peer}}"),
-                    unit="s",
+                    transaction="s",
                 ),
                 series(
                     "Cache by outcome",
                     (per_second("cache_requests_total", ONE, "outcome"), "{{outcome}}"),
-                    unit="ops",
+                    transaction="ops",
                 ),
             ],
             "Use": [
-                series("Pools in use", (used(ONE, "pool"), "{{pool}}"), unit="percentunit"),
+                series("Pools in use", (used(ONE, "pool"), "{{pool}}"), transaction="percentunit"),
                 series("Waiting", (waiting, "{{pool}}"), (none_left, "none left: {{pool}}")),
                 series(
                     "Waited, 99th percentile",
                     (quantile(0.99, "pool_wait_seconds", ONE, "pool"), "{{pool}}"),
-                    unit="s",
+                    transaction="s",
                 ),
             ],
             "Processes": [
                 series(
                     "Processor",
                     (f"rate(process_cpu_seconds_total{{{ONE}}}[{EVERY}])", "{{pod}}"),
-                    unit="percentunit",
+                    transaction="percentunit",
                 ),
                 series(
-                    "Memory", (f"process_resident_memory_bytes{{{ONE}}}", "{{pod}}"), unit="bytes"
+                    "Memory",
+                    (f"process_resident_memory_bytes{{{ONE}}}", "{{pod}}"),
+                    transaction="bytes",
                 ),
-                series("Event loop lag", (quantile(0.99, LAG, ONE, "pod"), "{{pod}}"), unit="s"),
+                series(
+                    "Event loop lag", (quantile(0.99, LAG, ONE, "pod"), "{{pod}}"), transaction="s"
+                ),
                 series("Open file descriptors", (f"process_open_fds{{{ONE}}}", "{{pod}}")),
-                series("Age", (age, "{{pod}}"), unit="s"),
+                series("Age", (age, "{{pod}}"), transaction="s"),
                 series(
                     "Spans",
-                    (per_second("telemetry_spans_total", ONE, "fate"), "{{fate}}"),
-                    unit="ops",
+                    (per_second("telemetry_spans_total", ONE, "outcome"), "{{outcome}}"),
+                    transaction="ops",
                 ),
             ],
         },
@@ -178,7 +199,7 @@ def service() -> Dashboard:
 def jobs() -> Dashboard:
     """Durable jobs: how many, how late, how often they fail."""
     slots = f'{{{WORKERS},pool="jobs"}}'
-    expired = f'sum(increase(jobs_leases_lost_total{{{WORKERS},how="reaped"}}[$__range]))'
+    expired = f'sum(increase(jobs_leases_lost_total{{{WORKERS},cause="reaped"}}[$__range]))'
     ended = per_second("jobs_finished_total", WORKERS, "kind, status")
     still_open = f"max by (kind, status) (jobs_open{{{WORKERS}}})"
     oldest = f"jobs_queue_age_seconds{{{WORKERS}}}"
@@ -194,38 +215,45 @@ def jobs() -> Dashboard:
         {
             "": [
                 stat("Due", f"max(jobs_due{{{WORKERS}}})"),
-                stat("Oldest due", f"max({oldest})", unit="s", limits=LATE),
+                stat("Oldest due", f"max({oldest})", transaction="s", limits=LATE),
                 stat("Running", f"sum(jobs_running{{{WORKERS}}})"),
                 stat("Dead", f"max(jobs_dead{{{WORKERS}}})", limits=((1, "red"),)),
-                stat("Slots in use", busy, unit="percentunit", limits=((0.9, "orange"),)),
+                stat("Slots in use", busy, transaction="percentunit", limits=((0.9, "orange"),)),
                 stat("Leases expired", expired, limits=((1, "orange"),)),
             ],
             "Through the queue": [
                 series(
                     "Inserted",
                     (per_second("jobs_enqueued_total", ANY, "kind"), "{{kind}}"),
-                    unit="ops",
+                    transaction="ops",
                 ),
-                series("Ended", (ended, "{{kind}} {{status}}"), unit="ops"),
+                series("Ended", (ended, "{{kind}} {{status}}"), transaction="ops"),
                 series("Open, by state", (still_open, "{{kind}} {{status}}")),
             ],
             "Time": [
-                series("Start delay, 95th percentile", (delay, "{{kind}}"), unit="s", about=outbox),
-                series("Duration, 95th percentile", (duration, "{{kind}}"), unit="s"),
-                series("Oldest due job", (f"max by (queue) ({oldest})", "{{queue}}"), unit="s"),
+                series(
+                    "Start delay, 95th percentile",
+                    (delay, "{{kind}}"),
+                    transaction="s",
+                    about=outbox,
+                ),
+                series("Duration, 95th percentile", (duration, "{{kind}}"), transaction="s"),
+                series(
+                    "Oldest due job", (f"max by (queue) ({oldest})", "{{queue}}"), transaction="s"
+                ),
             ],
             "Trouble": [
                 series("Attempts a job, average", (f"{attempts} / {done}", "{{kind}}")),
                 series(
                     "Leases lost",
-                    (per_second("jobs_leases_lost_total", WORKERS, "how"), "{{how}}"),
-                    unit="ops",
+                    (per_second("jobs_leases_lost_total", WORKERS, "cause"), "{{cause}}"),
+                    transaction="ops",
                 ),
                 series(
                     "Rings and mails",
-                    (per_second("jobs_rings_total", ANY, "fate"), "ring {{fate}}"),
+                    (per_second("jobs_wakeups_total", ANY, "outcome"), "wake-up {{outcome}}"),
                     (mails, "mail {{outcome}}"),
-                    unit="ops",
+                    transaction="ops",
                 ),
             ],
         },
@@ -243,7 +271,7 @@ def objectives() -> Dashboard:
             stat(
                 f"Budget left: {name}",
                 left,
-                unit="percentunit",
+                transaction="percentunit",
                 wide=6,
                 below="red",
                 limits=((0, "orange"), (0.25, "green")),

@@ -43,7 +43,11 @@ def _query(expression: str, legend: str, reference: str = "A") -> Dataquery:
 
 
 def series(
-    title: str, *queries: tuple[str, str], unit: str = "short", about: str = "", wide: int = 8
+    title: str,
+    *queries: tuple[str, str],
+    transaction: str = "short",
+    about: str = "",
+    wide: int = 8,
 ) -> Series:
     """Lines over time; `queries` are expressions and legends."""
     panel = (
@@ -51,7 +55,7 @@ def series(
         .title(title)
         .description(about)
         .datasource(SOURCE)
-        .unit(unit)
+        .unit(transaction)
         .min(0)
         .span(wide)
         .height(7)
@@ -78,7 +82,7 @@ def stat(
     title: str,
     expression: str,
     *,
-    unit: str = "short",
+    transaction: str = "short",
     limits: Sequence[tuple[float, str]] = (),
     below: str = "green",
     wide: int = 4,
@@ -91,7 +95,7 @@ def stat(
         .title(title)
         .description(about)
         .datasource(SOURCE)
-        .unit(unit)
+        .unit(transaction)
         .span(wide)
         .height(4)
         .color_mode(common.BigValueColorMode.VALUE)

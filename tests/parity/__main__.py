@@ -43,8 +43,8 @@ class Outcome:
         return sum(n for what, n in self.counts.items() if what.startswith(("failed", "error")))
 
     def __str__(self) -> str:
-        said = ", ".join(f"{count} {what}" for what, count in self.counts.items())
-        return f"{said or 'nothing ran'} ({self.seconds:.0f} s)"
+        output = ", ".join(f"{count} {what}" for what, count in self.counts.items())
+        return f"{output or 'nothing ran'} ({self.seconds:.0f} s)"
 
 
 Outcomes = dict[str, Outcome]
@@ -58,7 +58,7 @@ def main() -> int:
     given = parser.parse_args()
     found: dict[str, Outcomes | str] = {}
     for name in given.only:
-        _told(f"{name} …")
+        _report(f"{name} …")
         found[name] = places[name]()
     print(f"\n{_table(found)}")
     ran = [outcomes for outcomes in found.values() if isinstance(outcomes, dict)]
@@ -92,7 +92,7 @@ def _distribution() -> Outcomes | str:
     programs = Programs.find()
     if isinstance(programs, str):
         return programs
-    _told(f"  {programs.names}")
+    _report(f"  {programs.names}")
     with tempfile.TemporaryDirectory(prefix="twelvefold-parity-") as folder:
         Path(folder).chmod(0o755)  # PostgreSQL's own user has to enter it
         with running(programs, Path(folder)) as settings:
@@ -105,13 +105,13 @@ def _up_and_tested(folder: Path, settings: Mapping[str, str]) -> Outcomes:
 
 
 def _tested(paths: list[str], *options: str) -> Outcome:
-    _told(f"  {' '.join(paths)}")
+    _report(f"  {' '.join(paths)}")
     began = time.monotonic()
     done = _pytest(*paths, *options)
     last = done.stdout.strip().splitlines()[-1:] or [done.stderr]
     counts = {what: int(count) for count, what in _COUNTS.findall(last[0])}
     if done.returncode != 0:
-        _told(done.stdout[-4000:] + done.stderr[-1000:])
+        _report(done.stdout[-4000:] + done.stderr[-1000:])
     return Outcome(counts, time.monotonic() - began)
 
 
@@ -138,12 +138,12 @@ def _cluster() -> Outcomes | str:
         skipped = re.search(r"SKIPPED \[\d+\] \S+ (.*)", done.stdout)
         return skipped[1] if skipped else "the cluster's suites did not run"
     if done.returncode != 0:
-        _told(done.stdout[-4000:])
+        _report(done.stdout[-4000:])
     seconds = time.monotonic() - began
     return {suite: Outcome(verdicts.get(suite, {}), seconds) for suite in SUITES}
 
 
-def _told(text: str) -> None:
+def _report(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 

@@ -16,9 +16,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from twelvefold.dev.accounts import postgres_account
-from twelvefold.dev.ports import LOOPBACK, PortPicker
-from twelvefold.dev.processes import Account
+from twelvefold_dev.system.child_process import SystemUser
+from twelvefold_dev.system.ports import LOOPBACK, PortPicker
+from twelvefold_dev.system.system_user import postgres_account
 
 _START = 30  # seconds
 _PASSWORD = "parity"
@@ -114,7 +114,7 @@ def running(programs: Programs, folder: Path) -> Iterator[dict[str, str]]:
 
 
 def _run(
-    command: list[Path | str], account: Account | None, folder: Path
+    command: list[Path | str], account: SystemUser | None, folder: Path
 ) -> subprocess.Popen[bytes]:
     with (folder / f"{Path(command[0]).name}.log").open("wb") as log:
         return subprocess.Popen(  # noqa: S603 (a server that is installed)

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = [ROOT / "libs/src", *sorted((ROOT / "services").glob("*/src"))]
+SOURCES = [*sorted((ROOT / "libs").glob("*/src")), *sorted((ROOT / "services").glob("*/src"))]
 USES = frozenset(
     {"match", "fullmatch", "search", "findall", "finditer", "split", "sub", "subn", "scanner"}
 )
@@ -70,7 +70,7 @@ SQL = [
 ] + [Worst(" ", before) for before in ("FROM", "UPDATE", "UPDATE a AS", "SELECT a", "INSERT")]  # fmt: skip
 # By home: the texts that make the most work. Where none is apt to, the plainest repetitions.
 FOREIGN: dict[str, list[Worst]] = {
-    "twelvefold.redaction:_SHAPES": [
+    "twelvefold.observability.redaction:_SHAPES": [
         Worst(piece)
         for piece in (
             "a", " ", "=a.", "a.", "a+", "x:", "://", "a://", "a://b:", "a://b:c", "://:", "a@",
@@ -91,50 +91,50 @@ FOREIGN: dict[str, list[Worst]] = {
             ("eyJ", "a"), ("eyJaaaaaaaa.", "a"), ("a", "_token"),
         )
     ],
-    "twelvefold.redaction:_SECRET_KEY": [
+    "twelvefold.observability.redaction:_SECRET_KEY": [
         Worst("a"), Worst("api-"), Worst("access_"), Worst("private-"), Worst("email_"), Worst("e"),
     ],
-    "twelvefold.http.conditional:_MEMBER": [
+    "twelvefold.http.rest.conditional:_MEMBER": [
         Worst(", "), Worst(" ", '"v1"'), Worst("x", '"'), Worst('"'), Worst('W/"v1",'),
     ],
-    "twelvefold.http.conditional:_VERSION": [Worst("v"), Worst("1", "v")],
-    "twelvefold.http.header_fields:_ASCII": [Worst("a"), Worst("a", after="\x7f")],
-    "twelvefold.http.header_fields:_SLASH": [Worst("%2F"), Worst("%2"), Worst("%")],
-    "twelvefold.http.context:_REQUEST_ID": [Worst("a"), Worst("a", after=" "), Worst(".")],
-    "twelvefold.http.idempotency:_KEY": [Worst("a"), Worst("a", '"'), Worst('"'), Worst(" ")],
-    "twelvefold.http.limits:_NULS": BACKSLASHES,
-    "twelvefold.http.tracing:_TRACEPARENT": [
+    "twelvefold.http.rest.conditional:_VERSION": [Worst("v"), Worst("1", "v")],
+    "twelvefold.http.middleware.header_fields:_ASCII": [Worst("a"), Worst("a", after="\x7f")],
+    "twelvefold.http.middleware.header_fields:_SLASH": [Worst("%2F"), Worst("%2"), Worst("%")],
+    "twelvefold.context:_REQUEST_ID": [Worst("a"), Worst("a", after=" "), Worst(".")],
+    "twelvefold.http.rest.idempotency:_KEY": [Worst("a"), Worst("a", '"'), Worst('"'), Worst(" ")],
+    "twelvefold.http.middleware.body_limit:_NULS": BACKSLASHES,
+    "twelvefold.http.middleware.tracing:_TRACEPARENT": [
         Worst("0"), Worst("-", TRACEPARENT), Worst("-\n", TRACEPARENT), Worst(TRACEPARENT),
     ],
-    "twelvefold.http.wire.framing:_REQUEST_LINE": [
+    "twelvefold.http.server.wire.framing:_REQUEST_LINE": [
         Worst("a"), Worst(" "), Worst("a", "GET "), Worst(" ", "GET /"), Worst("a ", "GET "),
         Worst("\r", "GET / HTTP/1.1"), Worst("1", "GET / HTTP/1."), Worst("A"),
     ],
-    "twelvefold.http.wire.framing:_TOKEN": [Worst("a"), Worst("a", after=" "), Worst("!")],
-    "twelvefold.http.wire.request_head:_HOST": [
+    "twelvefold.http.server.wire.framing:_TOKEN": [Worst("a"), Worst("a", after=" "), Worst("!")],
+    "twelvefold.http.server.wire.request_head:_HOST": [
         Worst("a"), Worst("a."), Worst("%41"), Worst(":"), Worst("1", "a:"), Worst(":", "["),
         Worst("0:", "["), Worst("a", after=" "), Worst("v1.", "["),
     ],
-    "twelvefold.http.wire.request_head:_AUTHORITY": [
+    "twelvefold.http.server.wire.request_head:_AUTHORITY": [
         Worst("a"), Worst("a", "http://"), Worst("a.", "http://"), Worst("%41", "http://"),
         Worst("a@", "http://"), Worst(":", "http://a"), Worst("a:", "http://"), Worst("/"),
     ],
-    "twelvefold.jobs.execution:_ESCAPED_NUL": BACKSLASHES,
-    "twelvefold.text:_FORBIDDEN": [Worst("a"), Worst("\u202e"), Worst("\ud800"), Worst("\U0001fae9")],
-    "twelvefold.text:_SPACES": [Worst(" "), Worst(" ", after="a"), Worst("a "), Worst("\u3000")],
-    "twelvefold.mail:_ADDRESS": [
+    "twelvefold.jobs.worker.execution:_ESCAPED_NUL": BACKSLASHES,
+    "twelvefold.contracts.text:_FORBIDDEN": [Worst("a"), Worst("\u202e"), Worst("\ud800"), Worst("\U0001fae9")],
+    "twelvefold.contracts.text:_SPACES": [Worst(" "), Worst(" ", after="a"), Worst("a "), Worst("\u3000")],
+    "twelvefold.mail.mailer:_ADDRESS": [
         Worst("a"), Worst("a."), Worst("."), Worst("a", after="@"), Worst("a.", after="@"),
         Worst("a", "a@"), Worst("a.", "a@"), Worst("a-", "a@"), Worst("@"),
     ],
-    "twelvefold.mail:_HEADER_NAME": [Worst("a"), Worst("a", after=":")],
-    "twelvefold.mail:_OWN_HEADERS": [Worst("a", "content-"), Worst("content-"), Worst("\n")],
-    "twelvefold.dev.mail:_NOT_IN_NAMES": [Worst("/"), Worst("a/"), Worst("a")],
+    "twelvefold.mail.mailer:_HEADER_NAME": [Worst("a"), Worst("a", after=":")],
+    "twelvefold.mail.mailer:_OWN_HEADERS": [Worst("a", "content-"), Worst("content-"), Worst("\n")],
+    "twelvefold_dev.servers.mail_catcher:_NOT_IN_NAMES": [Worst("/"), Worst("a/"), Worst("a")],
     # Mails that were caught, and lines of logs and spans, as the console shows them.
-    "twelvefold.dev.console.mails:_NAME": [Worst("1"), Worst("1-"), Worst("a", "000001-")],
-    "twelvefold.dev.console.mails:_HEAD": [
+    "twelvefold_dev.console.sources.mails:_NAME": [Worst("1"), Worst("1-"), Worst("a", "000001-")],
+    "twelvefold_dev.console.sources.mails:_HEAD": [
         Worst("<head"), Worst("<head "), Worst("<"), Worst(" ", "<head"), Worst("<head\n"),
     ],
-    "twelvefold.dev.console.mails:_REMOTE": [
+    "twelvefold_dev.console.sources.mails:_REMOTE": [
         Worst(piece)
         for piece in ("<img", "<img ", "<img src", "<img src=", "<img src='", "<img src=http:/",
                       "<", " src", " src=", "img", "<img src = ' ")
@@ -144,33 +144,33 @@ FOREIGN: dict[str, list[Worst]] = {
         for before in ("<img", "<img src", "<img src=", '<img src="', "<img src = ' ")
         for piece in (" ", " src", " src=", " src= ' ", "https:", "/")
     ],
-    "twelvefold.dev.console.mails:_CID": [
+    "twelvefold_dev.console.sources.mails:_CID": [
         Worst('"cid:'), Worst("(cid:"), Worst('"cid:a'), Worst("cid:"), Worst("a", "(cid:"),
     ],
-    "twelvefold.dev.console.mails:_JOB": [Worst("<"), Worst("<01234567-"), Worst("a", "<")],
-    "twelvefold.dev.console.loglines:_TIME": [
+    "twelvefold_dev.console.sources.mails:_JOB": [Worst("<"), Worst("<01234567-"), Worst("a", "<")],
+    "twelvefold_dev.console.sources.log_search:_TIME": [
         Worst(" "), Worst("["), Worst("2026-01-01 "), Worst("0", "2026-01-01 00:00:00."),
         Worst(" ", "2026-01-01 00:00:00"),
     ],
-    "twelvefold.dev.console.loglines:_TRACE_ID": [Worst("0"), Worst("a", after="x")],
-    "twelvefold.dev.console.jobs:_TRACEPARENT": [Worst("0"), Worst("00-"), Worst(TRACEPARENT)],
-    "twelvefold.dev.console.query:_DURATION": [Worst("1", ">"), Worst("1.", ">"), Worst(">")],
-    "twelvefold.dev.console.query:_STATUS": [Worst("5"), Worst("x", "5")],
-    "twelvefold.statements:_COMMENT": SQL,
-    "twelvefold.statements:_TARGETS": SQL,
-    "twelvefold.statements:_CALL": SQL,
+    "twelvefold_dev.console.sources.log_search:_TRACE_ID": [Worst("0"), Worst("a", after="x")],
+    "twelvefold_dev.console.sources.jobs:_TRACEPARENT": [Worst("0"), Worst("00-"), Worst(TRACEPARENT)],
+    "twelvefold_dev.console.traces.query:_DURATION": [Worst("1", ">"), Worst("1.", ">"), Worst(">")],
+    "twelvefold_dev.console.traces.query:_STATUS": [Worst("5"), Worst("x", "5")],
+    "twelvefold.observability.sql_summary:_COMMENT": SQL,
+    "twelvefold.observability.sql_summary:_TARGETS": SQL,
+    "twelvefold.observability.sql_summary:_CALL": SQL,
 }  # fmt: skip
 # By home: whose text it is.
 OWN = {
-    "twelvefold.dev.backing:_UNRESERVED": "a setting",
-    "twelvefold.migrations:_require_unused": "application_name in PostgreSQL, 63 bytes at most",
-    "twelvefold.ops.postgres_tools:_VERSION": "what pg_dump says of itself",
-    "twelvefold.ops.rollout.asked:_DURATION": "an argument of the operator",
-    "twelvefold.ops.rollout.asked:_TAG": "an argument of the operator",
-    "twelvefold.ops.rollout.asked:_DIGEST": "an argument of the operator",
-    "twelvefold.revisions:_REVISION_FILE": "names of files of the release",
+    "twelvefold_dev.servers.backing:_UNRESERVED": "a setting",
+    "twelvefold.database.migrations:_require_unused": "application_name in PostgreSQL, 63 bytes at most",
+    "twelvefold_ops.postgres_tools:_VERSION": "what pg_dump says of itself",
+    "twelvefold_ops.rollout.arguments:_DURATION": "an argument of the operator",
+    "twelvefold_ops.rollout.arguments:_TAG": "an argument of the operator",
+    "twelvefold_ops.rollout.arguments:_DIGEST": "an argument of the operator",
+    "twelvefold.database.revisions:_REVISION_FILE": "names of files of the release",
     "twelvefold.settings.reference:replaced": "a document of the checkout",
-    "twelvefold.spans:_COMMAND_TAG": "PostgreSQL's command tag",
+    "twelvefold.observability.spans:_COMMAND_TAG": "PostgreSQL's command tag",
     "api.users_client:_ETAG": "the ETag of users",
 }
 

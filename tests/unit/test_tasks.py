@@ -2,7 +2,7 @@
 
 import asyncio
 
-from twelvefold.tasks import end_tasks
+from twelvefold.tasks import cancel_and_wait
 
 
 async def test_a_task_that_loses_its_first_cancellation_ends_all_the_same():
@@ -20,7 +20,7 @@ async def test_a_task_that_loses_its_first_cancellation_ends_all_the_same():
     task = asyncio.create_task(stubborn())
     await asyncio.sleep(0)
     async with asyncio.timeout(5):
-        await end_tasks([task])
+        await cancel_and_wait([task])
     assert task.cancelled()
 
 
@@ -30,5 +30,5 @@ async def test_what_has_ended_with_an_error_is_left_alone():
 
     task = asyncio.create_task(broken())
     await asyncio.wait([task])
-    await end_tasks([task])
+    await cancel_and_wait([task])
     assert isinstance(task.exception(), ValueError)

@@ -81,11 +81,11 @@ def the_gateway_passes_without_a_token_exactly_what_anybody_may_call(world: Worl
         "a token for another": (issuer, "another-api"),
     }
     for (method, path), anybody in public_operations().items():
-        for told, (iss, aud) in tokens.items():
-            wanted = anybody or (told == "a good token" and path.startswith("/api/"))
-            asked = Request(GATEWAY, 8000, method, path, iss, aud)
-            if authorized(policies, NAMESPACE, _labels("api"), asked) != wanted:
-                yield f"{method} {path} with {told} is {'refused' if wanted else 'admitted'}"
+        for output, (iss, aud) in tokens.items():
+            wanted = anybody or (output == "a good token" and path.startswith("/api/"))
+            request = Request(GATEWAY, 8000, method, path, iss, aud)
+            if authorized(policies, NAMESPACE, _labels("api"), request) != wanted:
+                yield f"{method} {path} with {output} is {'refused' if wanted else 'admitted'}"
             for other in (account("users"), account("worker"), account("default")):
                 stranger = Request(other, 8000, method, path, iss, aud)
                 if authorized(policies, NAMESPACE, _labels("api"), stranger):
@@ -122,7 +122,7 @@ def each_edge_is_admitted_by_its_service_account_and_every_other_is_refused(
     for service in (*SERVICES, "a-fourth"):
         for name, principal in principals.items():
             for port in (8001, 9000, 80):
-                asked = Request(principal, port, "PUT", "/internal/v1/things/1")
+                request = Request(principal, port, "PUT", "/internal/v1/things/1")
                 wanted = (name, service, port) in EDGES and port == 8001
-                if authorized(policies, NAMESPACE, _labels(service), asked) != wanted:
+                if authorized(policies, NAMESPACE, _labels(service), request) != wanted:
                     yield f"{name} to {service}:{port} is {'refused' if wanted else 'admitted'}"

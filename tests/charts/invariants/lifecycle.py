@@ -8,9 +8,9 @@ from typing import Any
 
 from tests.charts.rendering import World, title
 
-from twelvefold.cli import services
-from twelvefold.health import Health
 from twelvefold.http.management import create_management_app
+from twelvefold.service.health import Health
+from twelvefold.service.installed import installed_services
 from twelvefold.settings.reference import example
 
 from .registry import COMMON, Fault, invariant
@@ -23,7 +23,7 @@ _PROBES = {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe"
 @cache
 def defaults(service: str) -> Any:
     """The service's settings as they are where nobody sets them."""
-    return example(services()[service].settings)
+    return example(installed_services()[service].settings)
 
 
 @cache

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from tests.charts.reference import secret_settings
 from tests.charts.rendering import SERVICES, Object, World, title
 
-from twelvefold.cli import services
+from twelvefold.service.installed import installed_services
 from twelvefold.settings import MigrationSettings
 
 from .registry import COMMON, Fault, invariant
@@ -132,7 +132,9 @@ def images_are_named_by_digest_or_by_a_tag_that_does_not_move(world: World) -> I
 )
 def no_secret_is_in_a_configmap_or_in_a_pods_own_text(world: World) -> Iterator[str]:
     secret = {
-        name for service in services().values() for name in secret_settings(service.settings)
+        name
+        for service in installed_services().values()
+        for name in secret_settings(service.settings)
     } | {OWNER_URL}
     for one in world.of("ConfigMap"):
         for name, value in one.get("data", {}).items():
@@ -194,7 +196,7 @@ def each_secret_is_mounted_by_one_service_and_the_owners_by_its_migration_alone(
             yield f"{service} {component} could sign tokens"
         known = {OWNER_URL}
         if service in SERVICES:
-            known |= set(secret_settings(services()[service].settings))
+            known |= set(secret_settings(installed_services()[service].settings))
         if not keys <= known:
             yield f"{service} {component} mounts {sorted(keys - known)} of {secret}"
     for secret, found in mounters.items():

@@ -8,8 +8,8 @@ from unittest import mock
 
 from tests.charts.rendering import NAMESPACE, Workload, World, title
 
-from twelvefold.cli import services
 from twelvefold.security.keys import KeySet
+from twelvefold.service.installed import installed_services
 from twelvefold.settings import (
     EnvironmentSettings,
     HttpSettings,
@@ -70,7 +70,7 @@ def every_variable_is_a_setting_of_its_service_and_every_required_one_is_there(
     world: World,
 ) -> Iterator[str]:
     for workload in world.services():
-        settings = services()[workload.service].settings
+        settings = installed_services()[workload.service].settings
         given = environment(world, workload)
         known = {name.upper() for name in settings.model_fields}
         if unknown := set(given) - known:
@@ -115,7 +115,7 @@ def the_shared_configmap_holds_what_every_service_reads_and_the_environment(
         yield "there is no shared ConfigMap"
         return
     for name in shared["data"]:
-        for service, found in services().items():
+        for service, found in installed_services().items():
             if name.lower() not in found.settings.model_fields:
                 yield f"{title(shared)}: {service} does not read {name}"
     wanted = {"dev": "development"}.get(world.environment, world.environment)

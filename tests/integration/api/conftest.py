@@ -15,11 +15,11 @@ import structlog
 from tests.fakes.users_client import FakeUsersClient
 
 from api.app import create_app
-from api.limits import Limit
+from api.rate_limits import RateLimitName
 from api.settings import ApiSettings
 from twelvefold.contracts.accounts import Role
 from twelvefold.identifiers import new_id
-from twelvefold.process import ServiceProcess
+from twelvefold.service.process import ServiceProcess
 
 WORKER_SECRET = "the-worker-shows-this-on-the-internal-port"
 
@@ -46,7 +46,7 @@ def api_environment(database, s3_settings, servers, worker_number) -> dict[str, 
         "internal_secrets_worker": [WORKER_SECRET],
         "images_max_bytes": 6 * 1024 * 1024,
         # Every test is the same client; tests of limits choose their own.
-        **{f"rate_limit_{limit.value}": 1_000_000 for limit in Limit},
+        **{f"rate_limit_{limit.value}": 1_000_000 for limit in RateLimitName},
         **s3_settings,
     }
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from twelvefold.cache import Entry
+from twelvefold.cache.cache import CacheEntry
 from twelvefold.contracts.accounts import Role
 from twelvefold.contracts.images import Variant
 from twelvefold.identifiers import new_id
@@ -21,23 +21,23 @@ def registration() -> dict[str, str]:
 @pytest.fixture
 async def account(anonymous, users, sign_in):
     """A registered account, signed in."""
-    answer = await anonymous.post("/api/v1/users", json=registration())
-    assert answer.status_code == 201, answer.text
-    token = users.token_for(users.accounts[_id(answer)].user.id)
+    response = await anonymous.post("/api/v1/users", json=registration())
+    assert response.status_code == 201, response.text
+    token = users.token_for(users.accounts[_id(response)].user.id)
     anonymous.headers["authorization"] = f"Bearer {token}"
-    return answer.json()
+    return response.json()
 
 
-def _id(answer):
-    return UUID(answer.json()["id"])
+def _id(response):
+    return UUID(response.json()["id"])
 
 
 async def test_a_registration_is_answered_with_its_place_and_version(anonymous):
-    answer = await anonymous.post("/api/v1/users", json=registration())
-    assert answer.status_code == 201
-    assert answer.headers["location"] == f"/api/v1/users/{answer.json()['id']}"
-    assert answer.headers["etag"] == '"v1"'
-    assert "password" not in answer.text
+    response = await anonymous.post("/api/v1/users", json=registration())
+    assert response.status_code == 201
+    assert response.headers["location"] == f"/api/v1/users/{response.json()['id']}"
+    assert response.headers["etag"] == '"v1"'
+    assert "password" not in response.text
 
 
 async def test_a_taken_address_is_409(anonymous):
@@ -59,23 +59,23 @@ async def test_a_taken_address_is_409(anonymous):
     ],
 )
 async def test_bad_fields_are_named_and_never_echoed(anonymous, change, pointer):
-    answer = await anonymous.post("/api/v1/users", json={**registration(), **change})
-    assert answer.status_code == 422
-    assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
-    assert PASSWORD not in answer.text
-    assert "short" not in answer.text.replace("shorter", "")
+    response = await anonymous.post("/api/v1/users", json={**registration(), **change})
+    assert response.status_code == 422
+    assert [error["pointer"] for error in response.json()["errors"]] == [pointer]
+    assert PASSWORD not in response.text
+    assert "short" not in response.text.replace("shorter", "")
 
 
 async def test_a_cached_account_is_served_byte_by_byte_without_users(api, users, sign_in):
     caller = await sign_in()
     body = json.dumps({"id": str(caller.id), "name": "from the cache"}).encode()
-    await api.backing.cache.set(f"user:{caller.id}", Entry(7, body), 60)
+    await api.backing.cache.set(f"user:{caller.id}", CacheEntry(7, body), 60)
     asked = users.calls.count("get")
     for path in ("/api/v1/users/me", f"/api/v1/users/{caller.id}"):
-        answer = await caller.client.get(path)
-        assert (answer.status_code, answer.content) == (200, body)
-        assert answer.headers["etag"] == '"v7"'
-        assert answer.headers["cache-control"] == "private, no-cache"
+        response = await caller.client.get(path)
+        assert (response.status_code, response.content) == (200, body)
+        assert response.headers["etag"] == '"v7"'
+        assert response.headers["cache-control"] == "private, no-cache"
         same = await caller.client.get(path, headers={"if-none-match": '"v7"'})
         assert (same.status_code, same.content) == (304, b"")
         other = await caller.client.get(path, headers={"if-none-match": '"v6"'})
@@ -85,15 +85,15 @@ async def test_a_cached_account_is_served_byte_by_byte_without_users(api, users,
 
 async def test_a_known_absence_is_404_without_users(api, users, sign_in):
     caller = await sign_in()
-    await api.backing.cache.set(f"user:{caller.id}", Entry(2, None), 60)
+    await api.backing.cache.set(f"user:{caller.id}", CacheEntry(2, None), 60)
     asked = users.calls.count("get")
     assert (await caller.client.get("/api/v1/users/me")).status_code == 404
     assert users.calls.count("get") == asked
 
 
 async def test_what_is_not_cached_is_asked_of_users(anonymous, account):
-    answer = await anonymous.get("/api/v1/users/me")
-    assert (answer.status_code, answer.json()) == (200, account)
+    response = await anonymous.get("/api/v1/users/me")
+    assert (response.status_code, response.json()) == (200, account)
 
 
 async def test_with_caching_off_users_is_asked_each_time(open_api, users, account, api):
@@ -101,7 +101,7 @@ async def test_with_caching_off_users_is_asked_each_time(open_api, users, accoun
 
     process = await open_api(enable_caching=False)
     token = users.token_for(UUID(account["id"]))
-    await api.backing.cache.set(f"user:{account['id']}", Entry(9, b"{}"), 60)
+    await api.backing.cache.set(f"user:{account['id']}", CacheEntry(9, b"{}"), 60)
     async with client_of(process, token) as client:
         assert (await client.get("/api/v1/users/me")).json() == account
 
@@ -144,10 +144,10 @@ async def test_a_deletion_by_an_old_login_is_401_and_says_how_old_it_may_be(
     for session_id, session in sessions.items():
         old = session.created_at - timedelta(minutes=6)
         sessions[session_id] = session.model_copy(update={"created_at": old})
-    answer = await anonymous.delete("/api/v1/users/me")
-    assert answer.status_code == 401
-    assert answer.json()["type"] == "/problems/reauthentication-required"
-    assert answer.headers["www-authenticate"] == (
+    response = await anonymous.delete("/api/v1/users/me")
+    assert response.status_code == 401
+    assert response.json()["type"] == "/problems/reauthentication-required"
+    assert response.headers["www-authenticate"] == (
         'Bearer realm="twelvefold", error="insufficient_user_authentication", max_age="300"'
     )
 
@@ -168,17 +168,17 @@ async def test_an_avatar_is_a_redirect_to_its_bytes(api, users, anonymous, accou
     )
     found = next(a for a in users.accounts.values() if str(a.user.id) == account["id"])
     found.avatar = [variant]
-    answer = await anonymous.get(path)
-    assert (answer.status_code, answer.headers["cache-control"]) == (307, "private, no-store")
+    response = await anonymous.get(path)
+    assert (response.status_code, response.headers["cache-control"]) == (307, "private, no-store")
     async with httpx.AsyncClient() as anybody:
-        assert (await anybody.get(answer.headers["location"])).content == b"webp"
+        assert (await anybody.get(response.headers["location"])).content == b"webp"
 
 
 async def test_a_token_of_narrow_scope_is_told_what_it_lacks(sign_in):
     caller = await sign_in(scope="images:read")
-    answer = await caller.client.get("/api/v1/users/me")
-    assert answer.status_code == 403
-    assert 'error="insufficient_scope", scope="users:read"' in answer.headers["www-authenticate"]
+    response = await caller.client.get("/api/v1/users/me")
+    assert response.status_code == 403
+    assert 'error="insufficient_scope", scope="users:read"' in response.headers["www-authenticate"]
 
 
 async def test_an_admins_token_without_the_scope_is_no_admins(sign_in, account):

@@ -39,10 +39,10 @@ async def test_a_new_address_gets_the_mail(anonymous, account, users):
     email = f"{new_id().hex}@example.org"
     refused = await anonymous.post(f"{ME}/email", json={"email": email})
     assert refused.status_code == 403
-    answer = await anonymous.post(f"{ME}/email", json={"email": email, "password": PASSWORD})
-    assert (answer.status_code, answer.content) == (202, b"")
+    response = await anonymous.post(f"{ME}/email", json={"email": email, "password": PASSWORD})
+    assert (response.status_code, response.content) == (202, b"")
     assert ("change", email) in users.mailed
-    assert answer.headers["ratelimit-policy"].startswith('"mail";')
+    assert response.headers["ratelimit-policy"].startswith('"mail";')
 
 
 async def test_sessions_are_listed_and_ended(anonymous, account):
@@ -58,14 +58,14 @@ async def test_an_export_has_the_account_its_images_and_jobs(anonymous, account)
     uploaded = await anonymous.post(
         "/api/v1/images", content=PNG, headers={"content-type": "image/png"}
     )
-    answer = await anonymous.get(f"{ME}/export")
-    assert answer.status_code == 200, answer.text
-    assert "attachment" in answer.headers["content-disposition"]
-    found = answer.json()
+    response = await anonymous.get(f"{ME}/export")
+    assert response.status_code == 200, response.text
+    assert "attachment" in response.headers["content-disposition"]
+    found = response.json()
     assert found["account"]["user"]["id"] == account["id"]
     assert [image["id"] for image in found["images"]] == [uploaded.json()["image"]["id"]]
     assert [job["id"] for job in found["jobs"]] == [uploaded.json()["job"]["id"]]
-    assert "password" not in answer.text.replace("password_changed_at", "")
+    assert "password" not in response.text.replace("password_changed_at", "")
 
 
 async def test_admins_page_through_all_accounts(anonymous, account, admin, bob):
@@ -105,9 +105,9 @@ async def test_each_day_has_its_numbers(anonymous, account, admin, bob):
         await anonymous.post("/api/v1/images", content=PNG, headers={"content-type": "image/png"})
     today = datetime.now(UTC).date()
     days = {"from": str(today - timedelta(days=1)), "to": str(today)}
-    answer = await admin.client.get("/api/v1/analytics/daily", params=days)
-    assert answer.status_code == 200, answer.text
-    rows = answer.json()["items"]
+    response = await admin.client.get("/api/v1/analytics/daily", params=days)
+    assert response.status_code == 200, response.text
+    rows = response.json()["items"]
     assert [row["day"] for row in rows] == list(days.values())
     assert rows[1]["registrations"] >= 1
     assert rows[1]["images"] >= 2

@@ -36,12 +36,12 @@ async def test_rows_go_once_their_objects_have(ada, bob, worker, sql):
 
 async def test_orphans_are_those_that_no_row_names(ada, worker, sql):
     headers = {"content-type": "image/png"}
-    answer = await ada.client.post("/api/v1/images", content=PNG, headers=headers)
-    image_id, job_id = answer.json()["image"]["id"], answer.json()["job"]["id"]
+    response = await ada.client.post("/api/v1/images", content=PNG, headers=headers)
+    image_id, job_id = response.json()["image"]["id"], response.json()["job"]["id"]
     variant = f"variants/image/{image_id}/{job_id}/128.webp"
     report = {
         "job_id": job_id,
-        "job_created_at": answer.json()["job"]["created_at"],
+        "job_created_at": response.json()["job"]["created_at"],
         "variants": [
             {
                 "name": "128",
@@ -72,8 +72,8 @@ async def test_orphans_are_those_that_no_row_names(ada, worker, sql):
 async def image(ada, worker):
     """One of Ada's with a variant, and its keys: of the source, of the variant."""
     headers = {"content-type": "image/png"}
-    answer = (await ada.client.post("/api/v1/images", content=PNG, headers=headers)).json()
-    image_id, job = answer["image"]["id"], answer["job"]
+    response = (await ada.client.post("/api/v1/images", content=PNG, headers=headers)).json()
+    image_id, job = response["image"]["id"], response["job"]
     variant = f"variants/image/{image_id}/{job['id']}/128.webp"
     made = {"name": "128", "object_key": variant, "content_type": "image/webp"}
     report = {
@@ -92,9 +92,9 @@ def listing(prefix, keys, *, after="", through=None, age=timedelta()):
 
 
 async def missing(worker, body):
-    answer = await worker.put("/internal/v1/objects/missing", json=body)
-    assert answer.status_code == 200, answer.text
-    return answer.json()["ids"]
+    response = await worker.put("/internal/v1/objects/missing", json=body)
+    assert response.status_code == 200, response.text
+    return response.json()["ids"]
 
 
 async def test_an_image_whose_variant_is_gone_is_missed_and_made_anew(ada, worker, image, sql):
@@ -106,8 +106,8 @@ async def test_an_image_whose_variant_is_gone_is_missed_and_made_anew(ada, worke
     assert image_id not in await missing(worker, listing(prefix, [], after=variant))
     assert image_id not in await missing(worker, listing(prefix, [], age=timedelta(hours=1)))
     for _ in range(2):
-        answer = await worker.post("/internal/v1/images/mend", json={"ids": [image_id]})
-        assert answer.status_code == 204
+        response = await worker.post("/internal/v1/images/mend", json={"ids": [image_id]})
+        assert response.status_code == 204
     queued = "SELECT count(*) FROM jobs.jobs WHERE kind = 'image.process' AND unique_key LIKE $1"
     assert await sql.fetchval(queued, f"mend {image_id} %") == 1
 
@@ -116,22 +116,25 @@ async def test_an_image_whose_upload_is_gone_before_its_variants_were_made_is_re
     ada, worker, sql
 ):
     headers = {"content-type": "image/png"}
-    answer = (await ada.client.post("/api/v1/images", content=PNG, headers=headers)).json()
-    image_id = answer["image"]["id"]
+    response = (await ada.client.post("/api/v1/images", content=PNG, headers=headers)).json()
+    image_id = response["image"]["id"]
     key = await sql.fetchval("SELECT object_key FROM api.images WHERE id = $1::uuid", image_id)
     assert image_id in await missing(worker, listing("uploads/", []))
     assert image_id not in await missing(worker, listing("uploads/", [key]))
     await worker.post("/internal/v1/images/mend", json={"ids": [image_id]})
     shown = (await ada.client.get(f"/api/v1/images/{image_id}")).json()
-    assert (shown["status"], shown["reason"]) == ("rejected", "its bytes are gone")
+    assert (shown["status"], shown["reason"]) == (
+        "rejected",
+        "The uploaded file is missing. Upload it again.",
+    )
 
 
 async def test_the_last_token_of_an_erased_account_brings_nothing_in(ada, worker, sql):
     body = {"job_id": str(new_id())}
     await worker.post(f"/internal/v1/accounts/{ada.id}/erasure", json=body)
     headers = {"content-type": "image/png"}
-    answer = await ada.client.post("/api/v1/images", content=PNG, headers=headers)
-    assert answer.status_code == 401
+    response = await ada.client.post("/api/v1/images", content=PNG, headers=headers)
+    assert response.status_code == 401
     rows = "SELECT count(*) FROM api.images WHERE owner_id = $1"
     assert await sql.fetchval(rows, ada.id) == 0
 

@@ -112,11 +112,11 @@ def held(api, account):
 
 
 async def test_an_export_of_many_rows_has_the_shape_of_a_small_one(api, account):
-    answer = await account.client.get(PATH)
-    assert answer.status_code == 200, answer.text
-    found = AccountExport.model_validate_json(answer.content)
-    assert answer.json() == json.loads(found.model_dump_json())
-    assert list(answer.json()) == list(AccountExport.model_fields)
+    response = await account.client.get(PATH)
+    assert response.status_code == 200, response.text
+    found = AccountExport.model_validate_json(response.content)
+    assert response.json() == json.loads(found.model_dump_json())
+    assert list(response.json()) == list(AccountExport.model_fields)
     assert len({job.id for job in found.jobs}) == JOBS
     assert len({image.id for image in found.images}) == JOBS // 2
     created = [job.created_at for job in found.jobs]
@@ -183,8 +183,8 @@ async def test_what_breaks_off_half_way_does_not_look_whole(api, account, held, 
 async def test_what_fails_before_the_first_byte_is_a_problem(api, sign_in, users):
     nobody = await sign_in(Role.USER)
     for _ in range(2):
-        answer = await nobody.client.get(PATH)
-        assert (answer.status_code, answer.headers["content-type"]) == (
+        response = await nobody.client.get(PATH)
+        assert (response.status_code, response.headers["content-type"]) == (
             404,
             "application/problem+json",
         )

@@ -50,13 +50,13 @@ async def test_no_parameter_of_a_query_makes_a_fault_of_ours(sign_in):
         "type",
     }
     for path, query in tried:
-        answer = await admin.client.get(path, params=query)
-        assert answer.status_code < 500, (path, query, answer.text)
+        response = await admin.client.get(path, params=query)
+        assert response.status_code < 500, (path, query, response.text)
 
 
 @pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
 async def test_the_first_and_the_last_day_there_are_can_be_asked_for(sign_in, day):
     admin = await sign_in(Role.ADMIN)
-    answer = await admin.client.get("/api/v1/analytics/daily", params={"from": day, "to": day})
-    assert answer.status_code == 200
-    assert [item["day"] for item in answer.json()["items"]] == [day]
+    response = await admin.client.get("/api/v1/analytics/daily", params={"from": day, "to": day})
+    assert response.status_code == 200
+    assert [item["day"] for item in response.json()["items"]] == [day]

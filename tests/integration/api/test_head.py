@@ -10,20 +10,20 @@ PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
 @pytest.fixture
 async def uploaded(ada):
     headers = {"content-type": "image/png"}
-    answer = await ada.client.post("/api/v1/images", content=PNG, headers=headers)
-    assert answer.status_code == 202, answer.text
-    return answer.json()
+    response = await ada.client.post("/api/v1/images", content=PNG, headers=headers)
+    assert response.status_code == 202, response.text
+    return response.json()
 
 
 async def test_on_an_event_stream_it_ends_and_takes_no_place(ada, api, uploaded):
     path = f"/api/v1/jobs/{uploaded['job']['id']}/events"
     for _ in range(25):  # more than an account may hold
-        answer = await ada.client.head(path, timeout=10)
-        assert answer.status_code == 200
-        assert answer.headers["content-type"].startswith("text/event-stream")
-        assert answer.headers["cache-control"] == "no-store"
-        assert "content-length" not in answer.headers
-        assert answer.content == b""
+        response = await ada.client.head(path, timeout=10)
+        assert response.status_code == 200
+        assert response.headers["content-type"].startswith("text/event-stream")
+        assert response.headers["cache-control"] == "no-store"
+        assert "content-length" not in response.headers
+        assert response.content == b""
     assert api.public.state.container.streams.places.taken == 0
     missing = await ada.client.head(f"/api/v1/jobs/{uploaded['image']['id']}/events")
     assert missing.status_code == 404

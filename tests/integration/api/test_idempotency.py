@@ -67,11 +67,11 @@ async def test_racing_uploads_have_one_effect_whichever_process_serves_them(
     async with client_of(other, ada.token) as elsewhere:
         for _ in range(5):
             key = new_key()
-            answers = await asyncio.gather(
+            responses = await asyncio.gather(
                 *(upload(client, key) for client in (ada.client, elsewhere) for _ in range(5))
             )
-            assert {answer.status_code for answer in answers} <= {202, 409}
-            bodies = {answer.content for answer in answers if answer.status_code == 202}
+            assert {response.status_code for response in responses} <= {202, 409}
+            bodies = {response.content for response in responses if response.status_code == 202}
             assert len(bodies) == 1
     assert await uploads_of(ada, sql) == (5, 5)
     assert len(await objects(api) - before) == 5
@@ -128,14 +128,14 @@ async def test_callers_do_not_share_keys(ada, bob, sql):
 async def test_a_malformed_key_is_a_bad_request(ada, anonymous, key):
     headers = {"idempotency-key": key}
     new = {"email": f"{new_key()}@example.com", "name": "A", "password": "long enough, is it"}
-    answers = [
+    responses = [
         await upload(ada.client, key),
         await ada.client.post(f"/api/v1/jobs/{uuid.uuid4()}/cancel", headers=headers),
         await anonymous.post("/api/v1/users", json=new, headers=headers),
     ]
-    for answer in answers:
-        assert answer.status_code == 400, answer.text
-        assert answer.json()["errors"][0]["pointer"] == "/header/idempotency-key"
+    for response in responses:
+        assert response.status_code == 400, response.text
+        assert response.json()["errors"][0]["pointer"] == "/header/idempotency-key"
 
 
 async def test_a_registration_is_passed_on_with_its_key(anonymous):

@@ -39,17 +39,17 @@ def report(key: str = "variants/x/128.webp", job_id=None, created_at=None, **cha
 
 
 async def put_report(worker: httpx.AsyncClient, image_id: str, body) -> int:
-    answer = await worker.put(f"/internal/v1/images/{image_id}/variants", json=body)
-    return answer.status_code
+    response = await worker.put(f"/internal/v1/images/{image_id}/variants", json=body)
+    return response.status_code
 
 
 async def test_an_upload_is_stored_and_its_job_committed_with_it(ada, api, sql):
-    answer = await upload(ada)
-    assert answer.status_code == 202, answer.text
-    image, job = answer.json()["image"], answer.json()["job"]
-    assert answer.headers["location"] == f"/api/v1/images/{image['id']}"
-    assert answer.headers["etag"] == '"v1"'
-    assert answer.headers["link"] == f'</api/v1/jobs/{job["id"]}>; rel="status"'
+    response = await upload(ada)
+    assert response.status_code == 202, response.text
+    image, job = response.json()["image"], response.json()["job"]
+    assert response.headers["location"] == f"/api/v1/images/{image['id']}"
+    assert response.headers["etag"] == '"v1"'
+    assert response.headers["link"] == f'</api/v1/jobs/{job["id"]}>; rel="status"'
     assert (image["status"], image["size"], image["content_type"]) == (
         "processing",
         len(PNG),
@@ -73,8 +73,8 @@ async def test_a_large_image_is_stored_in_parts_and_keeps_its_hash(ada):
         for start in range(0, len(content), 100_000):
             yield content[start : start + 100_000]
 
-    answer = await ada.client.post("/api/v1/images", content=streamed(), headers=HEADERS)
-    assert answer.json()["image"]["sha256"] == hashlib.sha256(content).hexdigest()
+    response = await ada.client.post("/api/v1/images", content=streamed(), headers=HEADERS)
+    assert response.json()["image"]["sha256"] == hashlib.sha256(content).hexdigest()
 
 
 async def _objects(api) -> int:
@@ -90,9 +90,9 @@ async def test_an_image_over_the_limit_is_413_however_it_is_sent(ada, api):
 
     before = await _objects(api)
     for body in (content, streamed()):
-        answer = await ada.client.post("/api/v1/images", content=body, headers=HEADERS)
-        assert answer.status_code == 413
-        assert answer.headers["content-type"] == "application/problem+json"
+        response = await ada.client.post("/api/v1/images", content=body, headers=HEADERS)
+        assert response.status_code == 413
+        assert response.headers["content-type"] == "application/problem+json"
     assert await _objects(api) == before
 
 
@@ -101,19 +101,19 @@ async def test_an_image_over_the_limit_is_413_however_it_is_sent(ada, api):
     [(PNG, "text/html"), (b"<html>", "image/png"), (b"", "image/png"), (b"GIF89a....", "")],
 )
 async def test_what_is_no_image_is_415(ada, content, content_type):
-    answer = await upload(ada, content, {"content-type": content_type})
-    assert answer.status_code == 415
-    assert answer.json()["type"] == "/problems/unsupported-media-type"
+    response = await upload(ada, content, {"content-type": content_type})
+    assert response.status_code == 415
+    assert response.json()["type"] == "/problems/unsupported-media-type"
 
 
 async def test_a_commit_that_fails_leaves_no_object(ada, api, sql):
     before = await _objects(api)
     await sql.execute("ALTER TABLE api.images RENAME TO images_away")
     try:
-        answer = await upload(ada)
+        response = await upload(ada)
     finally:
         await sql.execute("ALTER TABLE api.images_away RENAME TO images")
-    assert answer.status_code == 500
+    assert response.status_code == 500
     assert await _objects(api) == before
 
 
@@ -191,12 +191,12 @@ async def test_a_list_is_walked_by_its_links_newest_first(ada, bob, admin):
     path: str | None = "/api/v1/images?limit=2"
     pages = 0
     while path:
-        answer = await ada.client.get(path)
-        assert answer.status_code == 200, answer.text
-        seen += [image["id"] for image in answer.json()["items"]]
+        response = await ada.client.get(path)
+        assert response.status_code == 200, response.text
+        seen += [image["id"] for image in response.json()["items"]]
         pages += 1
-        link = answer.headers.get("link")
-        assert (link is None) == (answer.json()["next_cursor"] is None)
+        link = response.headers.get("link")
+        assert (link is None) == (response.json()["next_cursor"] is None)
         path = link.partition(">")[0][1:] if link else None
     assert (seen, pages) == (made[::-1], 3)
     theirs = await admin.client.get("/api/v1/images", params={"owner_id": str(ada.id)})
@@ -207,9 +207,9 @@ async def test_a_list_is_walked_by_its_links_newest_first(ada, bob, admin):
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "cursor=x", "owner_id=x"])
 async def test_a_bad_query_is_named(ada, query):
-    answer = await ada.client.get(f"/api/v1/images?{query}")
-    assert answer.status_code == 422
-    assert answer.json()["errors"][0]["pointer"] == f"/query/{query.partition('=')[0]}"
+    response = await ada.client.get(f"/api/v1/images?{query}")
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["pointer"] == f"/query/{query.partition('=')[0]}"
 
 
 async def test_a_cursor_of_another_list_is_refused(ada):
@@ -217,8 +217,8 @@ async def test_a_cursor_of_another_list_is_refused(ada):
         await upload(ada)
     jobs = await ada.client.get("/api/v1/jobs?limit=1")
     cursor = jobs.json()["next_cursor"]
-    answer = await ada.client.get("/api/v1/images", params={"cursor": cursor})
-    assert answer.status_code == 422
+    response = await ada.client.get("/api/v1/images", params={"cursor": cursor})
+    assert response.status_code == 422
 
 
 async def test_a_deleted_image_is_gone_with_its_objects(ada, api, worker, sql):
@@ -236,11 +236,11 @@ async def test_a_deleted_image_is_gone_with_its_objects(ada, api, worker, sql):
 
 
 async def test_an_avatar_is_processed_for_the_account(ada, sql):
-    answer = await ada.client.put("/api/v1/users/me/avatar", content=PNG, headers=HEADERS)
-    assert answer.status_code == 202, answer.text
-    assert answer.headers["location"] == f"/api/v1/jobs/{answer.json()['id']}"
+    response = await ada.client.put("/api/v1/users/me/avatar", content=PNG, headers=HEADERS)
+    assert response.status_code == 202, response.text
+    assert response.headers["location"] == f"/api/v1/jobs/{response.json()['id']}"
     payload = await sql.fetchval(
-        "SELECT payload FROM jobs.jobs WHERE id = $1", UUID(answer.json()["id"])
+        "SELECT payload FROM jobs.jobs WHERE id = $1", UUID(response.json()["id"])
     )
     assert json.loads(payload)["target"] == "avatar"
     assert json.loads(payload)["target_id"] == str(ada.id)

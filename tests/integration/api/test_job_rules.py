@@ -143,12 +143,12 @@ async def test_one_account_adds_no_more_jobs_than_may_wait(crowded, sql):
         await crowded.client.put("/api/v1/users/me/avatar", content=PNG, headers=avatar),
         await act(crowded, first["job"]["id"], "retry"),
     ]
-    for answer in refused:
-        assert (answer.status_code, answer.headers["content-type"]) == (
+    for response in refused:
+        assert (response.status_code, response.headers["content-type"]) == (
             429,
             "application/problem+json",
-        ), answer.text
-        assert int(answer.headers["retry-after"]) > 0
+        ), response.text
+        assert int(response.headers["retry-after"]) > 0
     count = "SELECT count(*) FROM api.images WHERE owner_id = $1"
     assert await sql.fetchval(count, crowded.id) == 2
 

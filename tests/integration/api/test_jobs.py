@@ -17,11 +17,11 @@ async def image_id(ada) -> str:
 
 
 async def _uploaded(caller):
-    answer = await caller.client.post(
+    response = await caller.client.post(
         "/api/v1/images", content=PNG, headers={"content-type": "image/png"}
     )
-    assert answer.status_code == 202, answer.text
-    return answer.json()
+    assert response.status_code == 202, response.text
+    return response.json()
 
 
 async def _create(caller, kind: str, payload):
@@ -40,10 +40,10 @@ async def _set(sql, job_id: str, **columns) -> None:
 
 
 async def test_an_own_image_is_processed_again(ada, image_id, sql):
-    answer = await _create(ada, "image.process", {"image_id": image_id})
-    assert answer.status_code == 202, answer.text
-    job = answer.json()
-    assert answer.headers["location"] == f"/api/v1/jobs/{job['id']}"
+    response = await _create(ada, "image.process", {"image_id": image_id})
+    assert response.status_code == 202, response.text
+    job = response.json()
+    assert response.headers["location"] == f"/api/v1/jobs/{job['id']}"
     assert set(job) == {
         "id",
         "type",
@@ -60,7 +60,7 @@ async def test_an_own_image_is_processed_again(ada, image_id, sql):
     }
     payload = await sql.fetchval("SELECT payload FROM jobs.jobs WHERE id = $1", UUID(job["id"]))
     assert json.loads(payload)["target_id"] == image_id
-    assert (await ada.client.get(answer.headers["location"])).json() == job
+    assert (await ada.client.get(response.headers["location"])).json() == job
 
 
 async def test_a_job_that_cannot_be_is_named(ada, bob, image_id):
@@ -73,9 +73,9 @@ async def test_a_job_that_cannot_be_is_named(ada, bob, image_id):
         (bob, "image.process", {"image_id": image_id}, 422, "/body/payload/image_id"),
     ]
     for caller, kind, payload, status, pointer in cases:
-        answer = await _create(caller, kind, payload)
-        assert answer.status_code == status
-        assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+        response = await _create(caller, kind, payload)
+        assert response.status_code == status
+        assert [error["pointer"] for error in response.json()["errors"]] == [pointer]
     refused = await _create(ada, "email.send", {"template": "welcome", "user_id": str(ada.id)})
     assert refused.status_code == 403
 
@@ -141,10 +141,10 @@ async def test_a_job_is_watched_to_its_end_and_not_beyond(ada, sql):
     watching = asyncio.create_task(ada.client.get(path, timeout=20))
     await asyncio.sleep(0)
     await _set(sql, job_id, status="succeeded", progress=100)
-    answer = await watching
-    assert answer.headers["content-type"].startswith("text/event-stream")
-    assert answer.headers["cache-control"] == "no-store"
-    events = _events(answer.text)
+    response = await watching
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert response.headers["cache-control"] == "no-store"
+    events = _events(response.text)
     assert [event["event"] for event in events][-2:] == ["state", "end"]
     assert json.loads(events[-2]["data"])["status"] == "succeeded"
     assert json.loads(events[-1]["data"]) == {"reason": "finished", "status": "succeeded"}

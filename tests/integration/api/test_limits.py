@@ -7,7 +7,7 @@ import httpx
 import pytest
 import redis.asyncio
 
-from api.limits import Limit
+from api.rate_limits import RateLimitName
 from twelvefold.contracts.accounts import Role
 from twelvefold.identifiers import new_id
 from twelvefold.security.revocation import revocation_key
@@ -16,7 +16,7 @@ from twelvefold.security.tokens import TOKEN_TTL
 from .conftest import client_of
 
 # A machine that runs other tests beside may be slow: none of them is about that.
-FEW = {"redis_timeout": 5.0, **{f"rate_limit_{limit.value}": 3 for limit in Limit}}
+FEW = {"redis_timeout": 5.0, **{f"rate_limit_{limit.value}": 3 for limit in RateLimitName}}
 NOWHERE = "redis://127.0.0.1:9/0"
 WRONG = {"grant_type": "password", "username": "nobody@example.com", "password": "wrong"}
 
@@ -40,24 +40,24 @@ def new_address() -> str:
     return f"2001:db8:{tail[:4]}:{tail[4:]}::1"
 
 
-def assert_limited(answer, policy: str) -> None:
-    assert answer.status_code == 429, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["type"] == "/problems/too-many-requests"
-    assert 1 <= int(answer.headers["retry-after"]) <= 20
-    assert answer.headers["ratelimit-policy"] == f'"{policy}";q=3;w=60'
-    assert re.fullmatch(rf'"{policy}";r=0;t=\d+', answer.headers["ratelimit"])
+def assert_limited(response, policy: str) -> None:
+    assert response.status_code == 429, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["type"] == "/problems/too-many-requests"
+    assert 1 <= int(response.headers["retry-after"]) <= 20
+    assert response.headers["ratelimit-policy"] == f'"{policy}";q=3;w=60'
+    assert re.fullmatch(rf'"{policy}";r=0;t=\d+', response.headers["ratelimit"])
 
 
 async def test_every_answer_tells_what_is_left_and_the_fourth_is_refused(strict, sign_in):
     for role, policy in ((Role.USER, "user"), (Role.ADMIN, "admin")):
         caller = await sign_in(role, process=strict)
         for left, path in zip((2, 1, 0), ("", f"/{new_id()}", "?limit=0"), strict=True):
-            answer = await caller.client.get(f"/api/v1/images{path}")
-            assert answer.status_code in (200, 404, 422)
-            assert answer.headers["ratelimit-policy"] == f'"{policy}";q=3;w=60'
-            assert answer.headers["ratelimit"].startswith(f'"{policy}";r={left};t=')
-            assert "retry-after" not in answer.headers
+            response = await caller.client.get(f"/api/v1/images{path}")
+            assert response.status_code in (200, 404, 422)
+            assert response.headers["ratelimit-policy"] == f'"{policy}";q=3;w=60'
+            assert response.headers["ratelimit"].startswith(f'"{policy}";r={left};t=')
+            assert "retry-after" not in response.headers
         assert_limited(await caller.client.get("/api/v1/jobs"), policy)
 
 
@@ -86,23 +86,23 @@ async def test_accounts_do_not_share_and_addresses_do_not_count_for_them(strict,
 async def test_without_a_token_the_address_counts(strict, method, path, policy):
     async with at(strict, new_address()) as client:
         for _ in range(3):
-            answer = await client.request(method, path)
-            assert answer.status_code in (200, 400, 422)
-            assert answer.headers["ratelimit-policy"] == f'"{policy}";q=3;w=60'
+            response = await client.request(method, path)
+            assert response.status_code in (200, 400, 422)
+            assert response.headers["ratelimit-policy"] == f'"{policy}";q=3;w=60'
         assert_limited(await client.request(method, path), policy)
     async with at(strict, new_address()) as client:
         assert (await client.request(method, path)).status_code != 429
 
 
 async def test_letters_of_many_accounts_at_one_address_count_together(strict, sign_in):
-    address, answers = new_address(), []
+    address, responses = new_address(), []
     for _ in range(4):
         caller = await sign_in(process=strict)
         async with at(strict, address, caller.token) as client:
             body = {"email": f"{new_id().hex}@example.com", "password": "whatever"}
-            answers.append(await client.post("/api/v1/users/me/email", json=body))
-    assert 429 not in [answer.status_code for answer in answers[:3]]
-    assert_limited(answers[3], "mail")
+            responses.append(await client.post("/api/v1/users/me/email", json=body))
+    assert 429 not in [response.status_code for response in responses[:3]]
+    assert_limited(responses[3], "mail")
 
 
 async def test_bad_tokens_count_by_address(strict):
@@ -150,17 +150,17 @@ async def test_a_revoked_token_is_401_also_beyond_the_quota(strict, sign_in, api
         await caller.client.get("/api/v1/images")
     async with redis.asyncio.from_url(api_environment["redis_url"]) as client:
         await client.set(revocation_key(caller.id), b"1", ex=TOKEN_TTL)
-    answer = await caller.client.get("/api/v1/images")
-    assert answer.status_code == 401
-    assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+    response = await caller.client.get("/api/v1/images")
+    assert response.status_code == 401
+    assert 'error="invalid_token"' in response.headers["www-authenticate"]
 
 
 async def test_probes_are_never_limited(strict):
     async with at(strict, new_address()) as client:
         for _ in range(10):
-            answer = await client.get("/health")
-            assert answer.status_code == 200
-            assert "ratelimit" not in answer.headers
+            response = await client.get("/health")
+            assert response.status_code == 200
+            assert "ratelimit" not in response.headers
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ HEADERS = {"content-type": "image/png"}
 NOWHERE = "127.0.0.1:9"
 
 
-def assert_unavailable(answer, name: str) -> None:
-    assert answer.status_code == 503, answer.text
-    assert int(answer.headers["retry-after"]) >= 1
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert name in answer.json()["detail"]
+def assert_unavailable(response, name: str) -> None:
+    assert response.status_code == 503, response.text
+    assert int(response.headers["retry-after"]) >= 1
+    assert response.headers["content-type"] == "application/problem+json"
+    assert name in response.json()["detail"]
 
 
 async def test_without_postgres_what_needs_a_row_is_503_and_nothing_else(open_api, sign_in, users):
@@ -44,8 +44,8 @@ async def test_without_s3_only_the_bytes_of_images_are_503(open_api, sign_in):
     process = await open_api(s3_endpoint=f"http://{NOWHERE}")
     caller = await sign_in(process=process)
     for method, path in (("POST", "/api/v1/images"), ("PUT", "/api/v1/users/me/avatar")):
-        answer = await caller.client.request(method, path, content=PNG, headers=HEADERS)
-        assert_unavailable(answer, "s3")
+        response = await caller.client.request(method, path, content=PNG, headers=HEADERS)
+        assert_unavailable(response, "s3")
     assert (await caller.client.get("/api/v1/images")).json()["items"] == []
 
 

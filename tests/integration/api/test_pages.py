@@ -8,9 +8,9 @@ import httpx
 import pytest
 import structlog
 
-from api.limits import Limit
+from api.rate_limits import RateLimitName
 from api.routes.pages import PATHS
-from twelvefold.errors import DependencyUnavailable, Invalid
+from twelvefold.errors import DependencyUnavailable, UnprocessableContent
 
 from .conftest import client_of
 
@@ -46,32 +46,32 @@ def form(mailed: str = "good-token", **more: str) -> dict[str, str]:
     return {"token": mailed, "password": PASSWORD, **more}
 
 
-def assert_page(answer: httpx.Response) -> Outline:
+def assert_page(response: httpx.Response) -> Outline:
     """A whole page that loads nothing, tells nobody its address and is kept nowhere."""
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert answer.headers["referrer-policy"] == "no-referrer"
-    assert answer.headers["cache-control"] == "no-store"
-    policy = answer.headers["content-security-policy"]
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert response.headers["referrer-policy"] == "no-referrer"
+    assert response.headers["cache-control"] == "no-store"
+    policy = response.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'")
     assert "unsafe" not in policy
     assert "script-src" not in policy
-    assert "set-cookie" not in answer.headers
-    outline = Outline(answer.text)
+    assert "set-cookie" not in response.headers
+    outline = Outline(response.text)
     assert outline.all("html") == [{"lang": "en"}]
     assert len(outline.all("h1")) == len(outline.all("title")) == len(outline.all("main")) == 1
     assert not outline.all("script")
     loaded = [found for _, found in outline.elements if "src" in found]
     assert not loaded
-    assert "prefers-color-scheme: dark" in answer.text
+    assert "prefers-color-scheme: dark" in response.text
     return outline
 
 
 async def test_a_get_shows_a_form_and_changes_nothing(anonymous, users, path):
     before = users.calls.count(ACTING[path])
-    answer = await anonymous.get(path, params={"token": 'a"><b'})
-    assert answer.status_code == 200
+    response = await anonymous.get(path, params={"token": 'a"><b'})
+    assert response.status_code == 200
     assert users.calls.count(ACTING[path]) == before
-    outline = assert_page(answer)
+    outline = assert_page(response)
     (shown,) = outline.all("form")
     assert shown == {"method": "post", "action": path[1:]}  # the address without its query
     fields = {field["name"]: field for field in outline.all("input")}
@@ -83,26 +83,26 @@ async def test_a_get_shows_a_form_and_changes_nothing(anonymous, users, path):
 
 
 async def test_the_posted_form_does_what_the_link_is_for(anonymous, users, path):
-    answer = await anonymous.post(path, data=form())
-    assert answer.status_code == 200
+    response = await anonymous.post(path, data=form())
+    assert response.status_code == 200
     assert users.calls[-1] == ACTING[path]
-    outline = assert_page(answer)
+    outline = assert_page(response)
     assert not outline.all("form")
-    assert "good-token" not in answer.text
+    assert "good-token" not in response.text
 
 
 async def test_a_link_that_does_not_count_is_told_in_words(anonymous, path):
-    answer = await anonymous.post(path, data=form("bad-token"))
-    assert answer.status_code == 400
-    assert "This link does not work" in assert_page(answer).text
-    assert "bad-token" not in answer.text
+    response = await anonymous.post(path, data=form("bad-token"))
+    assert response.status_code == 400
+    assert "This link does not work" in assert_page(response).text
+    assert "bad-token" not in response.text
 
 
 @pytest.mark.parametrize("query", ["", "?token=", "?token=a&token=b", f"?token={'x' * 513}"])
 async def test_an_incomplete_link_is_told_in_words(anonymous, path, query):
-    answer = await anonymous.get(path + query)
-    assert answer.status_code == 400
-    assert "This link does not work" in assert_page(answer).text
+    response = await anonymous.get(path + query)
+    assert response.status_code == 400
+    assert "This link does not work" in assert_page(response).text
 
 
 @pytest.mark.parametrize(
@@ -122,9 +122,9 @@ async def test_an_incomplete_link_is_told_in_words(anonymous, path, query):
 )
 async def test_a_form_that_is_none_does_nothing(anonymous, users, path, content, kind, status):
     before = users.calls.count(ACTING[path])
-    answer = await anonymous.post(path, content=content, headers={"content-type": kind})
-    assert answer.status_code == status
-    assert_page(answer)
+    response = await anonymous.post(path, content=content, headers={"content-type": kind})
+    assert response.status_code == status
+    assert_page(response)
     assert users.calls.count(ACTING[path]) == before
 
 
@@ -132,9 +132,9 @@ async def test_a_form_from_another_site_has_no_power_but_its_token(api, anonymou
     """No cookie and no bearer token counts here, so the form is worth what the token is worth."""
     foreign = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
     with_bearer = {**foreign, "Authorization": "Bearer whatever", "Cookie": "session=1"}
-    answer = await anonymous.post(path, data=form("bad-token"), headers=with_bearer)
-    assert answer.status_code == 400
-    assert "access-control-allow-origin" not in answer.headers
+    response = await anonymous.post(path, data=form("bad-token"), headers=with_bearer)
+    assert response.status_code == 400
+    assert "access-control-allow-origin" not in response.headers
 
 
 async def test_what_the_rules_say_of_the_password_is_readable(anonymous, users, path, monkeypatch):
@@ -143,15 +143,17 @@ async def test_what_the_rules_say_of_the_password_is_readable(anonymous, users, 
     cases = {"short": "The password must have 8 to 256 characters."}
 
     async def refuse(token, password):
-        raise Invalid("the password is among the most common passwords: choose another one")
+        raise UnprocessableContent(
+            "the password is among the most common passwords: choose another one"
+        )
 
     monkeypatch.setattr(users, "reset_password", refuse)
     cases["password1"] = "The password is among the most common passwords: choose another one."
-    for password, told in cases.items():
-        answer = await anonymous.post(path, data=form(password=password))
-        assert answer.status_code == 422
-        outline = assert_page(answer)
-        assert outline.text.count(told) == 2  # in the summary and beside the field
+    for password, output in cases.items():
+        response = await anonymous.post(path, data=form(password=password))
+        assert response.status_code == 422
+        outline = assert_page(response)
+        assert outline.text.count(output) == 2  # in the summary and beside the field
         assert f"Error: {'Choose a new password'}" in outline.text
         summary = next(found for found in outline.all("div") if found.get("role") == "alert")
         assert summary["tabindex"] == "-1"
@@ -161,7 +163,7 @@ async def test_what_the_rules_say_of_the_password_is_readable(anonymous, users, 
         assert field["aria-describedby"] == "password-hint password-fault"
         assert "value" not in field
         assert (
-            html.escape(password) not in answer.text.replace("/password", "").replace(told, "")
+            html.escape(password) not in response.text.replace("/password", "").replace(output, "")
             or password == "short"
         )
         (token,) = [found for found in outline.all("input") if found["name"] == "token"]
@@ -174,10 +176,10 @@ async def test_refusals_and_outages_are_pages_too(open_api, anonymous, users, pa
 
     with monkeypatch.context() as patch:
         patch.setattr(users, ACTING[path], away)
-        answer = await anonymous.post(path, data=form())
-    assert answer.status_code == 503
-    assert int(answer.headers["retry-after"]) > 0
-    assert_page(answer)
+        response = await anonymous.post(path, data=form())
+    assert response.status_code == 503
+    assert int(response.headers["retry-after"]) > 0
+    assert_page(response)
 
 
 async def test_the_form_counts_where_a_secret_can_be_guessed_and_the_page_by_address(
@@ -185,18 +187,18 @@ async def test_the_form_counts_where_a_secret_can_be_guessed_and_the_page_by_add
 ):
     shown = await anonymous.get(path, params={"token": "a"})
     sent = await anonymous.post(path, data=form("bad-token"))
-    assert shown.headers["ratelimit-policy"].startswith(f'"{Limit.ANONYMOUS}";')
-    assert sent.headers["ratelimit-policy"].startswith(f'"{Limit.CREDENTIALS}";')
+    assert shown.headers["ratelimit-policy"].startswith(f'"{RateLimitName.ANONYMOUS}";')
+    assert sent.headers["ratelimit-policy"].startswith(f'"{RateLimitName.CREDENTIALS}";')
 
 
 async def test_beyond_the_quota_the_refusal_is_a_page(open_api, path):
     process = await open_api(rate_limit_credentials=1, redis_url="redis://127.0.0.1:9/0")
     async with client_of(process) as client:
         await client.post(path, data=form("bad-token"))
-        answer = await client.post(path, data=form("bad-token"))
-    assert answer.status_code == 429
-    assert int(answer.headers["retry-after"]) > 0
-    assert "Too many attempts" in assert_page(answer).text
+        response = await client.post(path, data=form("bad-token"))
+    assert response.status_code == 429
+    assert int(response.headers["retry-after"]) > 0
+    assert "Too many attempts" in assert_page(response).text
 
 
 async def test_the_token_is_in_no_log_line(api, anonymous, path):
@@ -207,8 +209,8 @@ async def test_the_token_is_in_no_log_line(api, anonymous, path):
 
 
 async def test_a_body_too_large_is_refused(anonymous, path):
-    answer = await anonymous.post(path, data=form(filler="x" * 20_000))
-    assert answer.status_code == 413
+    response = await anonymous.post(path, data=form(filler="x" * 20_000))
+    assert response.status_code == 413
 
 
 async def test_it_is_not_in_the_document(anonymous, path):

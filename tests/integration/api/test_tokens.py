@@ -8,7 +8,7 @@ import pytest
 from twelvefold.contracts.accounts import Role
 from twelvefold.identifiers import new_id
 from twelvefold.security.keys import KeySet
-from twelvefold.security.revocation import Revocations
+from twelvefold.security.revocation import RevocationList
 from twelvefold.security.tokens import TokenIssuer
 
 from .conftest import client_of
@@ -26,12 +26,15 @@ async def address(anonymous) -> str:
 
 
 async def test_a_password_buys_tokens_that_open_the_api(anonymous, address):
-    answer = await anonymous.post(
+    response = await anonymous.post(
         TOKEN, data={"grant_type": "password", "username": address, "password": PASSWORD}
     )
-    assert answer.status_code == 200
-    assert (answer.headers["cache-control"], answer.headers["pragma"]) == ("no-store", "no-cache")
-    pair = answer.json()
+    assert response.status_code == 200
+    assert (response.headers["cache-control"], response.headers["pragma"]) == (
+        "no-store",
+        "no-cache",
+    )
+    pair = response.json()
     assert (pair["token_type"], pair["expires_in"]) == ("Bearer", 600)
     headers = {"authorization": f"bearer {pair['access_token']}"}
     assert (await anonymous.get("/api/v1/users/me", headers=headers)).status_code == 200
@@ -46,12 +49,12 @@ async def test_a_form_may_hold_utf_8_as_it_is(anonymous):
     body = {"email": address, "name": "Ada", "password": password}
     assert (await anonymous.post("/api/v1/users", json=body)).status_code == 201
     form = f"grant_type=password&username={address}&password={password.replace(' ', '+')}"
-    answer = await anonymous.post(
+    response = await anonymous.post(
         TOKEN,
         content=form.encode(),
         headers={"content-type": "application/x-www-form-urlencoded"},
     )
-    assert answer.status_code == 200
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -71,11 +74,11 @@ async def test_a_form_may_hold_utf_8_as_it_is(anonymous):
     ],
 )
 async def test_a_refusal_speaks_oauth(anonymous, form, error):
-    answer = await anonymous.post(TOKEN, data=form)
-    assert answer.status_code == 400
-    assert answer.headers["content-type"] == "application/json"
-    assert answer.headers["cache-control"] == "no-store"
-    assert answer.json()["error"] == error
+    response = await anonymous.post(TOKEN, data=form)
+    assert response.status_code == 400
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["cache-control"] == "no-store"
+    assert response.json()["error"] == error
 
 
 @pytest.mark.parametrize(
@@ -89,18 +92,18 @@ async def test_a_refusal_speaks_oauth(anonymous, form, error):
     ],
 )
 async def test_a_body_that_is_no_form_is_an_invalid_request(anonymous, content, content_type):
-    answer = await anonymous.post(TOKEN, content=content, headers={"content-type": content_type})
-    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+    response = await anonymous.post(TOKEN, content=content, headers={"content-type": content_type})
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
 
 
 async def test_a_large_form_is_413(anonymous):
-    answer = await anonymous.post(TOKEN, data={"grant_type": "x" * 20_000})
-    assert answer.status_code == 413
+    response = await anonymous.post(TOKEN, data={"grant_type": "x" * 20_000})
+    assert response.status_code == 413
 
 
 async def test_revoking_is_200_whatever_the_token(anonymous):
-    answer = await anonymous.post("/api/v1/auth/revoke", data={"token": "unknown"})
-    assert (answer.status_code, answer.content) == (200, b"")
+    response = await anonymous.post("/api/v1/auth/revoke", data={"token": "unknown"})
+    assert (response.status_code, response.content) == (200, b"")
     missing = await anonymous.post("/api/v1/auth/revoke", data={})
     assert (missing.status_code, missing.json()["error"]) == (400, "invalid_request")
 
@@ -117,10 +120,10 @@ async def test_the_keys_and_the_metadata_are_public_and_cacheable(anonymous, use
 
 async def test_a_mail_is_asked_for_with_the_same_answer_for_everybody(anonymous, users):
     for path in ("email-verifications", "password-resets"):
-        answer = await anonymous.post(
+        response = await anonymous.post(
             f"/api/v1/auth/{path}", json={"email": f"{new_id().hex}@example.com"}
         )
-        assert (answer.status_code, answer.content) == (202, b"")
+        assert (response.status_code, response.content) == (202, b"")
         bad = await anonymous.post(f"/api/v1/auth/{path}", json={"email": "nobody"})
         assert bad.status_code == 422
 
@@ -128,27 +131,27 @@ async def test_a_mail_is_asked_for_with_the_same_answer_for_everybody(anonymous,
 async def test_a_mailed_token_confirms_once_it_is_good(anonymous):
     for path, extra in (("email-verifications", {}), ("password-resets", {"password": PASSWORD})):
         for token, status in (("good-token", 204), ("bad-token", 400)):
-            answer = await anonymous.post(
+            response = await anonymous.post(
                 f"/api/v1/auth/{path}/confirm", json={"token": token, **extra}
             )
-            assert answer.status_code == status
-            assert token not in answer.text
+            assert response.status_code == status
+            assert token not in response.text
 
 
 async def test_a_change_of_the_address_is_undone_by_the_mailed_token(anonymous):
     for token, status in (("good-token", 204), ("bad-token", 400)):
-        answer = await anonymous.post("/api/v1/auth/email-changes/undo", json={"token": token})
-        assert answer.status_code == status
-        assert answer.headers["ratelimit-policy"].startswith('"credentials";')
+        response = await anonymous.post("/api/v1/auth/email-changes/undo", json={"token": token})
+        assert response.status_code == status
+        assert response.headers["ratelimit-policy"].startswith('"credentials";')
 
 
 @pytest.mark.parametrize("header", [None, "", "Basic abc", "Bearer", "Bearer ", "abc"])
 async def test_without_a_bearer_token_it_is_401_with_a_challenge(anonymous, header):
     headers = {} if header is None else {"authorization": header}
-    answer = await anonymous.get("/api/v1/users/me", headers=headers)
-    assert answer.status_code == 401
-    assert answer.headers["www-authenticate"] == 'Bearer realm="twelvefold"'
-    assert answer.headers["content-type"] == "application/problem+json"
+    response = await anonymous.get("/api/v1/users/me", headers=headers)
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"] == 'Bearer realm="twelvefold"'
+    assert response.headers["content-type"] == "application/problem+json"
 
 
 async def test_a_token_that_is_not_ours_is_401(api, users):
@@ -162,19 +165,19 @@ async def test_a_token_that_is_not_ours_is_401(api, users):
     ]
     for token in (*tokens, unsigned, "a.b.c", "x" * 5000):
         async with client_of(api, token) as client:
-            answer = await client.get("/api/v1/users/me")
-        assert answer.status_code == 401
-        assert 'error="invalid_token"' in answer.headers["www-authenticate"]
-        assert token not in answer.text
+            response = await client.get("/api/v1/users/me")
+        assert response.status_code == 401
+        assert 'error="invalid_token"' in response.headers["www-authenticate"]
+        assert token not in response.text
 
 
 async def test_a_revoked_account_is_out_at_once(api, sign_in):
     caller = await sign_in()
     assert (await caller.client.get("/api/v1/jobs")).status_code == 200
-    await Revocations(api.backing.redis).revoke(caller.id)
-    answer = await caller.client.get("/api/v1/jobs")
-    assert answer.status_code == 401
-    assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+    await RevocationList(api.backing.redis).revoke(caller.id)
+    response = await caller.client.get("/api/v1/jobs")
+    assert response.status_code == 401
+    assert 'error="invalid_token"' in response.headers["www-authenticate"]
 
 
 async def test_metadata_that_repeats_the_host_header_is_kept_by_nobody(open_api, anonymous) -> None:
@@ -184,7 +187,7 @@ async def test_metadata_that_repeats_the_host_header_is_kept_by_nobody(open_api,
 
     known = await open_api(public_url="https://api.example.com")
     async with client_of(known) as client:
-        answer = await client.get(path, headers=elsewhere)
-    assert answer.headers["cache-control"] == "public, max-age=300"
-    assert answer.json()["token_endpoint"] == "https://api.example.com/api/v1/auth/token"
-    assert "evil.example" not in answer.text
+        response = await client.get(path, headers=elsewhere)
+    assert response.headers["cache-control"] == "public, max-age=300"
+    assert response.json()["token_endpoint"] == "https://api.example.com/api/v1/auth/token"
+    assert "evil.example" not in response.text

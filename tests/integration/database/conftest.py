@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from tests.proxy import Proxy, open_proxy
 
-from twelvefold.database import Database
+from twelvefold.database.database import Database
 from twelvefold.settings import Environment, PostgresSettings
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from twelvefold.database import Database, Transaction
+from twelvefold.database.database import Database, Transaction
 
 INSERT = text("INSERT INTO notes (id, body) VALUES (:id, :body)")
 COUNT = text("SELECT count(*) FROM notes")

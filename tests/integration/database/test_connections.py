@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import text
 from tests.integration.database.queries import PID, select
 
+from twelvefold.context import RequestContext, request_context
 from twelvefold.errors import DependencyUnavailable, Overloaded
-from twelvefold.http.context import RequestContext, request_context
 
 
 async def test_the_url_of_a_platform_connects_as_it_is(open_database, url) -> None:
@@ -106,12 +106,12 @@ async def test_cancellations_at_any_moment_lose_no_connection(open_database) -> 
 
     cancelled = 0
     for turns in range(0, 120, 4):
-        crowd = [asyncio.create_task(one(number)) for number in range(4)]
+        clients = [asyncio.create_task(one(number)) for number in range(4)]
         for _ in range(turns):
             await asyncio.sleep(0)
-        for task in crowd[::2]:
+        for task in clients[::2]:
             task.cancel()
-        results = await asyncio.gather(*crowd, return_exceptions=True)
+        results = await asyncio.gather(*clients, return_exceptions=True)
         assert all(
             result is None or isinstance(result, asyncio.CancelledError) for result in results
         )

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from tests.integration.database.queries import COUNT, PID, count, select, unit_of_work
 
-from twelvefold.database import Transaction
+from twelvefold.database.database import Transaction
 from twelvefold.errors import DependencyUnavailable
 
 

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from twelvefold.migrations import SchemaError, bootstrap
-from twelvefold.revisions import Migrations
+from twelvefold.database.migrations import SchemaError, bootstrap
+from twelvefold.database.revisions import Migrations
 
 
 @pytest.fixture
@@ -53,12 +53,12 @@ async def test_two_passwords_are_valid_at_a_time_with_the_same_rights(
     owner = await logged_in(service.owner_role, "owner")
     await owner.execute("CREATE TABLE things (id bigserial PRIMARY KEY)")
 
-    assert await bootstrap(superuser_url, [service], {service.second_role: "two"}) == [
-        service.second_role
+    assert await bootstrap(superuser_url, [service], {service.rotation_role: "two"}) == [
+        service.rotation_role
     ]
 
     first = await logged_in(service.app_role, "one")
-    second = await logged_in(service.second_role, "two")
+    second = await logged_in(service.rotation_role, "two")
     assert (await rows(first), await rows(second)) == (1, 2)
     await owner.execute("CREATE TABLE later (id int)")  # made after the second role was
     assert await second.fetchval("SELECT count(*) FROM later") == 0
@@ -72,13 +72,13 @@ async def test_two_passwords_are_valid_at_a_time_with_the_same_rights(
 async def test_the_old_password_is_closed_while_the_other_one_stays(
     service: Migrations, superuser_url: str, logged_in, ready
 ) -> None:
-    await bootstrap(superuser_url, [service], {service.second_role: "two"})
+    await bootstrap(superuser_url, [service], {service.rotation_role: "two"})
 
     await bootstrap(superuser_url, [service], {service.app_role: "nobody knows it"})
 
     with pytest.raises(asyncpg.InvalidPasswordError):
         await logged_in(service.app_role, "one")
-    await (await logged_in(service.second_role, "two")).close()
+    await (await logged_in(service.rotation_role, "two")).close()
 
 
 async def test_a_role_that_is_there_keeps_its_password_where_none_is_given(

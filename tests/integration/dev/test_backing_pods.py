@@ -18,9 +18,9 @@ import psutil
 import pytest
 import redis.asyncio
 
-from twelvefold.dev.mailbox import Mailbox
-from twelvefold.dev.object_store import REGION
-from twelvefold.dev.ports import PortPicker
+from twelvefold_dev.servers.mailbox import Mailbox
+from twelvefold_dev.servers.object_store import REGION
+from twelvefold_dev.system.ports import PortPicker
 
 COMMAND = [str(Path(sys.executable).parent / "twelvefold"), "backing"]
 PASSWORD = "a-password-of-this-test"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from twelvefold.dev.control import ControlServer, Message, RunLock, ask
-from twelvefold.dev.servers import StackError
+from twelvefold_dev.servers.server import StackError
+from twelvefold_dev.supervisor.control import ControlServer, Message, RunLock, ask
 
 
 async def echo(request: Message) -> AsyncIterator[Message]:
@@ -68,7 +68,7 @@ def test_a_lock_is_one_supervisor_s(tmp_path) -> None:
 async def test_a_killed_holder_leaves_no_lock(tmp_path) -> None:
     code = f"""
 import pathlib, time
-from twelvefold.dev.control import RunLock
+from twelvefold_dev.supervisor.control import RunLock
 lock = RunLock(pathlib.Path({str(tmp_path)!r}))
 print(lock.acquire(), flush=True)
 time.sleep(600)

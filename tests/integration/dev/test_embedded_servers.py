@@ -22,10 +22,10 @@ import psutil
 import pytest
 import redis.asyncio
 
-from twelvefold.dev.embedded import EmbeddedServers, ServerCredentials
-from twelvefold.dev.mailbox import Mailbox
-from twelvefold.dev.object_store import REGION
-from twelvefold.dev.ports import PortPicker, is_free
+from twelvefold_dev.servers.embedded import EmbeddedServers, ServerCredentials
+from twelvefold_dev.servers.mailbox import Mailbox
+from twelvefold_dev.servers.object_store import REGION
+from twelvefold_dev.system.ports import PortPicker, is_free
 
 
 @pytest.fixture(scope="module")
@@ -133,15 +133,15 @@ async def test_nobody_gets_in_without_a_password(own_servers) -> None:
     with pytest.raises(redis.exceptions.AuthenticationError):
         await redis.asyncio.Redis(port=own_servers.redis.port).ping()
     async with httpx.AsyncClient() as client:
-        answer = await client.get(f"{own_servers.object_store.url}/twelvefold")
-    assert answer.status_code == HTTPStatus.FORBIDDEN
+        response = await client.get(f"{own_servers.object_store.url}/twelvefold")
+    assert response.status_code == HTTPStatus.FORBIDDEN
 
 
 async def test_a_starter_that_is_killed_leaves_nothing_behind(folder) -> None:
     code = f"""
         import asyncio, pathlib
-        from twelvefold.dev.embedded import EmbeddedServers, ServerCredentials
-        from twelvefold.dev.ports import PortPicker
+        from twelvefold_dev.servers.embedded import EmbeddedServers, ServerCredentials
+        from twelvefold_dev.system.ports import PortPicker
 
         async def main():
             servers = EmbeddedServers(
@@ -204,8 +204,8 @@ async def assert_everywhere(servers: EmbeddedServers, word: str, *, mails: bool 
     async with redis.asyncio.Redis.from_url(servers.redis.url) as client:
         assert await client.get(word) == word.encode()
     async with s3(servers) as client:
-        answer = await client.get_object(Bucket="twelvefold", Key=word)
-        async with answer["Body"] as body:
+        response = await client.get_object(Bucket="twelvefold", Key=word)
+        async with response["Body"] as body:
             assert await body.read() == word.encode()
     if mails:
         newest = Mailbox(servers.mail.directory).to("ada@example.org")[-1]

@@ -14,12 +14,12 @@ from typing import IO
 import psutil
 import pytest
 
-from twelvefold.dev import supervised
-from twelvefold.dev.leftovers import end_leftovers, noted
-from twelvefold.dev.logs import LogFile, LogPipe
-from twelvefold.dev.processes import Launch
-from twelvefold.dev.servers import EmbeddedServer, ServerFailed
-from twelvefold.dev.supervised import State, Supervised
+from twelvefold_dev.servers.server import EmbeddedServer, ServerFailed
+from twelvefold_dev.supervisor import supervised
+from twelvefold_dev.supervisor.orphan_processes import noted, terminate_orphans
+from twelvefold_dev.supervisor.supervised import SupervisedProcess, SupervisionState
+from twelvefold_dev.system.child_process import Launch
+from twelvefold_dev.terminal.logs import LogFile, LogPipe
 
 SERVES = "open('ready', 'w').close(); print('serving', flush=True); time.sleep(600)"
 DEAF = f"signal.signal(signal.SIGTERM, signal.SIG_IGN); {SERVES}"
@@ -58,7 +58,7 @@ class Kept:
         self.said: list[str] = []
         self.directory = directory / "script"
         self.pipe = LogPipe("script", LogFile(directory / "script.log"), lambda *_: None)
-        self.process = Supervised(Script(self.directory, code), self.pipe, self.said.append)
+        self.process = SupervisedProcess(Script(self.directory, code), self.pipe, self.said.append)
 
     @property
     def pid(self) -> int | None:
@@ -98,7 +98,9 @@ async def test_a_killed_process_is_started_again(keep) -> None:
 
     os.kill(first, signal.SIGKILL)
 
-    await until(lambda: kept.pid not in (None, first) and kept.process.state is State.RUNNING)
+    await until(
+        lambda: kept.pid not in (None, first) and kept.process.state is SupervisionState.RUNNING
+    )
     assert kept.process.restarts == 1
     assert any("ended with code -9" in text for text in kept.said)
 
@@ -112,7 +114,7 @@ async def test_a_process_that_keeps_failing_is_tried_with_growing_pauses(keep) -
 
     await until(lambda: kept.process.restarts >= 4)
     (kept.directory / "failing").unlink()
-    await until(lambda: kept.process.state is State.RUNNING)
+    await until(lambda: kept.process.state is SupervisionState.RUNNING)
     assert sum("ended at its start with code 3" in text for text in kept.said) >= 3
 
 
@@ -121,7 +123,7 @@ async def test_a_restart_does_not_wait_for_the_end_of_a_pause(keep, monkeypatch)
     kept = keep(SERVES)
     await kept.process.start()
     os.kill(kept.pid, signal.SIGKILL)
-    await until(lambda: kept.process.state is State.BACKING_OFF)
+    await until(lambda: kept.process.state is SupervisionState.BACKING_OFF)
 
     kept.process.restart()
 
@@ -177,7 +179,7 @@ async def test_the_next_start_ends_what_an_earlier_one_left(keep, tmp_path) -> N
     await kept.process.start()
     assert [process.pid for process in noted(tmp_path)] == [kept.pid]
 
-    ended = await asyncio.to_thread(end_leftovers, tmp_path)
+    ended = await asyncio.to_thread(terminate_orphans, tmp_path)
 
     assert ended == 1
     assert noted(tmp_path) == []
@@ -185,4 +187,4 @@ async def test_the_next_start_ends_what_an_earlier_one_left(keep, tmp_path) -> N
 
 def test_a_pid_that_is_another_process_s_by_now_is_left_alone(tmp_path) -> None:
     (tmp_path / "script.pid").write_text(f"{os.getpid()} 12345.0\n")
-    assert end_leftovers(tmp_path) == 0
+    assert terminate_orphans(tmp_path) == 0

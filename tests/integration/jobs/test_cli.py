@@ -42,7 +42,7 @@ async def test_one_job_is_shown_with_payload_and_history(bench, jobs):
     job_id = await bench.enqueue("Ada")
     await bench.leases().claim(1)
     await bench.expire(job_id)
-    await bench.dispatcher().reap()
+    await bench.maintenance().reap_expired_leases()
     shown = await jobs("show", str(job_id))
     assert "lease of tests expired" in shown.output
     machine = json.loads((await jobs("show", str(job_id), "--json")).output)

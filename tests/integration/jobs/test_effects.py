@@ -12,8 +12,10 @@ async def test_effects_in_our_schema_commit_with_the_completion_or_not_at_all(be
     await bench.sql.execute("GRANT INSERT ON jobs.effects TO worker_app")
 
     async def behaviour(job, work):
-        async def effects(unit):
-            await unit.execute(text("INSERT INTO jobs.effects VALUES (:name)"), {"name": work.name})
+        async def effects(transaction):
+            await transaction.execute(
+                text("INSERT INTO jobs.effects VALUES (:name)"), {"name": work.name}
+            )
             if work.name == "bad" and job.attempt == 1:
                 raise ValueError("after the effect")
 
@@ -38,8 +40,8 @@ async def test_a_step_is_done_once_however_often_the_job_runs(bench):
     done = []
 
     async def behaviour(job, work):
-        async with job.step("charge") as unit:
-            if unit is not None:
+        async with job.step("charge") as transaction:
+            if transaction is not None:
                 done.append(job.attempt)
         if job.attempt < 3:
             raise ValueError("after the step")
@@ -54,8 +56,8 @@ async def test_a_step_that_fails_is_not_noted_as_done(bench):
     done = []
 
     async def behaviour(job, work):
-        async with job.step("charge") as unit:
-            assert unit is not None
+        async with job.step("charge") as transaction:
+            assert transaction is not None
             done.append(job.attempt)
             if job.attempt == 1:
                 raise ValueError("within the step")

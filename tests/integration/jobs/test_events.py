@@ -15,7 +15,7 @@ from tests.integration.jobs.workbench import (
 from tests.proxy import open_proxy
 
 from twelvefold.errors import NotFound
-from twelvefold.jobs import JobEvents, JobQueue, JobStatus, Ringer
+from twelvefold.jobs import JobEvents, JobQueue, JobStatus, RedisWakeupPublisher
 
 UNHURRIED = 3600.0  # a floor that no test waits for: only hints can help
 
@@ -28,7 +28,7 @@ async def test_a_watcher_sees_the_states_up_to_the_end(bench):
     probe = Probe()
     probe.hold()
     job_id = await bench.enqueue()
-    events = JobEvents(bench.producer, bench.redis, floor=UNHURRIED)
+    events = JobEvents(bench.producer, bench.redis, poll_interval=UNHURRIED)
     async with events.running():
         watching = asyncio.create_task(states(events, job_id))
         await until(lambda: bool(events._subscriber._subscribed))
@@ -45,7 +45,7 @@ async def test_a_watcher_sees_the_states_up_to_the_end(bench):
 
 async def test_without_redis_the_floor_still_tells(bench):
     job_id = await bench.enqueue()
-    events = JobEvents(bench.producer, NOWHERE, floor=0.05)
+    events = JobEvents(bench.producer, NOWHERE, poll_interval=0.05)
     async with events.running(), bench.running(registry_of(Probe())):
         async with asyncio.timeout(10):
             seen = await states(events, job_id)
@@ -70,15 +70,17 @@ async def test_an_unknown_job_is_not_found(bench):
 async def test_many_watchers_share_one_connection(bench, redis_url):
     ids = [await bench.enqueue() for _ in range(20)]
     async with open_proxy(redis_url) as proxy:
-        events = JobEvents(bench.producer, redis_settings(proxy.url(redis_url)), floor=UNHURRIED)
-        ringer = Ringer(bench.redis)
-        async with events.running(), ringer.running():
+        events = JobEvents(
+            bench.producer, redis_settings(proxy.url(redis_url)), poll_interval=UNHURRIED
+        )
+        wakeups = RedisWakeupPublisher(bench.redis)
+        async with events.running(), wakeups.running():
             watching = [asyncio.create_task(states(events, job_id)) for job_id in ids]
             await until(lambda: len(events._subscriber._subscribed) == 20)
             assert proxy.accepted == 1
             for job_id in ids:
-                async with bench.producer.transaction() as unit:
-                    await JobQueue(bench.producer, ringer).cancel(unit, job_id)
+                async with bench.producer.transaction() as transaction:
+                    await JobQueue(bench.producer, wakeups).cancel(transaction, job_id)
             async with asyncio.timeout(10):
                 for seen in await asyncio.gather(*watching):
                     assert seen[-1].status is JobStatus.CANCELLED
@@ -87,7 +89,9 @@ async def test_many_watchers_share_one_connection(bench, redis_url):
 async def test_a_lost_subscription_is_renewed_and_what_was_missed_is_read(bench, redis_url):
     job_id = await bench.enqueue()
     async with open_proxy(redis_url) as proxy:
-        events = JobEvents(bench.producer, redis_settings(proxy.url(redis_url)), floor=UNHURRIED)
+        events = JobEvents(
+            bench.producer, redis_settings(proxy.url(redis_url)), poll_interval=UNHURRIED
+        )
         async with events.running():
             watching = asyncio.create_task(states(events, job_id))
             await until(lambda: bool(events._subscriber._subscribed))
@@ -102,7 +106,7 @@ async def test_a_lost_subscription_is_renewed_and_what_was_missed_is_read(bench,
 
 async def test_when_nobody_watches_nothing_is_subscribed(bench):
     job_id = await bench.enqueue()
-    events = JobEvents(bench.producer, bench.redis, floor=UNHURRIED)
+    events = JobEvents(bench.producer, bench.redis, poll_interval=UNHURRIED)
     async with events.running():
         async with aclosing(events.watch(job_id)) as stream:
             assert (await anext(stream)).status == "queued"

@@ -12,10 +12,10 @@ from tests.integration.jobs.workbench import QUICK, WORK, Probe, Work, registry_
 
 from twelvefold.contracts.jobs import JobPayload
 from twelvefold.identifiers import new_id
-from twelvefold.jobs import JobKind, Registry
+from twelvefold.jobs import HandlerRegistry, JobKind
 from twelvefold.jobs import fair_claim as fair
 from twelvefold.jobs.claim import Settlement
-from twelvefold.jobs.contract import JobStatus
+from twelvefold.jobs.model import JobStatus
 
 CROWD = fair.OWNERS + 10
 
@@ -89,17 +89,17 @@ async def test_a_higher_priority_goes_first_whoever_asks(bench):
 
 
 async def test_more_owners_than_one_claim_looks_at_are_all_served(bench):
-    crowd = [new_id() for _ in range(CROWD)]
-    for owner in crowd:
+    clients = [new_id() for _ in range(CROWD)]
+    for owner in clients:
         await backlog(bench, owner, 2)
     leases = bench.leases(work_kind())
     served: list[UUID | None] = []
-    while len(served) < len(crowd):
+    while len(served) < len(clients):
         claims = await leases.claim(7)
         served += owners_of(claims)
         await leases.settle([Settlement(claim, JobStatus.SUCCEEDED) for claim in claims])
     # The last claim alone begins anew.
-    assert set(served) == set(crowd)
+    assert set(served) == set(clients)
 
 
 async def test_owners_with_nothing_to_take_hide_nobody(bench):
@@ -125,7 +125,7 @@ async def test_the_room_of_a_kind_is_shared_between_owners(bench):
     await backlog(bench, greedy, 6)
     wanted = await backlog(bench, modest, 1)
     other = await bench.enqueue(kind="test.other", owner_id=greedy)
-    claims = await bench.leases().claim(9, rooms={WORK: 2})
+    claims = await bench.leases().claim(9, free_slots={WORK: 2})
     assert {claim.owner_id for claim in claims if claim.kind == WORK} == {greedy, modest}
     assert {*wanted, other} <= {claim.id for claim in claims}
 
@@ -138,7 +138,7 @@ async def test_a_job_behind_sixty_of_another_ends_as_one_of_the_first(bench):
     async def work(job, _: JobPayload) -> None:
         ended.append(job.id)
 
-    probe, registry = Probe(work), Registry()
+    probe, registry = Probe(work), HandlerRegistry()
     registry.add(JobKind("test.slow", Work, concurrency=2), probe)
     probe.hold()
     flood = await backlog(bench, greedy, 60, kind="test.slow")
@@ -159,7 +159,7 @@ async def test_wake_ups_for_a_backlog_do_not_choose_what_runs(bench):
     async with bench.running(
         registry_of(probe), replace(QUICK, concurrency=2, poll=60.0), alone=False
     ) as runner:
-        await asyncio.gather(*(runner.run(job_id) for job_id in flood[:6]))
+        await asyncio.gather(*(runner.handle_wakeup(job_id) for job_id in flood[:6]))
         assert late in probe.runs[:4]
 
 

@@ -17,10 +17,10 @@ from tests.integration.jobs.workbench import (
 )
 from tests.proxy import Proxy, open_proxy
 
-from twelvefold.database import Database
+from twelvefold.database.database import Database
 from twelvefold.errors import DependencyUnavailable
-from twelvefold.jobs.lease import Leases, LeaseTerms
-from twelvefold.jobs.runner import Runner
+from twelvefold.jobs.lease_repository import LeaseConfig, LeaseRepository
+from twelvefold.jobs.worker.runner import Runner
 
 
 @dataclass
@@ -84,7 +84,7 @@ async def test_a_lease_that_cannot_be_extended_stops_its_handler_and_frees_the_j
     assert (record.crashes, record.attempts) == (0, 0)
 
 
-class AnswerLost(Leases):
+class AnswerLost(LeaseRepository):
     """Commits, and does not hear that it did, the first time."""
 
     def __init__(self, *args) -> None:
@@ -101,14 +101,14 @@ class AnswerLost(Leases):
 
 async def test_a_completion_whose_answer_was_lost_is_not_taken_for_a_lost_lease(bench):
     registry, told = registry_of(Probe()), []
-    terms = LeaseTerms("tests", "default", kinds=registry.kinds)
+    terms = LeaseConfig("tests", "default", kinds=registry.kinds)
     leases = AnswerLost(bench.database, terms)
     runner = Runner(
         bench.database,
         leases,
         registry,
         options=QUICK,
-        changed=lambda job_id, version: told.append((job_id, version)),
+        on_change=lambda job_id, version: told.append((job_id, version)),
     )
     job_id = await bench.enqueue()
     async with runner.running():

@@ -12,36 +12,36 @@ from tests.integration.jobs.workbench import WORK, Work, open_database
 
 from twelvefold.errors import Conflict, NotFound
 from twelvefold.identifiers import new_id
-from twelvefold.jobs import JobStatus, Ring
-from twelvefold.jobs.channels import CANCELS, changes_of
+from twelvefold.jobs import JobStatus, Wakeup
+from twelvefold.jobs.channels import CANCEL_CHANNEL, change_channel
 
 
 async def test_what_is_rolled_back_is_neither_a_job_nor_a_ring(bench):
     with contextlib.suppress(ZeroDivisionError):
-        async with bench.producer.transaction() as unit:
-            await bench.jobs.enqueue(unit, WORK, Work())
+        async with bench.producer.transaction() as transaction:
+            await bench.jobs.enqueue(transaction, WORK, Work())
             raise ZeroDivisionError
     assert await bench.sql.fetchval("SELECT count(*) FROM jobs.jobs") == 0
-    assert bench.doorbell.rings == []
+    assert bench.wakeups.rings == []
 
 
 async def test_the_bell_rings_after_the_commit_and_not_before(bench):
-    async with bench.producer.transaction() as unit:
-        job_id = await bench.jobs.enqueue(unit, WORK, Work())
-        assert bench.doorbell.rings == []
-    assert bench.doorbell.rings == [Ring(job_id, 0, "default")]
+    async with bench.producer.transaction() as transaction:
+        job_id = await bench.jobs.enqueue(transaction, WORK, Work())
+        assert bench.wakeups.rings == []
+    assert bench.wakeups.rings == [Wakeup(job_id, 0, "default")]
 
 
 async def test_a_scheduled_job_is_not_rung_for(bench):
     await bench.enqueue(run_at=datetime.now(UTC) + timedelta(minutes=5))
-    assert bench.doorbell.rings == []
+    assert bench.wakeups.rings == []
 
 
 async def test_a_unique_key_makes_one_job_and_everybody_learns_its_id(bench):
     ids = await asyncio.gather(*(bench.enqueue(unique_key="evict 42") for _ in range(8)))
     assert len(set(ids)) == 1
     assert await bench.sql.fetchval("SELECT count(*) FROM jobs.jobs") == 1
-    assert len(bench.doorbell.rings) == 1
+    assert len(bench.wakeups.rings) == 1
     assert await bench.enqueue(unique_key="evict 43") != ids[0]
     assert await bench.enqueue(kind="test.other", unique_key="evict 42") != ids[0]
 
@@ -76,8 +76,8 @@ async def test_other_services_insert_and_see_no_payload_and_change_nothing(
     ]
     for statement in forbidden:
         with pytest.raises(sqlalchemy.exc.DBAPIError, match="permission denied"):
-            async with database.transaction() as unit:
-                await unit.execute(text(statement))
+            async with database.transaction() as transaction:
+                await transaction.execute(text(statement))
     with pytest.raises(sqlalchemy.exc.DBAPIError, match="does not exist"):
         async with database.read() as reader:
             await reader.execute(text("SELECT payload FROM jobs.job_status"))
@@ -111,7 +111,7 @@ async def test_a_waiting_job_is_cancelled_at_once(bench):
     assert (record.status, record.cancel_requested) == ("cancelled", True)
     assert record.finished_at is not None
     assert await bench.leases().claim(1) == []
-    assert bench.doorbell.notes == [(changes_of(job_id), str(record.version))]
+    assert bench.wakeups.notes == [(change_channel(job_id), str(record.version))]
     assert (await bench.cancel(job_id)).version == record.version
 
 
@@ -120,7 +120,7 @@ async def test_a_running_job_is_asked_to_stop(bench):
     await bench.leases().claim(1)
     record = await bench.cancel(job_id)
     assert (record.status, record.cancel_requested) == ("running", True)
-    assert (CANCELS, str(job_id)) in bench.doorbell.notes
+    assert (CANCEL_CHANNEL, str(job_id)) in bench.wakeups.notes
 
 
 @pytest.mark.parametrize("status", ["succeeded", "rejected", "dead"])
@@ -139,11 +139,11 @@ async def test_what_ended_without_success_starts_afresh(bench, status):
         "cancel_requested = true, finished_at = now(), unusable_since = now()",
         status,
     )
-    bench.doorbell.rings.clear()
+    bench.wakeups.rings.clear()
     record = await bench.retry(job_id)
     assert (record.status, record.attempts, record.crashes) == ("queued", 0, 0)
     assert (record.cancel_requested, record.finished_at) == (False, None)
-    assert bench.doorbell.rings == [Ring(job_id, 8, "default")]
+    assert bench.wakeups.rings == [Wakeup(job_id, 8, "default")]
     assert [claim.claim_no for claim in await bench.leases().claim(1)] == [9]
 
 

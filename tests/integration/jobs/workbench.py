@@ -15,13 +15,22 @@ import asyncpg
 from pydantic import SecretStr
 
 from twelvefold.contracts.jobs import JobPayload
-from twelvefold.database import Database
-from twelvefold.jobs import Backoff, CronJob, Job, JobKind, JobQueue, JobRecord, Registry, Ringer
-from twelvefold.jobs.consumer import Consumer, ConsumerOptions
-from twelvefold.jobs.contract import Handler
-from twelvefold.jobs.dispatch import Dispatcher, DispatcherOptions
-from twelvefold.jobs.lease import Leases, LeaseTerms
-from twelvefold.jobs.runner import Runner, RunnerOptions
+from twelvefold.database.database import Database
+from twelvefold.jobs import (
+    Backoff,
+    HandlerRegistry,
+    JobContext,
+    JobKind,
+    JobQueue,
+    JobRecord,
+    PeriodicJob,
+    RedisWakeupPublisher,
+)
+from twelvefold.jobs.lease_repository import LeaseConfig, LeaseRepository
+from twelvefold.jobs.worker.consumer import Consumer, ConsumerOptions
+from twelvefold.jobs.worker.maintenance import MaintenanceOptions, QueueMaintenance
+from twelvefold.jobs.worker.registry import Handler
+from twelvefold.jobs.worker.runner import Runner, RunnerOptions
 from twelvefold.settings import PostgresSettings, RedisSettings
 
 WORK = "test.work"
@@ -30,10 +39,20 @@ PATIENCE = 30.0  # seconds after which a condition counts as never met
 # Nothing listens there: a Redis that is away from the beginning.
 NOWHERE = RedisSettings(environment="testing", redis_url=SecretStr("redis://127.0.0.1:1/0"))
 QUICK = RunnerOptions(
-    heartbeat=0.05, poll=0.05, poll_alone=0.02, retry=0.05, progress_interval=0.0, release=2.0
+    heartbeat=0.05,
+    poll=0.05,
+    fallback_poll_interval=0.02,
+    retry=0.05,
+    progress_interval=0.0,
+    release=2.0,
 )
-QUICK_DISPATCH = DispatcherOptions(
-    ring=0.05, ring_fresh=0.0, ring_again=0.2, reap=0.05, crash_backoff=(0.0, 0.0), tick=0.05
+QUICK_MAINTENANCE = MaintenanceOptions(
+    wakeup_interval=0.05,
+    wakeup_min_age=0.0,
+    wakeup_resend_after=0.2,
+    reap_interval=0.05,
+    crash_backoff=(0.0, 0.0),
+    tick_interval=0.05,
 )
 
 
@@ -57,7 +76,7 @@ class Probe:
         """From now on runs wait until `let_go` is set."""
         self.let_go.clear()
 
-    async def __call__(self, job: Job, work: Work) -> Any:
+    async def __call__(self, job: JobContext, work: Work) -> Any:
         self.runs.append(job.id)
         self.names.append(work.name)
         self.started.set()
@@ -69,15 +88,15 @@ class Probe:
             raise
 
 
-class RecordingDoorbell:
+class RecordingWakeups:
     """Keeps what was rung and told, and wakes nobody."""
 
     def __init__(self) -> None:
         self.rings: list[Any] = []
         self.notes: list[tuple[str, str]] = []
 
-    def ring(self, ring: Any) -> None:
-        self.rings.append(ring)
+    def wake(self, wakeup: Any) -> None:
+        self.rings.append(wakeup)
 
     def publish(self, channel: str, message: str) -> None:
         self.notes.append((channel, message))
@@ -87,8 +106,8 @@ def work_kind(**policy: Any) -> JobKind[Work]:
     return JobKind(WORK, Work, **{"backoff": AT_ONCE, "timeout": 5.0, "max_attempts": 3, **policy})
 
 
-def registry_of(handler: Handler[Work], **policy: Any) -> Registry:
-    registry = Registry()
+def registry_of(handler: Handler[Work], **policy: Any) -> HandlerRegistry:
+    registry = HandlerRegistry()
     registry.add(work_kind(**policy), handler)
     return registry
 
@@ -124,23 +143,23 @@ class Workbench:
     database: Database
     sql: asyncpg.Connection
     redis: RedisSettings
-    doorbell: RecordingDoorbell = field(default_factory=RecordingDoorbell)
+    wakeups: RecordingWakeups = field(default_factory=RecordingWakeups)
 
     @property
     def jobs(self) -> JobQueue:
-        return JobQueue(self.producer, self.doorbell)
+        return JobQueue(self.producer, self.wakeups)
 
     async def enqueue(self, name: str = "work", *, kind: str = WORK, **options: Any) -> UUID:
-        async with self.producer.transaction() as unit:
-            return await self.jobs.enqueue(unit, kind, Work(name=name), **options)
+        async with self.producer.transaction() as transaction:
+            return await self.jobs.enqueue(transaction, kind, Work(name=name), **options)
 
     async def cancel(self, job_id: UUID) -> JobRecord:
-        async with self.producer.transaction() as unit:
-            return await self.jobs.cancel(unit, job_id)
+        async with self.producer.transaction() as transaction:
+            return await self.jobs.cancel(transaction, job_id)
 
     async def retry(self, job_id: UUID) -> JobRecord:
-        async with self.producer.transaction() as unit:
-            return await self.jobs.retry(unit, job_id)
+        async with self.producer.transaction() as transaction:
+            return await self.jobs.retry(transaction, job_id)
 
     async def record(self, job_id: UUID) -> JobRecord:
         found = await self.jobs.find(job_id)
@@ -177,23 +196,23 @@ class Workbench:
             seconds,
         )
 
-    def leases(self, *kinds: JobKind[Any], **terms: Any) -> Leases:
-        return Leases(
+    def leases(self, *kinds: JobKind[Any], **terms: Any) -> LeaseRepository:
+        return LeaseRepository(
             self.database,
-            LeaseTerms(**{"worker": "tests", "queue": "default", "kinds": kinds, **terms}),
+            LeaseConfig(**{"worker": "tests", "queue": "default", "kinds": kinds, **terms}),
         )
 
-    def dispatcher(
-        self, schedule: Sequence[CronJob] = (), options: DispatcherOptions = QUICK_DISPATCH
-    ) -> Dispatcher:
-        return Dispatcher(
-            self.database, self.doorbell, queue="default", schedule=schedule, options=options
+    def maintenance(
+        self, schedule: Sequence[PeriodicJob] = (), options: MaintenanceOptions = QUICK_MAINTENANCE
+    ) -> QueueMaintenance:
+        return QueueMaintenance(
+            self.database, self.wakeups, queue="default", schedule=schedule, options=options
         )
 
     @asynccontextmanager
     async def running(
         self,
-        registry: Registry,
+        registry: HandlerRegistry,
         options: RunnerOptions = QUICK,
         *,
         database: Database | None = None,
@@ -202,39 +221,41 @@ class Workbench:
     ) -> AsyncIterator[Runner]:
         """A runner by itself: no Redis, no dispatcher."""
         used = database or self.database
-        leases = Leases(
+        leases = LeaseRepository(
             used,
-            LeaseTerms(**{"worker": "tests", "queue": "default", "kinds": registry.kinds, **terms}),
+            LeaseConfig(
+                **{"worker": "tests", "queue": "default", "kinds": registry.kinds, **terms}
+            ),
         )
-        runner = Runner(used, leases, registry, options=options, alone=lambda: alone)
+        runner = Runner(used, leases, registry, options=options, redis_unavailable=lambda: alone)
         async with runner.running():
             yield runner
 
     @asynccontextmanager
     async def consuming(
         self,
-        registry: Registry,
+        registry: HandlerRegistry,
         *,
         redis: RedisSettings | None = None,
         runner: RunnerOptions = QUICK,
-        dispatcher: DispatcherOptions = QUICK_DISPATCH,
-        schedule: Sequence[CronJob] = (),
+        maintenance: MaintenanceOptions = QUICK_MAINTENANCE,
+        schedule: Sequence[PeriodicJob] = (),
         **options: Any,
     ) -> AsyncIterator[Consumer]:
         """A whole worker: doorbell, runner, dispatcher."""
         used = redis or self.redis
-        ringer = Ringer(used)
+        wakeups = RedisWakeupPublisher(used)
         consumer = Consumer(
             self.database,
             used,
             registry,
-            ringer=ringer,
+            wakeups=wakeups,
             schedule=schedule,
             options=ConsumerOptions(
-                **{"worker": "tests", "runner": runner, "dispatcher": dispatcher, **options}
+                **{"worker": "tests", "runner": runner, "maintenance": maintenance, **options}
             ),
         )
-        async with ringer.running(), consumer.running():
+        async with wakeups.running(), consumer.running():
             yield consumer
 
 

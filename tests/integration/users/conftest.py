@@ -7,7 +7,7 @@ import httpx
 import pytest
 from tests.integration.users.running_users import API, WORKER, Caller, client_of, settings_for
 
-from twelvefold.process import ServiceProcess
+from twelvefold.service.process import ServiceProcess
 from users.app import create_app
 from users.dependencies import Container
 

@@ -8,8 +8,8 @@ import asyncpg
 import httpx
 import jwt
 
-from twelvefold.process import ServiceProcess
 from twelvefold.security.keys import KeySet
+from twelvefold.service.process import ServiceProcess
 from users.settings import UsersSettings
 
 PASSWORD = "correct horse battery staple"
@@ -64,9 +64,9 @@ class Caller:
 
     async def register(self, email: str | None = None) -> Account:
         email = email or f"ada.{uuid.uuid4().hex}@example.com"
-        answer = await self.http.post("/users", json=registration(email))
-        assert answer.status_code == 201, answer.text
-        return Account(answer.json()["id"], email, answer.headers["etag"], answer.json())
+        response = await self.http.post("/users", json=registration(email))
+        assert response.status_code == 201, response.text
+        return Account(response.json()["id"], email, response.headers["etag"], response.json())
 
     async def log_in(self, email: str, password: str = PASSWORD, **more: str) -> httpx.Response:
         body = {"grant_type": "password", "username": email, "password": password, **more}
@@ -79,9 +79,9 @@ class Caller:
     async def member(self) -> Account:
         """Registered and logged in."""
         account = await self.register()
-        answer = await self.log_in(account.email)
-        assert answer.status_code == 200, answer.text
-        account.tokens = answer.json()
+        response = await self.log_in(account.email)
+        assert response.status_code == 200, response.text
+        account.tokens = response.json()
         return account
 
     async def admin(self, sql: asyncpg.Connection) -> Account:

@@ -45,8 +45,8 @@ async def test_a_row_of_the_release_before_is_reached_by_each_spelling(api, sql,
 async def test_a_reset_is_mailed_whatever_the_spelling(api, sql, local):
     account = await api.register(spellings(local)[0])
     for spelling in spellings(local):
-        answer = await api.http.post("/password-resets", json={"email": spelling})
-        assert answer.status_code == 202
+        response = await api.http.post("/password-resets", json={"email": spelling})
+        assert response.status_code == 202
     queued = await sql.fetchval(
         "SELECT count(*) FROM jobs.jobs WHERE kind = 'email.send'"
         " AND payload->>'template' = 'reset' AND payload->>'user_id' = $1",
@@ -58,17 +58,17 @@ async def test_a_reset_is_mailed_whatever_the_spelling(api, sql, local):
 async def test_an_address_is_no_password_in_any_of_its_spellings(api, local):
     for spelling in spellings(local):
         body = registration(spellings(local)[0], password=spelling)
-        answer = await api.http.post("/users", json=body)
-        assert answer.status_code == 422
-        assert answer.json()["errors"][0]["pointer"] == "/body/password"
+        response = await api.http.post("/users", json=body)
+        assert response.status_code == 422
+        assert response.json()["errors"][0]["pointer"] == "/body/password"
 
 
 async def test_a_password_counts_in_each_form_that_keyboards_send(api):
     composed = "Zo\u00eb findet \u00c5"
     email = f"{uuid.uuid4().hex}@example.com"
     decomposed = unicodedata.normalize("NFD", composed)
-    answer = await api.http.post("/users", json=registration(email, password=decomposed))
-    assert answer.status_code == 201
+    response = await api.http.post("/users", json=registration(email, password=decomposed))
+    assert response.status_code == 201
     for typed in (composed, decomposed, composed.replace("Z", "\uff3a")):
         assert (await api.log_in(email, typed)).status_code == 200, typed
 
@@ -86,7 +86,7 @@ async def test_a_password_hashed_as_it_was_given_goes_on_counting_and_is_hashed_
         "UPDATE users.accounts SET password_hash = $2 WHERE id = $1::uuid", account.id, old
     )
     assert (await api.log_in(account.email, given)).status_code == 200
-    await use_cases.follow_ups.aclose()
+    await use_cases.post_commit_tasks.aclose()
     assert await sql.fetchval(HASH, account.id) != old
     assert (await api.log_in(account.email, given)).status_code == 200
     composed = unicodedata.normalize("NFC", given)

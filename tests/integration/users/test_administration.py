@@ -49,32 +49,32 @@ async def test_the_last_page_has_no_next_one(api, sql):
 )
 async def test_a_list_that_cannot_be_is_refused(api, sql, query):
     admin = await api.admin(sql)
-    answer = await api.http.get("/users", headers=admin.bearer, params=query)
-    assert answer.status_code == 422
+    response = await api.http.get("/users", headers=admin.bearer, params=query)
+    assert response.status_code == 422
 
 
 async def test_what_is_admins_is_nobody_elses(api):
     account = await api.member()
     days = {"from": "2026-01-01", "to": "2026-01-02"}
-    answers = [
+    responses = [
         await api.http.get("/users", headers=account.bearer),
         await change_standing(api, account, account, role="admin"),
         await api.http.get("/analytics/daily", headers=account.bearer, params=days),
     ]
-    assert [answer.status_code for answer in answers] == [403] * 3
+    assert [response.status_code for response in responses] == [403] * 3
 
 
 async def test_a_disabled_account_is_out_at_once_and_may_come_back(api, sql, process):
     admin, account = await api.admin(sql), await api.member()
     redis, sid = process.backing.redis, uuid.UUID(account.session_id)
-    answer = await change_standing(api, admin, account, account.etag, disabled=True)
-    assert (answer.status_code, answer.json()["disabled"]) == (200, True)
-    assert answer.headers["etag"] == '"v2"'
+    response = await change_standing(api, admin, account, account.etag, disabled=True)
+    assert (response.status_code, response.json()["disabled"]) == (200, True)
+    assert response.headers["etag"] == '"v2"'
     assert await redis.exists(revocation_key(sid), revocation_key(uuid.UUID(account.id))) == 2
     assert (await api.log_in(account.email)).status_code == 400
     assert (await api.refresh(account.tokens["refresh_token"])).status_code == 400
-    answer = await change_standing(api, admin, account, '"v2"', disabled=False)
-    assert answer.json()["disabled"] is False
+    response = await change_standing(api, admin, account, '"v2"', disabled=False)
+    assert response.json()["disabled"] is False
     assert await redis.exists(revocation_key(uuid.UUID(account.id))) == 0
     assert await redis.exists(revocation_key(sid)) == 1
     assert (await api.log_in(account.email)).status_code == 200
@@ -98,8 +98,8 @@ async def test_a_promotion_keeps_sessions_and_counts_from_the_next_token_on(api,
 
 async def test_what_an_account_is_already_changes_nothing(api, sql):
     admin, account = await api.admin(sql), await api.register()
-    answer = await change_standing(api, admin, account, role="user", disabled=False)
-    assert (answer.status_code, answer.headers["etag"]) == (200, account.etag)
+    response = await change_standing(api, admin, account, role="user", disabled=False)
+    assert (response.status_code, response.headers["etag"]) == (200, account.etag)
 
 
 async def test_a_change_of_standing_needs_the_current_version_and_something_to_change(api, sql):
@@ -118,16 +118,16 @@ async def test_a_change_of_standing_needs_the_current_version_and_something_to_c
 async def test_two_last_admins_who_demote_each_other_leave_one(api, sql):
     await sql.execute("UPDATE users.accounts SET role = 'user'")
     admins = [await api.admin(sql) for _ in range(2)]
-    answers = await asyncio.gather(
+    responses = await asyncio.gather(
         change_standing(api, admins[0], admins[1], role="user"),
         change_standing(api, admins[1], admins[0], disabled=True),
     )
-    assert sorted(answer.status_code for answer in answers) == [200, 403]
+    assert sorted(response.status_code for response in responses) == [200, 403]
     left = await sql.fetchval(
         "SELECT count(*) FROM users.accounts WHERE role = 'admin' AND disabled_at IS NULL"
     )
     assert left == 1
-    last = admins[0] if answers[0].status_code == 200 else admins[1]
+    last = admins[0] if responses[0].status_code == 200 else admins[1]
     for changes in ({"role": "user"}, {"disabled": True}):
         assert (await change_standing(api, last, last, **changes)).status_code == 409
 
@@ -135,11 +135,11 @@ async def test_two_last_admins_who_demote_each_other_leave_one(api, sql):
 async def test_of_two_last_admins_who_delete_themselves_one_stays(api, sql):
     await sql.execute("UPDATE users.accounts SET role = 'user'")
     admins = [await api.admin(sql) for _ in range(2)]
-    answers = await asyncio.gather(
+    responses = await asyncio.gather(
         *(api.http.delete(f"/users/{admin.id}", headers=admin.bearer) for admin in admins)
     )
-    assert sorted(answer.status_code for answer in answers) == [204, 409]
-    last = admins[0] if answers[0].status_code == 409 else admins[1]
+    assert sorted(response.status_code for response in responses) == [204, 409]
+    last = admins[0] if responses[0].status_code == 409 else admins[1]
     assert (await api.log_in(last.email)).status_code == 200
 
 
@@ -147,14 +147,14 @@ async def test_a_disabled_admin_is_no_last_one(api, sql):
     await sql.execute("UPDATE users.accounts SET role = 'user'")
     admin = await api.admin(sql)
     await sql.execute("UPDATE users.accounts SET disabled_at = now() WHERE id = $1::uuid", admin.id)
-    answer = await api.http.delete(f"/users/{admin.id}", headers=admin.bearer)
-    assert answer.status_code == 204
+    response = await api.http.delete(f"/users/{admin.id}", headers=admin.bearer)
+    assert response.status_code == 204
 
 
 async def test_a_deletion_queues_the_erasure_once(api, sql):
     account = await api.member()
-    answer = await api.http.delete(f"/users/{account.id}", headers=account.bearer)
-    assert answer.status_code == 204
+    response = await api.http.delete(f"/users/{account.id}", headers=account.bearer)
+    assert response.status_code == 204
     await api.http.delete(f"/users/{account.id}", headers=account.bearer)
     rows = await sql.fetch("SELECT payload FROM jobs.jobs WHERE kind = 'account.erase'")
     found = [json.loads(row["payload"]) for row in rows]
@@ -166,12 +166,15 @@ async def test_the_last_admin_is_not_erased(api, worker, sql, how):
     await sql.execute("UPDATE users.accounts SET role = 'user'")
     admin, member = await api.admin(sql), await api.member()
     path, body = f"/users/{admin.id}/erasure", {"job_id": str(uuid.uuid4())}
-    answer = (
+    response = (
         await worker.post(path, json=body)
         if how == "job"
         else await api.http.get(path, headers=admin.bearer)
     )
-    assert (answer.status_code, answer.headers["content-type"]) == (409, "application/problem+json")
+    assert (response.status_code, response.headers["content-type"]) == (
+        409,
+        "application/problem+json",
+    )
     kept = "SELECT count(*) FROM users.accounts WHERE id = $1::uuid"
     assert await sql.fetchval(kept, admin.id) == 1
     # Anybody else may be, and it with another admin beside it.
@@ -188,10 +191,10 @@ async def test_two_last_admins_who_are_erased_at_once_leave_one(api, worker, sql
     await sql.execute("UPDATE users.accounts SET role = 'user'")
     admins = [await api.admin(sql) for _ in range(2)]
     body = {"job_id": str(uuid.uuid4())}
-    answers = await asyncio.gather(
+    responses = await asyncio.gather(
         *(worker.post(f"/users/{admin.id}/erasure", json=body) for admin in admins)
     )
-    assert sorted(answer.status_code for answer in answers) == [204, 409]
+    assert sorted(response.status_code for response in responses) == [204, 409]
     left = "SELECT count(*) FROM users.accounts WHERE role = 'admin'"
     assert await sql.fetchval(left) == 1
 
@@ -214,10 +217,10 @@ async def test_after_the_erasure_nothing_leads_to_the_account(api, worker, sql):
     await api.log_in(gone.json()["email"])
     for target in (account.id, gone.json()["id"]):
         for _ in range(2):
-            answer = await worker.post(
+            response = await worker.post(
                 f"/users/{target}/erasure", json={"job_id": str(uuid.uuid4())}
             )
-            assert (answer.status_code, answer.content) == (204, b"")
+            assert (response.status_code, response.content) == (204, b"")
         tables = await sql.fetch(
             "SELECT table_name FROM information_schema.tables WHERE table_schema = 'users'"
         )
@@ -232,9 +235,9 @@ async def test_registrations_and_active_accounts_survive_deletion(api, worker, s
     days = {"from": str(today - timedelta(1)), "to": str(today)}
 
     async def counted():
-        answer = await api.http.get("/analytics/daily", headers=admin.bearer, params=days)
-        assert answer.status_code == 200
-        return answer.json()["items"]
+        response = await api.http.get("/analytics/daily", headers=admin.bearer, params=days)
+        assert response.status_code == 200
+        return response.json()["items"]
 
     before = await counted()
     assert [entry["day"] for entry in before] == [days["from"], days["to"]]
@@ -258,12 +261,12 @@ async def test_registrations_and_active_accounts_survive_deletion(api, worker, s
 )
 async def test_a_span_of_days_is_bounded(api, sql, days):
     admin = await api.admin(sql)
-    answer = await api.http.get("/analytics/daily", headers=admin.bearer, params=days)
-    assert answer.status_code == 422
+    response = await api.http.get("/analytics/daily", headers=admin.bearer, params=days)
+    assert response.status_code == 422
 
 
 async def test_a_span_of_a_leap_year_is_whole(api, sql):
     admin = await api.admin(sql)
     days = {"from": "2024-01-01", "to": "2024-12-31"}
-    answer = await api.http.get("/analytics/daily", headers=admin.bearer, params=days)
-    assert len(answer.json()["items"]) == 366
+    response = await api.http.get("/analytics/daily", headers=admin.bearer, params=days)
+    assert len(response.json()["items"]) == 366

@@ -24,16 +24,16 @@ def report(number, *, job=None, at=NOW, **changes):
 
 
 async def shown(api, account):
-    answer = await api.http.get(f"/users/{account.id}/avatar", headers=account.bearer)
-    assert answer.status_code == 200
-    return [variant["object_key"] for variant in answer.json()["variants"]]
+    response = await api.http.get(f"/users/{account.id}/avatar", headers=account.bearer)
+    assert response.status_code == 200
+    return [variant["object_key"] for variant in response.json()["variants"]]
 
 
 async def test_an_account_has_no_avatar_before_the_first_report(api, worker):
     account = await api.member()
     assert await shown(api, account) == []
-    answer = await worker.put(f"/users/{account.id}/avatar", json=report(1))
-    assert (answer.status_code, answer.content) == (204, b"")
+    response = await worker.put(f"/users/{account.id}/avatar", json=report(1))
+    assert (response.status_code, response.content) == (204, b"")
     assert await shown(api, account) == ["avatars/1/128"]
     read = await api.http.get(f"/users/{account.id}", headers=account.bearer)
     assert (read.json()["has_avatar"], read.headers["etag"]) == (True, '"v2"')
@@ -43,8 +43,8 @@ async def test_the_same_report_again_changes_nothing(api, worker):
     account = await api.member()
     body = report(1)
     for _ in range(3):
-        answer = await worker.put(f"/users/{account.id}/avatar", json=body)
-        assert answer.status_code == 204
+        response = await worker.put(f"/users/{account.id}/avatar", json=body)
+        assert response.status_code == 204
     read = await api.http.get(f"/users/{account.id}", headers=account.bearer)
     assert read.headers["etag"] == '"v2"'
 
@@ -72,8 +72,8 @@ async def test_racing_reports_leave_the_newest(api, worker):
     account = await api.member()
     path = f"/users/{account.id}/avatar"
     reports = [report(number, at=NOW + timedelta(seconds=number)) for number in range(8)]
-    answers = await asyncio.gather(*(worker.put(path, json=body) for body in reversed(reports)))
-    assert {answer.status_code for answer in answers} <= {204, 409}
+    responses = await asyncio.gather(*(worker.put(path, json=body) for body in reversed(reports)))
+    assert {response.status_code for response in responses} <= {204, 409}
     assert await shown(api, account) == ["avatars/7/128"]
 
 
@@ -100,5 +100,5 @@ async def test_a_report_for_nobody_is_not_found(worker, rejected):
 
 async def test_somebody_elses_avatar_is_forbidden(api):
     account, other = await api.member(), await api.register()
-    answer = await api.http.get(f"/users/{other.id}/avatar", headers=account.bearer)
-    assert answer.status_code == 403
+    response = await api.http.get(f"/users/{other.id}/avatar", headers=account.bearer)
+    assert response.status_code == 403

@@ -39,20 +39,20 @@ async def test_a_route_admits_its_callers_only(api, method, path):
         {"X-Caller": right, "X-Caller-Secret": secret[wrong]},
         {"X-Caller": "stranger", "X-Caller-Secret": secret[right]},
     ):
-        answer = await api.http.request(method, url, headers=headers, json={})
-        assert answer.status_code == 401, headers
+        response = await api.http.request(method, url, headers=headers, json={})
+        assert response.status_code == 401, headers
     headers = {"X-Caller": wrong, "X-Caller-Secret": secret[wrong]}
     assert (await api.http.request(method, url, headers=headers, json={})).status_code == 403
     headers = {"X-Caller": right, "X-Caller-Secret": secret[right]}
-    answer = await api.http.request(method, url, headers=headers, json={})
+    response = await api.http.request(method, url, headers=headers, json={})
     # Past the door: refused, if at all, for the body or for want of a bearer token.
-    assert answer.status_code not in (403, 500)
-    if answer.status_code == 401:
-        assert "bearer" in answer.json()["detail"]
+    assert response.status_code not in (403, 500)
+    if response.status_code == 401:
+        assert "bearer" in response.json()["detail"]
 
 
 async def test_while_a_secret_is_rotated_the_older_one_still_counts(api):
     headers = {"X-Caller": "worker", "X-Caller-Secret": "older-secret"}
     body = {"template": "reset", "user_id": str(uuid.uuid4())}
-    answer = await api.http.put(f"/emails/{uuid.uuid4()}", headers=headers, json=body)
-    assert answer.status_code == 404
+    response = await api.http.put(f"/emails/{uuid.uuid4()}", headers=headers, json=body)
+    assert response.status_code == 404

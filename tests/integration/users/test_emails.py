@@ -22,9 +22,9 @@ async def mails_queued(sql, template):
 async def mint(worker, account, template, job_id=None):
     """The token of one mail, as the worker would put it into a link."""
     body = {"template": template, "user_id": account.id}
-    answer = await worker.put(f"/emails/{job_id or uuid.uuid4()}", json=body)
-    assert answer.status_code == 200, answer.text
-    content = answer.json()
+    response = await worker.put(f"/emails/{job_id or uuid.uuid4()}", json=body)
+    assert response.status_code == 200, response.text
+    content = response.json()
     # Nobody has proven the address yet: it reads no words of the account.
     assert (content["to"], content["name"]) == (account.email, "")
     link = urlsplit(content["link"])
@@ -48,20 +48,20 @@ async def verify(api, token):
 )
 async def test_asking_answers_and_works_alike_for_nobody(api, sql, path, template):
     account = await api.register()
-    counts, answers = [], []
+    counts, responses = [], []
     for email in (account.email, f"nobody.{uuid.uuid4().hex}@example.com"):
-        answers.append(await api.http.post(path, json={"email": email}))
+        responses.append(await api.http.post(path, json={"email": email}))
         counts.append(await sql.fetchval("SELECT count(*) FROM jobs.jobs"))
-    assert [answer.status_code for answer in answers] == [202, 202]
-    assert answers[0].content == answers[1].content
+    assert [response.status_code for response in responses] == [202, 202]
+    assert responses[0].content == responses[1].content
     assert counts[1] == counts[0] + 1
     assert account.id in await mails_queued(sql, template)
 
 
 async def test_the_mail_for_nobody_has_no_content(worker):
     body = {"template": "reset", "user_id": str(uuid.uuid4())}
-    answer = await worker.put(f"/emails/{uuid.uuid4()}", json=body)
-    assert answer.status_code == 404
+    response = await worker.put(f"/emails/{uuid.uuid4()}", json=body)
+    assert response.status_code == 404
 
 
 async def test_a_disabled_account_gets_no_mail(api, worker, sql):
@@ -109,17 +109,17 @@ async def test_one_use_uses_up_every_token_of_its_purpose_and_no_other(api, work
     other = await mint(worker, account, "verify")
     assert (await reset(api, second)).status_code == 204
     for token in (first, second):
-        answer = await reset(api, token)
-        assert answer.status_code == 400
-        assert answer.json()["errors"][0]["pointer"] == "/body/token"
+        response = await reset(api, token)
+        assert response.status_code == 400
+        assert response.json()["errors"][0]["pointer"] == "/body/token"
     assert (await verify(api, other)).status_code == 204
 
 
 async def test_of_racing_uses_one_counts(api, worker):
     account = await api.register()
     tokens = [await mint(worker, account, "reset") for _ in range(4)]
-    answers = await asyncio.gather(*(reset(api, token) for token in tokens * 2))
-    assert sorted(answer.status_code for answer in answers) == [204] + [400] * 7
+    responses = await asyncio.gather(*(reset(api, token) for token in tokens * 2))
+    assert sorted(response.status_code for response in responses) == [204] + [400] * 7
 
 
 async def test_a_token_counts_for_its_purpose_only(api, worker):
@@ -184,16 +184,16 @@ async def test_a_made_up_token_costs_no_hash(api, use_cases, monkeypatch):
     async def unexpected(self, password):
         raise AssertionError("hashed for a token that nobody has issued")
 
-    monkeypatch.setattr(type(use_cases.emails.hasher), "hash", unexpected)
+    monkeypatch.setattr(type(use_cases.email_links.hasher), "hash", unexpected)
     assert (await reset(api, "made-up")).status_code == 400
 
 
 async def test_the_same_key_with_an_address_in_use_replays_the_refusal(api):
     account = await api.register()
     key = {"Idempotency-Key": str(uuid.uuid4())}
-    answers = [
+    responses = [
         await api.http.post("/users", json=registration(account.email), headers=key)
         for _ in range(2)
     ]
-    assert [answer.status_code for answer in answers] == [409, 409]
-    assert answers[1].headers["idempotency-replayed"] == "true"
+    assert [response.status_code for response in responses] == [409, 409]
+    assert responses[1].headers["idempotency-replayed"] == "true"

@@ -55,18 +55,18 @@ async def test_a_new_password_ends_the_other_sessions_and_keeps_ones_own(api, pr
 
 async def test_a_wrong_current_password_changes_nothing(api):
     account = await api.member()
-    answer = await change_password(api, account, current="not this one")
-    assert answer.status_code == 403
-    assert answer.json()["errors"][0]["pointer"] == "/body/current"
+    response = await change_password(api, account, current="not this one")
+    assert response.status_code == 403
+    assert response.json()["errors"][0]["pointer"] == "/body/current"
     assert (await api.log_in(account.email)).status_code == 200
 
 
 async def test_of_racing_password_changes_one_counts(api):
     account = await api.member()
     news = [f"{NEW_PASSWORD} {number}" for number in range(6)]
-    answers = await asyncio.gather(*(change_password(api, account, new=new) for new in news))
-    assert sorted(answer.status_code for answer in answers) == [204] + [403] * 5
-    (winner,) = [new for new, answer in zip(news, answers, strict=True) if answer.is_success]
+    responses = await asyncio.gather(*(change_password(api, account, new=new) for new in news))
+    assert sorted(response.status_code for response in responses) == [204] + [403] * 5
+    (winner,) = [new for new, response in zip(news, responses, strict=True) if response.is_success]
     assert (await api.log_in(account.email, winner)).status_code == 200
 
 
@@ -85,8 +85,8 @@ async def test_a_new_password_ends_what_was_mailed_before(api, worker):
 
 async def test_a_new_address_counts_once_its_link_was_followed(api, worker, sql):
     account, new = await api.member(), fresh_address()
-    answer = await ask_for(api, account, new)
-    assert answer.status_code == 202
+    response = await ask_for(api, account, new)
+    assert response.status_code == 202
     jobs = await sql.fetch("SELECT payload FROM jobs.jobs WHERE kind = 'email.send'")
     wanted = {"template": "change_email", "user_id": account.id}
     assert wanted in [json.loads(row["payload"]) for row in jobs]
@@ -157,14 +157,14 @@ async def test_an_address_that_nobody_has_proven_gets_no_notices(api, worker, sq
 
 async def test_a_taken_address_answers_alike_and_gets_no_mail(api, worker, sql):
     account, other = await api.member(), await api.register()
-    answers, exports, counts = [], [], []
+    responses, exports, counts = [], [], []
     for email in (fresh_address(), other.email.upper()):
-        answers.append(await ask_for(api, account, email))
+        responses.append(await ask_for(api, account, email))
         counts.append(await sql.fetchval("SELECT count(*) FROM jobs.jobs"))
         found = await api.http.get(f"/users/{account.id}/export", headers=account.bearer)
         exports.append(found.json()["pending_email"].lower() == email.lower())
-    assert [answer.status_code for answer in answers] == [202, 202]
-    assert answers[0].content == answers[1].content
+    assert [response.status_code for response in responses] == [202, 202]
+    assert responses[0].content == responses[1].content
     assert (counts[1], exports) == (counts[0] + 1, [True, True])
     assert (await mint(worker, account)).status_code == 404
 
@@ -176,8 +176,8 @@ async def test_of_two_who_want_one_address_the_first_to_confirm_gets_it(api, wor
     for account in accounts:
         await ask_for(api, account, new)
         tokens.append(token_of(await mint(worker, account)))
-    answers = await asyncio.gather(*(confirm(api, token) for token in tokens))
-    assert sorted(answer.status_code for answer in answers) == [204, 409]
+    responses = await asyncio.gather(*(confirm(api, token) for token in tokens))
+    assert sorted(response.status_code for response in responses) == [204, 409]
 
 
 async def test_a_later_wish_ends_the_earlier_one(api, worker):
@@ -192,16 +192,19 @@ async def test_a_later_wish_ends_the_earlier_one(api, worker):
 @pytest.mark.parametrize("password", [None, "not this one"])
 async def test_an_address_changes_by_the_password_alone(api, worker, password):
     account = await api.member()
-    answer = await ask_for(api, account, fresh_address(), password=password)
-    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (403, "/body/password")
+    response = await ask_for(api, account, fresh_address(), password=password)
+    assert (response.status_code, response.json()["errors"][0]["pointer"]) == (
+        403,
+        "/body/password",
+    )
     assert (await mint(worker, account)).status_code == 404
 
 
 async def test_sessions_are_listed_with_ones_own_marked(api):
     account = await api.member()
     await api.log_in(account.email, user_agent="Browser", address="192.0.2.7")
-    answer = await api.http.get(f"/users/{account.id}/sessions", headers=account.bearer)
-    found = answer.json()["items"]
+    response = await api.http.get(f"/users/{account.id}/sessions", headers=account.bearer)
+    found = response.json()["items"]
     assert [entry["current"] for entry in found] == [False, True]
     assert (found[0]["user_agent"], found[0]["address"]) == ("Browser", "192.0.2.7")
     assert found[1]["id"] == account.session_id
@@ -213,8 +216,8 @@ async def test_an_ended_session_is_marked_and_leaves_the_list(api, process):
     path = f"/users/{account.id}/sessions"
     listed = (await api.http.get(path, headers=account.bearer)).json()["items"]
     (ended,) = [entry["id"] for entry in listed if not entry["current"]]
-    answers = [await api.http.delete(f"{path}/{ended}", headers=account.bearer) for _ in range(2)]
-    assert [answer.status_code for answer in answers] == [204, 404]
+    responses = [await api.http.delete(f"{path}/{ended}", headers=account.bearer) for _ in range(2)]
+    assert [response.status_code for response in responses] == [204, 404]
     assert await process.backing.redis.exists(revocation_key(uuid.UUID(ended)))
     assert (await api.refresh(other["refresh_token"])).status_code == 400
     left = (await api.http.get(path, headers=account.bearer)).json()["items"]
@@ -243,20 +246,20 @@ async def test_what_is_between_a_person_and_their_credentials_is_no_admins_eithe
 ):
     account, admin = await api.register(), await api.admin(sql)
     url = f"/users/{account.id}/{path}"
-    answer = await api.http.request(method, url, headers=admin.bearer, json=body)
-    assert answer.status_code == 403
+    response = await api.http.request(method, url, headers=admin.bearer, json=body)
+    assert response.status_code == 403
 
 
 async def test_an_export_holds_what_is_kept_and_no_secret(api, worker, sql):
     account = await api.member()
     await ask_for(api, account, "elsewhere@example.org")
     token = token_of(await mint(worker, account))
-    answer = await api.http.get(f"/users/{account.id}/export", headers=account.bearer)
-    export = answer.json()
+    response = await api.http.get(f"/users/{account.id}/export", headers=account.bearer)
+    export = response.json()
     assert export["user"] == account.body
     assert [entry["id"] for entry in export["sessions"]] == [account.session_id]
     assert len(export["active_days"]) == 1
     assert [mail["purpose"] for mail in export["mails"]] == ["change"]
     assert (export["avatar"], export["pending_email"]) == ([], "elsewhere@example.org")
     for secret in ("argon2", "hash", token, account.tokens["refresh_token"]):
-        assert secret not in answer.text
+        assert secret not in response.text

@@ -9,7 +9,7 @@ import pytest
 
 from twelvefold.contracts.accounts import Role
 from twelvefold.security.keys import KeySet
-from twelvefold.security.principal import scope_of
+from twelvefold.security.principals import scope_of
 from twelvefold.security.revocation import revocation_key
 from twelvefold.security.tokens import TokenIssuer
 from users.service.documents import cache_key
@@ -17,9 +17,9 @@ from users.service.documents import cache_key
 
 async def test_an_account_reads_itself_and_its_etag_saves_the_body(api):
     account = await api.member()
-    answer = await api.http.get(f"/users/{account.id}", headers=account.bearer)
-    assert (answer.status_code, answer.json()) == (200, account.body)
-    assert answer.headers["etag"] == account.etag
+    response = await api.http.get(f"/users/{account.id}", headers=account.bearer)
+    assert (response.status_code, response.json()) == (200, account.body)
+    assert response.headers["etag"] == account.etag
     headers = {**account.bearer, "If-None-Match": account.etag}
     unchanged = await api.http.get(f"/users/{account.id}", headers=headers)
     assert (unchanged.status_code, unchanged.content) == (304, b"")
@@ -40,21 +40,21 @@ async def test_a_read_comes_from_the_cache_and_a_lost_entry_from_the_row(api, sq
 
 async def test_somebody_elses_account_is_forbidden_whether_it_exists_or_not(api):
     account, other = await api.member(), await api.register()
-    answers = [
+    responses = [
         await api.http.get(f"/users/{target}", headers=account.bearer)
         for target in (other.id, uuid.uuid4())
     ]
-    assert [answer.status_code for answer in answers] == [403, 403]
-    assert answers[0].json()["detail"] == answers[1].json()["detail"]
+    assert [response.status_code for response in responses] == [403, 403]
+    assert responses[0].json()["detail"] == responses[1].json()["detail"]
 
 
 async def test_an_admin_reads_every_account_and_learns_of_those_that_are_not(api, sql):
     account, bearer = await api.register(), (await api.admin(sql)).bearer
     assert (await api.http.get(f"/users/{account.id}", headers=bearer)).status_code == 200
     for _ in range(2):  # the second answer is a negative entry of the cache
-        answer = await api.http.get(f"/users/{uuid.uuid4()}", headers=bearer)
-        assert answer.status_code == 404
-        assert answer.headers["content-type"] == "application/problem+json"
+        response = await api.http.get(f"/users/{uuid.uuid4()}", headers=bearer)
+        assert response.status_code == 404
+        assert response.headers["content-type"] == "application/problem+json"
 
 
 async def test_the_bearer_token_is_verified_here_too(api):
@@ -67,9 +67,9 @@ async def test_the_bearer_token_is_verified_here_too(api):
         {"Authorization": "Bearer "},
         {"Authorization": "Basic YTpi"},
     ):
-        answer = await api.http.get(f"/users/{account.id}", headers=headers)
-        assert answer.status_code == 401
-        assert answer.headers["www-authenticate"].startswith("Bearer")
+        response = await api.http.get(f"/users/{account.id}", headers=headers)
+        assert response.status_code == 401
+        assert response.headers["www-authenticate"].startswith("Bearer")
 
 
 async def test_a_token_without_the_scope_may_not_write(api, use_cases):
@@ -107,8 +107,8 @@ async def test_a_change_needs_the_current_version(api, sql):
     headers = {**account.bearer, "If-Match": "*"}
     assert (await api.http.patch(path, headers=headers, json=body)).status_code == 200
     absent = {**(await api.admin(sql)).bearer, "If-Match": "*"}
-    answer = await api.http.patch(f"/users/{uuid.uuid4()}", headers=absent, json=body)
-    assert answer.status_code == 404
+    response = await api.http.patch(f"/users/{uuid.uuid4()}", headers=absent, json=body)
+    assert response.status_code == 404
 
 
 @pytest.mark.parametrize("header", ['"v1", "v99"', '"v99","v1"', '"other", W/"v5", "v1"'])
@@ -131,15 +131,15 @@ async def test_of_racing_changes_the_version_counts_exactly_those_that_succeeded
     body = b""
     for turn in range(10):
         headers = {**account.bearer, "If-Match": last}
-        answers = await asyncio.gather(
+        responses = await asyncio.gather(
             *(
                 api.http.patch(path, headers=headers, json={"name": f"{turn} {number}"})
                 for number in range(8)
             )
         )
-        successes = [answer for answer in answers if answer.status_code == 200]
+        successes = [response for response in responses if response.status_code == 200]
         assert len(successes) == 1
-        assert {answer.status_code for answer in answers} == {200, 412}
+        assert {response.status_code for response in responses} == {200, 412}
         last, body = successes[0].headers["etag"], successes[0].content
     read = await api.http.get(path, headers=account.bearer)
     assert read.headers["etag"] == last == '"v11"'
@@ -152,8 +152,8 @@ async def test_of_racing_changes_the_version_counts_exactly_those_that_succeeded
 async def test_what_is_not_ones_own_to_change_is_refused(api, body):
     account = await api.member()
     headers = {**account.bearer, "If-Match": "*"}
-    answer = await api.http.patch(f"/users/{account.id}", headers=headers, json=body)
-    assert answer.status_code == 422
+    response = await api.http.patch(f"/users/{account.id}", headers=headers, json=body)
+    assert response.status_code == 422
 
 
 async def test_a_deleted_account_is_gone_with_its_sessions_and_stays_gone(api, sql, process):
@@ -183,9 +183,9 @@ async def test_a_deletion_needs_a_login_of_the_last_five_minutes(api, sql):
     old = "UPDATE users.sessions SET created_at = now() - interval '301 s' WHERE id = $1::uuid"
     await sql.execute(old, account.session_id)
     account.tokens = (await api.refresh(account.tokens["refresh_token"])).json()
-    answer = await api.http.delete(path, headers=account.bearer)
-    assert answer.status_code == 401
-    challenge = answer.headers["www-authenticate"]
+    response = await api.http.delete(path, headers=account.bearer)
+    assert response.status_code == 401
+    challenge = response.headers["www-authenticate"]
     assert 'error="insufficient_user_authentication"' in challenge
     assert 'max_age="300"' in challenge
     assert (await api.http.get(path, headers=account.bearer)).status_code == 200
@@ -206,8 +206,8 @@ async def test_a_deletion_without_a_condition_takes_any_version(api):
     account = await api.member()
     headers = {**account.bearer, "If-Match": account.etag}
     await api.http.patch(f"/users/{account.id}", headers=headers, json={"name": "Countess"})
-    answer = await api.http.delete(f"/users/{account.id}", headers=account.bearer)
-    assert (answer.status_code, answer.content) == (204, b"")
+    response = await api.http.delete(f"/users/{account.id}", headers=account.bearer)
+    assert (response.status_code, response.content) == (204, b"")
 
 
 async def test_an_expired_token_is_refused(api, use_cases):
@@ -216,8 +216,8 @@ async def test_an_expired_token_is_refused(api, use_cases):
     old = TokenIssuer(issuer._keys, issuer._issuer, issuer._audience, ttl=-10)
     token = old.issue(uuid.UUID(account.id), Role.USER, "users:read", uuid.uuid4())
     assert jwt.decode(token, options={"verify_signature": False})["exp"] < time.time()
-    answer = await api.http.get(
+    response = await api.http.get(
         f"/users/{account.id}", headers={"Authorization": f"Bearer {token}"}
     )
-    assert answer.status_code == 401
-    assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+    assert response.status_code == 401
+    assert 'error="invalid_token"' in response.headers["www-authenticate"]

@@ -27,15 +27,15 @@ async def strict(database, redis_url):
 @pytest.mark.parametrize("path", ["/email-verifications", "/password-resets"])
 async def test_letters_count_by_recipient_whether_or_not_there_is_an_account(strict, path):
     known = (await strict.register()).email
-    answers = {}
+    responses = {}
     for email in (known, fresh_address()):
         spent = QUOTA - (path == "/email-verifications" and email == known)  # the welcome counts
         for _ in range(spent):
             assert (await strict.http.post(path, json={"email": email})).status_code == 202
-        answers[email] = await strict.http.post(path, json={"email": email.upper()})
-        assert answers[email].status_code == 429
-        assert 1 <= int(answers[email].headers["retry-after"]) <= 3600 // QUOTA
-    assert len({answer.json()["detail"] for answer in answers.values()}) == 1
+        responses[email] = await strict.http.post(path, json={"email": email.upper()})
+        assert responses[email].status_code == 429
+        assert 1 <= int(responses[email].headers["retry-after"]) <= 3600 // QUOTA
+    assert len({response.json()["detail"] for response in responses.values()}) == 1
     assert (await strict.http.post(path, json={"email": fresh_address()})).status_code == 202
 
 
@@ -63,7 +63,7 @@ async def test_an_address_is_not_welcomed_over_and_over_by_deleting_the_account(
 async def test_attempts_at_a_taken_address_send_nothing_and_count_for_nothing(strict):
     account = await strict.register()
     for _ in range(QUOTA + 1):
-        answer = await strict.http.post("/users", json=registration(account.email))
-        assert answer.status_code == 409
+        response = await strict.http.post("/users", json=registration(account.email))
+        assert response.status_code == 409
     body = {"email": account.email}
     assert (await strict.http.post("/email-verifications", json=body)).status_code == 202

@@ -31,26 +31,26 @@ async def mails_of(sql, account_id):
 
 async def test_a_registration_answers_the_account_without_its_password(api):
     email = fresh_address("Ada.Lovelace")
-    answer = await api.http.post("/users", json=registration(email))
-    assert answer.status_code == 201
-    assert answer.headers["etag"] == '"v1"'
-    body = answer.json()
+    response = await api.http.post("/users", json=registration(email))
+    assert response.status_code == 201
+    assert response.headers["etag"] == '"v1"'
+    body = response.json()
     assert body["email"] == email
     assert (body["role"], body["email_verified"], body["disabled"]) == ("user", False, False)
     assert body["created_at"].endswith("Z")
-    assert PASSWORD not in answer.text
-    assert "password" not in answer.text
+    assert PASSWORD not in response.text
+    assert "password" not in response.text
 
 
 async def test_twenty_registrations_of_one_address_make_one_account_and_one_mail(api, sql):
     email = fresh_address()
     spellings = [email, email.upper().replace("@EXAMPLE.COM", "@example.com")] * 10
-    answers = await asyncio.gather(
+    responses = await asyncio.gather(
         *(api.http.post("/users", json=registration(spelling)) for spelling in spellings)
     )
-    statuses = sorted(answer.status_code for answer in answers)
+    statuses = sorted(response.status_code for response in responses)
     assert statuses == [201] + [409] * 19
-    refused = next(answer for answer in answers if answer.status_code == 409)
+    refused = next(response for response in responses if response.status_code == 409)
     assert refused.headers["content-type"] == "application/problem+json"
     assert refused.json()["errors"][0]["pointer"] == "/body/email"
     rows = await sql.fetch("SELECT id FROM users.accounts WHERE email_key = $1", email)
@@ -66,8 +66,8 @@ async def test_an_account_whose_mail_cannot_be_queued_is_not_there(
 
     monkeypatch.setattr(type(use_cases.accounts.jobs), "enqueue", fails)
     email = fresh_address()
-    answer = await api.http.post("/users", json=registration(email))
-    assert answer.status_code == 503
+    response = await api.http.post("/users", json=registration(email))
+    assert response.status_code == 503
     assert not await sql.fetchval("SELECT count(*) FROM users.accounts WHERE email = $1", email)
 
 
@@ -101,9 +101,9 @@ async def test_a_strangers_key_refuses_nobody_elses_registration(api, sql):
     key = {"Idempotency-Key": f'"{uuid.uuid4()}"'}
     mallory, ada = fresh_address("mallory"), fresh_address()
     for email in (mallory, ada):
-        answer = await api.http.post("/users", json=registration(email), headers=key)
-        assert (answer.status_code, answer.json()["email"]) == (201, email)
-        assert "idempotency-replayed" not in answer.headers
+        response = await api.http.post("/users", json=registration(email), headers=key)
+        assert (response.status_code, response.json()["email"]) == (201, email)
+        assert "idempotency-replayed" not in response.headers
     callers = await sql.fetch("SELECT caller FROM users.idempotency_keys")
     assert not [row for row in callers if "@" in row["caller"]]
 
@@ -128,8 +128,8 @@ NAMES = {  # as given and as kept
 
 @pytest.mark.parametrize(("given", "kept"), NAMES.values(), ids=NAMES)
 async def test_a_name_of_any_script_registers_and_renames(api, given, kept):
-    answer = await api.http.post("/users", json=registration(fresh_address(), name=given))
-    assert (answer.status_code, answer.json().get("name")) == (201, kept)
+    response = await api.http.post("/users", json=registration(fresh_address(), name=given))
+    assert (response.status_code, response.json().get("name")) == (201, kept)
     account = await api.member()
     headers = {**account.bearer, "If-Match": account.etag}
     url = f"/users/{account.id}"
@@ -154,10 +154,10 @@ FAULTS = {
 @pytest.mark.parametrize(("changes", "pointer"), FAULTS.values(), ids=FAULTS)
 async def test_wrong_input_is_named_by_pointer_and_not_repeated(api, changes, pointer):
     body = registration(fresh_address(), **changes)
-    answer = await api.http.post("/users", json=body)
-    assert answer.status_code == 422
-    assert answer.json()["errors"][0]["pointer"] == pointer
-    assert "s3cret7" not in answer.text
+    response = await api.http.post("/users", json=body)
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["pointer"] == pointer
+    assert "s3cret7" not in response.text
 
 
 async def test_half_a_character_is_refused_before_the_database_sees_it(api):
@@ -173,8 +173,8 @@ async def test_registration_and_login_work_without_redis(database):
     async with create_app(settings).open() as process, client_of(process, API) as client:
         lonely = Caller(client)
         account = await lonely.member()
-        answer = await client.get(f"/users/{account.id}", headers=account.bearer)
-        assert answer.status_code == 200
+        response = await client.get(f"/users/{account.id}", headers=account.bearer)
+        assert response.status_code == 200
         revoked = await client.post(
             "/tokens/revoke", json={"token": account.tokens["refresh_token"]}
         )

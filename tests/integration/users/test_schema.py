@@ -6,7 +6,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from twelvefold.database_client import connect_arguments
+from twelvefold.database.client import connect_arguments
 from users.models import SCHEMA, Base
 
 

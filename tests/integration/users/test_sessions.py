@@ -47,10 +47,10 @@ async def family_of(sql, account):
 async def test_a_login_answers_a_bearer_token_that_names_its_session(api, sql):
     account = await api.register()
     agent = "Browser/1\n" + "x" * 500
-    answer = await api.log_in(account.email, user_agent=agent, address="203.0.113.7")
-    assert answer.status_code == 200
-    assert answer.headers["cache-control"] == "no-store"
-    pair = answer.json()
+    response = await api.log_in(account.email, user_agent=agent, address="203.0.113.7")
+    assert response.status_code == 200
+    assert response.headers["cache-control"] == "no-store"
+    pair = response.json()
     assert (pair["token_type"], pair["expires_in"]) == ("Bearer", 600)
     assert "users:read" in pair["scope"].split()
     assert "admin" not in pair["scope"]
@@ -84,16 +84,16 @@ async def test_wrong_password_unknown_and_disabled_account_answer_alike(api, sql
     await sql.execute(
         "UPDATE users.accounts SET disabled_at = now() WHERE id = $1::uuid", disabled.id
     )
-    answers = [
+    responses = [
         await api.log_in(account.email, "not the password"),
         await api.log_in("nobody@example.com"),
         await api.log_in(disabled.email),
         await api.log_in("line\nbreak@example.com"),
         await api.log_in("x" * 100_000),
     ]
-    assert {answer.status_code for answer in answers} == {400}
-    assert {answer.content for answer in answers} == {answers[0].content}
-    assert answers[0].json()["error"] == "invalid_grant"
+    assert {response.status_code for response in responses} == {400}
+    assert {response.content for response in responses} == {responses[0].content}
+    assert responses[0].json()["error"] == "invalid_grant"
 
 
 async def test_an_unknown_account_costs_the_same_hash(api, use_cases, monkeypatch):
@@ -124,20 +124,22 @@ async def test_an_unknown_account_costs_the_same_hash(api, use_cases, monkeypatc
     ],
 )
 async def test_other_token_requests_are_refused_in_the_words_of_rfc_6749(api, body, error):
-    answer = await api.http.post("/tokens", json=body)
-    assert (answer.status_code, answer.json()["error"]) == (400, error)
-    assert answer.headers["cache-control"] == "no-store"
+    response = await api.http.post("/tokens", json=body)
+    assert (response.status_code, response.json()["error"]) == (400, error)
+    assert response.headers["cache-control"] == "no-store"
 
 
 async def test_a_refresh_token_is_exchanged_for_the_next_of_its_family(api, sql):
     account = await api.member()
     token = account.tokens["refresh_token"]
     for _ in range(3):
-        answer = await api.refresh(token)
-        assert answer.status_code == 200
-        assert answer.json()["refresh_token"] != token
-        token = answer.json()["refresh_token"]
-        sid = jwt.decode(answer.json()["access_token"], options={"verify_signature": False})["sid"]
+        response = await api.refresh(token)
+        assert response.status_code == 200
+        assert response.json()["refresh_token"] != token
+        token = response.json()["refresh_token"]
+        sid = jwt.decode(response.json()["access_token"], options={"verify_signature": False})[
+            "sid"
+        ]
         assert sid == str((await family_of(sql, account))["id"])
 
 
@@ -147,11 +149,11 @@ async def test_within_the_leeway_a_replay_gives_the_same_successor(api, sql):
     first, second = await api.refresh(token), await api.refresh(token)
     await later(sql, 8)
     third = await api.refresh(token)
-    answers = (first, second, third)
-    assert [answer.status_code for answer in answers] == [200] * 3
-    successors = {answer.json()["refresh_token"] for answer in answers}
+    responses = (first, second, third)
+    assert [response.status_code for response in responses] == [200] * 3
+    successors = {response.json()["refresh_token"] for response in responses}
     assert len(successors) == 1
-    assert len({answer.json()["access_token"] for answer in answers}) == 3
+    assert len({response.json()["access_token"] for response in responses}) == 3
     assert len(await tokens_of(sql, account)) == 2
     assert (await api.refresh(successors.pop())).status_code == 200
 
@@ -190,9 +192,9 @@ async def test_a_token_that_the_release_before_has_used_is_exchanged_again_once_
     account = await api.member()
     token = account.tokens["refresh_token"]
     await sql.execute("UPDATE users.refresh_tokens SET used_at = now()")
-    answers = [await api.refresh(token) for _ in range(2)]
-    assert [answer.status_code for answer in answers] == [200, 200]
-    assert len({answer.json()["refresh_token"] for answer in answers}) == 1
+    responses = [await api.refresh(token) for _ in range(2)]
+    assert [response.status_code for response in responses] == [200, 200]
+    assert len({response.json()["refresh_token"] for response in responses}) == 1
     await later(sql, 11)
     assert (await api.refresh(token)).json()["error"] == "invalid_grant"
 
@@ -221,10 +223,10 @@ async def test_racing_refreshes_give_one_successor(api, sql):
     account = await api.member()
     token = account.tokens["refresh_token"]
     for _ in range(10):
-        answers = await asyncio.gather(*(api.refresh(token) for _ in range(4)))
-        assert {answer.status_code for answer in answers} == {200}
-        assert len({answer.json()["refresh_token"] for answer in answers}) == 1
-        token = answers[-1].json()["refresh_token"]
+        responses = await asyncio.gather(*(api.refresh(token) for _ in range(4)))
+        assert {response.status_code for response in responses} == {200}
+        assert len({response.json()["refresh_token"] for response in responses}) == 1
+        token = responses[-1].json()["refresh_token"]
     families = await sql.fetch(
         "SELECT revoked_at FROM users.sessions WHERE account_id = $1::uuid", account.id
     )
@@ -234,8 +236,8 @@ async def test_racing_refreshes_give_one_successor(api, sql):
 async def test_revoking_either_token_ends_the_session(api, sql, process):
     for kind in ("refresh_token", "access_token"):
         account = await api.member()
-        answer = await api.http.post("/tokens/revoke", json={"token": account.tokens[kind]})
-        assert answer.status_code == 200
+        response = await api.http.post("/tokens/revoke", json={"token": account.tokens[kind]})
+        assert response.status_code == 200
         assert (await api.refresh(account.tokens["refresh_token"])).status_code == 400
         family = await family_of(sql, account)
         assert await process.backing.redis.exists(revocation_key(family["id"]))
@@ -243,8 +245,8 @@ async def test_revoking_either_token_ends_the_session(api, sql, process):
 
 @pytest.mark.parametrize("token", ["unknown", "", "a.b.c", "é\n"])
 async def test_revoking_an_unknown_token_succeeds(api, token):
-    answer = await api.http.post("/tokens/revoke", json={"token": token})
-    assert answer.status_code == 200
+    response = await api.http.post("/tokens/revoke", json={"token": token})
+    assert response.status_code == 200
 
 
 async def test_a_login_while_the_password_changes_gets_no_session(api, sql, use_cases, monkeypatch):
@@ -271,9 +273,9 @@ async def test_a_login_brings_an_old_hash_up_to_date(api, sql, use_cases):
     await sql.execute(
         "UPDATE users.accounts SET password_hash = $2 WHERE id = $1::uuid", account.id, old
     )
-    answers = await asyncio.gather(*(api.log_in(account.email) for _ in range(3)))
-    assert {answer.status_code for answer in answers} == {200}
-    await use_cases.follow_ups.aclose()
+    responses = await asyncio.gather(*(api.log_in(account.email) for _ in range(3)))
+    assert {response.status_code for response in responses} == {200}
+    await use_cases.post_commit_tasks.aclose()
     assert "m=1024,t=1,p=1" in await sql.fetchval(ACCOUNTS_HASH, account.id)
     assert (await api.log_in(account.email)).status_code == 200
     version = await sql.fetchval(
@@ -306,15 +308,15 @@ async def _log_in_twelve_times(api):
         start = time.perf_counter()
         await asyncio.sleep(0.005)
         lags.append(time.perf_counter() - start - 0.005)
-    assert {answer.status_code for answer in await work} == {200}
+    assert {response.status_code for response in await work} == {200}
     # Hashed on the loop, twelve logins would let it turn about twelve times.
     assert len(lags) > 60
     assert statistics.median(lags) < 0.02
 
 
 async def test_the_published_keys_hold_no_private_part(api):
-    answer = await api.http.get("/jwks")
-    assert answer.status_code == 200
-    assert "max-age" in answer.headers["cache-control"]
-    (key,) = answer.json()["keys"]
+    response = await api.http.get("/jwks")
+    assert response.status_code == 200
+    assert "max-age" in response.headers["cache-control"]
+    (key,) = response.json()["keys"]
     assert set(key) == {"kty", "crv", "x", "y", "alg", "use", "kid"}

@@ -24,9 +24,9 @@ async def test_known_and_unknown_accounts_get_slow_alike(strict):
     account = await strict.register()
     seen = []
     for email in (account.email, f"nobody.{uuid.uuid4().hex}@example.com"):
-        answers = await guesses(strict, email, 7)
-        seen.append([answer.status_code for answer in answers])
-        last = answers[-1]
+        responses = await guesses(strict, email, 7)
+        seen.append([response.status_code for response in responses])
+        last = responses[-1]
         assert int(last.headers["retry-after"]) > 0
         seen.append(last.json()["detail"])
     assert seen[0] == [400] * 5 + [429] * 2
@@ -60,7 +60,7 @@ async def test_many_addresses_gain_little_by_being_many(strict):
     for number in range(25):
         await guesses(strict, account.email, 4, f"192.0.2.{number}")
     late = await guesses(strict, account.email, 5, "203.0.113.1")
-    assert [answer.status_code for answer in late] == [400] * 3 + [429] * 2
+    assert [response.status_code for response in late] == [400] * 3 + [429] * 2
     assert (await strict.log_in(account.email, address="198.51.100.1")).status_code == 200
 
 
@@ -71,18 +71,18 @@ async def test_many_addresses_gain_little_by_being_many(strict):
 )
 async def test_many_addresses_of_one_ipv6_site_are_one_guesser(strict, address):
     account = await strict.register()
-    answers = [
+    responses = [
         (await guesses(strict, account.email, 1, address.format(site=7, number=number)))[0]
         for number in range(1, 9)
     ]
-    assert [answer.status_code for answer in answers] == [400] * 5 + [429] * 3
+    assert [response.status_code for response in responses] == [400] * 5 + [429] * 3
 
 
 async def test_racing_guesses_are_counted_each(strict):
     account = await strict.register()
     attempts = (guesses(strict, account.email, 1) for _ in range(12))
-    answers = [answer for (answer,) in await asyncio.gather(*attempts)]
-    assert sorted(answer.status_code for answer in answers) == [400] * 5 + [429] * 7
+    responses = [response for (response,) in await asyncio.gather(*attempts)]
+    assert sorted(response.status_code for response in responses) == [400] * 5 + [429] * 7
 
 
 async def test_ones_own_password_cannot_be_guessed_in_a_stolen_session(strict):
@@ -101,5 +101,5 @@ async def test_without_redis_the_process_counts_by_itself(database):
     async with create_app(settings).open() as process, client_of(process, API) as client:
         api = Caller(client)
         account = await api.register()
-        answers = await guesses(api, account.email, 7)
-    assert [answer.status_code for answer in answers] == [400] * 5 + [429] * 2
+        responses = await guesses(api, account.email, 7)
+    assert [response.status_code for response in responses] == [400] * 5 + [429] * 2

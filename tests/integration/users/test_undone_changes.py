@@ -92,8 +92,8 @@ async def test_an_undo_counts_once_and_of_several_links_one(api, worker, sql):
     account = await verified(api, worker)
     await move(api, worker, account)
     tokens = [(await undo_tokens(worker, sql, account))[account.email] for _ in range(3)]
-    answers = await asyncio.gather(*(undo(api, token) for token in tokens * 2))
-    assert sorted(answer.status_code for answer in answers) == [204] + [400] * 5
+    responses = await asyncio.gather(*(undo(api, token) for token in tokens * 2))
+    assert sorted(response.status_code for response in responses) == [204] + [400] * 5
 
 
 async def test_an_undo_outlives_what_a_thief_does_with_the_password(api, worker, sql):
@@ -218,8 +218,11 @@ async def test_a_made_up_token_and_one_for_another_purpose_undo_nothing(api, wor
     body = {"template": "reset", "user_id": account.id}
     reset = token_of(await worker.put(f"/emails/{uuid.uuid4()}", json=body))
     for token in ("made-up", reset):
-        answer = await undo(api, token)
-        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, "/body/token")
+        response = await undo(api, token)
+        assert (response.status_code, response.json()["errors"][0]["pointer"]) == (
+            400,
+            "/body/token",
+        )
 
 
 async def test_an_export_names_the_addresses_that_can_be_restored(api, worker):

@@ -10,21 +10,21 @@ from typing import Any
 import asyncpg
 import pytest
 from redis.asyncio import Redis
-from tests.fakes.owners import FakeOwners
+from tests.fakes.owners import FakeOwnerClient
 from tests.integration.jobs.workbench import NOWHERE, Workbench, open_database
 
-from twelvefold.cache import RedisCache
-from twelvefold.jobs import Backoff, JobKind, Registry
-from twelvefold.jobs.housekeeping import suite_id
-from twelvefold.mail import SmtpMailer
-from twelvefold.object_store import S3ObjectStore
+from twelvefold.cache.cache import RedisCache
+from twelvefold.jobs import Backoff, HandlerRegistry, JobKind
+from twelvefold.jobs.retention import suite_id
+from twelvefold.mail.mailer import SmtpMailer
 from twelvefold.settings import MailSettings, ObjectStoreSettings
+from twelvefold.storage.object_store import S3ObjectStore
+from worker.erasure import AccountEraser, CacheEvictor
 from worker.handlers import create_registry
-from worker.images import ImageLimits
-from worker.removal import Erasures, Evictions
-from worker.service import Letters, Pictures
+from worker.imaging.variants import ImageLimits
+from worker.object_sweeper import ObjectSweeper
+from worker.service import EmailSender, ImageProcessor
 from worker.settings import WorkerSettings
-from worker.sweeping import Sweeper
 
 SENDER = "Twelvefold <no-reply@mail.example>"
 
@@ -47,8 +47,8 @@ async def bench(worker_database) -> AsyncIterator[Workbench]:
 
 
 @pytest.fixture
-def owners() -> FakeOwners:
-    return FakeOwners()
+def owners() -> FakeOwnerClient:
+    return FakeOwnerClient()
 
 
 @pytest.fixture
@@ -88,20 +88,20 @@ async def cache(redis_client) -> RedisCache:
 @pytest.fixture
 async def registry(
     bench, owners, store, cache, smtp_url, worker_environment
-) -> AsyncIterator[Registry]:
+) -> AsyncIterator[HandlerRegistry]:
     """The worker's own kinds and handlers, impatient where a test would have to wait."""
     mail = MailSettings(environment="testing", mail_from=SENDER, smtp_url=smtp_url)
     mailer = SmtpMailer(mail)
     real = create_registry(
         WorkerSettings(**worker_environment),
         database=bench.database,
-        letters=Letters(owners, mailer, SENDER),
-        pictures=Pictures(owners, store, ImageLimits(), max_bytes=1_000_000),
-        erasures=Erasures(owners, store),
-        evictions=Evictions(cache),
-        sweeper=Sweeper(owners, store, timedelta(), partial(suite_id, bench.database)),
+        email_sender=EmailSender(owners, mailer, SENDER),
+        image_processor=ImageProcessor(owners, store, ImageLimits(), max_bytes=1_000_000),
+        account_eraser=AccountEraser(owners, store),
+        cache_evictor=CacheEvictor(cache),
+        sweeper=ObjectSweeper(owners, store, timedelta(), partial(suite_id, bench.database)),
     )
-    hurried = Registry()
+    hurried = HandlerRegistry()
     for kind in real.kinds:
         registration = real.get(kind.name)
         assert registration is not None

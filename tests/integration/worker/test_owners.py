@@ -14,7 +14,7 @@ from twelvefold.errors import Conflict, DependencyUnavailable, NotFound
 from twelvefold.http.internal import InternalClient
 from twelvefold.identifiers import new_id
 from users.app import create_app
-from worker.owners import HttpOwners
+from worker.owners import HttpOwnerClient
 
 
 def client(name, transport=None) -> InternalClient:
@@ -34,10 +34,10 @@ async def users(database, redis_url):
 
 
 @pytest.fixture
-async def owners(users) -> AsyncIterator[HttpOwners]:
+async def owners(users) -> AsyncIterator[HttpOwnerClient]:
     assert users.internal
     clients = client("users", httpx.ASGITransport(app=users.internal)), client("api")
-    yield HttpOwners(users=clients[0], api=clients[1])
+    yield HttpOwnerClient(users=clients[0], api=clients[1])
     for one in clients:
         await one.aclose()
 

@@ -13,8 +13,8 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from tests.integration.http.server.running_child import Child
 from tests.integration.jobs.workbench import until
-from tests.integration.running_child import Child
 from tests.proxy import open_proxy
 
 from twelvefold.contracts.accounts import EmailContent
@@ -88,8 +88,8 @@ def run_worker(worker_environment, redis_url, tmp_path, users):
 
 async def letter(bench):
     payload = EmailSend(template=EmailTemplate.WELCOME, user_id=new_id())
-    async with bench.producer.transaction() as unit:
-        return await bench.jobs.enqueue(unit, EMAIL_SEND, payload)
+    async with bench.producer.transaction() as transaction:
+        return await bench.jobs.enqueue(transaction, EMAIL_SEND, payload)
 
 
 async def asked(users: SlowUsers) -> None:
@@ -129,7 +129,7 @@ async def test_a_killed_worker_s_job_is_taken_over_and_done_once(
         assert await worker.ended() == -signal.SIGKILL
     assert (await bench.record(job_id)).status == "running"
     await bench.expire(job_id)
-    assert await bench.dispatcher().reap() == 1
+    assert await bench.maintenance().reap_expired_leases() == 1
     payload = EmailSend.model_validate_json((await bench.row(job_id))["payload"])
     owners.letters[payload.user_id] = EmailContent(to=users.address, name="Ada")
     async with bench.running(registry):
@@ -147,8 +147,8 @@ async def test_it_waits_for_postgres_and_says_what_is_missing(
         await proxy.refuse()
         async with run_worker(DATABASE_URL=proxy.url(url)) as worker, httpx.AsyncClient() as http:
             management = await worker.url("management")
-            answer = await http.get(f"{management}/readyz")
-            assert answer.status_code == 503
+            response = await http.get(f"{management}/readyz")
+            assert response.status_code == 503
             assert (await http.get(f"{management}/livez")).status_code == 200
             await proxy.listen()
             await worker.logged("ready")
@@ -178,7 +178,7 @@ async def test_it_waits_for_postgres_and_says_what_is_missing(
 
 async def test_the_worker_itself_never_loads_the_decoder_of_images():
     code = (
-        "import sys, worker.app, worker.handlers, worker.images, twelvefold.jobs.consumer\n"
+        "import sys, worker.app, worker.handlers, worker.imaging.variants, twelvefold.jobs.worker.consumer\n"
         "sys.exit('PIL' in sys.modules)"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)

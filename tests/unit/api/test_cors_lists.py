@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from twelvefold.http import cors
+from twelvefold.http.middleware import cors
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = json.loads((ROOT / "docs/api/api.json").read_text())

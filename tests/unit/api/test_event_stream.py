@@ -14,7 +14,7 @@ from api.event_stream import EventStreams, last_version
 from twelvefold.contracts.accounts import Role
 from twelvefold.errors import NotFound
 from twelvefold.jobs import JobRecord, JobStatus
-from twelvefold.security.principal import Principal
+from twelvefold.security.principals import Principal
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

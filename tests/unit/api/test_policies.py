@@ -6,13 +6,13 @@ from fastapi.routing import APIRoute
 from starlette.applications import Starlette
 
 from api.app import create_app
-from api.auth import Anyone, SignedIn, policies, require_policies
+from api.auth import PublicPolicy, TokenPolicy, policies, require_policies
 from api.routes import INTERNAL, PUBLIC
 from api.settings import ApiSettings
 from twelvefold.contracts.accounts import Role
 from twelvefold.http import docs
 from twelvefold.http.management import create_management_app
-from twelvefold.security.principal import ADMIN_SCOPE
+from twelvefold.security.principals import ADMIN_SCOPE
 
 # Design section 4: the rows marked "anyone". Whatever is not here needs a token.
 OPEN = {
@@ -82,21 +82,23 @@ def test_exactly_the_rows_marked_anyone_are_open():
     found = {
         name
         for name, route in ROUTES.items()
-        if any(isinstance(policy, Anyone) for policy in policies(route.dependant))
+        if any(isinstance(policy, PublicPolicy) for policy in policies(route.dependant))
     }
     assert found == OPEN
 
 
 @pytest.mark.parametrize("name", sorted(set(ROUTES) - OPEN))
 def test_every_other_route_asks_for_a_scope(name):
-    asked = [p for p in policies(ROUTES[name].dependant) if isinstance(p, SignedIn)]
-    assert len(asked) == 1
-    assert asked[0].scopes
-    if asked[0].role is Role.ADMIN:
-        assert asked[0].scopes == {ADMIN_SCOPE}
+    requests = [p for p in policies(ROUTES[name].dependant) if isinstance(p, TokenPolicy)]
+    assert len(requests) == 1
+    assert requests[0].scopes
+    if requests[0].role is Role.ADMIN:
+        assert requests[0].scopes == {ADMIN_SCOPE}
         return
     reads = name.startswith("GET ")
-    assert {scope.rpartition(":")[2] for scope in asked[0].scopes} == {"read" if reads else "write"}
+    assert {scope.rpartition(":")[2] for scope in requests[0].scopes} == {
+        "read" if reads else "write"
+    }
 
 
 @pytest.mark.parametrize("router", INTERNAL)

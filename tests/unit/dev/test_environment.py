@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from twelvefold.dev.environment import Addresses, Environments, external_s3, url_as
-from twelvefold.dev.secret_store import SecretStore
-from twelvefold.process import ServiceProcess
-from twelvefold.revisions import Migrations
-from twelvefold.service import Service
+from twelvefold.database.revisions import Migrations
+from twelvefold.service.definition import Service
+from twelvefold.service.process import ServiceProcess
 from twelvefold.settings import (
     CallerSettings,
     PostgresSettings,
@@ -20,6 +18,8 @@ from twelvefold.settings import (
     StrongSecrets,
     TelemetrySettings,
 )
+from twelvefold_dev.environment.composition import Addresses, Environments, external_s3, url_as
+from twelvefold_dev.environment.secret_store import SecretStore
 
 
 class EdgeSettings(ServiceSettings, PostgresSettings, CallerSettings, TelemetrySettings):

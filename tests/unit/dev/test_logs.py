@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from twelvefold.dev import logs
-from twelvefold.dev.logs import LogFile, Renderer
+from twelvefold_dev.terminal import logs
+from twelvefold_dev.terminal.logs import LogFile, Renderer
 
 EVENT = {
     "time": "2026-11-23T19:13:37.981591Z",

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from twelvefold.dev.watching import Sources
+from twelvefold_dev.supervisor.source_watcher import Sources
 
 SERVICES = ("api", "users", "worker")
 
 
 @pytest.fixture
 def sources(tmp_path: Path) -> Sources:
-    (tmp_path / "libs/src/twelvefold/dev").mkdir(parents=True)
+    (tmp_path / "libs/twelvefold/src/twelvefold/cache").mkdir(parents=True)
     for name in SERVICES:
         (tmp_path / "services" / name / "src").mkdir(parents=True)
     return Sources(tmp_path, SERVICES)
@@ -26,11 +26,18 @@ def test_a_service_s_own_file_restarts_it_alone(sources, tmp_path) -> None:
 
 
 def test_the_shared_package_restarts_every_service(sources, tmp_path) -> None:
-    assert sources.concerned([tmp_path / "libs/src/twelvefold/cache.py"]).services == set(SERVICES)
+    assert sources.concerned(
+        [tmp_path / "libs/twelvefold/src/twelvefold/cache/cache.py"]
+    ).services == set(SERVICES)
 
 
 def test_the_supervisor_s_own_files_restart_none(sources, tmp_path) -> None:
-    assert sources.concerned([tmp_path / "libs/src/twelvefold/dev/stack.py"]) is None
+    assert (
+        sources.concerned(
+            [tmp_path / "libs/twelvefold-dev/src/twelvefold_dev/supervisor/supervisor.py"]
+        )
+        is None
+    )
 
 
 def test_a_new_revision_is_migrated_first(sources, tmp_path) -> None:

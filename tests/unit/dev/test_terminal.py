@@ -7,8 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from twelvefold.dev.progress import Progress
-from twelvefold.dev.servers import without_password
+from twelvefold_dev.servers.server import without_password
+from twelvefold_dev.terminal.progress import Progress
 
 ENDPOINTS = {
     "api": "http://127.0.0.1:8000",

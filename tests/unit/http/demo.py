@@ -12,13 +12,19 @@ from fastapi import APIRouter, Depends, FastAPI, Form, Header, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field, SecretStr
 
-from twelvefold.errors import DependencyUnavailable, Invalid, NotFound, OAuthError, Unauthenticated
-from twelvefold.health import Health
+from twelvefold.context import current_request, set_principal
+from twelvefold.errors import (
+    DependencyUnavailable,
+    NotFound,
+    OAuthError,
+    Unauthenticated,
+    UnprocessableContent,
+)
 from twelvefold.http.app import create_service_app
-from twelvefold.http.context import current_request, set_principal
 from twelvefold.http.internal import require_caller
-from twelvefold.http.problems import problem_responses
-from twelvefold.logs import configure_logs
+from twelvefold.http.rest.problems import problem_responses
+from twelvefold.observability.logs import configure_logs
+from twelvefold.service.health import Health
 from twelvefold.settings import ServiceSettings
 
 router = APIRouter(prefix="/api/v1")
@@ -103,7 +109,7 @@ async def away() -> None:
 
 @router.get("/invalid")
 async def invalid() -> None:
-    raise Invalid("No.")
+    raise UnprocessableContent("No.")
 
 
 @router.get("/me")

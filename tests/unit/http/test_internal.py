@@ -9,20 +9,20 @@ from fastapi import FastAPI, Request
 from pydantic import SecretStr
 from tests.unit.http.demo import demo
 
+from twelvefold.context import PING_PATH, RequestContext, request_context
 from twelvefold.errors import (
     BadRequest,
     Conflict,
     DependencyUnavailable,
     Forbidden,
-    Invalid,
     NotFound,
     OAuthError,
     PreconditionFailed,
     TooManyRequests,
     Unauthenticated,
+    UnprocessableContent,
 )
-from twelvefold.http.context import PING_PATH, RequestContext, request_context
-from twelvefold.http.internal import InternalClient, raise_problem
+from twelvefold.http.internal import InternalClient, raise_for_problem
 
 
 @pytest.mark.parametrize(
@@ -41,9 +41,9 @@ from twelvefold.http.internal import InternalClient, raise_problem
 async def test_a_caller_is_admitted_by_name_and_any_of_its_secrets(caller, secret, status):
     headers = {"X-Caller": caller, "X-Caller-Secret": secret}
     async with demo(public=False) as it:
-        answer = await it.client.get("/api/v1/private", headers=headers)
+        response = await it.client.get("/api/v1/private", headers=headers)
         without = await it.client.get("/api/v1/private")
-    assert answer.status_code == status
+    assert response.status_code == status
     assert without.status_code == 401
 
 
@@ -145,8 +145,8 @@ def answered(status: int, code: str = "", headers: dict[str, str] | None = None,
         (answered(404, "not-found"), NotFound),
         (answered(409, "conflict"), Conflict),
         (answered(412, "precondition-failed"), PreconditionFailed),
-        (answered(422, "invalid"), Invalid),
-        (answered(422, "something-new"), Invalid),
+        (answered(422, "invalid"), UnprocessableContent),
+        (answered(422, "something-new"), UnprocessableContent),
         (answered(410, "gone"), NotFound),
         (answered(418, "teapot"), BadRequest),
         (answered(429, "too-many-requests"), TooManyRequests),
@@ -162,23 +162,25 @@ def answered(status: int, code: str = "", headers: dict[str, str] | None = None,
 )
 def test_a_problem_becomes_the_error_that_it_names(response, error):
     with pytest.raises(error) as raised:
-        raise_problem(response)
+        raise_for_problem(response)
     assert type(raised.value) is error
 
 
 def test_faults_and_headers_of_a_problem_are_kept():
     faults = [{"pointer": "/body/email", "detail": "is no address"}]
-    with pytest.raises(Invalid) as invalid:
-        raise_problem(answered(422, "invalid", errors=faults))
+    with pytest.raises(UnprocessableContent) as invalid:
+        raise_for_problem(answered(422, "invalid", errors=faults))
     assert [(e.pointer, e.detail) for e in invalid.value.errors] == [
         ("/body/email", "is no address")
     ]
     assert invalid.value.detail == "because"
     with pytest.raises(Unauthenticated) as expired:
-        raise_problem(answered(401, "unauthenticated", {"WWW-Authenticate": 'Bearer error="x"'}))
+        raise_for_problem(
+            answered(401, "unauthenticated", {"WWW-Authenticate": 'Bearer error="x"'})
+        )
     assert expired.value.headers == {"WWW-Authenticate": 'Bearer error="x"'}
     with pytest.raises(TooManyRequests) as busy:
-        raise_problem(answered(429, "too-many-requests", {"Retry-After": "7"}))
+        raise_for_problem(answered(429, "too-many-requests", {"Retry-After": "7"}))
     assert busy.value.headers == {"Retry-After": "7"}
 
 

@@ -7,10 +7,10 @@ import httpx
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
-from twelvefold import metrics
-from twelvefold.health import Health
-from twelvefold.http.context import RequestContext, request_context
+from twelvefold.context import RequestContext, request_context
 from twelvefold.http.management import create_management_app
+from twelvefold.observability import metrics
+from twelvefold.service.health import Health
 from twelvefold.settings import RedisSettings, ServiceSettings
 
 
@@ -75,9 +75,9 @@ async def test_readiness_follows_the_state_and_names_every_backing_service():
 
 async def test_information_holds_no_secret():
     async with managed(Health()) as client:
-        answer = await client.get("/info")
-    info = answer.json()
-    assert "hunter" not in answer.text
+        response = await client.get("/info")
+    info = response.json()
+    assert "hunter" not in response.text
     assert info["settings"]["REDIS_URL"] == "(set)"
     assert info["settings"]["SECRETS"] == ["(set)", "(set)"]
     assert info["settings"]["ENVIRONMENT"] == "testing"
@@ -115,6 +115,6 @@ async def test_metrics_come_as_asked_for_with_exemplars_in_openmetrics():
 async def test_every_other_path_is_a_problem():
     async with managed(Health()) as client:
         for path in ("/", "/docs", "/api/v1/users"):
-            answer = await client.get(path)
-            assert answer.status_code == 404
-            assert answer.headers["content-type"] == "application/problem+json"
+            response = await client.get(path)
+            assert response.status_code == 404
+            assert response.headers["content-type"] == "application/problem+json"

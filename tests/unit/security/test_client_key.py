@@ -10,10 +10,10 @@ from twelvefold.security.client_key import UNKNOWN, client_key
 ROOT = Path(__file__).parents[3]
 # Who reads a peer's address without counting by it, and why.
 READERS = {
-    "libs/src/twelvefold/http/address_limit.py": "hands it to client_key",
-    "libs/src/twelvefold/http/management.py": "lets loopback alone change the level of logs",
-    "libs/src/twelvefold/http/wire/request_head.py": "checks the form of an IPv6 Host",
-    "libs/src/twelvefold/settings/addresses.py": "checks which proxies are trusted",
+    "libs/twelvefold/src/twelvefold/http/middleware/address_limit.py": "hands it to client_key",
+    "libs/twelvefold/src/twelvefold/http/management.py": "lets loopback alone change the level of logs",
+    "libs/twelvefold/src/twelvefold/http/server/wire/request_head.py": "checks the form of an IPv6 Host",
+    "libs/twelvefold/src/twelvefold/settings/addresses.py": "checks which proxies are trusted",
     "services/api/src/api/auth.py": "hands it to client_key",
     "services/api/src/api/routes/auth.py": "hands it to users, for the list of sessions",
     "services/api/src/api/routes/jobs.py": "hands it to client_key",
@@ -61,16 +61,18 @@ def _reads_a_peer(node: ast.AST) -> bool:
 
 def test_nobody_else_makes_a_key_of_an_address():
     """A new reader of peers' addresses counts by client_key, or says here what else it does."""
-    home = ROOT / "libs/src/twelvefold/security/client_key.py"
+    home = ROOT / "libs/twelvefold/src/twelvefold/security/client_key.py"
     sources = [
-        *(ROOT / "libs/src/twelvefold").rglob("*.py"),
+        *(ROOT / "libs/twelvefold/src/twelvefold").rglob("*.py"),
         *(ROOT / "services").glob("*/src/**/*.py"),
     ]
     readers = {
         str(source.relative_to(ROOT))
         for source in sources
         if source != home
-        and not source.is_relative_to(ROOT / "libs/src/twelvefold/dev")  # the laptop counts nobody
+        and not source.is_relative_to(
+            ROOT / "libs/twelvefold-dev/src/twelvefold_dev"
+        )  # the laptop counts nobody
         and any(map(_reads_a_peer, ast.walk(ast.parse(source.read_text()))))
     }
     assert readers == set(READERS)

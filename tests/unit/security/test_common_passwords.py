@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
+from twelvefold.contracts.text import MIN_PASSWORD_LENGTH
 from twelvefold.security import common_passwords
 from twelvefold.security.common_passwords import CommonPasswords, read_list
-from twelvefold.text import MIN_PASSWORD_LENGTH
 
 
 def test_the_list_holds_more_than_the_3000_that_are_asked_for_and_stays_small():

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from twelvefold.errors import DependencyUnavailable
-from twelvefold.security.jwks import FIRST_RETRY, MAX_AGE, RETRY, PublicKeys
+from twelvefold.security.jwks import FIRST_RETRY, MAX_AGE, RETRY, JwksCache
 from twelvefold.security.keys import KeySet
 
 OLD, NEW = KeySet.generate(), KeySet.generate()
@@ -15,8 +15,8 @@ OLD, NEW = KeySet.generate(), KeySet.generate()
 class Issuer:
     """A source that answers what a test tells it to, and counts."""
 
-    def __init__(self, *answers: Any) -> None:
-        self.answers = list(answers)
+    def __init__(self, *responses: Any) -> None:
+        self.answers = list(responses)
         self.asked = 0
         self.gate = asyncio.Event()
         self.gate.set()
@@ -24,10 +24,10 @@ class Issuer:
     async def __call__(self) -> Any:
         self.asked += 1
         await self.gate.wait()
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        response = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(response, Exception):
+            raise response
+        return response
 
 
 class Clock:
@@ -49,7 +49,7 @@ def both() -> dict[str, Any]:
 
 async def test_a_known_key_is_asked_for_once(clock):
     issuer = Issuer(OLD.public_jwks())
-    keys = PublicKeys(issuer, clock=clock)
+    keys = JwksCache(issuer, clock=clock)
     found = await asyncio.gather(*(keys.get(OLD.signing_kid) for _ in range(20)))
     assert all(found)
     assert issuer.asked == 1
@@ -57,7 +57,7 @@ async def test_a_known_key_is_asked_for_once(clock):
 
 async def test_an_unknown_key_asks_again_but_not_more_often_than_the_pause(clock):
     issuer = Issuer(OLD.public_jwks())
-    keys = PublicKeys(issuer, clock=clock)
+    keys = JwksCache(issuer, clock=clock)
     await keys.get(OLD.signing_kid)
     assert [await keys.get(f"forged-{number}") for number in range(50)] == [None] * 50
     assert issuer.asked == 1
@@ -69,7 +69,7 @@ async def test_an_unknown_key_asks_again_but_not_more_often_than_the_pause(clock
 
 async def test_an_old_set_is_refreshed_beside_the_request_that_uses_it(clock):
     issuer = Issuer(OLD.public_jwks(), both())
-    keys = PublicKeys(issuer, clock=clock)
+    keys = JwksCache(issuer, clock=clock)
     await keys.get(OLD.signing_kid)
     clock.now += MAX_AGE
     issuer.gate.clear()  # the issuer hangs
@@ -81,7 +81,7 @@ async def test_an_old_set_is_refreshed_beside_the_request_that_uses_it(clock):
 
 async def test_keys_stay_in_use_while_the_issuer_is_away(clock):
     issuer = Issuer(OLD.public_jwks(), DependencyUnavailable("users"))
-    keys = PublicKeys(issuer, clock=clock)
+    keys = JwksCache(issuer, clock=clock)
     await keys.get(OLD.signing_kid)
     for _ in range(3):
         clock.now += MAX_AGE
@@ -94,7 +94,7 @@ async def test_keys_stay_in_use_while_the_issuer_is_away(clock):
 
 async def test_an_unknown_key_is_an_outage_while_the_issuer_is_away_and_a_refusal_after(clock):
     issuer = Issuer(OSError("refused"), OLD.public_jwks())
-    keys = PublicKeys(issuer, clock=clock)
+    keys = JwksCache(issuer, clock=clock)
     for _ in range(3):
         with pytest.raises(DependencyUnavailable):
             await keys.get(OLD.signing_kid)
@@ -106,7 +106,7 @@ async def test_an_unknown_key_is_an_outage_while_the_issuer_is_away_and_a_refusa
 
 
 async def test_a_key_that_was_withdrawn_is_gone_and_announced(clock):
-    keys = PublicKeys(Issuer(both(), NEW.public_jwks()), clock=clock)
+    keys = JwksCache(Issuer(both(), NEW.public_jwks()), clock=clock)
     await keys.get(OLD.signing_kid)
     clock.now += RETRY
     await keys.get("something-new")
@@ -117,7 +117,7 @@ async def test_a_key_that_was_withdrawn_is_gone_and_announced(clock):
 async def test_closing_ends_a_fetch_under_way(clock):
     issuer = Issuer(OLD.public_jwks())
     issuer.gate.clear()
-    keys = PublicKeys(issuer, clock=clock)
+    keys = JwksCache(issuer, clock=clock)
     waiting = asyncio.create_task(keys.get("any"))
     while not issuer.asked:
         await asyncio.sleep(0)

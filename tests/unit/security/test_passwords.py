@@ -7,8 +7,8 @@ import unicodedata
 
 import pytest
 
+from twelvefold.context import RequestContext, request_context
 from twelvefold.errors import Overloaded
-from twelvefold.http.context import RequestContext, request_context
 from twelvefold.security.passwords import PasswordCheck, PasswordHasher
 
 SMALL = {"memory": 1024, "passes": 1}

@@ -11,7 +11,7 @@ import pytest
 from twelvefold.contracts.accounts import Role
 from twelvefold.errors import Unauthenticated
 from twelvefold.security.keys import KeySet, MalformedKey
-from twelvefold.security.rotation import LAST_TOKEN, SPREAD, generate, rotate
+from twelvefold.security.rotation import PUBLICATION_DELAY, RETIREMENT_DELAY, generate, rotate
 from twelvefold.security.tokens import TokenIssuer, TokenVerifier
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -25,27 +25,27 @@ def test_each_step_waits_for_its_time_and_a_rotation_ends_where_it_began():
     content, now = generate(START).to_json(), START
     (old,) = kids(content)
     published = rotate(content, now)
-    assert (kids(published.to_json())[0], published.due) == (old, now + SPREAD)
+    assert (kids(published.to_json())[0], published.due) == (old, now + PUBLICATION_DELAY)
     new = kids(published.to_json())[1]
-    early = rotate(published.to_json(), now + SPREAD - timedelta(seconds=1))
-    assert (early.changed, early.due) == (False, now + SPREAD)
-    now += SPREAD
+    early = rotate(published.to_json(), now + PUBLICATION_DELAY - timedelta(seconds=1))
+    assert (early.changed, early.due) == (False, now + PUBLICATION_DELAY)
+    now += PUBLICATION_DELAY
     promoted = rotate(published.to_json(), now)
-    assert (kids(promoted.to_json()), promoted.due) == ([new, old], now + LAST_TOKEN)
-    early = rotate(promoted.to_json(), now + LAST_TOKEN - timedelta(seconds=1))
+    assert (kids(promoted.to_json()), promoted.due) == ([new, old], now + RETIREMENT_DELAY)
+    early = rotate(promoted.to_json(), now + RETIREMENT_DELAY - timedelta(seconds=1))
     assert (early.changed, kids(early.to_json())) == (False, [new, old])
-    dropped = rotate(promoted.to_json(), now + LAST_TOKEN)
+    dropped = rotate(promoted.to_json(), now + RETIREMENT_DELAY)
     assert (kids(dropped.to_json()), dropped.due) == ([new], None)
-    assert len(kids(rotate(dropped.to_json(), now + LAST_TOKEN).to_json())) == 2
+    assert len(kids(rotate(dropped.to_json(), now + RETIREMENT_DELAY).to_json())) == 2
 
 
 def test_a_key_of_unknown_age_is_taken_for_a_new_one():
     two = [json.loads(KeySet.generate().to_json())["keys"][0] for _ in range(2)]
     waiting = rotate(json.dumps({"keys": two}), START)
-    assert (waiting.changed, waiting.due) == (True, START + SPREAD)
+    assert (waiting.changed, waiting.due) == (True, START + PUBLICATION_DELAY)
     del two[1]["d"]
     retired = rotate(json.dumps({"keys": two}), START)
-    assert (retired.changed, retired.due) == (True, START + LAST_TOKEN)
+    assert (retired.changed, retired.due) == (True, START + RETIREMENT_DELAY)
 
 
 def test_a_lone_key_becomes_a_set_and_what_is_none_is_refused():

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from twelvefold.contracts.accounts import Role
 from twelvefold.errors import Unauthenticated
 from twelvefold.security.keys import KeySet
-from twelvefold.security.principal import scope_of
+from twelvefold.security.principals import scope_of
 from twelvefold.security.tokens import LEEWAY, MAX_TOKEN_LENGTH, TokenIssuer, TokenVerifier
 
 ISSUER, AUDIENCE = "https://issuer.test", "twelvefold-api"
@@ -234,7 +234,7 @@ async def test_a_token_of_a_withdrawn_key_is_forgotten(issuer):
     verifier = TokenVerifier(rotated, issuer=ISSUER, audience=AUDIENCE)
     token = issuer.issue(SUB, Role.USER, "users:read", SID)
     await verifier.verify(token)
-    verifier._keys._asked_at = None  # the pause between two fetches is over
+    verifier._keys._requested_at = None  # the pause between two fetches is over
     other = TokenIssuer(OTHER_KEYS, ISSUER, AUDIENCE)
     await verifier.verify(other.issue(SUB, Role.USER, "users:read", SID))
     with pytest.raises(Unauthenticated):

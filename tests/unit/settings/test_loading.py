@@ -275,8 +275,8 @@ def test_the_environment_is_read_in_settings_only() -> None:
     root = Path(__file__).parents[3]
     readers = {
         path.relative_to(root).as_posix()
-        for folder in ("libs/src", "services")
+        for folder in ("libs", "services")
         for path in (root / folder).rglob("*.py")
         if "os.environ" in path.read_text() or "os.getenv" in path.read_text()
     }
-    assert readers == {"libs/src/twelvefold/settings/base.py"}
+    assert readers == {"libs/twelvefold/src/twelvefold/settings/base.py"}

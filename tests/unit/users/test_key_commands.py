@@ -41,6 +41,6 @@ def test_what_is_no_set_is_one_line_without_its_content(tmp_path):
     path = tmp_path / "keys.json"
     path.write_text('{"keys": [{"kty": "EC", "d": "secret-part"}]}')
     for command in ("rotate", "show"):
-        answer = run(app, [command, str(path)])
-        assert (answer.exit_code, "secret-part" in answer.output) == (2, False)
+        response = run(app, [command, str(path)])
+        assert (response.exit_code, "secret-part" in response.output) == (2, False)
     assert run(app, ["show", str(tmp_path / "none")]).exit_code == 2

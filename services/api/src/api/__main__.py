@@ -1,6 +1,6 @@
 """`python -m api`: runs the service until a signal ends it."""
 
 from api.app import SERVICE
-from twelvefold.service import main
+from twelvefold.http.server.lifecycle import main
 
 raise SystemExit(main(SERVICE))

@@ -12,18 +12,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from api.settings import ApiSettings
-from twelvefold.revisions import Migrations
-from twelvefold.service import Service
+from twelvefold.database.revisions import Migrations
+from twelvefold.service.definition import Service
 
 if TYPE_CHECKING:
     from api.dependencies import Container
     from api.users_client import UsersClient
-    from twelvefold.backing import BackingServices
-    from twelvefold.health import Health
-    from twelvefold.jobs import JobEvents, Ringer
-    from twelvefold.process import ServiceProcess
+    from twelvefold.jobs import JobEvents, RedisWakeupPublisher
     from twelvefold.security.revocation_feed import RevocationFeed
     from twelvefold.security.tokens import TokenVerifier
+    from twelvefold.service.backing import BackingServices
+    from twelvefold.service.health import Health
+    from twelvefold.service.process import ServiceProcess
 
 _READY_POLL = 0.1  # seconds
 # Requests on unknown paths and on the documentation, to one that a route answers: they cost little,
@@ -45,22 +45,22 @@ def create_app(settings: ApiSettings, *, users: UsersClient | None = None) -> Se
     from api.documentation import document
     from api.routes import INTERNAL, PUBLIC, pages
     from api.routes.auth import BODY_LIMIT
-    from twelvefold.backing import BackingServices
-    from twelvefold.health import Health
+    from twelvefold.database.migrations import is_ready
     from twelvefold.http.app import create_service_app
-    from twelvefold.jobs import JobEvents, Ringer
-    from twelvefold.migrations import is_ready
-    from twelvefold.process import ServiceProcess
+    from twelvefold.jobs import JobEvents, RedisWakeupPublisher
     from twelvefold.security.revocation_feed import RevocationFeed
+    from twelvefold.service.backing import BackingServices
+    from twelvefold.service.health import Health
+    from twelvefold.service.process import ServiceProcess
 
     require_policies(PUBLIC)
-    backing = BackingServices(settings, application_name=MIGRATIONS.announcement)
+    backing = BackingServices(settings, application_name=MIGRATIONS.application_name)
     health = Health(backing)
-    ringer = Ringer(settings)
+    wakeups = RedisWakeupPublisher(settings)
     events = JobEvents(backing.database, settings)
     revocations = RevocationFeed(backing.redis, settings)
     verifier, use_cases = compose(
-        settings, backing, ringer, events, revocations, users or _http_users(settings, backing)
+        settings, backing, wakeups, events, revocations, users or _http_users(settings, backing)
     )
     public = create_service_app(
         title="Twelvefold",
@@ -99,7 +99,7 @@ def create_app(settings: ApiSettings, *, users: UsersClient | None = None) -> Se
         public=public,
         internal=internal,
         background=[
-            ringer.running,
+            wakeups.running,
             events.running,
             revocations.running,
             partial(_closing, verifier),
@@ -113,32 +113,32 @@ def create_app(settings: ApiSettings, *, users: UsersClient | None = None) -> Se
 def compose(
     settings: ApiSettings,
     backing: BackingServices,
-    ringer: Ringer,
+    wakeups: RedisWakeupPublisher,
     events: JobEvents,
     feed: RevocationFeed,
     users: UsersClient,
 ) -> tuple[TokenVerifier, Container]:
     """The use cases on their implementations, and the verifier, which has to be closed."""
-    from api.auth import Gate
+    from api.auth import Authenticator
     from api.dependencies import Container
     from api.event_stream import EventStreams
-    from api.limits import Limits, quotas_of
     from api.models import IDEMPOTENCY_KEYS
+    from api.rate_limits import RateLimits, quotas_of
     from api.repository.images import ImageRepository
     from api.service.accounts import Accounts
     from api.service.credentials import Credentials, PublishedKeys
+    from api.service.image_maintenance import ImageMaintenance
     from api.service.images import Images
     from api.service.job_quota import JobQuota
     from api.service.job_rules import JobRules
     from api.service.jobs import Jobs
     from api.service.reports import Reports
-    from api.service.upkeep import Upkeep
     from api.service.uploads import Uploads
-    from twelvefold.http.idempotency import IdempotencyKeys
-    from twelvefold.http.paging import CursorCodec
+    from twelvefold.http.rest.idempotency import IdempotencyStore
+    from twelvefold.http.rest.pagination import CursorCodec
     from twelvefold.jobs import JobQueue
-    from twelvefold.security.rate_limit import RedisRateLimiter
-    from twelvefold.security.revocation import Revocations
+    from twelvefold.resilience.rate_limit import RedisRateLimiter
+    from twelvefold.security.revocation import RevocationList
     from twelvefold.security.tokens import TokenVerifier
 
     keys = PublishedKeys(users)
@@ -148,7 +148,7 @@ def compose(
         audience=settings.jwt_audience,
         accepted_issuers=settings.jwt_accepted_issuers,
     )
-    queue = JobQueue(backing.database, ringer)
+    queue = JobQueue(backing.database, wakeups)
     quota = JobQuota(queue, settings.jobs_max_waiting_per_owner)
     repository = ImageRepository()
     images = Images(
@@ -162,20 +162,20 @@ def compose(
     limiter = RedisRateLimiter(
         backing.redis, timeout=settings.redis_timeout, breaker=backing.redis_breaker
     )
-    limits = Limits(limiter, quotas_of(settings))
+    limits = RateLimits(limiter, quotas_of(settings))
     return verifier, Container(
-        gate=Gate(verifier, Revocations(backing.redis), feed, limits),
+        authenticator=Authenticator(verifier, RevocationList(backing.redis), feed, limits),
         accounts=Accounts(users, backing.cache, backing.object_store),
         credentials=Credentials(users, keys),
         images=images,
         jobs=Jobs(backing.database, queue, events, images, JobRules(queue, users, images), quota),
         reports=Reports(users, backing.database, repository, queue),
-        upkeep=Upkeep(backing.database, repository, queue),
+        maintenance=ImageMaintenance(backing.database, repository, queue),
         streams=EventStreams(most=settings.events_max_streams),
         image_cursors=CursorCodec(settings.secret_key, "images"),
         user_cursors=CursorCodec(settings.secret_key, "users"),
         job_cursors=CursorCodec(settings.secret_key, "jobs"),
-        keys=IdempotencyKeys(IDEMPOTENCY_KEYS, settings.secret_key.get_secret_value()),
+        keys=IdempotencyStore(IDEMPOTENCY_KEYS, settings.secret_key.get_secret_value()),
         issuer=settings.jwt_issuer,
         analytics=settings.enable_analytics,
         public_url=settings.public_url,
@@ -222,7 +222,7 @@ async def _warming(
         with suppress(DependencyUnavailable):
             await use_cases.credentials.key_set()
             if eager:
-                await backing.object_store.warm()
+                await backing.object_store.warm_up()
 
     task = asyncio.create_task(warm(), name="warming")
     try:

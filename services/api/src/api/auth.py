@@ -14,16 +14,16 @@ from fastapi.routing import APIRoute
 from fastapi.security.base import SecurityBase
 from starlette.routing import BaseRoute
 
+from twelvefold.context import set_principal
 from twelvefold.contracts.accounts import Role
 from twelvefold.errors import Forbidden, Unauthenticated
-from twelvefold.http.context import set_principal
 from twelvefold.security.client_key import client_key
-from twelvefold.security.principal import ADMIN_SCOPE, Principal
-from twelvefold.security.revocation import Revocations, revocation_key
+from twelvefold.security.principals import ADMIN_SCOPE, Principal
+from twelvefold.security.revocation import RevocationList, revocation_key
 from twelvefold.security.revocation_feed import RevocationFeed
 from twelvefold.security.tokens import TokenVerifier
 
-from .limits import Limit, Limits, limit_of, refuse_beyond
+from .rate_limits import RateLimitName, RateLimits, limit_of, refuse_beyond
 
 TOKEN_PATH = "/api/v1/auth/token"  # noqa: S105  (a path, no secret)
 SCOPES = {
@@ -37,22 +37,22 @@ SCOPES = {
 }
 
 
-class Gate:
+class Authenticator:
     """Turns the Authorization header into a principal (RFC 6750)."""
 
     def __init__(
         self,
         verifier: TokenVerifier,
-        revocations: Revocations,
+        revocations: RevocationList,
         feed: RevocationFeed,
-        limits: Limits,
+        limits: RateLimits,
     ) -> None:
         self._verifier = verifier
         self._revocations = revocations
         self._feed = feed
         self._limits = limits
 
-    async def admit(self, request: Request, limit: Limit | None = None) -> Principal:
+    async def authenticate(self, request: Request, limit: RateLimitName | None = None) -> Principal:
         """Counts the request for its principal: by `limit`, else by what the role has.
 
         Raises Unauthenticated, TooManyRequests; DependencyUnavailable where no key can be had at
@@ -62,7 +62,7 @@ class Gate:
         try:
             principal = await self._verifier.verify(_bearer(request.headers.get("authorization")))
         except Unauthenticated:
-            await self.admit_anonymous(request, Limit.ANONYMOUS)
+            await self.admit_anonymous(request, RateLimitName.ANONYMOUS)
             raise
         marks = (revocation_key(principal.session_id), revocation_key(principal.id))
         admission = await self._limits.count(limit or limit_of(principal), str(principal.id), marks)
@@ -72,7 +72,7 @@ class Gate:
         refuse_beyond(admission)
         return principal
 
-    async def admit_anonymous(self, request: Request, limit: Limit) -> None:
+    async def admit_anonymous(self, request: Request, limit: RateLimitName) -> None:
         """Counts the request for its address. Raises TooManyRequests."""
         address = request.client.host if request.client else None
         await self._limits.require(limit, client_key(address))
@@ -93,18 +93,18 @@ def _bearer(authorization: str | None) -> str:
     return token
 
 
-class Anyone:
+class PublicPolicy:
     """A declared policy all the same: no token is needed, and requests count by address."""
 
-    def __init__(self, limit: Limit) -> None:
+    def __init__(self, limit: RateLimitName) -> None:
         self.limit = limit
 
     async def __call__(self, request: Request) -> None:
-        gate: Gate = request.app.state.container.gate
+        gate: Authenticator = request.app.state.container.authenticator
         await gate.admit_anonymous(request, self.limit)
 
 
-class SignedIn(SecurityBase):
+class TokenPolicy(SecurityBase):
     """A valid token with these scopes and, where asked, the role of an admin.
 
     `limit` is for what needs a stricter one than the rest of the caller's requests, `address_limit`
@@ -121,8 +121,8 @@ class SignedIn(SecurityBase):
         self,
         *scopes: str,
         role: Role | None = None,
-        limit: Limit | None = None,
-        address_limit: Limit | None = None,
+        limit: RateLimitName | None = None,
+        address_limit: RateLimitName | None = None,
     ) -> None:
         self.scopes = frozenset(scopes)
         self.role = role
@@ -130,14 +130,14 @@ class SignedIn(SecurityBase):
         self.address_limit = address_limit
 
     async def __call__(self, request: Request) -> Principal:
-        gate: Gate = request.app.state.container.gate
-        principal = await gate.admit(request, self.limit)
+        gate: Authenticator = request.app.state.container.authenticator
+        principal = await gate.authenticate(request, self.limit)
         if self.address_limit is not None:
             await gate.admit_anonymous(request, self.address_limit)
         if not self.scopes <= principal.scopes:
             raise _too_narrow(self.scopes)
         if self.role is Role.ADMIN and not principal.is_admin:
-            raise Forbidden("only for admins")
+            raise Forbidden("Admin role required.")
         return principal
 
 
@@ -149,17 +149,19 @@ def _too_narrow(scopes: Iterable[str]) -> Forbidden:
     )
 
 
-_ADMIN = SignedIn(ADMIN_SCOPE, role=Role.ADMIN)
+_ADMIN = TokenPolicy(ADMIN_SCOPE, role=Role.ADMIN)
 
 
-def anyone(limit: Limit = Limit.ANONYMOUS) -> Any:
+def anyone(limit: RateLimitName = RateLimitName.ANONYMOUS) -> Any:
     """No token needed; goes into `dependencies=[…]`."""
-    return Depends(Anyone(limit))
+    return Depends(PublicPolicy(limit))
 
 
-def signed_in(*scopes: str, limit: Limit | None = None, address_limit: Limit | None = None) -> Any:
+def signed_in(
+    *scopes: str, limit: RateLimitName | None = None, address_limit: RateLimitName | None = None
+) -> Any:
     """The principal of a token with these scopes; goes into `Annotated[Principal, …]`."""
-    policy = SignedIn(*scopes, limit=limit, address_limit=address_limit)
+    policy = TokenPolicy(*scopes, limit=limit, address_limit=address_limit)
     return Security(policy, scopes=scopes)
 
 
@@ -168,9 +170,9 @@ def admin() -> Any:
     return Security(_ADMIN, scopes=[ADMIN_SCOPE])
 
 
-def policies(dependant: Dependant) -> Iterator[Anyone | SignedIn]:
+def policies(dependant: Dependant) -> Iterator[PublicPolicy | TokenPolicy]:
     """Every policy that stands before a route, its own and its dependencies'."""
-    if isinstance(dependant.call, (Anyone, SignedIn)):
+    if isinstance(dependant.call, (PublicPolicy, TokenPolicy)):
         yield dependant.call
     for inner in dependant.dependencies:
         yield from policies(inner)

@@ -5,35 +5,35 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request
 
-from twelvefold.http.idempotency import IdempotencyKeys
-from twelvefold.http.paging import CursorCodec
+from api.service.image_maintenance import ImageMaintenance
+from twelvefold.http.rest.idempotency import IdempotencyStore
+from twelvefold.http.rest.pagination import CursorCodec
 
-from .auth import Gate
+from .auth import Authenticator
 from .event_stream import EventStreams
 from .service.accounts import Accounts
 from .service.credentials import Credentials
 from .service.images import Images
 from .service.jobs import Jobs
 from .service.reports import Reports
-from .service.upkeep import Upkeep
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
     """Made once by the composition root; `app.state.container` of both apps."""
 
-    gate: Gate
+    authenticator: Authenticator
     accounts: Accounts
     credentials: Credentials
     images: Images
     jobs: Jobs
     reports: Reports
-    upkeep: Upkeep
+    maintenance: ImageMaintenance
     streams: EventStreams
     image_cursors: CursorCodec
     job_cursors: CursorCodec
     user_cursors: CursorCodec
-    keys: IdempotencyKeys
+    keys: IdempotencyStore
     issuer: str
     analytics: bool
     public_url: str | None = None
@@ -46,7 +46,7 @@ async def _container(request: Request) -> Container:
 
 
 Services = Annotated[Container, Depends(_container)]
-Limit = Annotated[int, Query(ge=1, le=100, description="Most items of one page.")]
+PageLimit = Annotated[int, Query(ge=1, le=100, description="Most items of one page.")]
 Cursor = Annotated[
     str | None, Query(max_length=512, description="`next_cursor` of the page before.")
 ]

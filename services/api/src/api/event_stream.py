@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from twelvefold.errors import NotFound
 from twelvefold.jobs import JobRecord
-from twelvefold.security.principal import Principal
+from twelvefold.security.principals import Principal
 
 from .schemas import Job
 from .stream_places import StreamPlaces
@@ -117,7 +117,7 @@ class _Reader:
                         return
                     if after is None or job.version > after:
                         yield _event("progress" if job.status == status else "state", job)
-                    if job.status.ended:
+                    if job.status.is_terminal:
                         yield _end("finished", job)
                         return
                     status = job.status

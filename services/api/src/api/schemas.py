@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, EmailStr, Field, SecretStr
 from api.repository import images as repository
 from twelvefold.contracts.accounts import Password, User, UserExport
 from twelvefold.contracts.images import ImageStatus
-from twelvefold.http.paging import Page
+from twelvefold.http.rest.pagination import Page
 from twelvefold.jobs import JobRecord, JobStatus
 
 _IMAGE_ID = "0198c5f0-7b1c-7a52-9d0e-4a6c2f1b8e11"

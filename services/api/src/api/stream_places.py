@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from typing import TypeVar
 from uuid import UUID
 
-from twelvefold import metrics
 from twelvefold.errors import Overloaded, TooManyRequests
+from twelvefold.observability import metrics
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ class StreamPlaces:
         self._most = most
         self._accounts: Counter[UUID] = Counter()
         self._addresses: Counter[str] = Counter()
-        metrics.watch_pool(POOL, most, lambda: self.taken)
+        metrics.register_pool(POOL, most, lambda: self.taken)
 
     @property
     def taken(self) -> int:

@@ -29,8 +29,8 @@ from twelvefold.contracts.accounts import (
 )
 from twelvefold.contracts.images import Variant
 from twelvefold.errors import DependencyUnavailable
-from twelvefold.http.conditional import format_if_match
 from twelvefold.http.internal import InternalClient
+from twelvefold.http.rest.conditional import format_if_match
 
 _BASE = "/internal/v1"
 _ETAG = re.compile(r'"v(\d{1,18})"')
@@ -102,7 +102,7 @@ class UsersClient(Protocol):
         """Newest first, of everybody. Raises Forbidden unless the caller is an admin."""
         ...
 
-    async def change_standing(
+    async def administer(
         self,
         user_id: UUID,
         changes: UserAdminUpdate,
@@ -113,11 +113,11 @@ class UsersClient(Protocol):
         """Raises as `update`, and Conflict where no admin would be left."""
         ...
 
-    async def change_password(self, user_id: UUID, asked: PasswordChange, *, bearer: str) -> None:
+    async def change_password(self, user_id: UUID, request: PasswordChange, *, bearer: str) -> None:
         """Raises Forbidden where the current one is wrong, Invalid where the new one is weak."""
         ...
 
-    async def change_email(self, user_id: UUID, asked: EmailChange, *, bearer: str) -> None:
+    async def change_email(self, user_id: UUID, request: EmailChange, *, bearer: str) -> None:
         """Has a mail sent to the new address. Raises Forbidden without the right password."""
         ...
 
@@ -225,7 +225,7 @@ class HttpUsersClient:
         response = await self._client.request("GET", f"{_BASE}/users", params=params, bearer=bearer)
         return UserPage.model_validate_json(response.content)
 
-    async def change_standing(
+    async def administer(
         self,
         user_id: UUID,
         changes: UserAdminUpdate,
@@ -242,16 +242,16 @@ class HttpUsersClient:
         )
         return _document(response)
 
-    async def change_password(self, user_id: UUID, asked: PasswordChange, *, bearer: str) -> None:
+    async def change_password(self, user_id: UUID, request: PasswordChange, *, bearer: str) -> None:
         body = {
-            "current": asked.current.get_secret_value(),
-            "new": asked.new.get_secret_value(),
+            "current": request.current.get_secret_value(),
+            "new": request.new.get_secret_value(),
         }
         path = f"{_BASE}/users/{user_id}/password"
         await self._client.request("POST", path, json=body, bearer=bearer)
 
-    async def change_email(self, user_id: UUID, asked: EmailChange, *, bearer: str) -> None:
-        body = {"email": asked.email, "password": _revealed(asked.password)}
+    async def change_email(self, user_id: UUID, request: EmailChange, *, bearer: str) -> None:
+        body = {"email": request.email, "password": _revealed(request.password)}
         path = f"{_BASE}/users/{user_id}/email"
         await self._client.request("POST", path, json=body, bearer=bearer)
 

@@ -10,14 +10,14 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from twelvefold.revisions import Migrations
-from twelvefold.service import Service
+from twelvefold.database.revisions import Migrations
+from twelvefold.service.definition import Service
 from users.settings import UsersSettings
 
 if TYPE_CHECKING:
-    from twelvefold.backing import BackingServices
-    from twelvefold.jobs import Ringer
-    from twelvefold.process import ServiceProcess
+    from twelvefold.jobs import RedisWakeupPublisher
+    from twelvefold.service.backing import BackingServices
+    from twelvefold.service.process import ServiceProcess
     from users.dependencies import Container
 
 MIGRATIONS = Migrations(service="users", schema="users", package="users.migrations", order=1)
@@ -25,18 +25,18 @@ MIGRATIONS = Migrations(service="users", schema="users", package="users.migratio
 
 def create_app(settings: UsersSettings) -> ServiceProcess:
     """The users process: an internal app and no public one."""
-    from twelvefold.backing import BackingServices
-    from twelvefold.health import Health
+    from twelvefold.database.migrations import is_ready
     from twelvefold.http.app import create_service_app
-    from twelvefold.jobs import Ringer
-    from twelvefold.migrations import is_ready
-    from twelvefold.process import ServiceProcess
+    from twelvefold.jobs import RedisWakeupPublisher
+    from twelvefold.service.backing import BackingServices
+    from twelvefold.service.health import Health
+    from twelvefold.service.process import ServiceProcess
     from users.routes import ROUTERS
 
-    backing = BackingServices(settings, application_name=MIGRATIONS.announcement)
+    backing = BackingServices(settings, application_name=MIGRATIONS.application_name)
     health = Health(backing)
-    ringer = Ringer(settings)
-    use_cases = compose(settings, backing, ringer)
+    wakeups = RedisWakeupPublisher(settings)
+    use_cases = compose(settings, backing, wakeups)
     internal = create_service_app(
         title="Twelvefold users, internal",
         description="Accounts, credentials and sessions, for the other services.",
@@ -56,37 +56,39 @@ def create_app(settings: UsersSettings) -> ServiceProcess:
         health=health,
         backing=backing,
         internal=internal,
-        background=[ringer.running, partial(_closing, use_cases)],
+        background=[wakeups.running, partial(_closing, use_cases)],
         schema_ready=partial(is_ready, backing.database, MIGRATIONS),
     )
 
 
-def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -> Container:
+def compose(
+    settings: UsersSettings, backing: BackingServices, wakeups: RedisWakeupPublisher
+) -> Container:
     """The use cases on their implementations."""
-    from twelvefold.http.idempotency import IdempotencyKeys
+    from twelvefold.http.rest.idempotency import IdempotencyStore
     from twelvefold.jobs import JobQueue
+    from twelvefold.resilience.rate_limit import RedisRateLimiter
     from twelvefold.security.common_passwords import CommonPasswords
     from twelvefold.security.keys import KeySet
     from twelvefold.security.passwords import PasswordHasher
-    from twelvefold.security.rate_limit import RedisRateLimiter
-    from twelvefold.security.revocation import Revocations
+    from twelvefold.security.revocation import RevocationList
     from twelvefold.security.tokens import TokenIssuer, TokenVerifier
     from users.dependencies import Container
     from users.models import IDEMPOTENCY_KEYS
+    from users.service.account_admin import AccountAdmin
     from users.service.accounts import Accounts
     from users.service.analytics import Analytics
     from users.service.cached import CachedAccounts
-    from users.service.email_changes import EmailChanges
-    from users.service.emails import Emails
-    from users.service.follow_ups import FollowUps
-    from users.service.notices import Notices
+    from users.service.emails.email_changes import EmailChanges
+    from users.service.emails.email_links import EmailLinks
+    from users.service.emails.recipients import RecipientLimit
+    from users.service.emails.security_notifications import SecurityNotifications
     from users.service.password_rules import PasswordRules
     from users.service.passwords import Passwords
     from users.service.personal import PersonalData
-    from users.service.recipients import RecipientLimit
+    from users.service.post_commit import PostCommitTasks
     from users.service.sessions import Sessions
-    from users.service.standing import Standing
-    from users.service.throttle import Quotas, Throttle
+    from users.service.throttle import LoginThrottle, Quotas
 
     keys = KeySet.from_json(settings.jwt_signing_keys.get_secret_value())
     _watch_key_age(settings.jwt_signing_keys.get_secret_value())
@@ -108,9 +110,9 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
         queue=settings.argon2_queue,
         wait=settings.argon2_wait,
     )
-    jobs = JobQueue(backing.database, ringer)
-    revocations = Revocations(backing.redis)
-    follow_ups = FollowUps()
+    jobs = JobQueue(backing.database, wakeups)
+    revocations = RevocationList(backing.redis)
+    post_commit_tasks = PostCommitTasks()
     rules = PasswordRules(CommonPasswords())
     limiter = RedisRateLimiter(
         backing.redis,
@@ -119,23 +121,23 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
         prefix="guess",
     )
     recipients = RecipientLimit(limiter, settings.emails_per_recipient)
-    throttle = Throttle(limiter, Quotas(pair=settings.login_attempts))
-    cached = CachedAccounts(backing.database, backing.cache, jobs, follow_ups)
-    notices = Notices(jobs)
+    throttle = LoginThrottle(limiter, Quotas(pair=settings.login_attempts))
+    cached = CachedAccounts(backing.database, backing.cache, jobs, post_commit_tasks)
+    notices = SecurityNotifications(jobs)
     sessions = Sessions(
         backing.database,
         hasher,
         TokenIssuer(keys, issuer, audience),
         verifier,
         revocations,
-        follow_ups,
+        post_commit_tasks,
         throttle,
         count_active=settings.enable_analytics,
     )
     return Container(
         accounts=Accounts(backing.database, cached, jobs, hasher, revocations, rules, recipients),
         sessions=sessions,
-        emails=Emails(
+        email_links=EmailLinks(
             backing.database,
             cached,
             jobs,
@@ -150,21 +152,21 @@ def compose(settings: UsersSettings, backing: BackingServices, ringer: Ringer) -
         passwords=Passwords(
             backing.database, cached, hasher, revocations, rules, throttle, notices
         ),
-        standing=Standing(backing.database, cached, revocations),
+        account_admin=AccountAdmin(backing.database, cached, revocations),
         personal_data=PersonalData(backing.database, cached, revocations, sessions),
         analytics=Analytics(backing.database),
         keys=keys,
         verifier=verifier,
-        idempotency=IdempotencyKeys(IDEMPOTENCY_KEYS, settings.secret_key.get_secret_value()),
+        idempotency=IdempotencyStore(IDEMPOTENCY_KEYS, settings.secret_key.get_secret_value()),
         hasher=hasher,
-        follow_ups=follow_ups,
+        post_commit_tasks=post_commit_tasks,
     )
 
 
 def _watch_key_age(content: str) -> None:
     import time
 
-    from twelvefold import metrics
+    from twelvefold.observability import metrics
     from twelvefold.security.rotation import signing_since
 
     since = signing_since(content)
@@ -175,13 +177,13 @@ def _watch_key_age(content: str) -> None:
 @asynccontextmanager
 async def _closing(use_cases: Container) -> AsyncIterator[None]:
     # Beside the start, so that nobody's request waits for the list.
-    warming = use_cases.follow_ups.start(use_cases.accounts.rules.common.warm_up)
+    warming = use_cases.post_commit_tasks.start(use_cases.accounts.rules.common.warm_up)
     try:
         yield
     finally:
         if warming is not None:
             warming.cancel()
-        await use_cases.follow_ups.aclose()
+        await use_cases.post_commit_tasks.aclose()
         await use_cases.hasher.aclose()
         await use_cases.verifier.aclose()
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twelvefold.cli import USAGE_ERROR, fail, load_or_fail, run_async
 from twelvefold.settings import FeatureFlags, PostgresSettings, RedisSettings
+from twelvefold.settings.command_line import USAGE_ERROR, fail, load_or_fail, run_async
 
 if TYPE_CHECKING:  # loaded on use: every command of the line loads this module
     from twelvefold.contracts.accounts import UserCreate
-    from users.service.admins import Admins
+    from users.service.admins import AdminProvisioning
 
 app = typer.Typer(no_args_is_help=True, help="Accounts: create admins.")
 
@@ -67,29 +67,29 @@ async def create(settings: AdminSettings, new: "UserCreate", *, verified: bool) 
 
 
 @asynccontextmanager
-async def open_admins(settings: AdminSettings) -> AsyncIterator["Admins"]:
+async def open_admins(settings: AdminSettings) -> AsyncIterator["AdminProvisioning"]:
     """Raises SchemaError where the schema is not there, DependencyUnavailable without PostgreSQL."""
-    from twelvefold.backing import BackingServices
+    from twelvefold.database.migrations import SchemaError, is_ready
     from twelvefold.jobs import JobQueue
-    from twelvefold.migrations import SchemaError, is_ready
     from twelvefold.security.common_passwords import CommonPasswords
     from twelvefold.security.passwords import PasswordHasher
+    from twelvefold.service.backing import BackingServices
     from users.app import MIGRATIONS
-    from users.service.admins import Admins
+    from users.service.admins import AdminProvisioning
     from users.service.cached import CachedAccounts
-    from users.service.follow_ups import FollowUps
     from users.service.password_rules import PasswordRules
+    from users.service.post_commit import PostCommitTasks
 
     backing = BackingServices(settings, application_name="twelvefold-users-admin")
-    hasher, follow_ups = PasswordHasher(threads=1), FollowUps()
+    hasher, post_commit_tasks = PasswordHasher(threads=1), PostCommitTasks()
     try:
         if not await is_ready(backing.database, MIGRATIONS):
             raise SchemaError("schema users is not there: run `twelvefold db migrate users`")
         jobs = JobQueue(backing.database)  # without a ringer: a worker finds what is due
-        cached = CachedAccounts(backing.database, backing.cache, jobs, follow_ups)
-        yield Admins(backing.database, cached, hasher, PasswordRules(CommonPasswords()))
+        cached = CachedAccounts(backing.database, backing.cache, jobs, post_commit_tasks)
+        yield AdminProvisioning(backing.database, cached, hasher, PasswordRules(CommonPasswords()))
     finally:
-        await follow_ups.aclose()
+        await post_commit_tasks.aclose()
         await hasher.aclose()
         await backing.aclose()
 

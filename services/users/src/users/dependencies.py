@@ -8,23 +8,23 @@ from uuid import UUID
 from fastapi import Depends, Header, Path, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from twelvefold.context import set_principal
 from twelvefold.errors import Forbidden, Unauthenticated
-from twelvefold.http.context import set_principal
-from twelvefold.http.idempotency import IdempotencyKeys
 from twelvefold.http.internal import require_caller
+from twelvefold.http.rest.idempotency import IdempotencyStore
 from twelvefold.security.keys import KeySet
 from twelvefold.security.passwords import PasswordHasher
-from twelvefold.security.principal import Principal
+from twelvefold.security.principals import Principal
 from twelvefold.security.tokens import TokenVerifier
+from users.service.account_admin import AccountAdmin
 from users.service.accounts import Accounts
 from users.service.analytics import Analytics
-from users.service.email_changes import EmailChanges
-from users.service.emails import Emails
-from users.service.follow_ups import FollowUps
+from users.service.emails.email_changes import EmailChanges
+from users.service.emails.email_links import EmailLinks
 from users.service.passwords import Passwords
 from users.service.personal import PersonalData
+from users.service.post_commit import PostCommitTasks
 from users.service.sessions import Sessions
-from users.service.standing import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +33,18 @@ class Container:
 
     accounts: Accounts
     sessions: Sessions
-    emails: Emails
+    email_links: EmailLinks
     email_changes: EmailChanges
     passwords: Passwords
-    standing: Standing
+    account_admin: AccountAdmin
     personal_data: PersonalData
     analytics: Analytics
     keys: KeySet
     verifier: TokenVerifier
-    idempotency: IdempotencyKeys
+    idempotency: IdempotencyStore
     # Not asked by routes: what `app.py` closes.
     hasher: PasswordHasher
-    follow_ups: FollowUps
+    post_commit_tasks: PostCommitTasks
 
 
 def container(request: Request) -> Container:
@@ -86,7 +86,7 @@ def self_or_admin(scope: str) -> Callable[..., Principal]:
     return check
 
 
-def itself(scope: str) -> Callable[..., Principal]:
+def require_owner(scope: str) -> Callable[..., Principal]:
     """Admits the account of the path alone: what is between a person and their credentials."""
 
     def check(
@@ -94,7 +94,7 @@ def itself(scope: str) -> Callable[..., Principal]:
     ) -> Principal:
         caller.require_scope(scope)
         if caller.id != user_id:
-            raise Forbidden("this account is not yours")
+            raise Forbidden("You may access only your own account.")
         return caller
 
     return check
@@ -103,12 +103,12 @@ def itself(scope: str) -> Callable[..., Principal]:
 def admin(caller: Annotated[Principal, Depends(principal)]) -> Principal:
     """Admits admins by role and scope."""
     if not caller.is_admin:
-        raise Forbidden("this needs an admin")
+        raise Forbidden("Admin role required.")
     return caller
 
 
-ReadsItself = Annotated[Principal, Depends(itself("users:read"))]
-ChangesItself = Annotated[Principal, Depends(itself("users:write"))]
+ReadsOwnAccount = Annotated[Principal, Depends(require_owner("users:read"))]
+ChangesOwnAccount = Annotated[Principal, Depends(require_owner("users:write"))]
 Admin = Annotated[Principal, Depends(admin)]
 may_read = Depends(self_or_admin("users:read"))
 may_write = Depends(self_or_admin("users:write"))

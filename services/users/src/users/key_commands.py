@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twelvefold.cli import USAGE_ERROR, fail
+from twelvefold.settings.command_line import USAGE_ERROR, fail
 
 if TYPE_CHECKING:  # loaded on use: every command of the line loads this module
-    from twelvefold.security.rotation import Step
+    from twelvefold.security.rotation import RotationStep
 
 app = typer.Typer(no_args_is_help=True, help="Keys that sign access tokens: make, rotate, show.")
 _PIPE = "-"
@@ -74,7 +74,7 @@ def _content(file: str) -> str:
         fail(f"cannot read {file}: {getattr(error, 'strerror', None) or 'no text'}", USAGE_ERROR)
 
 
-def _finish(file: str, step: "Step") -> None:
+def _finish(file: str, step: "RotationStep") -> None:
     if file == _PIPE:
         typer.echo(step.to_json())
     elif step.changed:
@@ -82,7 +82,7 @@ def _finish(file: str, step: "Step") -> None:
             _replace(Path(file), step.to_json())
         except OSError as error:
             fail(f"cannot write {file}: {error.strerror}")
-    typer.echo(step.told, err=True)
+    typer.echo(step.output, err=True)
     if step.due is not None:
         typer.echo(f"next step due from {step.due.isoformat(timespec='seconds')}", err=True)
 

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from twelvefold.http.idempotency import idempotency_table
+from twelvefold.http.rest.idempotency import idempotency_table
 
 SCHEMA = "users"
 _MOMENT = DateTime(timezone=True)
@@ -42,7 +42,7 @@ class Account(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     email: Mapped[str]  # as it was given
-    email_key: Mapped[str] = mapped_column(unique=True)  # by `twelvefold.email_address`
+    email_key: Mapped[str] = mapped_column(unique=True)  # by `twelvefold.contracts.email_address`
     name: Mapped[str]
     role: Mapped[str]
     password_hash: Mapped[str]

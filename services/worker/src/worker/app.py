@@ -9,42 +9,42 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from twelvefold.revisions import Migrations
-from twelvefold.service import Service
+from twelvefold.database.revisions import Migrations
+from twelvefold.service.definition import Service
 from worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
-    from twelvefold.backing import BackingServices
-    from twelvefold.jobs import Registry
-    from twelvefold.process import ServiceProcess
+    from twelvefold.jobs import HandlerRegistry
+    from twelvefold.service.backing import BackingServices
+    from twelvefold.service.process import ServiceProcess
 
 MIGRATIONS = Migrations(service="worker", schema="jobs", package="worker.migrations", order=0)
 
 
 def create_app(settings: WorkerSettings) -> ServiceProcess:
     """The worker process: jobs in the background, probes and metrics on the management port."""
-    from twelvefold.backing import BackingServices
-    from twelvefold.health import Health
-    from twelvefold.jobs import Ringer
-    from twelvefold.jobs.consumer import Consumer, ConsumerOptions
-    from twelvefold.jobs.runner import RunnerOptions
-    from twelvefold.migrations import is_ready
-    from twelvefold.process import ServiceProcess
+    from twelvefold.database.migrations import is_ready
+    from twelvefold.jobs import RedisWakeupPublisher
+    from twelvefold.jobs.worker.consumer import Consumer, ConsumerOptions
+    from twelvefold.jobs.worker.runner import RunnerOptions
+    from twelvefold.service.backing import BackingServices
+    from twelvefold.service.health import Health
+    from twelvefold.service.process import ServiceProcess
     from worker.schedule import SCHEDULE
 
-    backing = BackingServices(settings, application_name=MIGRATIONS.announcement)
-    ringer = Ringer(settings)
+    backing = BackingServices(settings, application_name=MIGRATIONS.application_name)
+    wakeups = RedisWakeupPublisher(settings)
     consumer = Consumer(
         backing.database,
         settings,
         compose(settings, backing),
-        ringer=ringer,
+        wakeups=wakeups,
         schedule=SCHEDULE,
         options=ConsumerOptions(
             worker=settings.instance_id,
             queue=settings.worker_queue,
             lease=settings.worker_lease,
-            window=settings.worker_unusable_window,
+            unusable_window=settings.worker_unusable_window,
             runner=RunnerOptions(
                 concurrency=settings.worker_concurrency,
                 heartbeat=settings.worker_lease / 3,
@@ -57,22 +57,22 @@ def create_app(settings: WorkerSettings) -> ServiceProcess:
         settings=settings,
         health=Health(backing),
         backing=backing,
-        background=[ringer.running, consumer.running],
+        background=[wakeups.running, consumer.running],
         schema_ready=partial(is_ready, backing.database, MIGRATIONS),
         drain=[consumer.drain],
     )
 
 
-def compose(settings: WorkerSettings, backing: BackingServices) -> Registry:
+def compose(settings: WorkerSettings, backing: BackingServices) -> HandlerRegistry:
     """The use cases on their implementations, by kind of job."""
     from twelvefold.http.internal import InternalClient
-    from twelvefold.jobs.housekeeping import suite_id
+    from twelvefold.jobs.retention import suite_id
+    from worker.erasure import AccountEraser, CacheEvictor
     from worker.handlers import create_registry
-    from worker.images import ImageLimits
-    from worker.owners import HttpOwners
-    from worker.removal import Erasures, Evictions
-    from worker.service import Letters, Pictures
-    from worker.sweeping import Sweeper
+    from worker.imaging.variants import ImageLimits
+    from worker.object_sweeper import ObjectSweeper
+    from worker.owners import HttpOwnerClient
+    from worker.service import EmailSender, ImageProcessor
 
     def client(name: str, url: str) -> InternalClient:
         made = InternalClient(
@@ -85,14 +85,14 @@ def compose(settings: WorkerSettings, backing: BackingServices) -> Registry:
         backing.register(name, made.ping, made.aclose)
         return made
 
-    owners = HttpOwners(
+    owners = HttpOwnerClient(
         users=client("users", settings.users_url), api=client("api", settings.api_url)
     )
     return create_registry(
         settings,
         database=backing.database,
-        letters=Letters(owners, backing.mailer, settings.mail_from),
-        pictures=Pictures(
+        email_sender=EmailSender(owners, backing.mailer, settings.mail_from),
+        image_processor=ImageProcessor(
             owners,
             backing.object_store,
             ImageLimits(
@@ -102,9 +102,9 @@ def compose(settings: WorkerSettings, backing: BackingServices) -> Registry:
             ),
             max_bytes=settings.image_max_bytes,
         ),
-        erasures=Erasures(owners, backing.object_store),
-        evictions=Evictions(backing.cache),
-        sweeper=Sweeper(
+        account_eraser=AccountEraser(owners, backing.object_store),
+        cache_evictor=CacheEvictor(backing.cache),
+        sweeper=ObjectSweeper(
             owners,
             backing.object_store,
             timedelta(hours=settings.worker_orphan_hours),

@@ -16,19 +16,19 @@ from twelvefold.contracts.jobs import (
     EmailSend,
     ImageProcess,
 )
-from twelvefold.database import Database
-from twelvefold.jobs import Backoff, Job, JobKind, Registry
-from twelvefold.jobs.housekeeping import PRUNE, NoPayload, prune
-from worker.removal import Erasures, Evictions
-from worker.service import Letters, Pictures
+from twelvefold.database.database import Database
+from twelvefold.jobs import Backoff, HandlerRegistry, JobContext, JobKind
+from twelvefold.jobs.retention import PRUNE, EmptyPayload, prune_ended_jobs
+from worker.erasure import AccountEraser, CacheEvictor
+from worker.object_sweeper import ObjectSweeper
+from worker.service import EmailSender, ImageProcessor
 from worker.settings import WorkerSettings
-from worker.sweeping import Sweeper
 
 # Attempts cover the outage of a mail server or of S3 of about two hours.
 _PATIENT = Backoff(base=5.0, cap=600.0)
 _ATTEMPTS = 30
 OBJECTS_SWEEP = "objects.sweep"
-SWEEP = JobKind(OBJECTS_SWEEP, NoPayload, timeout=3600.0, max_attempts=5, concurrency=1)
+SWEEP = JobKind(OBJECTS_SWEEP, EmptyPayload, timeout=3600.0, max_attempts=5, concurrency=1)
 _ERASURE = 600.0  # seconds for deleting everything of one account
 _TRANSFERS = 60.0  # seconds for fetching a source and storing its variants
 
@@ -37,14 +37,14 @@ def create_registry(
     settings: WorkerSettings,
     *,
     database: Database,
-    letters: Letters,
-    pictures: Pictures,
-    erasures: Erasures,
-    evictions: Evictions,
-    sweeper: Sweeper,
-) -> Registry:
+    email_sender: EmailSender,
+    image_processor: ImageProcessor,
+    account_eraser: AccountEraser,
+    cache_evictor: CacheEvictor,
+    sweeper: ObjectSweeper,
+) -> HandlerRegistry:
     """Every kind that this release knows."""
-    registry = Registry()
+    registry = HandlerRegistry()
     registry.add(
         JobKind(
             EMAIL_SEND,
@@ -54,7 +54,7 @@ def create_registry(
             backoff=_PATIENT,
             concurrency=settings.worker_mail_concurrency,
         ),
-        letters.send,
+        email_sender.send,
     )
     registry.add(
         JobKind(
@@ -65,7 +65,7 @@ def create_registry(
             backoff=_PATIENT,
             concurrency=settings.worker_image_concurrency,
         ),
-        pictures.process,
+        image_processor.process,
     )
     registry.add(
         JobKind(
@@ -76,7 +76,7 @@ def create_registry(
             max_attempts=100,
             backoff=Backoff(base=5.0, cap=3600.0),
         ),
-        erasures.erase,
+        account_eraser.erase,
     )
     registry.add(
         JobKind(
@@ -87,12 +87,14 @@ def create_registry(
             max_attempts=100,
             backoff=Backoff(base=2.0, cap=120.0),
         ),
-        evictions.evict,
+        cache_evictor.evict,
     )
     registry.add(SWEEP, sweeper.sweep)
     registry.add(PRUNE, partial(_prune, database, timedelta(days=settings.worker_retention_days)))
     return registry
 
 
-async def _prune(database: Database, retention: timedelta, _: Job, __: NoPayload) -> dict[str, Any]:
-    return {"deleted": await prune(database, retention)}
+async def _prune(
+    database: Database, retention: timedelta, _: JobContext, __: EmptyPayload
+) -> dict[str, Any]:
+    return {"deleted": await prune_ended_jobs(database, retention)}

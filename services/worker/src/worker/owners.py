@@ -27,7 +27,7 @@ _BASE = "/internal/v1"
 AVATARS = "variants/avatar/"
 
 
-class Owners(Protocol):
+class OwnerClient(Protocol):
     """Every method raises DependencyUnavailable where the owner does not answer in time."""
 
     async def email_content(self, job_id: UUID, mail: EmailSend) -> EmailContent:
@@ -52,7 +52,7 @@ class Owners(Protocol):
         """Images of which an object should be in this range of keys and is not."""
         ...
 
-    async def mend(self, ids: Sequence[UUID]) -> None:
+    async def repair(self, ids: Sequence[UUID]) -> None:
         """Has the variants of these images, at most 1,000, made anew, or the images refused."""
         ...
 
@@ -64,7 +64,7 @@ class Owners(Protocol):
         ...
 
 
-class HttpOwners:
+class HttpOwnerClient:
     """The owners over their internal ports."""
 
     def __init__(self, *, users: InternalClient, api: InternalClient) -> None:
@@ -72,10 +72,10 @@ class HttpOwners:
         self._api = api
 
     async def email_content(self, job_id: UUID, mail: EmailSend) -> EmailContent:
-        answer = await self._users.request(
+        response = await self._users.request(
             "PUT", f"{_BASE}/emails/{job_id}", json=mail.model_dump(mode="json")
         )
-        return EmailContent.model_validate_json(answer.content)
+        return EmailContent.model_validate_json(response.content)
 
     async def report(self, job: ImageProcess, report: VariantReport) -> None:
         client, path = (
@@ -89,10 +89,10 @@ class HttpOwners:
         self, job_id: UUID, account_id: UUID, deleted: Sequence[UUID]
     ) -> Sequence[ImageObjects]:
         done = ImageErasure(job_id=job_id, deleted=list(deleted))
-        answer = await self._api.request(
+        response = await self._api.request(
             "POST", f"{_BASE}/accounts/{account_id}/erasure", json=done.model_dump(mode="json")
         )
-        return ImagesToErase.model_validate_json(answer.content).images
+        return ImagesToErase.model_validate_json(response.content).images
 
     async def erase_account(self, job_id: UUID, account_id: UUID) -> None:
         body = AccountErasure(job_id=job_id).model_dump(mode="json")
@@ -102,14 +102,14 @@ class HttpOwners:
         avatars = any(key.startswith(AVATARS) for key in keys)
         client = self._users if avatars else self._api
         body = ObjectKeys(keys=list(keys)).model_dump(mode="json")
-        answer = await client.request("PUT", f"{_BASE}/objects/orphans", json=body)
-        return ObjectKeys.model_validate_json(answer.content).keys
+        response = await client.request("PUT", f"{_BASE}/objects/orphans", json=body)
+        return ObjectKeys.model_validate_json(response.content).keys
 
     async def missing(self, found: ObjectRange) -> Sequence[UUID]:
         body = found.model_dump(mode="json")
-        answer = await self._api.request("PUT", f"{_BASE}/objects/missing", json=body)
-        return ImageIds.model_validate_json(answer.content).ids
+        response = await self._api.request("PUT", f"{_BASE}/objects/missing", json=body)
+        return ImageIds.model_validate_json(response.content).ids
 
-    async def mend(self, ids: Sequence[UUID]) -> None:
+    async def repair(self, ids: Sequence[UUID]) -> None:
         body = ImageIds(ids=list(ids)).model_dump(mode="json")
         await self._api.request("POST", f"{_BASE}/images/mend", json=body)

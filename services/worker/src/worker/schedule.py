@@ -2,11 +2,11 @@
 
 from datetime import timedelta
 
-from twelvefold.jobs import CronJob
-from twelvefold.jobs.housekeeping import JOBS_PRUNE
+from twelvefold.jobs import PeriodicJob
+from twelvefold.jobs.retention import JOBS_PRUNE
 from worker.handlers import OBJECTS_SWEEP
 
 SCHEDULE = (
-    CronJob(JOBS_PRUNE, every=timedelta(hours=1), at=timedelta(minutes=17)),
-    CronJob(OBJECTS_SWEEP, every=timedelta(hours=6), at=timedelta(minutes=43)),
+    PeriodicJob(JOBS_PRUNE, every=timedelta(hours=1), at=timedelta(minutes=17)),
+    PeriodicJob(OBJECTS_SWEEP, every=timedelta(hours=6), at=timedelta(minutes=43)),
 )

@@ -19,18 +19,18 @@ import structlog
 from twelvefold.contracts.images import Variant, VariantReport
 from twelvefold.contracts.jobs import EmailSend, ImageProcess
 from twelvefold.errors import Conflict, NotFound, Rejected
-from twelvefold.mail import Mailer
-from twelvefold.object_store import ObjectStore
-from worker.images import ImageLimits, MadeVariant, make_variants
-from worker.mails import compose
-from worker.owners import Owners
+from twelvefold.mail.mailer import Mailer
+from twelvefold.storage.object_store import ObjectStore
+from worker.email_rendering import render_email
+from worker.imaging.variants import ImageLimits, MadeVariant, make_variants
+from worker.owners import OwnerClient
 
 VARIANT_TYPE = "image/webp"
 CHUNK_BYTES = 64 * 1024
 _log = structlog.get_logger(__name__)
 
 
-class RunningJob(Protocol):
+class JobContext(Protocol):
     """What a use case asks of its job (`twelvefold.jobs.Job`)."""
 
     @property
@@ -39,58 +39,58 @@ class RunningJob(Protocol):
     @property
     def created_at(self) -> datetime: ...
 
-    def ensure_held(self) -> None:
+    def require_lease(self) -> None:
         """Raises LeaseLost once another worker may have the job."""
         ...
 
-    async def progress(self, percent: int) -> None:
+    async def set_progress(self, percent: int) -> None:
         """Shows how far the job is."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Letters:
+class EmailSender:
     """Sends mails. What they say is fetched when they are sent, so that no row holds a link."""
 
-    owners: Owners
+    owners: OwnerClient
     mailer: Mailer
     sender: str
 
-    async def send(self, job: RunningJob, mail: EmailSend) -> None:
+    async def send(self, job: JobContext, mail: EmailSend) -> None:
         """Raises Rejected where the account is gone or its address is refused for good."""
         try:
             content = await self.owners.email_content(job.id, mail)
         except NotFound as error:
-            raise Rejected("nobody is to get this mail any more") from error
-        message = compose(mail.template, content, job=job.id, sender=self.sender)
-        job.ensure_held()
+            raise Rejected("the email is no longer needed") from error
+        message = render_email(mail.template, content, job=job.id, sender=self.sender)
+        job.require_lease()
         await self.mailer.send(message)
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class ImageProcessor:
     """Makes the variants of uploaded images. `max_bytes` bounds what is fetched of each."""
 
-    owners: Owners
+    owners: OwnerClient
     store: ObjectStore
     limits: ImageLimits
     max_bytes: int
 
-    async def process(self, job: RunningJob, image: ImageProcess) -> dict[str, Any]:
+    async def process(self, job: JobContext, image: ImageProcess) -> dict[str, Any]:
         """Raises Rejected, once the owner of the target knows, where the image is at fault."""
         with tempfile.TemporaryDirectory(prefix="twelvefold-image-") as folder:
             directory = Path(folder)
             try:
                 source = await self._fetched(image.object_key, directory / "source")
-                await job.progress(20)
+                await job.set_progress(20)
                 made = await make_variants(source, directory, self.limits)
             except Rejected as refused:
                 await self._report(job, image, rejected=refused.detail)
                 raise
-            await job.progress(60)
-            job.ensure_held()
+            await job.set_progress(60)
+            job.require_lease()
             variants = [await self._stored(job, image, variant) for variant in made]
-        await job.progress(90)
+        await job.set_progress(90)
         kept = await self._report(job, image, variants=variants)
         return {"variants": [variant.name for variant in variants], "kept": kept}
 
@@ -109,7 +109,7 @@ class Pictures:
             raise Rejected("the uploaded object is not there any more") from error
         return path
 
-    async def _stored(self, job: RunningJob, image: ImageProcess, made: MadeVariant) -> Variant:
+    async def _stored(self, job: JobContext, image: ImageProcess, made: MadeVariant) -> Variant:
         key = f"{prefix(image)}{job.id}/{made.name}.webp"
         await self.store.put(key, _read(made.path), VARIANT_TYPE)
         return Variant(
@@ -123,7 +123,7 @@ class Pictures:
 
     async def _report(
         self,
-        job: RunningJob,
+        job: JobContext,
         image: ImageProcess,
         *,
         variants: Sequence[Variant] = (),
@@ -143,7 +143,7 @@ class Pictures:
             _log.info("report_superseded", target=image.target)
             return False
         except NotFound:
-            _log.info("report_unwanted", target=image.target)
+            _log.info("report_target_missing", target=image.target)
             for variant in variants:
                 await self.store.delete(variant.object_key)
             return False

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from twelvefold.dev.console.mails import Mails
+from twelvefold_dev.console.sources.mails import Mails
 
 PIXEL = b"\x89PNG\r\n\x1a\n-a-pixel"
 

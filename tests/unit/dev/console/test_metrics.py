@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from twelvefold.dev.console.metrics import POINTS, Metrics, parse
+from twelvefold_dev.console.sources.metrics import POINTS, Metrics, parse
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 from tests.spans import message, span, wire
 
-from twelvefold.dev.console import otlp
-from twelvefold.dev.console.otlp import MAX_BODY, Refused, decompressed, read
+from twelvefold_dev.console.traces import otlp
+from twelvefold_dev.console.traces.otlp import MAX_BODY, IngestError, decompressed, read
 
 
 def read_one(sent):
@@ -21,11 +21,11 @@ def read_one(sent):
     return found
 
 
-def refusal_of(work) -> Refused | None:
+def refusal_of(work) -> IngestError | None:
     """Whatever else is raised is the test's failure."""
     try:
         work()
-    except Refused as refusal:
+    except IngestError as refusal:
         return refusal
     return None
 
@@ -43,7 +43,7 @@ def test_a_span_is_kept_as_it_was_sent() -> None:
 
 
 def test_what_is_no_message_is_refused() -> None:
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(IngestError) as refusal:
         read(b"\xff\xff this is no protobuf")
     assert refusal.value.status == 400
 
@@ -66,13 +66,13 @@ def test_gzip_is_understood() -> None:
 
 
 def test_a_bomb_is_refused_before_it_grows() -> None:
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(IngestError) as refusal:
         decompressed(gzip.compress(bytes(MAX_BODY * 20)), "gzip")
     assert refusal.value.status == 413
 
 
 def test_half_a_gzip_is_refused() -> None:
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(IngestError) as refusal:
         decompressed(gzip.compress(b"x" * 1000)[:-9], "gzip")
     assert refusal.value.status == 400
 

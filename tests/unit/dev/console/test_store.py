@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 from tests.spans import new_trace_id, span
 
-from twelvefold.dev.console.query import Query
-from twelvefold.dev.console.spans import Link
-from twelvefold.dev.console.store import Limits, TraceStore
+from twelvefold_dev.console.traces.query import Query
+from twelvefold_dev.console.traces.spans import Link
+from twelvefold_dev.console.traces.store import RetentionLimits, TraceStore
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def open_store(tmp_path):
     opened = []
 
     def open_(run: float = 1.0, **limits: int) -> TraceStore:
-        store = TraceStore(tmp_path / "console/traces.db", run, Limits(**limits))
+        store = TraceStore(tmp_path / "console/traces.db", run, RetentionLimits(**limits))
         opened.append(store)
         return store
 

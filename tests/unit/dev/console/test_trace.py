@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.spans import MS, span
 
-from twelvefold.dev.console.trace import analyse, shown
+from twelvefold_dev.console.traces.trace import analyse, shown
 
 SQL = {"db__system__name": "postgresql"}
 
@@ -29,8 +29,8 @@ def test_a_span_s_own_time_is_what_its_children_leave() -> None:
     overlapping = [span(parent=root, at=10, ms=30), span(parent=root, at=20, ms=40)]
     beyond = span(parent=root, at=90, ms=500)
     trace = analyse([root, *overlapping, beyond])
-    assert trace.nodes[0].own == (10 + 30) * MS
-    assert sum(until - since for since, until in trace.nodes[0].gaps) == trace.nodes[0].own
+    assert trace.nodes[0].self_time == (10 + 30) * MS
+    assert sum(until - since for since, until in trace.nodes[0].gaps) == trace.nodes[0].self_time
 
 
 def test_the_slow_statement_is_to_blame_for_a_slow_request() -> None:
@@ -80,7 +80,7 @@ def test_a_job_does_not_explain_why_its_request_was_slow() -> None:
     trace = analyse([root, enqueue, statement, job])
     assert trace.culprit is not None
     assert trace.culprit.span_id == statement.span_id
-    assert [node.span.name for node in trace.nodes if node.later] == ["job a"]
+    assert [node.span.name for node in trace.nodes if node.is_async] == ["job a"]
 
 
 def test_time_that_is_spread_out_has_no_culprit() -> None:
@@ -134,5 +134,5 @@ def test_every_span_is_shown_once_whatever_the_parents_are(shape) -> None:
     }
     trace = analyse(spans.values())
     assert sorted(node.span.span_id for node in trace.nodes) == sorted(spans)
-    assert all(0 <= node.own <= node.span.duration for node in trace.nodes)
+    assert all(0 <= node.self_time <= node.span.duration for node in trace.nodes)
     assert all(row["start"] >= 0 for row in shown(trace)["spans"])

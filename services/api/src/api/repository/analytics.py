@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time
 from sqlalchemy import func, select
 
 from api.models import ImageRow
-from twelvefold.database import Reader
+from twelvefold.database.database import Reader
 from twelvefold.jobs.schema import job_status
 
 

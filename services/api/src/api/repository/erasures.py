@@ -13,7 +13,7 @@ from sqlalchemy import delete, exists, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from api.models import IDEMPOTENCY_KEYS, ErasureRow
-from twelvefold.database import Transaction
+from twelvefold.database.database import Transaction
 
 _KEPT = timedelta(days=1)  # far longer than any token lives
 # Shared by what an account brings in, exclusive for its erasure. Taken by a statement of its own:
@@ -22,20 +22,24 @@ _SHARED = text("SELECT pg_advisory_xact_lock_shared(hashtextextended(:name, 1))"
 _EXCLUSIVE = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 1))")
 
 
-async def is_erased(unit: Transaction, account_id: UUID) -> bool:
+async def is_erased(transaction: Transaction, account_id: UUID) -> bool:
     """Whether the account is gone; if not, it is not erased before this transaction ends."""
-    await unit.execute(_SHARED, {"name": f"api:erasure:{account_id}"})
-    return bool(await unit.scalar(select(exists().where(ErasureRow.account_id == account_id))))
+    await transaction.execute(_SHARED, {"name": f"api:erasure:{account_id}"})
+    return bool(
+        await transaction.scalar(select(exists().where(ErasureRow.account_id == account_id)))
+    )
 
 
-async def note(unit: Transaction, account_id: UUID) -> None:
+async def note(transaction: Transaction, account_id: UUID) -> None:
     """From this commit on the account is gone. Waits for what it brings in just now."""
-    await unit.execute(_EXCLUSIVE, {"name": f"api:erasure:{account_id}"})
-    await unit.execute(insert(ErasureRow).values(account_id=account_id).on_conflict_do_nothing())
-    await unit.execute(delete(ErasureRow).where(ErasureRow.erased_at < func.now() - _KEPT))
+    await transaction.execute(_EXCLUSIVE, {"name": f"api:erasure:{account_id}"})
+    await transaction.execute(
+        insert(ErasureRow).values(account_id=account_id).on_conflict_do_nothing()
+    )
+    await transaction.execute(delete(ErasureRow).where(ErasureRow.erased_at < func.now() - _KEPT))
 
 
-async def forget_replies(unit: Transaction, account_id: UUID) -> None:
+async def forget_replies(transaction: Transaction, account_id: UUID) -> None:
     """Removes what was stored with the account's idempotency keys: answers hold its data."""
     keys = IDEMPOTENCY_KEYS.c
-    await unit.execute(delete(IDEMPOTENCY_KEYS).where(keys.caller == str(account_id)))
+    await transaction.execute(delete(IDEMPOTENCY_KEYS).where(keys.caller == str(account_id)))

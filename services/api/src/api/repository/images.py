@@ -24,8 +24,8 @@ from sqlalchemy import (
 
 from api.models import ImageRow
 from twelvefold.contracts.images import ImageStatus, Variant, VariantReport
-from twelvefold.database import Reader, Transaction
-from twelvefold.spans import trace_database_operation
+from twelvefold.database.database import Reader, Transaction
+from twelvefold.observability.spans import trace_database_operation
 
 Position = tuple[datetime, UUID]  # where a page ends: (created_at, id)
 
@@ -99,7 +99,7 @@ class ImageRepository:
     """Statements on `api.images`."""
 
     @trace_database_operation("api.images", "insert")
-    async def add(self, unit: Transaction, new: NewImage) -> Image:
+    async def add(self, transaction: Transaction, new: NewImage) -> Image:
         statement = (
             insert(ImageRow)
             .values(
@@ -113,7 +113,7 @@ class ImageRepository:
             )
             .returning(*_COLUMNS)
         )
-        return _image((await unit.execute(statement)).one())
+        return _image((await transaction.execute(statement)).one())
 
     @trace_database_operation("api.images", "select")
     async def get(self, reader: Reader, image_id: UUID) -> Image | None:
@@ -137,7 +137,7 @@ class ImageRepository:
         return [_image(row) for row in await reader.execute(statement.limit(limit))]
 
     @trace_database_operation("api.images", "update")
-    async def apply(self, unit: Transaction, image_id: UUID, report: VariantReport) -> bool:
+    async def apply(self, transaction: Transaction, image_id: UUID, report: VariantReport) -> bool:
         """Keeps the result of `report` unless a job at least as new has reported. Says whether."""
         refused = report.rejected is not None
         statement = (
@@ -154,17 +154,17 @@ class ImageRepository:
             )
             .returning(ImageRow.id)
         )
-        return (await unit.execute(statement)).one_or_none() is not None
+        return (await transaction.execute(statement)).one_or_none() is not None
 
     @trace_database_operation("api.images", "delete")
     async def delete(
-        self, unit: Transaction, image_id: UUID, expected: Collection[int] | None
+        self, transaction: Transaction, image_id: UUID, expected: Collection[int] | None
     ) -> Image | None:
         """The row that was deleted; None where there is none, or at none of the `expected` versions."""
         statement = delete(ImageRow).where(ImageRow.id == image_id)
         if expected is not None:
             statement = statement.where(ImageRow.version.in_(expected))
-        row = (await unit.execute(statement.returning(*_COLUMNS))).one_or_none()
+        row = (await transaction.execute(statement.returning(*_COLUMNS))).one_or_none()
         return None if row is None else _image(row)
 
     async def known_keys(
@@ -205,9 +205,9 @@ class ImageRepository:
         rows = await reader.execute(statement.order_by(ImageRow.id).limit(limit))
         return [_image(row) for row in rows]
 
-    async def reject(self, unit: Transaction, ids: Sequence[UUID], reason: str) -> None:
+    async def reject(self, transaction: Transaction, ids: Sequence[UUID], reason: str) -> None:
         """Those of `ids` that still wait for their variants will get none."""
-        await unit.execute(
+        await transaction.execute(
             update(ImageRow)
             .where(ImageRow.id.in_(ids), ImageRow.status == ImageStatus.PROCESSING.value)
             .values(
@@ -218,9 +218,11 @@ class ImageRepository:
             )
         )
 
-    async def delete_of(self, unit: Transaction, owner_id: UUID, ids: Sequence[UUID]) -> None:
+    async def delete_of(
+        self, transaction: Transaction, owner_id: UUID, ids: Sequence[UUID]
+    ) -> None:
         """Those of `ids` that are this owner's."""
-        await unit.execute(
+        await transaction.execute(
             delete(ImageRow).where(ImageRow.owner_id == owner_id, ImageRow.id.in_(ids))
         )
 

@@ -1,10 +1,10 @@
 """HTTP in and out, by noun. Routes read, call one use case, and build the response."""
 
-from . import admin, auth, images, internal, jobs, myself, pages, users, well_known
+from . import admin, auth, images, internal, jobs, pages, self_service, users, well_known
 
 PUBLIC = (
     users.router,
-    myself.router,
+    self_service.router,
     admin.router,
     auth.router,
     images.router,

@@ -7,16 +7,16 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api.auth import admin
-from api.dependencies import Cursor, IfMatch, Limit, Services
+from api.dependencies import Cursor, IfMatch, PageLimit, Services
 from api.schemas import DailyAnalytics, DailyAnalyticsReport, JobCount, UserList
 from twelvefold.contracts.accounts import User, UserAdminUpdate
 from twelvefold.errors import NotFound
-from twelvefold.http.conditional import parse_if_match
-from twelvefold.http.paging import link_header
+from twelvefold.http.rest.conditional import parse_if_match
+from twelvefold.http.rest.pagination import link_header
 from twelvefold.jobs import JobStatus
-from twelvefold.security.principal import Principal
+from twelvefold.security.principals import Principal
 
-from .responses import described, json_response, refusals, versioned
+from .responses import described, document_problems, json_response, versioned
 from .users import UserId
 
 router = APIRouter(prefix="/api/v1", tags=["admin"])
@@ -28,13 +28,13 @@ Admin = Annotated[Principal, admin()]
     operation_id="list_users",
     summary="List accounts",
     response_model=UserList,
-    responses={**described(200, "Newest first", "Link"), **refusals(401, 403, 422)},
+    responses={**described(200, "Newest first", "Link"), **document_problems(401, 403, 422)},
 )
 async def list_users(
     request: Request,
     principal: Admin,
     services: Services,
-    limit: Limit = 20,
+    limit: PageLimit = 20,
     cursor: Cursor = None,
 ) -> Response:
     cursors = services.user_cursors
@@ -49,15 +49,15 @@ async def list_users(
 
 @router.patch(
     "/users/{user_id}",
-    operation_id="change_standing",
+    operation_id="update_user",
     summary="Change an account's role, or disable it",
     response_model=User,
     responses={
         **described(200, "The account after the change", "ETag"),
-        **refusals(401, 403, 404, 409, 412, 413, 415, 422, 428),
+        **document_problems(401, 403, 404, 409, 412, 413, 415, 422, 428),
     },
 )
-async def change_standing(
+async def update_user(
     user_id: UserId,
     changes: UserAdminUpdate,
     principal: Admin,
@@ -66,7 +66,7 @@ async def change_standing(
 ) -> Response:
     """Ends the account's sessions. 409 where no admin would be left."""
     expected = parse_if_match(if_match)
-    document = await services.accounts.change_standing(principal, user_id, changes, expected)
+    document = await services.accounts.administer(principal, user_id, changes, expected)
     return versioned(document.body, document.version, None)
 
 
@@ -77,7 +77,7 @@ async def change_standing(
     response_model=DailyAnalyticsReport,
     responses={
         **described(200, "A row for every day, zeros included"),
-        **refusals(401, 403, 404, 422),
+        **document_problems(401, 403, 404, 422),
     },
 )
 async def get_daily_analytics(

@@ -9,13 +9,13 @@ from pydantic import SecretStr
 
 from api.auth import anyone
 from api.dependencies import Services
-from api.limits import Limit
+from api.rate_limits import RateLimitName
 from api.schemas import EmailAddress, EmailChangeUndo, EmailConfirmation, PasswordReset
 from api.users_client import TokenRequest
 from twelvefold.contracts.accounts import TokenPair
 from twelvefold.errors import OAuthError
 
-from .responses import Responses, described, refusals
+from .responses import Responses, described, document_problems
 
 BODY_LIMIT = 16 * 1024  # bytes; nothing that belongs here is near it
 _MAX_FIELDS = 20
@@ -24,8 +24,8 @@ _FORM = "application/x-www-form-urlencoded"
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
-_GUESSED = [anyone(Limit.CREDENTIALS)]
-_MAILING = [anyone(Limit.MAIL)]
+_GUESSED = [anyone(RateLimitName.CREDENTIALS)]
+_MAILING = [anyone(RateLimitName.MAIL)]
 
 
 def _form(properties: dict[str, Any], required: list[str], example: dict[str, str]) -> Any:
@@ -124,7 +124,7 @@ def _required(fields: dict[str, str], name: str) -> str:
     openapi_extra=_TOKEN_FORM,
     responses={
         **described(200, "An access token of 10 minutes and a refresh token"),
-        **refusals(413),
+        **document_problems(413),
         **_OAUTH_ERROR,
     },
 )
@@ -160,7 +160,7 @@ async def create_token(request: Request, services: Services) -> Response:
     response_class=Response,
     responses={
         **described(200, "Revoked, or not known here"),
-        **refusals(413),
+        **document_problems(413),
         **_OAUTH_ERROR,
     },
 )
@@ -179,11 +179,11 @@ async def revoke_token(request: Request, services: Services) -> Response:
     response_class=Response,
     responses={
         **described(202, "The same answer whether or not there is such an account"),
-        **refusals(413, 415, 422),
+        **document_problems(413, 415, 422),
     },
 )
-async def request_email_verification(asked: EmailAddress, services: Services) -> Response:
-    await services.credentials.request_email_verification(asked.email)
+async def request_email_verification(request: EmailAddress, services: Services) -> Response:
+    await services.credentials.request_email_verification(request.email)
     return Response(status_code=202)
 
 
@@ -193,7 +193,7 @@ async def request_email_verification(asked: EmailAddress, services: Services) ->
     dependencies=_GUESSED,
     summary="Verify an address by the token of the mail",
     status_code=204,
-    responses=refusals(413, 415, 422),
+    responses=document_problems(413, 415, 422),
 )
 async def confirm_email(confirmation: EmailConfirmation, services: Services) -> Response:
     await services.credentials.confirm_email(confirmation.token)
@@ -209,11 +209,11 @@ async def confirm_email(confirmation: EmailConfirmation, services: Services) -> 
     response_class=Response,
     responses={
         **described(202, "The same answer whether or not there is such an account"),
-        **refusals(413, 415, 422),
+        **document_problems(413, 415, 422),
     },
 )
-async def request_password_reset(asked: EmailAddress, services: Services) -> Response:
-    await services.credentials.request_password_reset(asked.email)
+async def request_password_reset(request: EmailAddress, services: Services) -> Response:
+    await services.credentials.request_password_reset(request.email)
     return Response(status_code=202)
 
 
@@ -223,7 +223,7 @@ async def request_password_reset(asked: EmailAddress, services: Services) -> Res
     dependencies=_GUESSED,
     summary="Set a new password by the token of the mail",
     status_code=204,
-    responses=refusals(413, 415, 422),
+    responses=document_problems(413, 415, 422),
 )
 async def reset_password(reset: PasswordReset, services: Services) -> Response:
     """Ends every session of the account."""
@@ -237,7 +237,7 @@ async def reset_password(reset: PasswordReset, services: Services) -> Response:
     dependencies=_GUESSED,
     summary="Take an address back by the token of the mail",
     status_code=204,
-    responses=refusals(413, 415, 422),
+    responses=document_problems(413, 415, 422),
 )
 async def undo_email_change(undo: EmailChangeUndo, services: Services) -> Response:
     """For 7 days after the address was changed. Ends every session, voids the password, and mails

@@ -7,13 +7,13 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
 from api.auth import signed_in
-from api.dependencies import Cursor, IdempotencyKey, IfMatch, IfNoneMatch, Limit, Services
+from api.dependencies import Cursor, IdempotencyKey, IfMatch, IfNoneMatch, PageLimit, Services
 from api.repository.images import Image as ImageRecord
 from api.schemas import Image, ImageAccepted, ImagePage, Job
 from api.service.images import Accepted
-from twelvefold.http.conditional import etag, parse_if_match
-from twelvefold.http.idempotency import Reply
-from twelvefold.security.principal import Principal
+from twelvefold.http.rest.conditional import etag, parse_if_match
+from twelvefold.http.rest.idempotency import StoredResponse
+from twelvefold.security.principals import Principal
 
 from .responses import (
     IMAGE_BODY,
@@ -21,10 +21,10 @@ from .responses import (
     REDIRECT,
     body_of,
     described,
+    document_problems,
     page,
     read_method,
     redirect,
-    refusals,
     replied,
     reply,
     versioned,
@@ -55,7 +55,7 @@ OwnerId = Annotated[
             "Link",
             "Idempotency-Replayed",
         ),
-        **refusals(401, 403, 409, 413, 415, 422),
+        **document_problems(401, 403, 409, 413, 415, 422),
     },
 )
 async def create_image(
@@ -70,12 +70,12 @@ async def create_image(
             body_of(request),
             request.headers.get("content-type"),
             once=services.keys.once(str(principal.id), idempotency_key, "POST /images"),
-            answer=_accepted,
+            respond=_accepted,
         )
     )
 
 
-def _accepted(accepted: Accepted) -> Reply:
+def _accepted(accepted: Accepted) -> StoredResponse:
     headers = {
         "Location": f"{router.prefix}/{accepted.image.id}",
         "ETag": etag(accepted.image.version),
@@ -91,13 +91,13 @@ def _accepted(accepted: Accepted) -> Reply:
     operation_id="list_images",
     summary="List images",
     response_model=ImagePage,
-    responses={**described(200, "Newest first", "Link"), **refusals(401, 403, 422)},
+    responses={**described(200, "Newest first", "Link"), **document_problems(401, 403, 422)},
 )
 async def list_images(
     request: Request,
     principal: ReadsImages,
     services: Services,
-    limit: Limit = 20,
+    limit: PageLimit = 20,
     cursor: Cursor = None,
     owner_id: OwnerId = None,
 ) -> Response:
@@ -115,7 +115,7 @@ async def list_images(
     responses={
         **described(200, "The image", "ETag"),
         **NOT_MODIFIED,
-        **refusals(401, 403, 404, 422),
+        **document_problems(401, 403, 404, 422),
     },
 )
 async def get_image(
@@ -134,7 +134,7 @@ async def get_image(
     summary="Show a smaller copy of an image",
     status_code=307,
     response_class=Response,
-    responses={**REDIRECT, **refusals(401, 403, 404, 422)},
+    responses={**REDIRECT, **document_problems(401, 403, 404, 422)},
 )
 async def get_image_variant(
     request: Request,
@@ -152,7 +152,7 @@ async def get_image_variant(
     operation_id="delete_image",
     summary="Delete an image",
     status_code=204,
-    responses=refusals(401, 403, 404, 412, 422),
+    responses=document_problems(401, 403, 404, 412, 422),
 )
 async def delete_image(
     image_id: ImageId, principal: WritesImages, services: Services, if_match: IfMatch = None

@@ -8,16 +8,16 @@ from fastapi import APIRouter, Header, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from api.auth import signed_in
-from api.dependencies import Cursor, IdempotencyKey, Limit, Services
+from api.dependencies import Cursor, IdempotencyKey, PageLimit, Services
 from api.event_stream import EventStreamResponse, head_response, last_version
 from api.schemas import Job, JobCreate, JobPage
-from twelvefold.http.dispatch import is_head
-from twelvefold.http.idempotency import Reply
+from twelvefold.http.middleware.routing import is_head
+from twelvefold.http.rest.idempotency import StoredResponse
 from twelvefold.jobs import JobRecord, JobStatus
 from twelvefold.security.client_key import client_key
-from twelvefold.security.principal import Principal
+from twelvefold.security.principals import Principal
 
-from .responses import Responses, described, json_response, page, refusals, replied, reply
+from .responses import Responses, described, document_problems, json_response, page, replied, reply
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 ReadsJobs = Annotated[Principal, signed_in("jobs:read")]
@@ -40,7 +40,7 @@ _STREAM: Responses = {
 }
 
 
-def _accepted(job: JobRecord) -> Reply:
+def _accepted(job: JobRecord) -> StoredResponse:
     return reply(Job.of(job), 202, {"Location": f"{router.prefix}/{job.id}"})
 
 
@@ -52,7 +52,7 @@ def _accepted(job: JobRecord) -> Reply:
     response_model=Job,
     responses={
         **described(202, "It will run", "Location", "Idempotency-Replayed"),
-        **refusals(401, 403, 409, 413, 415, 422),
+        **document_problems(401, 403, 409, 413, 415, 422),
     },
 )
 async def create_job(
@@ -66,7 +66,7 @@ async def create_job(
     once = services.keys.once(str(principal.id), idempotency_key, "POST /jobs", body)
     return replied(
         await services.jobs.create(
-            principal, asked.type, asked.payload, once=once, answer=_accepted
+            principal, asked.type, asked.payload, once=once, respond=_accepted
         )
     )
 
@@ -76,13 +76,13 @@ async def create_job(
     operation_id="list_jobs",
     summary="List jobs",
     response_model=JobPage,
-    responses={**described(200, "Newest first", "Link"), **refusals(401, 403, 422)},
+    responses={**described(200, "Newest first", "Link"), **document_problems(401, 403, 422)},
 )
 async def list_jobs(
     request: Request,
     principal: ReadsJobs,
     services: Services,
-    limit: Limit = 20,
+    limit: PageLimit = 20,
     cursor: Cursor = None,
     owner_id: Annotated[
         UUID | None, Query(description="Whose; without it one's own, or for admins everybody's.")
@@ -107,7 +107,7 @@ async def list_jobs(
     operation_id="get_job",
     summary="Show a job",
     response_model=Job,
-    responses={**described(200, "The job"), **refusals(401, 403, 404, 422)},
+    responses={**described(200, "The job"), **document_problems(401, 403, 404, 422)},
 )
 async def get_job(job_id: JobId, principal: ReadsJobs, services: Services) -> Response:
     return json_response(Job.of(await services.jobs.get(principal, job_id)))
@@ -123,7 +123,7 @@ async def get_job(job_id: JobId, principal: ReadsJobs, services: Services) -> Re
         **described(
             202, "Cancelled; a running job is asked to stop", "Location", "Idempotency-Replayed"
         ),
-        **refusals(401, 403, 404, 409, 422),
+        **document_problems(401, 403, 404, 409, 422),
     },
 )
 async def cancel_job(
@@ -133,7 +133,7 @@ async def cancel_job(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     once = services.keys.once(str(principal.id), idempotency_key, f"POST /jobs/{job_id}/cancel")
-    return replied(await services.jobs.cancel(principal, job_id, once=once, answer=_accepted))
+    return replied(await services.jobs.cancel(principal, job_id, once=once, respond=_accepted))
 
 
 @router.post(
@@ -144,7 +144,7 @@ async def cancel_job(
     response_model=Job,
     responses={
         **described(202, "It will run", "Location", "Idempotency-Replayed"),
-        **refusals(401, 403, 404, 409, 422),
+        **document_problems(401, 403, 404, 409, 422),
     },
 )
 async def retry_job(
@@ -154,7 +154,7 @@ async def retry_job(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     once = services.keys.once(str(principal.id), idempotency_key, f"POST /jobs/{job_id}/retry")
-    return replied(await services.jobs.retry(principal, job_id, once=once, answer=_accepted))
+    return replied(await services.jobs.retry(principal, job_id, once=once, respond=_accepted))
 
 
 @router.get(
@@ -162,7 +162,7 @@ async def retry_job(
     operation_id="watch_job",
     summary="Watch a job until it ends",
     response_class=StreamingResponse,
-    responses={**_STREAM, **refusals(401, 403, 404, 422, 429)},
+    responses={**_STREAM, **document_problems(401, 403, 404, 422, 429)},
 )
 async def watch_job(
     request: Request,
@@ -176,7 +176,7 @@ async def watch_job(
     """Server-sent events. The stream ends with the job or with the token, whichever is first."""
     known = last_version(last_event_id)
     job = await services.jobs.get(principal, job_id)
-    if job.status.ended and known == job.version:
+    if job.status.is_terminal and known == job.version:
         return Response(status_code=204)
     if is_head(request.scope):
         return head_response()
@@ -185,6 +185,6 @@ async def watch_job(
         services.jobs.changes(job_id),
         principal,
         after=known,
-        still_valid=partial(services.gate.is_valid, principal),
+        still_valid=partial(services.authenticator.is_valid, principal),
     )
     return EventStreamResponse(frames, services.streams.places.hold(principal.id, address))

@@ -18,7 +18,6 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from api.auth import anyone
 from api.dependencies import Container, Services
-from api.limits import Limit
 from api.pages import (
     RESET_PASSWORD,
     UNDO_EMAIL_CHANGE,
@@ -28,12 +27,13 @@ from api.pages import (
     form_page,
     message_page,
 )
+from api.rate_limits import RateLimitName
 from twelvefold.contracts.accounts import Password
 from twelvefold.errors import (
     BadRequest,
-    Invalid,
     TooManyRequests,
     TwelvefoldError,
+    UnprocessableContent,
     UnsupportedMedia,
 )
 
@@ -64,7 +64,7 @@ class PageRoute(APIRoute):
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 PATHS = tuple(f"/{form.path}" for form in (VERIFY_EMAIL, RESET_PASSWORD, UNDO_EMAIL_CHANGE))
 _SHOWN = [anyone()]
-_SENT = [anyone(Limit.CREDENTIALS)]
+_SENT = [anyone(RateLimitName.CREDENTIALS)]
 
 
 @router.get("/verify-email", dependencies=_SHOWN)
@@ -115,7 +115,7 @@ async def _acted(form: Form, request: Request, services: Container) -> HTMLRespo
             await credentials.confirm_email(SecretStr(token))
         else:
             await credentials.undo_email_change(SecretStr(token))
-    except Invalid as refused:
+    except UnprocessableContent as refused:
         return form_page(form, token, fault=_fault(refused))
     return done_page(form)
 
@@ -130,10 +130,10 @@ def _password(given: str) -> SecretStr:
     try:
         return _PASSWORD.validate_python(given)
     except ValidationError:
-        raise Invalid("The password must have 8 to 256 characters.") from None
+        raise UnprocessableContent("The password must have 8 to 256 characters.") from None
 
 
-def _fault(refused: Invalid) -> str:
+def _fault(refused: UnprocessableContent) -> str:
     """A rule of users as a sentence; it never repeats the password."""
     return f"{refused.detail[:1].upper()}{refused.detail[1:].rstrip('.')}."
 

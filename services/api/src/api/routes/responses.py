@@ -10,12 +10,12 @@ from starlette.requests import ClientDisconnect
 
 from api.service.uploads import IMAGE_TYPES
 from twelvefold.errors import BadRequest
-from twelvefold.http.conditional import etag, matches
-from twelvefold.http.dispatch import is_head
-from twelvefold.http.idempotency import Reply
-from twelvefold.http.paging import CursorCodec, Page, Position, link_header
-from twelvefold.http.problems import problem_responses
-from twelvefold.object_store import ReadMethod
+from twelvefold.http.middleware.routing import is_head
+from twelvefold.http.rest.conditional import etag, is_not_modified
+from twelvefold.http.rest.idempotency import StoredResponse
+from twelvefold.http.rest.pagination import CursorCodec, Page, Position, link_header
+from twelvefold.http.rest.problems import problem_responses
+from twelvefold.storage.object_store import ReadMethod
 
 T = TypeVar("T")
 Responses = dict[int | str, dict[str, Any]]
@@ -49,12 +49,14 @@ async def json_items(
         separator = b","
 
 
-def reply(model: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Reply:
+def reply(
+    model: BaseModel, status: int = 200, headers: dict[str, str] | None = None
+) -> StoredResponse:
     """As `json_response`, in the form that is stored with an Idempotency-Key."""
-    return Reply(status, model.model_dump_json().encode(), headers or {})
+    return StoredResponse(status, model.model_dump_json().encode(), headers or {})
 
 
-def replied(found: Reply) -> Response:
+def replied(found: StoredResponse) -> Response:
     """The first answer, or the same again."""
     return Response(found.body, found.status, found.headers, media_type="application/json")
 
@@ -64,7 +66,7 @@ def versioned(
 ) -> Response:
     """The body with its ETag, or 304 where the caller has it already (RFC 9110 section 15.4.5)."""
     headers = {"ETag": etag(version), "Cache-Control": REVALIDATED}
-    if matches(if_none_match, version):
+    if is_not_modified(if_none_match, version):
         return Response(status_code=304, headers=headers)
     return Response(body, status, headers, media_type="application/json")
 
@@ -102,7 +104,7 @@ async def body_of(request: Request) -> AsyncIterator[bytes]:
             if chunk:
                 yield chunk
     except ClientDisconnect:
-        raise BadRequest("the body ended early") from None
+        raise BadRequest("The request body is incomplete.") from None
 
 
 def _header(description: str, example: str) -> dict[str, Any]:
@@ -142,6 +144,6 @@ REDIRECT: Responses = {
 }
 
 
-def refusals(*statuses: int) -> Responses:
+def document_problems(*statuses: int) -> Responses:
     """Problems of a route, besides those that every route may answer."""
     return problem_responses(*sorted({400, 500, 503, *statuses}))

@@ -8,11 +8,11 @@ from fastapi.responses import Response
 
 from api.auth import anyone, signed_in
 from api.dependencies import IdempotencyKey, IfMatch, IfNoneMatch, Services
-from api.limits import Limit
+from api.rate_limits import RateLimitName
 from api.schemas import Job
 from twelvefold.contracts.accounts import User, UserCreate, UserUpdate
-from twelvefold.http.conditional import etag, parse_if_match
-from twelvefold.security.principal import Principal
+from twelvefold.http.rest.conditional import etag, parse_if_match
+from twelvefold.security.principals import Principal
 
 from .responses import (
     IMAGE_BODY,
@@ -20,10 +20,10 @@ from .responses import (
     REDIRECT,
     body_of,
     described,
+    document_problems,
     json_response,
     read_method,
     redirect,
-    refusals,
     versioned,
 )
 
@@ -39,7 +39,7 @@ UserId = Annotated[UUID, Path(description="Id of the account.")]
     summary="Register an account",
     status_code=201,
     response_model=User,
-    dependencies=[anyone(Limit.REGISTRATION)],
+    dependencies=[anyone(RateLimitName.REGISTRATION)],
     responses={
         **described(
             201,
@@ -48,7 +48,7 @@ UserId = Annotated[UUID, Path(description="Id of the account.")]
             "ETag",
             "Idempotency-Replayed",
         ),
-        **refusals(409, 413, 415, 422),
+        **document_problems(409, 413, 415, 422),
     },
 )
 async def create_user(
@@ -69,7 +69,7 @@ async def create_user(
     responses={
         **described(200, "The caller's account", "ETag"),
         **NOT_MODIFIED,
-        **refusals(401, 403, 404),
+        **document_problems(401, 403, 404),
     },
 )
 async def get_me(
@@ -86,7 +86,7 @@ async def get_me(
     response_model=User,
     responses={
         **described(200, "The account after the change", "ETag"),
-        **refusals(401, 403, 404, 412, 413, 415, 422, 428),
+        **document_problems(401, 403, 404, 412, 413, 415, 422, 428),
     },
 )
 async def update_me(
@@ -102,7 +102,7 @@ async def update_me(
     operation_id="delete_me",
     summary="Delete my account",
     status_code=204,
-    responses=refusals(401, 403, 404, 409, 412),
+    responses=document_problems(401, 403, 404, 409, 412),
 )
 async def delete_me(
     principal: WritesUsers, services: Services, if_match: IfMatch = None
@@ -126,7 +126,7 @@ async def delete_me(
     openapi_extra=IMAGE_BODY,
     responses={
         **described(202, "The job that makes its variants", "Location"),
-        **refusals(401, 403, 413, 415),
+        **document_problems(401, 403, 413, 415),
     },
 )
 async def put_my_avatar(request: Request, principal: WritesUsers, services: Services) -> Response:
@@ -143,7 +143,7 @@ async def put_my_avatar(request: Request, principal: WritesUsers, services: Serv
     responses={
         **described(200, "The account", "ETag"),
         **NOT_MODIFIED,
-        **refusals(401, 403, 404, 422),
+        **document_problems(401, 403, 404, 422),
     },
 )
 async def get_user(
@@ -160,7 +160,7 @@ async def get_user(
     summary="Show an avatar",
     status_code=307,
     response_class=Response,
-    responses={**REDIRECT, **refusals(401, 403, 404, 422)},
+    responses={**REDIRECT, **document_problems(401, 403, 404, 422)},
 )
 async def get_avatar(
     request: Request,

@@ -10,7 +10,7 @@ from api.auth import SCOPES, anyone
 from api.dependencies import Services
 from api.schemas import ServerMetadata
 
-from .responses import described, json_response, refusals
+from .responses import described, document_problems, json_response
 
 _CACHED = {"Cache-Control": "public, max-age=300"}
 # Without PUBLIC_URL the metadata repeats the Host header: for whoever sent it, and for nobody else.
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/.well-known", tags=["discovery"], dependencies=[anyo
     operation_id="get_jwks",
     summary="Public keys of access tokens (RFC 7517)",
     response_model=dict[str, Any],
-    responses={**described(200, "A JWK set"), **refusals()},
+    responses={**described(200, "A JWK set"), **document_problems()},
 )
 async def get_jwks(services: Services) -> Response:
     keys = await services.credentials.key_set()
@@ -35,7 +35,7 @@ async def get_jwks(services: Services) -> Response:
     operation_id="get_server_metadata",
     summary="Where the token endpoints are (RFC 8414)",
     response_model=ServerMetadata,
-    responses={**described(200, "The metadata"), **refusals()},
+    responses={**described(200, "The metadata"), **document_problems()},
 )
 async def get_server_metadata(request: Request, services: Services) -> Response:
     base = (services.public_url or str(request.base_url)).rstrip("/")

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from api.users_client import UserDocument, UsersClient
-from twelvefold.cache import Cache
+from twelvefold.cache.cache import Cache
 from twelvefold.contracts.accounts import (
     EmailChange,
     PasswordChange,
@@ -19,8 +19,8 @@ from twelvefold.contracts.accounts import (
     UserUpdate,
 )
 from twelvefold.errors import NotFound
-from twelvefold.object_store import ObjectStore, ReadMethod
-from twelvefold.security.principal import Principal
+from twelvefold.security.principals import Principal
+from twelvefold.storage.object_store import ObjectStore, ReadMethod
 
 PRESIGNED_FOR = timedelta(minutes=5)
 
@@ -66,7 +66,7 @@ class Accounts:
         position = None if after is None else UserPosition(created_at=after[0], id=after[1])
         return await self._users.list(limit=limit, after=position, bearer=principal.token)
 
-    async def change_standing(
+    async def administer(
         self,
         principal: Principal,
         user_id: UUID,
@@ -74,17 +74,17 @@ class Accounts:
         expected: Collection[int] | None,
     ) -> UserDocument:
         """Raises as `update`, and Conflict where no admin would be left; for admins."""
-        return await self._users.change_standing(
+        return await self._users.administer(
             user_id, changes, expected=expected, bearer=principal.token
         )
 
-    async def change_password(self, principal: Principal, asked: PasswordChange) -> None:
+    async def change_password(self, principal: Principal, request: PasswordChange) -> None:
         """Ends the other sessions. Raises Forbidden, Invalid as users does."""
-        await self._users.change_password(principal.id, asked, bearer=principal.token)
+        await self._users.change_password(principal.id, request, bearer=principal.token)
 
-    async def change_email(self, principal: Principal, asked: EmailChange) -> None:
+    async def change_email(self, principal: Principal, request: EmailChange) -> None:
         """The new address counts once it is confirmed. Raises Forbidden without the password."""
-        await self._users.change_email(principal.id, asked, bearer=principal.token)
+        await self._users.change_email(principal.id, request, bearer=principal.token)
 
     async def sessions(self, principal: Principal) -> SessionList:
         return await self._users.sessions(principal.id, bearer=principal.token)

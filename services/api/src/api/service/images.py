@@ -15,21 +15,21 @@ from api.repository import erasures
 from api.repository.images import Image, ImageRepository, NewImage, Position
 from twelvefold.contracts.images import VariantReport
 from twelvefold.contracts.jobs import IMAGE_PROCESS, ImageProcess
-from twelvefold.database import Database, Reader, Transaction, repeated
+from twelvefold.database.database import Database, Reader, Transaction, retry_once
 from twelvefold.errors import (
     Conflict,
     FieldError,
     Forbidden,
-    Invalid,
     NotFound,
     PreconditionFailed,
     Unauthenticated,
+    UnprocessableContent,
 )
-from twelvefold.http.idempotency import Once, Reply
+from twelvefold.http.rest.idempotency import IdempotentOperation, StoredResponse
 from twelvefold.identifiers import new_id
 from twelvefold.jobs import JobQueue, JobRecord
-from twelvefold.object_store import ObjectStore, ReadMethod
-from twelvefold.security.principal import Principal
+from twelvefold.security.principals import Principal
+from twelvefold.storage.object_store import ObjectStore, ReadMethod
 
 from .job_quota import JobQuota
 from .uploads import Upload, Uploads
@@ -72,18 +72,18 @@ class Images:
         body: AsyncIterator[bytes],
         content_type: str | None,
         *,
-        once: Once,
-        answer: Callable[[Accepted], Reply],
-    ) -> Reply:
+        once: IdempotentOperation,
+        respond: Callable[[Accepted], StoredResponse],
+    ) -> StoredResponse:
         """Stores the bytes first, then commits row, job and answer.
 
-        A repeated request leaves no object of its own. Raises as `Uploads.receive`, `Once.run` and
+        A repeated request leaves no object of its own. Raises as `Uploads.receive`, `IdempotentOperation.run` and
         `JobQuota.require_room`, and Unauthenticated where the account was erased while its token still counts.
         """
 
-        async def effect(unit: Transaction, upload: Upload) -> Reply:
-            if await erasures.is_erased(unit, principal.id):
-                raise Unauthenticated("the account is gone")
+        async def effect(transaction: Transaction, upload: Upload) -> StoredResponse:
+            if await erasures.is_erased(transaction, principal.id):
+                raise Unauthenticated("The account was deleted.")
             new = NewImage(
                 id=new_id(),
                 owner_id=principal.id,
@@ -93,9 +93,9 @@ class Images:
                 sha256=upload.sha256,
             )
             payload = ImageProcess(target="image", target_id=new.id, object_key=upload.object_key)
-            image = await self._images.add(unit, new)
-            job_id = await self._enqueue(unit, principal, payload)
-            reply = answer(Accepted(image, await self._job(unit, job_id)))
+            image = await self._images.add(transaction, new)
+            job_id = await self._enqueue(transaction, principal, payload)
+            reply = respond(Accepted(image, await self._job(transaction, job_id)))
             upload.keep()
             return reply
 
@@ -120,19 +120,19 @@ class Images:
             payload = ImageProcess(
                 target="avatar", target_id=principal.id, object_key=upload.object_key
             )
-            async with self._database.transaction() as unit:
-                job_id = await self._enqueue(unit, principal, payload)
-                job = await self._job(unit, job_id)
+            async with self._database.transaction() as transaction:
+                job_id = await self._enqueue(transaction, principal, payload)
+                job = await self._job(transaction, job_id)
                 upload.keep()
         return job
 
-    @repeated
+    @retry_once
     async def get(self, principal: Principal, image_id: UUID) -> Image:
         """Raises NotFound, also for an image of somebody else's."""
         async with self._database.read() as reader:
             return await self._visible(reader, principal, image_id)
 
-    @repeated
+    @retry_once
     async def list(
         self, principal: Principal, *, owner_id: UUID | None, limit: int, after: Position | None
     ) -> Sequence[Image]:
@@ -154,48 +154,50 @@ class Images:
                 return await self._store.presign(variant.object_key, PRESIGNED_FOR, method=method)
         raise NotFound("no such variant")
 
-    @repeated
+    @retry_once
     async def delete(
         self, principal: Principal, image_id: UUID, expected: Collection[int] | None
     ) -> None:
         """Raises NotFound, or PreconditionFailed where the row is at none of the `expected` versions."""
-        async with self._database.transaction() as unit:
-            await self._visible(unit, principal, image_id)
-            deleted = await self._images.delete(unit, image_id, expected)
+        async with self._database.transaction() as transaction:
+            await self._visible(transaction, principal, image_id)
+            deleted = await self._images.delete(transaction, image_id, expected)
             if deleted is None:
                 raise PreconditionFailed("the image has changed")
         await self._remove_objects(deleted)
 
-    @repeated
+    @retry_once
     async def report(self, image_id: UUID, report: VariantReport) -> None:
         """Keeps what the worker made, idempotently by job.
 
         Raises NotFound for a deleted image, Conflict where a newer job has reported already.
         """
         if (report.rejected is None) == (not report.variants):
-            raise Invalid(
+            raise UnprocessableContent(
                 "either variants or a reason for refusing them",
                 errors=[FieldError("/body/variants", "goes without /body/rejected")],
             )
-        async with self._database.transaction() as unit:
-            if await self._images.apply(unit, image_id, report):
+        async with self._database.transaction() as transaction:
+            if await self._images.apply(transaction, image_id, report):
                 return
-            image = await self._images.get(unit, image_id)
+            image = await self._images.get(transaction, image_id)
         if image is None:
             raise NotFound("no such image")
         if image.job_id != report.job_id:
             raise Conflict("a newer job has reported already")
 
-    async def reprocess(self, unit: Transaction, principal: Principal, image_id: UUID) -> UUID:
+    async def reprocess(
+        self, transaction: Transaction, principal: Principal, image_id: UUID
+    ) -> UUID:
         """The job that makes the variants anew. Raises Invalid where the image is another's."""
-        image = await self._images.get(unit, image_id)
+        image = await self._images.get(transaction, image_id)
         if image is None or not may_see(principal, image):
-            raise Invalid(
-                "the payload names no image of yours",
+            raise UnprocessableContent(
+                "image_id names none of your images.",
                 errors=[FieldError("/body/payload/image_id", "is no image of yours")],
             )
         payload = ImageProcess(target="image", target_id=image.id, object_key=image.object_key)
-        return await self._enqueue(unit, principal, payload)
+        return await self._enqueue(transaction, principal, payload)
 
     async def find(self, reader: Reader, image_id: UUID) -> Image | None:
         return await self._images.get(reader, image_id)
@@ -205,10 +207,10 @@ class Images:
             await self._quota.require_room(reader, principal.id)
 
     async def _enqueue(
-        self, unit: Transaction, principal: Principal, payload: ImageProcess
+        self, transaction: Transaction, principal: Principal, payload: ImageProcess
     ) -> UUID:
-        await self._quota.require_room(unit, principal.id)
-        return await self._jobs.enqueue(unit, IMAGE_PROCESS, payload, owner_id=principal.id)
+        await self._quota.require_room(transaction, principal.id)
+        return await self._jobs.enqueue(transaction, IMAGE_PROCESS, payload, owner_id=principal.id)
 
     async def _visible(self, reader: Reader, principal: Principal, image_id: UUID) -> Image:
         image = await self._images.get(reader, image_id)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from twelvefold.contracts.jobs import IMAGE_PROCESS
-from twelvefold.database import Reader
+from twelvefold.database.database import Reader
 from twelvefold.errors import TooManyRequests
 from twelvefold.jobs import JobQueue
 

@@ -19,10 +19,10 @@ from twelvefold.contracts.jobs import (
     EmailSend,
     JobPayload,
 )
-from twelvefold.database import Reader
-from twelvefold.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
+from twelvefold.database.database import Reader
+from twelvefold.errors import Conflict, FieldError, Forbidden, NotFound, UnprocessableContent
 from twelvefold.jobs import JobQueue, JobRecord
-from twelvefold.security.principal import Principal
+from twelvefold.security.principals import Principal
 
 from .images import Images, may_see
 
@@ -45,7 +45,7 @@ class JobRules:
     def require_known_kind(self, kind: str) -> None:
         """Raises Invalid where nobody may start jobs of this kind."""
         if kind != IMAGE_PROCESS and kind not in ADMIN_KINDS:
-            raise Invalid(
+            raise UnprocessableContent(
                 "no such type of job", errors=[FieldError("/body/type", "is no type of job")]
             )
 

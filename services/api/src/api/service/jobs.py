@@ -10,18 +10,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from api.repository.images import Position
 from twelvefold.contracts.jobs import ACCOUNT_ERASE, IMAGE_PROCESS, AccountErase
-from twelvefold.database import Database, Reader, Transaction, repeated
-from twelvefold.errors import FieldError, Invalid, NotFound
-from twelvefold.http.idempotency import Once, Reply
+from twelvefold.database.database import Database, Reader, Transaction, retry_once
+from twelvefold.errors import FieldError, NotFound, UnprocessableContent
+from twelvefold.http.rest.idempotency import IdempotentOperation, StoredResponse
 from twelvefold.jobs import JobEvents, JobQueue, JobRecord, JobStatus
-from twelvefold.security.principal import Principal
+from twelvefold.security.principals import Principal
 
 from .images import Images, listed_owner
 from .job_quota import JobQuota
 from .job_rules import ADMIN_KINDS, JobRules
 
 M = TypeVar("M", bound=BaseModel)
-Answer = Callable[[JobRecord], Reply]
+Answer = Callable[[JobRecord], StoredResponse]
 
 
 class ImageReference(BaseModel):
@@ -57,11 +57,11 @@ class Jobs:
         kind: str,
         payload: Mapping[str, Any],
         *,
-        once: Once,
-        answer: Answer,
-    ) -> Reply:
+        once: IdempotentOperation,
+        respond: Answer,
+    ) -> StoredResponse:
         """Raises Invalid for an unknown type or a bad payload, Forbidden for an admins' type,
-        Conflict for the erasure of the last admin, and as `JobQuota.require_room` and `Once.run`.
+        Conflict for the erasure of the last admin, and as `JobQuota.require_room` and `IdempotentOperation.run`.
         """
         self._rules.require_known_kind(kind)
         self._rules.require_kind(principal, kind)
@@ -72,22 +72,24 @@ class Jobs:
             if isinstance(checked, AccountErase):
                 await self._rules.require_erasable(principal, checked.user_id)
 
-        async def effect(unit: Transaction, _: None) -> Reply:
+        async def effect(transaction: Transaction, _: None) -> StoredResponse:
             if isinstance(checked, ImageReference):
-                job_id = await self._images.reprocess(unit, principal, checked.image_id)
+                job_id = await self._images.reprocess(transaction, principal, checked.image_id)
             else:
-                job_id = await self._queue.enqueue(unit, kind, checked, owner_id=principal.id)
-            return answer(await self._visible(unit, principal, job_id))
+                job_id = await self._queue.enqueue(
+                    transaction, kind, checked, owner_id=principal.id
+                )
+            return respond(await self._visible(transaction, principal, job_id))
 
         return await once.run(self._database, effect, prepare=prepare)
 
-    @repeated
+    @retry_once
     async def get(self, principal: Principal, job_id: UUID) -> JobRecord:
         """Raises NotFound, also for a job of somebody else's."""
         async with self._database.read() as reader:
             return await self._visible(reader, principal, job_id)
 
-    @repeated
+    @retry_once
     async def list(
         self,
         principal: Principal,
@@ -109,24 +111,24 @@ class Jobs:
             )
 
     async def cancel(
-        self, principal: Principal, job_id: UUID, *, once: Once, answer: Answer
-    ) -> Reply:
+        self, principal: Principal, job_id: UUID, *, once: IdempotentOperation, respond: Answer
+    ) -> StoredResponse:
         """Raises Conflict where the job has ended, NotFound as `get` does, and as
-        `JobRules.require_stoppable` and `Once.run`.
+        `JobRules.require_stoppable` and `IdempotentOperation.run`.
         """
 
-        async def effect(unit: Transaction, _: None) -> Reply:
-            job = await self._visible(unit, principal, job_id)
-            await self._rules.require_stoppable(unit, principal, job)
-            return answer(await self._queue.cancel(unit, job_id))
+        async def effect(transaction: Transaction, _: None) -> StoredResponse:
+            job = await self._visible(transaction, principal, job_id)
+            await self._rules.require_stoppable(transaction, principal, job)
+            return respond(await self._queue.cancel(transaction, job_id))
 
         return await once.run(self._database, effect, prepare=_nothing)
 
     async def retry(
-        self, principal: Principal, job_id: UUID, *, once: Once, answer: Answer
-    ) -> Reply:
+        self, principal: Principal, job_id: UUID, *, once: IdempotentOperation, respond: Answer
+    ) -> StoredResponse:
         """Raises Conflict where the job waits, runs or succeeded, NotFound as `get` does, and
-        whatever starting it now would: by `JobRules`, `JobQuota.require_room` and `Once.run`.
+        whatever starting it now would: by `JobRules`, `JobQuota.require_room` and `IdempotentOperation.run`.
         """
 
         async def prepare() -> None:
@@ -137,13 +139,13 @@ class Jobs:
             if job.kind == ACCOUNT_ERASE and subject.id is not None:
                 await self._rules.require_erasable(principal, subject.id)
 
-        async def effect(unit: Transaction, _: None) -> Reply:
-            job = await self._visible(unit, principal, job_id)
-            await self._rules.require_runnable(unit, principal, job)
+        async def effect(transaction: Transaction, _: None) -> StoredResponse:
+            job = await self._visible(transaction, principal, job_id)
+            await self._rules.require_runnable(transaction, principal, job)
             # A failed one waits already.
-            if job.kind == IMAGE_PROCESS and job.owner_id is not None and job.status.ended:
-                await self._quota.require_room(unit, job.owner_id)
-            return answer(await self._queue.retry(unit, job_id))
+            if job.kind == IMAGE_PROCESS and job.owner_id is not None and job.status.is_terminal:
+                await self._quota.require_room(transaction, job.owner_id)
+            return respond(await self._queue.retry(transaction, job_id))
 
         return await once.run(self._database, effect, prepare=prepare)
 
@@ -170,7 +172,7 @@ def _checked(model: type[M], payload: Mapping[str, Any]) -> M:
             FieldError("/body/payload" + _pointer(detail["loc"]), detail["msg"])
             for detail in error.errors(include_input=False, include_url=False)
         ]
-        raise Invalid("the payload is at fault", errors=faults) from None
+        raise UnprocessableContent("the payload is at fault", errors=faults) from None
 
 
 def _pointer(location: Sequence[str | int]) -> str:

@@ -13,10 +13,10 @@ from api.repository.analytics import DayCounts, counts_by_day
 from api.repository.images import Image, ImageRepository, Position
 from api.users_client import UsersClient
 from twelvefold.contracts.accounts import DailyAccounts
-from twelvefold.database import Database, Reader
+from twelvefold.database.database import Database, Reader
 from twelvefold.errors import Overloaded, TooManyRequests
 from twelvefold.jobs import JobQueue, JobRecord
-from twelvefold.security.principal import Principal
+from twelvefold.security.principals import Principal
 
 _BATCH = 200  # rows a query: a few milliseconds of the event loop
 MAX_EXPORTS = 8  # sent at a time by one process

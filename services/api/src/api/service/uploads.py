@@ -14,7 +14,7 @@ import structlog
 
 from twelvefold.errors import PayloadTooLarge, UnsupportedMedia
 from twelvefold.identifiers import new_id
-from twelvefold.object_store import ObjectStore
+from twelvefold.storage.object_store import ObjectStore
 
 PREFIX = "uploads/"
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp")

@@ -13,9 +13,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
 from twelvefold.contracts.accounts import Role
-from twelvefold.database import Reader, Transaction
-from twelvefold.email_address import email_key
-from twelvefold.spans import trace_database_operation
+from twelvefold.contracts.email_address import email_key
+from twelvefold.database.database import Reader, Transaction
+from twelvefold.observability.spans import trace_database_operation
 from users.models import Account
 from users.repository import reservations
 
@@ -41,7 +41,7 @@ class AccountRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Addressee:
+class Recipient:
     """Whom a mail goes to."""
 
     email: str
@@ -65,7 +65,7 @@ _CHANGED: dict[str, Any] = {"version": Account.version + 1, "updated_at": func.n
 
 _BY_ID = select(*RECORD).where(Account.id == bindparam("account_id"))
 _ID_BY_EMAIL = select(Account.id).where(Account.email_key == bindparam("key"))
-_ADDRESSEE = (
+_RECIPIENT = (
     select(Account.email, Account.name, Account.email_verified_at.is_not(None))
     .where(Account.id == bindparam("account_id"), Account.disabled_at.is_(None))
     .with_for_update(read=True, key_share=True)
@@ -95,7 +95,7 @@ async def id_by_email(reader: Reader, address: str) -> UUID | None:
 
 @trace_database_operation("users.accounts", "insert")
 async def insert_account(
-    unit: Transaction,
+    transaction: Transaction,
     *,
     account_id: UUID,
     email: str,
@@ -114,31 +114,34 @@ async def insert_account(
         password_hash=password_hash,
         email_verified_at=func.now() if verified else None,
     ).returning(*RECORD)
-    row = (await unit.execute(statement)).one_or_none()
+    row = (await transaction.execute(statement)).one_or_none()
     return None if row is None else record(row)
 
 
 @trace_database_operation("users.accounts", "update")
 async def change(
-    unit: Transaction, account_id: UUID, expected: Collection[int] | None = None, **values: Any
+    transaction: Transaction,
+    account_id: UUID,
+    expected: Collection[int] | None = None,
+    **values: Any,
 ) -> AccountRecord | None:
     """The account after the change; None where it is gone or at none of the `expected` versions."""
     statement = update(Account).where(Account.id == account_id).values(**_CHANGED, **values)
     if expected is not None:
         statement = statement.where(Account.version.in_(expected))
-    row = (await unit.execute(statement.returning(*RECORD))).one_or_none()
+    row = (await transaction.execute(statement.returning(*RECORD))).one_or_none()
     return None if row is None else record(row)
 
 
 @trace_database_operation("users.accounts", "delete")
 async def remove(
-    unit: Transaction, account_id: UUID, expected: Collection[int] | None = None
+    transaction: Transaction, account_id: UUID, expected: Collection[int] | None = None
 ) -> AccountRecord | None:
     """Deletes the account with its sessions and tokens; what it was, or None as in `change`."""
     statement = delete(Account).where(Account.id == account_id)
     if expected is not None:
         statement = statement.where(Account.version.in_(expected))
-    row = (await unit.execute(statement.returning(*RECORD))).one_or_none()
+    row = (await transaction.execute(statement.returning(*RECORD))).one_or_none()
     return None if row is None else record(row)
 
 
@@ -147,53 +150,57 @@ async def version(reader: Reader, account_id: UUID) -> int | None:
     return found
 
 
-async def lock(unit: Transaction, account_id: UUID) -> AccountRecord | None:
+async def lock(transaction: Transaction, account_id: UUID) -> AccountRecord | None:
     """The account, which nobody else changes until this transaction ends."""
-    row = (await unit.execute(_LOCK, {"account_id": account_id})).one_or_none()
+    row = (await transaction.execute(_LOCK, {"account_id": account_id})).one_or_none()
     return None if row is None else record(row)
 
 
-async def mark_verified(unit: Transaction, account_id: UUID) -> AccountRecord | None:
-    return await change(unit, account_id, email_verified_at=func.now())
+async def mark_verified(transaction: Transaction, account_id: UUID) -> AccountRecord | None:
+    return await change(transaction, account_id, email_verified_at=func.now())
 
 
-async def take_address(unit: Transaction, account_id: UUID, email: str) -> AccountRecord | None:
+async def take_address(
+    transaction: Transaction, account_id: UUID, email: str
+) -> AccountRecord | None:
     """The locked account with this address, verified.
 
     None where another account has it by now, or has it reserved.
     """
     try:
-        async with unit.savepoint():
+        async with transaction.savepoint():
             changed = await change(
-                unit,
+                transaction,
                 account_id,
                 email=email,
                 email_key=email_key(email),
                 email_verified_at=func.now(),
             )
-            if await reservations.is_reserved(unit, email, except_for=account_id):
+            if await reservations.is_reserved(transaction, email, except_for=account_id):
                 raise _AddressReserved
     except (IntegrityError, _AddressReserved):
         return None
     return changed
 
 
-async def promote(unit: Transaction, account_id: UUID, *, verified: bool) -> AccountRecord | None:
+async def promote(
+    transaction: Transaction, account_id: UUID, *, verified: bool
+) -> AccountRecord | None:
     """Makes an admin of it; `verified` also takes its address as verified."""
     values: dict[str, Any] = {"role": Role.ADMIN.value}
     if verified:
         values["email_verified_at"] = func.coalesce(Account.email_verified_at, func.now())
-    return await change(unit, account_id, **values)
+    return await change(transaction, account_id, **values)
 
 
-async def addressee(unit: Transaction, account_id: UUID) -> Addressee | None:
+async def recipient(transaction: Transaction, account_id: UUID) -> Recipient | None:
     """None where there is no such account or it is disabled. It is not deleted meanwhile."""
-    row = (await unit.execute(_ADDRESSEE, {"account_id": account_id})).one_or_none()
-    return None if row is None else Addressee(*row)
+    row = (await transaction.execute(_RECIPIENT, {"account_id": account_id})).one_or_none()
+    return None if row is None else Recipient(*row)
 
 
 async def set_avatar(
-    unit: Transaction,
+    transaction: Transaction,
     account_id: UUID,
     variants: list[dict[str, Any]],
     *,
@@ -214,7 +221,7 @@ async def set_avatar(
         )
         .returning(*RECORD)
     )
-    row = (await unit.execute(statement)).one_or_none()
+    row = (await transaction.execute(statement)).one_or_none()
     return None if row is None else record(row)
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Date, bindparam, cast, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from twelvefold.database import Reader, Transaction
+from twelvefold.database.database import Reader, Transaction
 from users.models import Account, DailyActive, Departure
 from users.repository.accounts import AccountRecord
 
@@ -47,24 +47,24 @@ _UNLINK = (
 )
 
 
-async def mark_active(unit: Transaction, account_id: UUID) -> None:
-    await unit.execute(_ACTIVE.values(day=_TODAY, account_id=account_id))
+async def mark_active(transaction: Transaction, account_id: UUID) -> None:
+    await transaction.execute(_ACTIVE.values(day=_TODAY, account_id=account_id))
 
 
 async def days_of(reader: Reader, account_id: UUID) -> list[date]:
     return list((await reader.execute(_DAYS, {"of_account": account_id})).scalars())
 
 
-async def unlink(unit: Transaction, account_id: UUID) -> None:
+async def unlink(transaction: Transaction, account_id: UUID) -> None:
     """The account's days of activity stay as counts that lead to nobody."""
-    await unit.execute(_UNLINK, {"of_account": account_id})
+    await transaction.execute(_UNLINK, {"of_account": account_id})
 
 
-async def count_departure(unit: Transaction, gone: AccountRecord) -> None:
+async def count_departure(transaction: Transaction, gone: AccountRecord) -> None:
     """Keeps the registration of an account that this transaction deletes."""
     registered_on = cast(func.timezone("UTC", gone.created_at), Date)
     statement = insert(Departure).values(registered_on=registered_on, accounts=1)
-    await unit.execute(
+    await transaction.execute(
         statement.on_conflict_do_update(
             index_elements=[Departure.registered_on], set_={"accounts": Departure.accounts + 1}
         )

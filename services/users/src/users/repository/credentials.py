@@ -10,8 +10,8 @@ from uuid import UUID
 from sqlalchemy import Executable, bindparam, func, select, update
 
 from twelvefold.contracts.accounts import Role
-from twelvefold.database import Reader, Transaction
-from twelvefold.email_address import email_key
+from twelvefold.contracts.email_address import email_key
+from twelvefold.database.database import Reader, Transaction
 from users.models import Account
 from users.repository.accounts import AccountRecord, change
 
@@ -77,12 +77,12 @@ async def _found(
     return Credentials(account_id, email, Role(role), password_hash, changed_at, disabled)
 
 
-async def role_if_unchanged(unit: Transaction, checked: Credentials) -> Role | None:
+async def role_if_unchanged(transaction: Transaction, checked: Credentials) -> Role | None:
     """The role, where password and state still are those that were checked; None otherwise.
 
     They stay so until the transaction ends: a change waits, and then finds the new session.
     """
-    role = await unit.scalar(
+    role = await transaction.scalar(
         _UNCHANGED_SINCE,
         {
             "account_id": checked.account_id,
@@ -93,19 +93,24 @@ async def role_if_unchanged(unit: Transaction, checked: Credentials) -> Role | N
 
 
 async def set_password(
-    unit: Transaction, account_id: UUID, password_hash: str
+    transaction: Transaction, account_id: UUID, password_hash: str
 ) -> AccountRecord | None:
     return await change(
-        unit, account_id, password_hash=password_hash, password_changed_at=func.clock_timestamp()
+        transaction,
+        account_id,
+        password_hash=password_hash,
+        password_changed_at=func.clock_timestamp(),
     )
 
 
-async def is_unchanged(unit: Transaction, checked: Credentials) -> bool:
+async def is_unchanged(transaction: Transaction, checked: Credentials) -> bool:
     """Whether the password still is the one that was checked. The account is locked."""
-    changed_at: datetime | None = await unit.scalar(_CHANGED_AT, {"account_id": checked.account_id})
+    changed_at: datetime | None = await transaction.scalar(
+        _CHANGED_AT, {"account_id": checked.account_id}
+    )
     return changed_at == checked.password_changed_at
 
 
-async def replace_hash(unit: Transaction, account_id: UUID, old: str, new: str) -> None:
+async def replace_hash(transaction: Transaction, account_id: UUID, old: str, new: str) -> None:
     """The same password under today's parameters; nothing that anybody sees has changed."""
-    await unit.execute(_REHASH, {"account_id": account_id, "old_hash": old, "new_hash": new})
+    await transaction.execute(_REHASH, {"account_id": account_id, "old_hash": old, "new_hash": new})

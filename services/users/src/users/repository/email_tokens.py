@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from twelvefold.database import Reader, Transaction
+from twelvefold.database.database import Reader, Transaction
 from users.models import EmailChange, EmailToken
 
 
@@ -37,7 +37,7 @@ _OPEN = select(EmailToken.account_id, EmailToken.purpose, EmailToken.email).wher
     EmailToken.used_at.is_(None),
     EmailToken.expires_at > func.now(),
 )
-_USE_UP = (
+_CONSUME = (
     update(EmailToken)
     .where(
         EmailToken.account_id == bindparam("of_account"),
@@ -65,7 +65,7 @@ _FORGET_PENDING = delete(EmailChange).where(EmailChange.account_id == bindparam(
 
 
 async def insert_token(
-    unit: Transaction,
+    transaction: Transaction,
     *,
     token_hash: bytes,
     account_id: UUID,
@@ -78,8 +78,8 @@ async def insert_token(
 
     `expires` is a time, or how long from now on.
     """
-    await unit.execute(_FORGET_EXPIRED, {"account_id": account_id})
-    await unit.execute(
+    await transaction.execute(_FORGET_EXPIRED, {"account_id": account_id})
+    await transaction.execute(
         insert(EmailToken).values(
             hash=token_hash,
             account_id=account_id,
@@ -97,33 +97,33 @@ async def find_open(reader: Reader, token_hash: bytes) -> OpenToken | None:
     return None if row is None else OpenToken(*row)
 
 
-async def use_up(unit: Transaction, account_id: UUID, purpose: str) -> list[UsedToken]:
+async def consume(transaction: Transaction, account_id: UUID, purpose: str) -> list[UsedToken]:
     """Ends every open token of the account and purpose. The account is locked."""
     parameters = {"of_account": account_id, "of_purpose": purpose}
-    return [UsedToken(*row) for row in await unit.execute(_USE_UP, parameters)]
+    return [UsedToken(*row) for row in await transaction.execute(_CONSUME, parameters)]
 
 
 async def use_up_sent_to(
-    unit: Transaction, account_id: UUID, purpose: str, emails: Sequence[str]
+    transaction: Transaction, account_id: UUID, purpose: str, emails: Sequence[str]
 ) -> None:
     """Ends the account's open tokens of the purpose that were sent to these addresses."""
     parameters = {"of_account": account_id, "of_purpose": purpose, "emails": list(emails)}
-    await unit.execute(_USE_UP_SENT_TO, parameters)
+    await transaction.execute(_USE_UP_SENT_TO, parameters)
 
 
-async def ask_for_address(unit: Transaction, account_id: UUID, email: str) -> None:
+async def request_address(transaction: Transaction, account_id: UUID, email: str) -> None:
     """The address that the account wants now, in place of one that it asked for before."""
     values = {"email": email, "created_at": func.now()}
     statement = upsert(EmailChange).values(account_id=account_id, **values)
-    await unit.execute(
+    await transaction.execute(
         statement.on_conflict_do_update(index_elements=[EmailChange.account_id], set_=values)
     )
 
 
-async def asked_address(reader: Reader, account_id: UUID) -> str | None:
+async def pending_address(reader: Reader, account_id: UUID) -> str | None:
     found: str | None = await reader.scalar(_PENDING, {"account_id": account_id})
     return found
 
 
-async def forget_asked_address(unit: Transaction, account_id: UUID) -> None:
-    await unit.execute(_FORGET_PENDING, {"of_account": account_id})
+async def forget_pending_address(transaction: Transaction, account_id: UUID) -> None:
+    await transaction.execute(_FORGET_PENDING, {"of_account": account_id})

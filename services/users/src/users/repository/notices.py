@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, delete, func, insert, select
 
-from twelvefold.database import Reader, Transaction
+from twelvefold.database.database import Reader, Transaction
 from users.models import Notice
 
 _ADDRESS = select(Notice.email).where(Notice.job_id == bindparam("job_id"))
@@ -17,11 +17,11 @@ _FORGET_EXPIRED = delete(Notice).where(
 
 
 async def insert_notice(
-    unit: Transaction, *, job_id: UUID, account_id: UUID, email: str, lifetime: timedelta
+    transaction: Transaction, *, job_id: UUID, account_id: UUID, email: str, lifetime: timedelta
 ) -> None:
     """Also removes what of the account has expired, so that nothing else has to."""
-    await unit.execute(_FORGET_EXPIRED, {"of_account": account_id})
-    await unit.execute(
+    await transaction.execute(_FORGET_EXPIRED, {"of_account": account_id})
+    await transaction.execute(
         insert(Notice).values(
             job_id=job_id,
             account_id=account_id,

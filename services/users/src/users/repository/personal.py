@@ -8,12 +8,12 @@ from uuid import UUID
 
 from sqlalchemy import LargeBinary, bindparam, delete, func, select
 
-from twelvefold.database import Reader, Transaction
+from twelvefold.database.database import Reader, Transaction
 from users.models import IDEMPOTENCY_KEYS, Account, EmailToken, Notice
 
 
 @dataclass(frozen=True, slots=True)
-class Moments:
+class AccountTimestamps:
     """When what happened to an account that its public form does not show."""
 
     password_changed_at: datetime
@@ -32,7 +32,7 @@ class SentMail:
     used_at: datetime | None
 
 
-_MOMENTS = select(
+_ACCOUNT_TIMESTAMPS = select(
     Account.password_changed_at, Account.email_verified_at, Account.disabled_at
 ).where(Account.id == bindparam("account_id"))
 _LINKS = select(
@@ -50,9 +50,9 @@ _FORGET_REPLIES = delete(IDEMPOTENCY_KEYS).where(
 )
 
 
-async def moments(reader: Reader, account_id: UUID) -> Moments | None:
-    row = (await reader.execute(_MOMENTS, {"account_id": account_id})).one_or_none()
-    return None if row is None else Moments(*row)
+async def account_timestamps(reader: Reader, account_id: UUID) -> AccountTimestamps | None:
+    row = (await reader.execute(_ACCOUNT_TIMESTAMPS, {"account_id": account_id})).one_or_none()
+    return None if row is None else AccountTimestamps(*row)
 
 
 async def mails(reader: Reader, account_id: UUID) -> list[SentMail]:
@@ -65,6 +65,6 @@ async def mails(reader: Reader, account_id: UUID) -> list[SentMail]:
     return sorted([*links, *notices], key=lambda mail: mail.created_at)
 
 
-async def forget_replies(unit: Transaction, account_id: UUID) -> None:
+async def forget_replies(transaction: Transaction, account_id: UUID) -> None:
     """Stored answers to a registration hold what was registered."""
-    await unit.execute(_FORGET_REPLIES, {"needle": f'"id":"{account_id}"'.encode()})
+    await transaction.execute(_FORGET_REPLIES, {"needle": f'"id":"{account_id}"'.encode()})

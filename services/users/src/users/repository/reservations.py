@@ -9,8 +9,8 @@ from uuid import UUID
 from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from twelvefold.database import Reader, Transaction
-from twelvefold.email_address import email_key
+from twelvefold.contracts.email_address import email_key
+from twelvefold.database.database import Reader, Transaction
 from users.models import AddressReservation
 
 
@@ -60,12 +60,14 @@ _RELEASE_SINCE = (
 )
 
 
-async def reserve(unit: Transaction, account_id: UUID, email: str, lifetime: timedelta) -> None:
+async def reserve(
+    transaction: Transaction, account_id: UUID, email: str, lifetime: timedelta
+) -> None:
     """Keeps an address that the locked account has just given up, from now on for `lifetime`.
 
     A row that is there has expired or is the account's own: nobody else can have had the address.
     """
-    await unit.execute(_DELETE_EXPIRED, {"of_account": account_id})
+    await transaction.execute(_DELETE_EXPIRED, {"of_account": account_id})
     values = {
         "account_id": account_id,
         "email": email,
@@ -73,7 +75,7 @@ async def reserve(unit: Transaction, account_id: UUID, email: str, lifetime: tim
         "expires_at": func.now() + lifetime,
     }
     statement = insert(AddressReservation).values(email_key=email_key(email), **values)
-    await unit.execute(
+    await transaction.execute(
         statement.on_conflict_do_update(index_elements=[AddressReservation.email_key], set_=values)
     )
 
@@ -101,12 +103,12 @@ async def list_of(reader: Reader, account_id: UUID) -> list[Reservation]:
     return [Reservation(*row) for row in rows]
 
 
-async def release(unit: Transaction, account_id: UUID, email: str) -> None:
+async def release(transaction: Transaction, account_id: UUID, email: str) -> None:
     """Ends the account's reservation of an address that it has again."""
-    await unit.execute(_RELEASE, {"key": email_key(email), "of_account": account_id})
+    await transaction.execute(_RELEASE, {"key": email_key(email), "of_account": account_id})
 
 
-async def release_since(unit: Transaction, account_id: UUID, since: datetime) -> list[str]:
+async def release_since(transaction: Transaction, account_id: UUID, since: datetime) -> list[str]:
     """Ends those of the account from `since` on; their addresses. Older ones stay."""
     parameters = {"of_account": account_id, "since": since}
-    return list((await unit.execute(_RELEASE_SINCE, parameters)).scalars())
+    return list((await transaction.execute(_RELEASE_SINCE, parameters)).scalars())

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import Interval, LargeBinary, bindparam, delete, func, insert, or_, select, update
 
 from twelvefold.contracts.accounts import Role
-from twelvefold.database import Reader, Transaction
+from twelvefold.database.database import Reader, Transaction
 from users.models import Account, RefreshToken, Session
 
 
@@ -136,7 +136,7 @@ _FORGET_ENDED = delete(Session).where(
 
 
 async def insert_session(
-    unit: Transaction,
+    transaction: Transaction,
     *,
     session_id: UUID,
     account_id: UUID,
@@ -144,7 +144,7 @@ async def insert_session(
     user_agent: str | None,
     address: str | None,
 ) -> None:
-    await unit.execute(
+    await transaction.execute(
         insert(Session).values(
             id=session_id,
             account_id=account_id,
@@ -155,46 +155,46 @@ async def insert_session(
     )
 
 
-async def insert_token(unit: Transaction, token_hash: bytes, session_id: UUID) -> None:
-    await unit.execute(insert(RefreshToken), {"hash": token_hash, "session_id": session_id})
+async def insert_token(transaction: Transaction, token_hash: bytes, session_id: UUID) -> None:
+    await transaction.execute(insert(RefreshToken), {"hash": token_hash, "session_id": session_id})
 
 
-async def lock_by_token(unit: Transaction, token_hash: bytes) -> LockedSession | None:
+async def lock_by_token(transaction: Transaction, token_hash: bytes) -> LockedSession | None:
     """The family of a refresh token, or None where nobody has issued it."""
-    row = (await unit.execute(_LOCK_BY_TOKEN, {"token_hash": token_hash})).one_or_none()
+    row = (await transaction.execute(_LOCK_BY_TOKEN, {"token_hash": token_hash})).one_or_none()
     if row is None:
         return None
     session_id, account_id, role, revoked, expired, disabled = row
     return LockedSession(session_id, account_id, Role(role), revoked, expired, disabled)
 
 
-async def token_use(unit: Transaction, token_hash: bytes, leeway: timedelta) -> TokenUse:
+async def token_use(transaction: Transaction, token_hash: bytes, leeway: timedelta) -> TokenUse:
     """By the database's clock. The token's session must be locked."""
-    row = (await unit.execute(_USE, {"token_hash": token_hash, "leeway": leeway})).one()
+    row = (await transaction.execute(_USE, {"token_hash": token_hash, "leeway": leeway})).one()
     return TokenUse(*row)
 
 
-async def is_used(unit: Transaction, token_hash: bytes) -> bool:
+async def is_used(transaction: Transaction, token_hash: bytes) -> bool:
     """Whether the token was exchanged before. Its session must be locked."""
-    return bool(await unit.scalar(_IS_USED, {"token_hash": token_hash}))
+    return bool(await transaction.scalar(_IS_USED, {"token_hash": token_hash}))
 
 
-async def mark_used(unit: Transaction, token_hash: bytes, salt: bytes) -> None:
+async def mark_used(transaction: Transaction, token_hash: bytes, salt: bytes) -> None:
     """From now on the token's successor is the one of `salt`. Its session must be locked."""
-    await unit.execute(_MARK_USED, {"token_hash": token_hash, "salt": salt})
+    await transaction.execute(_MARK_USED, {"token_hash": token_hash, "salt": salt})
 
 
-async def touch(unit: Transaction, session_id: UUID) -> None:
+async def touch(transaction: Transaction, session_id: UUID) -> None:
     """The session was used just now."""
-    await unit.execute(_TOUCH, {"session_id": session_id})
+    await transaction.execute(_TOUCH, {"session_id": session_id})
 
 
-async def revoke(unit: Transaction, session_id: UUID) -> None:
-    await unit.execute(_REVOKE, {"session_id": session_id})
+async def revoke(transaction: Transaction, session_id: UUID) -> None:
+    await transaction.execute(_REVOKE, {"session_id": session_id})
 
 
 async def revoke_all(
-    unit: Transaction, account_id: UUID, *, except_id: UUID | None = None
+    transaction: Transaction, account_id: UUID, *, except_id: UUID | None = None
 ) -> list[UUID]:
     """Ends the account's sessions; the ids of those that were alive. The account is locked."""
     statement = (
@@ -205,7 +205,7 @@ async def revoke_all(
     )
     if except_id is not None:
         statement = statement.where(Session.id != except_id)
-    return list((await unit.execute(statement)).scalars())
+    return list((await transaction.execute(statement)).scalars())
 
 
 async def live(reader: Reader, account_id: UUID, limit: int) -> list[LiveSession]:
@@ -214,10 +214,10 @@ async def live(reader: Reader, account_id: UUID, limit: int) -> list[LiveSession
     return [LiveSession(*row) for row in rows]
 
 
-async def revoke_own(unit: Transaction, account_id: UUID, session_id: UUID) -> bool:
+async def revoke_own(transaction: Transaction, account_id: UUID, session_id: UUID) -> bool:
     """Whether the account had this session alive; it has ended now."""
     parameters = {"session_id": session_id, "of_account": account_id}
-    return await unit.scalar(_REVOKE_OWN, parameters) is not None
+    return await transaction.scalar(_REVOKE_OWN, parameters) is not None
 
 
 async def logged_in_within(reader: Reader, session_id: UUID, max_age: timedelta) -> bool:
@@ -231,6 +231,6 @@ async def session_of(reader: Reader, token_hash: bytes) -> UUID | None:
     return found
 
 
-async def forget_ended(unit: Transaction, account_id: UUID) -> None:
+async def forget_ended(transaction: Transaction, account_id: UUID) -> None:
     """Removes what can be of no use any more: tokens of these sessions are refused as unknown."""
-    await unit.execute(_FORGET_ENDED, {"account_id": account_id})
+    await transaction.execute(_FORGET_ENDED, {"account_id": account_id})

@@ -4,7 +4,7 @@ from .accounts import objects
 from .accounts import router as accounts
 from .admin import router as admin
 from .emails import router as emails
-from .itself import router as itself
+from .self_service import router as itself
 from .sessions import router as sessions
 
 ROUTERS = (accounts, objects, itself, admin, sessions, emails)

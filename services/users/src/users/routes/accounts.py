@@ -4,12 +4,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
-from twelvefold.cache import Entry
+from twelvefold.cache.cache import CacheEntry
 from twelvefold.contracts.accounts import User, UserCreate, UserUpdate
+from twelvefold.contracts.email_address import email_key
 from twelvefold.contracts.images import ObjectKeys, VariantReport
-from twelvefold.email_address import email_key
-from twelvefold.http.conditional import etag, matches, parse_if_match
-from twelvefold.http.problems import problem_responses
+from twelvefold.http.rest.conditional import etag, is_not_modified, parse_if_match
+from twelvefold.http.rest.problems import problem_responses
 from users.dependencies import (
     IdempotencyKey,
     IfMatch,
@@ -28,7 +28,7 @@ router = APIRouter(prefix="/internal/v1/users", tags=["users"])
 objects = APIRouter(prefix="/internal/v1/objects", tags=["objects"])
 
 
-def _answer(entry: Entry) -> Response:
+def _answer(entry: CacheEntry) -> Response:
     return Response(entry.body, headers={"ETag": etag(entry.version)}, media_type=_JSON)
 
 
@@ -65,7 +65,7 @@ async def get_user(
 ) -> Response:
     """An account, to itself and to admins."""
     entry = await services.accounts.get(user_id)
-    if matches(if_none_match, entry.version):
+    if is_not_modified(if_none_match, entry.version):
         return Response(status_code=304, headers={"ETag": etag(entry.version)})
     return _answer(entry)
 
@@ -132,6 +132,6 @@ async def report_avatar(user_id: UUID, report: VariantReport, services: Services
     dependencies=[from_worker],
     responses=problem_responses(401, 403, 422, 503),
 )
-async def find_orphans(asked: ObjectKeys, services: Services) -> ObjectKeys:
+async def find_orphans(request: ObjectKeys, services: Services) -> ObjectKeys:
     """Those of these objects that no avatar consists of. Ask only about old ones."""
-    return ObjectKeys(keys=await services.accounts.orphans(asked.keys))
+    return ObjectKeys(keys=await services.accounts.orphans(request.keys))

@@ -13,9 +13,9 @@ from twelvefold.contracts.accounts import (
     UserAdminUpdate,
     UserPage,
 )
-from twelvefold.errors import FieldError, Invalid
-from twelvefold.http.conditional import etag, parse_if_match
-from twelvefold.http.problems import problem_responses
+from twelvefold.errors import FieldError, UnprocessableContent
+from twelvefold.http.rest.conditional import etag, parse_if_match
+from twelvefold.http.rest.problems import problem_responses
 from users.dependencies import Admin, IfMatch, Services, from_api, from_worker
 
 router = APIRouter(prefix="/internal/v1", tags=["admin"])
@@ -38,19 +38,19 @@ async def list_users(
     if after_time is None or after_id is None:
         if (after_time is None) != (after_id is None):
             fault = FieldError("/query/after_id", "goes together with after_time")
-            raise Invalid("half a position", errors=[fault])
-        return await services.standing.page(None, limit)
-    return await services.standing.page((after_time, after_id), limit)
+            raise UnprocessableContent("Send after_time and after_id together.", errors=[fault])
+        return await services.account_admin.page(None, limit)
+    return await services.account_admin.page((after_time, after_id), limit)
 
 
 @router.patch(
     "/users/{user_id}/standing",
-    operation_id="change_standing",
+    operation_id="administer_user",
     dependencies=[from_api],
     response_model=User,
     responses=problem_responses(401, 403, 404, 409, 412, 422, 428, 503),
 )
-async def change_standing(
+async def administer_user(
     user_id: UUID,
     changes: UserAdminUpdate,
     caller: Admin,
@@ -58,7 +58,9 @@ async def change_standing(
     if_match: IfMatch = None,
 ) -> Response:
     """Role and disabling; 409 where no active admin would be left."""
-    entry = await services.standing.change(caller.id, user_id, changes, parse_if_match(if_match))
+    entry = await services.account_admin.change(
+        caller.id, user_id, changes, parse_if_match(if_match)
+    )
     headers = {"ETag": etag(entry.version)}
     return Response(entry.body, headers=headers, media_type="application/json")
 

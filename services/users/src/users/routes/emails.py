@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from twelvefold.contracts.accounts import EmailContent
 from twelvefold.contracts.jobs import EmailSend, EmailTemplate
-from twelvefold.http.problems import problem_responses
+from twelvefold.http.rest.problems import problem_responses
 from users.dependencies import Services, from_api, from_worker
 from users.schemas import EmailRequest, PasswordReset, TokenConfirmation
 
@@ -20,9 +20,9 @@ router = APIRouter(prefix="/internal/v1", tags=["emails"])
     status_code=202,
     responses=problem_responses(401, 403, 422, 429, 503),
 )
-async def request_email_verification(asked: EmailRequest, services: Services) -> None:
+async def request_email_verification(request: EmailRequest, services: Services) -> None:
     """Queues the mail to the address, whether or not there is an account."""
-    await services.emails.request(EmailTemplate.VERIFY, asked.email)
+    await services.email_links.request(EmailTemplate.VERIFY, request.email)
 
 
 @router.post(
@@ -32,9 +32,9 @@ async def request_email_verification(asked: EmailRequest, services: Services) ->
     status_code=204,
     responses=problem_responses(400, 401, 403, 409, 422, 503),
 )
-async def confirm_email(asked: TokenConfirmation, services: Services) -> None:
+async def confirm_email(request: TokenConfirmation, services: Services) -> None:
     """Marks the address as verified by the mailed token; a new one is the account's from then on."""
-    await services.emails.confirm(asked.token.get_secret_value())
+    await services.email_links.confirm(request.token.get_secret_value())
 
 
 @router.post(
@@ -44,9 +44,9 @@ async def confirm_email(asked: TokenConfirmation, services: Services) -> None:
     status_code=202,
     responses=problem_responses(401, 403, 422, 429, 503),
 )
-async def request_password_reset(asked: EmailRequest, services: Services) -> None:
+async def request_password_reset(request: EmailRequest, services: Services) -> None:
     """Queues the mail to the address, whether or not there is an account."""
-    await services.emails.request(EmailTemplate.RESET, asked.email)
+    await services.email_links.request(EmailTemplate.RESET, request.email)
 
 
 @router.post(
@@ -56,10 +56,10 @@ async def request_password_reset(asked: EmailRequest, services: Services) -> Non
     status_code=204,
     responses=problem_responses(400, 401, 403, 422, 503),
 )
-async def confirm_password_reset(asked: PasswordReset, services: Services) -> None:
+async def confirm_password_reset(request: PasswordReset, services: Services) -> None:
     """Sets the password by the mailed token and ends every session."""
-    await services.emails.reset_password(
-        asked.token.get_secret_value(), asked.password.get_secret_value()
+    await services.email_links.reset_password(
+        request.token.get_secret_value(), request.password.get_secret_value()
     )
 
 
@@ -70,9 +70,9 @@ async def confirm_password_reset(asked: PasswordReset, services: Services) -> No
     status_code=204,
     responses=problem_responses(400, 401, 403, 422, 503),
 )
-async def undo_email_change(asked: TokenConfirmation, services: Services) -> None:
+async def undo_email_change(request: TokenConfirmation, services: Services) -> None:
     """Gives the account its address back, ends its sessions and mails a reset link there."""
-    await services.email_changes.undo(asked.token.get_secret_value())
+    await services.email_changes.undo(request.token.get_secret_value())
 
 
 @router.put(
@@ -83,4 +83,4 @@ async def undo_email_change(asked: TokenConfirmation, services: Services) -> Non
 )
 async def get_email_content(job_id: UUID, mail: EmailSend, services: Services) -> EmailContent:
     """What one mail needs, with a fresh link; 404 where there is nobody to send it to."""
-    return await services.emails.content(job_id, mail)
+    return await services.email_links.content(job_id, mail)

@@ -5,7 +5,7 @@ from pydantic import SecretStr
 
 from twelvefold.contracts.accounts import TokenPair
 from twelvefold.errors import OAuthError
-from twelvefold.http.problems import problem_responses
+from twelvefold.http.rest.problems import problem_responses
 from users.dependencies import Container, Services, from_api
 from users.schemas import JwkSet, TokenError, TokenRequest, TokenRevocation
 from users.service.sessions import Client
@@ -23,24 +23,24 @@ router = APIRouter(prefix="/internal/v1", tags=["sessions"], dependencies=[from_
         **problem_responses(401, 403, 422, 429, 503),
     },
 )
-async def issue_token(asked: TokenRequest, services: Services, response: Response) -> TokenPair:
+async def issue_token(request: TokenRequest, services: Services, response: Response) -> TokenPair:
     """Tokens for a password or for a refresh token."""
     response.headers.update(_NOT_STORED)
-    return await _granted(asked, services)
+    return await _granted(request, services)
 
 
-async def _granted(asked: TokenRequest, services: Container) -> TokenPair:
-    match asked.grant_type:
+async def _granted(request: TokenRequest, services: Container) -> TokenPair:
+    match request.grant_type:
         case "password":
-            username = asked.username
-            if not username or asked.password is None:
+            username = request.username
+            if not username or request.password is None:
                 raise OAuthError("invalid_request", "username and password are needed")
-            client = Client(asked.user_agent, asked.address)
-            return await services.sessions.log_in(username, _revealed(asked.password), client)
+            client = Client(request.user_agent, request.address)
+            return await services.sessions.log_in(username, _revealed(request.password), client)
         case "refresh_token":
-            if asked.refresh_token is None:
+            if request.refresh_token is None:
                 raise OAuthError("invalid_request", "refresh_token is needed")
-            return await services.sessions.refresh(_revealed(asked.refresh_token))
+            return await services.sessions.refresh(_revealed(request.refresh_token))
         case _:
             raise OAuthError("unsupported_grant_type", "use password or refresh_token")
 
@@ -55,9 +55,9 @@ def _revealed(secret: SecretStr) -> str:
     responses=problem_responses(401, 403, 422, 503),
     response_class=Response,
 )
-async def revoke_token(asked: TokenRevocation, services: Services) -> Response:
+async def revoke_token(request: TokenRevocation, services: Services) -> Response:
     """Ends the token's session; 200 for an unknown token too (RFC 7009 section 2.2)."""
-    await services.sessions.revoke(_revealed(asked.token))
+    await services.sessions.revoke(_revealed(request.token))
     return Response(headers=_NOT_STORED)
 
 

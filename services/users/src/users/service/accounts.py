@@ -9,7 +9,7 @@ from functools import partial
 from typing import NoReturn
 from uuid import UUID
 
-from twelvefold.cache import Entry
+from twelvefold.cache.cache import CacheEntry
 from twelvefold.contracts.accounts import Role, UserCreate, UserUpdate
 from twelvefold.contracts.images import Variant, VariantReport
 from twelvefold.contracts.jobs import (
@@ -19,7 +19,7 @@ from twelvefold.contracts.jobs import (
     EmailSend,
     EmailTemplate,
 )
-from twelvefold.database import Database, Transaction, repeated
+from twelvefold.database.database import Database, Transaction, retry_once
 from twelvefold.errors import (
     Conflict,
     FieldError,
@@ -27,22 +27,22 @@ from twelvefold.errors import (
     PreconditionFailed,
     ReauthenticationRequired,
 )
-from twelvefold.http.conditional import etag
-from twelvefold.http.idempotency import Once, Reply
+from twelvefold.http.rest.conditional import etag
+from twelvefold.http.rest.idempotency import IdempotentOperation, StoredResponse
 from twelvefold.identifiers import new_id
 from twelvefold.jobs import JobQueue
 from twelvefold.security.passwords import PasswordHasher
-from twelvefold.security.revocation import Revocations
+from twelvefold.security.revocation import RevocationList
+from users.repository import account_admin, activity, reservations, sessions
 from users.repository import accounts as repository
-from users.repository import activity, reservations, sessions, standing
 from users.repository.accounts import AccountRecord
+from users.service.account_admin import require_another_admin
 from users.service.cached import CachedAccounts
-from users.service.documents import absent, document
-from users.service.emails import VERIFY
-from users.service.follow_ups import FollowUp
+from users.service.documents import document, tombstone
+from users.service.emails.email_links import VERIFY
+from users.service.emails.recipients import RecipientLimit
 from users.service.password_rules import PasswordRules
-from users.service.recipients import RecipientLimit
-from users.service.standing import require_another_admin
+from users.service.post_commit import PostCommitTask
 
 _CREATED = 201
 DELETION_MAX_LOGIN_AGE = timedelta(minutes=5)
@@ -56,25 +56,25 @@ class Accounts:
     cached: CachedAccounts
     jobs: JobQueue
     hasher: PasswordHasher
-    revocations: Revocations
+    revocations: RevocationList
     rules: PasswordRules
     recipients: RecipientLimit
 
-    async def register(self, new: UserCreate, once: Once) -> Reply:
+    async def register(self, new: UserCreate, once: IdempotentOperation) -> StoredResponse:
         """The new account as its 201; its welcome mail is queued by the same commit.
 
         Raises Conflict where the address is taken, Invalid for a password that everybody guesses,
         Overloaded where too many register at once, TooManyRequests where the address was sent
         many emails of this kind.
         """
-        stored: list[FollowUp] = []
+        stored: list[PostCommitTask] = []
 
-        async def effect(unit: Transaction, password_hash: str) -> Reply:
-            account = await self._insert(unit, new, password_hash)
-            await self._enqueue_welcome(unit, account.id)
+        async def effect(transaction: Transaction, password_hash: str) -> StoredResponse:
+            account = await self._insert(transaction, new, password_hash)
+            await self._enqueue_welcome(transaction, account.id)
             entry = document(account)
-            stored.append(self.cached.after_insert(unit, account))
-            return Reply(_CREATED, entry.body or b"", {"ETag": etag(entry.version)})
+            stored.append(self.cached.after_insert(transaction, account))
+            return StoredResponse(_CREATED, entry.body or b"", {"ETag": etag(entry.version)})
 
         async def prepare() -> str:
             await self._count_welcome(new.email)
@@ -87,31 +87,31 @@ class Accounts:
             await follow_up.finished()
         return reply
 
-    async def get(self, account_id: UUID) -> Entry:
+    async def get(self, account_id: UUID) -> CacheEntry:
         """The account's JSON and version, from the cache first. Raises NotFound."""
         entry = await self.cached.get(account_id, partial(self._load, account_id))
         if entry.body is None:
             raise NotFound("no such account")
         return entry
 
-    @repeated
+    @retry_once
     async def update(
         self, account_id: UUID, changes: UserUpdate, expected: Collection[int] | None
-    ) -> Entry:
+    ) -> CacheEntry:
         """The account after the change. `expected` None takes any version.
 
         Raises NotFound, and PreconditionFailed where the account is at none of those versions.
         """
         values = changes.model_dump(exclude_unset=True, exclude_none=True)
-        async with self.database.transaction() as unit:
-            account = await repository.change(unit, account_id, expected, **values)
+        async with self.database.transaction() as transaction:
+            account = await repository.change(transaction, account_id, expected, **values)
             if account is None:
-                await self._refuse(unit, account_id)
-            stored = self.cached.after(unit, account)
+                await self._refuse(transaction, account_id)
+            stored = self.cached.after(transaction, account)
         await stored.finished()
         return document(account)
 
-    @repeated
+    @retry_once
     async def delete(
         self, account_id: UUID, session_id: UUID, expected: Collection[int] | None
     ) -> None:
@@ -121,29 +121,29 @@ class Accounts:
         ReauthenticationRequired where the caller's session is older than DELETION_MAX_LOGIN_AGE,
         and Conflict where no active admin would be left.
         """
-        async with self.database.transaction() as unit:
-            await self._require_recent_login(unit, account_id, session_id)
-            in_turn = await standing.is_admin(unit, account_id)
+        async with self.database.transaction() as transaction:
+            await self._require_recent_login(transaction, account_id, session_id)
+            in_turn = await account_admin.is_admin(transaction, account_id)
             if in_turn:
-                await standing.take_turns(unit)
-                await require_another_admin(unit, account_id)
-            gone = await repository.remove(unit, account_id, expected)
+                await account_admin.lock_admin_changes(transaction)
+                await require_another_admin(transaction, account_id)
+            gone = await repository.remove(transaction, account_id, expected)
             if gone is None:
-                await self._refuse(unit, account_id)
+                await self._refuse(transaction, account_id)
             if gone.role is Role.ADMIN and not in_turn:
                 raise Conflict("the account has become an admin's meanwhile; try again")
-            await activity.count_departure(unit, gone)
+            await activity.count_departure(transaction, gone)
             await self.jobs.enqueue(
-                unit,
+                transaction,
                 ACCOUNT_ERASE,
                 AccountErase(user_id=account_id),
                 unique_key=str(account_id),
             )
             mark = partial(self.revocations.revoke, account_id)
-            followed = self.cached.after_removal(unit, gone, mark)
+            followed = self.cached.after_removal(transaction, gone, mark)
         await followed.finished()
 
-    @repeated
+    @retry_once
     async def avatar(self, account_id: UUID) -> list[Variant]:
         """Its variants, none before the first upload was processed. Raises NotFound."""
         async with self.database.read() as reader:
@@ -152,7 +152,7 @@ class Accounts:
             raise NotFound("no such account")
         return [Variant.model_construct(**variant) for variant in found[0]]
 
-    @repeated
+    @retry_once
     async def report_avatar(self, account_id: UUID, report: VariantReport) -> None:
         """Keeps the variants of the newest job; the same report again changes nothing.
 
@@ -167,18 +167,18 @@ class Accounts:
         if created_at.tzinfo is None:
             created_at = created_at.replace(tzinfo=UTC)
         variants = [variant.model_dump(mode="json") for variant in report.variants]
-        async with self.database.transaction() as unit:
+        async with self.database.transaction() as transaction:
             account = await repository.set_avatar(
-                unit,
+                transaction,
                 account_id,
                 variants,
                 job_id=report.job_id,
                 job_created_at=created_at,
             )
             if account is None:
-                await self._refuse_older(unit, account_id, report)
+                await self._refuse_older(transaction, account_id, report)
                 return
-            stored = self.cached.after(unit, account)
+            stored = self.cached.after(transaction, account)
         await stored.finished()
 
     async def orphans(self, keys: Sequence[str]) -> list[str]:
@@ -188,24 +188,24 @@ class Accounts:
             known = await repository.avatar_keys(reader, list(ids))
         return [key for key in keys if key not in known]
 
-    @repeated
-    async def _load(self, account_id: UUID) -> Entry:
+    @retry_once
+    async def _load(self, account_id: UUID) -> CacheEntry:
         async with self.database.read() as reader:
             account = await repository.by_id(reader, account_id)
-        return absent() if account is None else document(account)
+        return tombstone() if account is None else document(account)
 
     async def _insert(
-        self, unit: Transaction, new: UserCreate, password_hash: str
+        self, transaction: Transaction, new: UserCreate, password_hash: str
     ) -> AccountRecord:
         account = await repository.insert_account(
-            unit,
+            transaction,
             account_id=new_id(),
             email=new.email,
             name=new.name,
             password_hash=password_hash,
         )
         if account is None or await reservations.is_reserved(
-            unit, new.email, except_for=account.id
+            transaction, new.email, except_for=account.id
         ):
             taken = FieldError("/body/email", "is taken")
             raise Conflict("an account with this address exists", errors=[taken])
@@ -218,32 +218,32 @@ class Accounts:
         if taken is None:
             await self.recipients.admit(VERIFY, email)
 
-    async def _enqueue_welcome(self, unit: Transaction, account_id: UUID) -> None:
+    async def _enqueue_welcome(self, transaction: Transaction, account_id: UUID) -> None:
         payload = EmailSend(template=EmailTemplate.WELCOME, user_id=account_id)
-        await self.jobs.enqueue(unit, EMAIL_SEND, payload)
+        await self.jobs.enqueue(transaction, EMAIL_SEND, payload)
 
     async def _require_recent_login(
-        self, unit: Transaction, account_id: UUID, session_id: UUID
+        self, transaction: Transaction, account_id: UUID, session_id: UUID
     ) -> None:
-        if await sessions.logged_in_within(unit, session_id, DELETION_MAX_LOGIN_AGE):
+        if await sessions.logged_in_within(transaction, session_id, DELETION_MAX_LOGIN_AGE):
             return
-        if await repository.version(unit, account_id) is None:
+        if await repository.version(transaction, account_id) is None:
             raise NotFound("no such account")
         seconds = int(DELETION_MAX_LOGIN_AGE.total_seconds())
         raise ReauthenticationRequired(
             f"Log in again: this needs a login of the last {seconds} seconds.", max_age=seconds
         )
 
-    async def _refuse(self, unit: Transaction, account_id: UUID) -> NoReturn:
+    async def _refuse(self, transaction: Transaction, account_id: UUID) -> NoReturn:
         """Why nothing changed: raises NotFound or PreconditionFailed."""
-        if await repository.version(unit, account_id) is None:
+        if await repository.version(transaction, account_id) is None:
             raise NotFound("no such account")
         raise PreconditionFailed("the account has changed since that version")
 
     async def _refuse_older(
-        self, unit: Transaction, account_id: UUID, report: VariantReport
+        self, transaction: Transaction, account_id: UUID, report: VariantReport
     ) -> None:
-        found = await repository.avatar(unit, account_id)
+        found = await repository.avatar(transaction, account_id)
         if found is None:
             raise NotFound("no such account")
         if found[1] != report.job_id:

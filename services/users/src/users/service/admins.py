@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from twelvefold.contracts.accounts import Role, UserCreate
-from twelvefold.database import Database
+from twelvefold.database.database import Database
 from twelvefold.errors import Conflict
 from twelvefold.identifiers import new_id
 from twelvefold.security.passwords import PasswordHasher
@@ -17,7 +17,7 @@ from users.service.password_rules import PasswordRules
 
 
 @dataclass(frozen=True, slots=True)
-class Admins:
+class AdminProvisioning:
     """Makes admins of new and of existing accounts."""
 
     database: Database
@@ -30,12 +30,14 @@ class Admins:
 
         `verified` also takes the address as verified; without it that stays as it is.
         """
-        async with self.database.transaction() as unit:
-            account_id = await repository.id_by_email(unit, email)
-            account = account_id and await repository.promote(unit, account_id, verified=verified)
+        async with self.database.transaction() as transaction:
+            account_id = await repository.id_by_email(transaction, email)
+            account = account_id and await repository.promote(
+                transaction, account_id, verified=verified
+            )
             if not account:
                 return None
-            stored = self.cached.after(unit, account)
+            stored = self.cached.after(transaction, account)
         await stored.finished()
         return account.id
 
@@ -44,9 +46,9 @@ class Admins:
         password = new.password.get_secret_value()
         await self.rules.check(password, new.email)
         password_hash = await self.hasher.hash(password)
-        async with self.database.transaction() as unit:
+        async with self.database.transaction() as transaction:
             account = await repository.insert_account(
-                unit,
+                transaction,
                 account_id=new_id(),
                 email=new.email,
                 name=new.name,
@@ -55,7 +57,7 @@ class Admins:
                 verified=verified,
             )
             if account is None or await reservations.is_reserved(
-                unit, new.email, except_for=account.id
+                transaction, new.email, except_for=account.id
             ):
                 raise Conflict("an account with this address exists")
         return account.id

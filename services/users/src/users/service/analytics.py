@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import date
 
 from twelvefold.contracts.accounts import DailyAccounts, DailyAccountsReport
-from twelvefold.database import Database
-from twelvefold.errors import FieldError, Invalid
+from twelvefold.database.database import Database
+from twelvefold.errors import FieldError, UnprocessableContent
 from users.repository import activity
 
 MAX_DAYS = 366
@@ -27,7 +27,7 @@ class Analytics:
         days = (last - first).days + 1
         if not 1 <= days <= MAX_DAYS:
             fault = FieldError("/query/to", f"must be 0 to {MAX_DAYS - 1} days after from")
-            raise Invalid("this span of days cannot be asked for", errors=[fault])
+            raise UnprocessableContent("Choose a range of 1 to 366 days.", errors=[fault])
         async with self.database.read() as reader:
             found = await activity.daily(reader, first, last)
         items = [

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
-from twelvefold.cache import Cache, Entry
+from twelvefold.cache.cache import Cache, CacheEntry
 from twelvefold.contracts.jobs import CACHE_EVICT, CacheEvict
-from twelvefold.database import Database, Transaction
+from twelvefold.database.database import Database, Transaction
 from twelvefold.jobs import JobQueue
 from users.repository.accounts import AccountRecord
-from users.service.documents import CACHE_TTL, absent, cache_key, document
-from users.service.follow_ups import FollowUp, FollowUps
+from users.service.documents import CACHE_TTL, cache_key, document, tombstone
+from users.service.post_commit import PostCommitTask, PostCommitTasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,39 +23,42 @@ class CachedAccounts:
     database: Database
     cache: Cache
     jobs: JobQueue
-    follow_ups: FollowUps
+    post_commit_tasks: PostCommitTasks
 
-    async def get(self, account_id: UUID, load: Callable[[], Awaitable[Entry]]) -> Entry:
+    async def get(self, account_id: UUID, load: Callable[[], Awaitable[CacheEntry]]) -> CacheEntry:
         return await self.cache.get_or_load(cache_key(account_id), load, CACHE_TTL)
 
     def after(
-        self, unit: Transaction, account: AccountRecord, *first: Callable[[], Awaitable[object]]
-    ) -> FollowUp:
-        """Once `unit` has committed: `first`, and then the entry of the changed account."""
+        self,
+        transaction: Transaction,
+        account: AccountRecord,
+        *first: Callable[[], Awaitable[object]],
+    ) -> PostCommitTask:
+        """Once `transaction` has committed: `first`, and then the entry of the changed account."""
         store = partial(self._store, account.id, document(account))
-        return self.follow_ups.after(unit, *first, store)
+        return self.post_commit_tasks.after(transaction, *first, store)
 
-    def after_insert(self, unit: Transaction, account: AccountRecord) -> FollowUp:
+    def after_insert(self, transaction: Transaction, account: AccountRecord) -> PostCommitTask:
         """As `after` for a new account: no older entry of it can be anywhere."""
         entry = document(account)
-        return self.follow_ups.after(
-            unit, partial(self.cache.set, cache_key(account.id), entry, CACHE_TTL)
+        return self.post_commit_tasks.after(
+            transaction, partial(self.cache.set, cache_key(account.id), entry, CACHE_TTL)
         )
 
     def after_removal(
-        self, unit: Transaction, gone: AccountRecord, *first: Callable[[], Awaitable[object]]
-    ) -> FollowUp:
+        self, transaction: Transaction, gone: AccountRecord, *first: Callable[[], Awaitable[object]]
+    ) -> PostCommitTask:
         """As `after`, with a tombstone that no late loader of the row can replace."""
-        store = partial(self._store, gone.id, absent(gone.version))
-        return self.follow_ups.after(unit, *first, store)
+        store = partial(self._store, gone.id, tombstone(gone.version))
+        return self.post_commit_tasks.after(transaction, *first, store)
 
-    async def _store(self, account_id: UUID, entry: Entry) -> None:
+    async def _store(self, account_id: UUID, entry: CacheEntry) -> None:
         key = cache_key(account_id)
         if await self.cache.set(key, entry, CACHE_TTL):
             return
-        async with self.database.transaction() as unit:
+        async with self.database.transaction() as transaction:
             await self.jobs.enqueue(
-                unit,
+                transaction,
                 CACHE_EVICT,
                 CacheEvict(key=key, version=entry.version),
                 unique_key=f"{key}:{entry.version}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from twelvefold.cache import Entry
+from twelvefold.cache.cache import CacheEntry
 from twelvefold.contracts.accounts import User
 from users.repository.accounts import AccountRecord
 
@@ -31,11 +31,11 @@ def shown(account: AccountRecord) -> User:
     )
 
 
-def document(account: AccountRecord) -> Entry:
+def document(account: AccountRecord) -> CacheEntry:
     """Serialised once, for the cache and for every answer."""
-    return Entry(account.version, _SERIALIZER.to_json(shown(account)))
+    return CacheEntry(account.version, _SERIALIZER.to_json(shown(account)))
 
 
-def absent(last_version: int | None = None) -> Entry:
+def tombstone(last_version: int | None = None) -> CacheEntry:
     """That there is no such account: never was, or deleted at `last_version`."""
-    return Entry(0 if last_version is None else last_version + 1, None)
+    return CacheEntry(0 if last_version is None else last_version + 1, None)

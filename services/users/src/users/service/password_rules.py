@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from twelvefold.email_address import email_key
-from twelvefold.errors import FieldError, Invalid
+from twelvefold.contracts.email_address import email_key
+from twelvefold.errors import FieldError, UnprocessableContent
+from twelvefold.observability.spans import trace_function
 from twelvefold.security.common_passwords import CommonPasswords
-from twelvefold.spans import trace_function
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,5 +30,5 @@ class PasswordRules:
             raise _refused(pointer, "is among the most common passwords: choose another one")
 
 
-def _refused(pointer: str, reason: str) -> Invalid:
-    return Invalid(f"the password {reason}", errors=[FieldError(pointer, reason)])
+def _refused(pointer: str, reason: str) -> UnprocessableContent:
+    return UnprocessableContent(f"the password {reason}", errors=[FieldError(pointer, reason)])

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
-from twelvefold.database import Database
+from twelvefold.database.database import Database
 from twelvefold.errors import FieldError, Forbidden, NotFound
 from twelvefold.security.passwords import PasswordHasher
-from twelvefold.security.revocation import Revocations
+from twelvefold.security.revocation import RevocationList
 from users.repository import accounts, credentials, email_tokens, sessions
 from users.repository.credentials import Credentials
 from users.service.cached import CachedAccounts
-from users.service.emails import CHANGE, RESET
-from users.service.notices import Notices
+from users.service.emails.email_links import CHANGE, RESET
+from users.service.emails.security_notifications import SecurityNotifications
 from users.service.password_rules import PasswordRules
-from users.service.throttle import Throttle
+from users.service.throttle import LoginThrottle
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,10 @@ class Passwords:
     database: Database
     cached: CachedAccounts
     hasher: PasswordHasher
-    revocations: Revocations
+    revocations: RevocationList
     rules: PasswordRules
-    throttle: Throttle
-    notices: Notices
+    throttle: LoginThrottle
+    notices: SecurityNotifications
 
     async def change(self, account_id: UUID, session_id: UUID, current: str, new: str) -> None:
         """Sets the password and ends every session but the caller's.
@@ -41,20 +41,20 @@ class Passwords:
         checked = await self.check(account_id, current, "/body/current")
         await self.rules.check(new, checked.email, "/body/new")
         password_hash = await self.hasher.hash(new)
-        async with self.database.transaction() as unit:
-            account = await accounts.lock(unit, account_id)
+        async with self.database.transaction() as transaction:
+            account = await accounts.lock(transaction, account_id)
             if account is None or account.disabled:
                 raise NotFound("no such account")
-            if not await credentials.is_unchanged(unit, checked):
+            if not await credentials.is_unchanged(transaction, checked):
                 raise wrong_password("/body/current")  # another change was faster
-            changed = await credentials.set_password(unit, account_id, password_hash)
-            ended = await sessions.revoke_all(unit, account_id, except_id=session_id)
+            changed = await credentials.set_password(transaction, account_id, password_hash)
+            ended = await sessions.revoke_all(transaction, account_id, except_id=session_id)
             for purpose in (RESET, CHANGE):
-                await email_tokens.use_up(unit, account_id, purpose)
-            await email_tokens.forget_asked_address(unit, account_id)
-            await self.notices.password_changed(unit, account)
+                await email_tokens.consume(transaction, account_id, purpose)
+            await email_tokens.forget_pending_address(transaction, account_id)
+            await self.notices.password_changed(transaction, account)
             followed = self.cached.after(
-                unit, changed or account, partial(self.revocations.revoke, *ended)
+                transaction, changed or account, partial(self.revocations.revoke, *ended)
             )
         await followed.finished()
 

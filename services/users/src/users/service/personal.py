@@ -8,15 +8,15 @@ from uuid import UUID
 
 from twelvefold.contracts.accounts import MailRecord, UserExport
 from twelvefold.contracts.images import Variant
-from twelvefold.database import Database
+from twelvefold.database.database import Database
 from twelvefold.errors import Forbidden, NotFound
-from twelvefold.security.revocation import Revocations
-from users.repository import accounts, activity, email_tokens, reservations, standing
+from twelvefold.security.revocation import RevocationList
+from users.repository import account_admin, accounts, activity, email_tokens, reservations
 from users.repository import personal as repository
+from users.service.account_admin import require_another_admin
 from users.service.cached import CachedAccounts
 from users.service.documents import shown
 from users.service.sessions import Sessions
-from users.service.standing import require_another_admin
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +25,18 @@ class PersonalData:
 
     database: Database
     cached: CachedAccounts
-    revocations: Revocations
+    revocations: RevocationList
     sessions: Sessions
 
     async def export(self, account_id: UUID, session_id: UUID) -> UserExport:
         """All but secrets: no hash and no token is in it. Raises NotFound."""
         async with self.database.read() as reader:
             account = await accounts.by_id(reader, account_id)
-            moments = await repository.moments(reader, account_id)
+            moments = await repository.account_timestamps(reader, account_id)
             avatar = await accounts.avatar(reader, account_id)
             if account is None or moments is None or avatar is None:
                 raise NotFound("no such account")
-            pending = await email_tokens.asked_address(reader, account_id)
+            pending = await email_tokens.pending_address(reader, account_id)
             reserved = await reservations.list_of(reader, account_id)
             days = await activity.days_of(reader, account_id)
             mails = await repository.mails(reader, account_id)
@@ -69,8 +69,8 @@ class PersonalData:
         Conflict where no admin would be left. Nothing is held: `erase` asks again.
         """
         async with self.database.read() as reader:
-            if not await standing.is_active_admin(reader, actor):
-                raise Forbidden("this needs an admin")
+            if not await account_admin.is_active_admin(reader, actor):
+                raise Forbidden("Admin role required.")
             await require_another_admin(reader, account_id)
 
     async def erase(self, account_id: UUID) -> None:
@@ -80,16 +80,16 @@ class PersonalData:
         Doing it again finds nothing. Raises Conflict where no active admin would be left.
         """
         followed = None
-        async with self.database.transaction() as unit:
+        async with self.database.transaction() as transaction:
             # In turn with deletions and changes of role: two erasures would each count the other.
-            await standing.take_turns(unit)
-            await require_another_admin(unit, account_id)
-            gone = await accounts.remove(unit, account_id)
+            await account_admin.lock_admin_changes(transaction)
+            await require_another_admin(transaction, account_id)
+            gone = await accounts.remove(transaction, account_id)
             if gone is not None:
-                await activity.count_departure(unit, gone)
+                await activity.count_departure(transaction, gone)
                 mark = partial(self.revocations.revoke, account_id)
-                followed = self.cached.after_removal(unit, gone, mark)
-            await repository.forget_replies(unit, account_id)
-            await activity.unlink(unit, account_id)
+                followed = self.cached.after_removal(transaction, gone, mark)
+            await repository.forget_replies(transaction, account_id)
+            await activity.unlink(transaction, account_id)
         if followed is not None:
             await followed.finished()

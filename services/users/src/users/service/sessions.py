@@ -21,20 +21,20 @@ from uuid import UUID
 import structlog
 
 from twelvefold.contracts.accounts import Role, Session, SessionList, TokenPair
-from twelvefold.database import Database, Transaction, repeated
-from twelvefold.email_address import MAX_LENGTH, email_key
+from twelvefold.contracts.email_address import MAX_LENGTH, email_key
+from twelvefold.contracts.text import has_forbidden_characters, remove_forbidden_characters
+from twelvefold.database.database import Database, Transaction, retry_once
 from twelvefold.errors import NotFound, OAuthError, Overloaded, Unauthenticated
 from twelvefold.identifiers import new_id
 from twelvefold.security.passwords import PasswordHasher
-from twelvefold.security.principal import scope_of
-from twelvefold.security.revocation import Revocations
+from twelvefold.security.principals import scope_of
+from twelvefold.security.revocation import RevocationList
 from twelvefold.security.tokens import TokenIssuer, TokenVerifier
-from twelvefold.text import has_forbidden_characters, remove_forbidden_characters
 from users.repository import activity, credentials
 from users.repository import sessions as repository
 from users.repository.credentials import Credentials
-from users.service.follow_ups import FollowUp, FollowUps
-from users.service.throttle import Throttle
+from users.service.post_commit import PostCommitTask, PostCommitTasks
+from users.service.throttle import LoginThrottle
 
 LIFETIME = timedelta(days=30)
 LEEWAY = timedelta(seconds=10)
@@ -84,9 +84,9 @@ class Sessions:
     hasher: PasswordHasher
     issuer: TokenIssuer
     verifier: TokenVerifier
-    revocations: Revocations
-    follow_ups: FollowUps
-    throttle: Throttle
+    revocations: RevocationList
+    post_commit_tasks: PostCommitTasks
+    throttle: LoginThrottle
     count_active: bool
 
     async def log_in(self, username: str, password: str, client: Client) -> TokenPair:
@@ -106,59 +106,63 @@ class Sessions:
             _refuse("the address or the password is wrong")
         await self.throttle.succeeded(attempt)
         refresh_token, session_id = new_secret(), new_id()
-        async with self.database.transaction() as unit:
-            role = await credentials.role_if_unchanged(unit, found)
+        async with self.database.transaction() as transaction:
+            role = await credentials.role_if_unchanged(transaction, found)
             if role is None:
                 _refuse("the address or the password is wrong")
-            await repository.forget_ended(unit, found.account_id)
+            await repository.forget_ended(transaction, found.account_id)
             await repository.insert_session(
-                unit,
+                transaction,
                 session_id=session_id,
                 account_id=found.account_id,
                 lifetime=LIFETIME,
                 user_agent=_note(client.user_agent),
                 address=_note(client.address),
             )
-            await repository.insert_token(unit, hashed(refresh_token), session_id)
+            await repository.insert_token(transaction, hashed(refresh_token), session_id)
             if self.count_active:
-                await activity.mark_active(unit, found.account_id)
+                await activity.mark_active(transaction, found.account_id)
         if checked.is_outdated:
-            self.follow_ups.start(partial(self._rehash, found, password))
+            self.post_commit_tasks.start(partial(self._rehash, found, password))
         return self._pair(found.account_id, role, session_id, refresh_token)
 
-    @repeated
+    @retry_once
     async def refresh(self, token: str) -> TokenPair:
         """Tokens of the same session. Raises OAuthError invalid_grant.
 
         Exchanges of one family take turns by the lock on its row. A reuse is refused and ends the
         family, which must commit although the answer is an error.
         """
-        async with self.database.transaction() as unit:
-            family = await repository.lock_by_token(unit, hashed(token))
+        async with self.database.transaction() as transaction:
+            family = await repository.lock_by_token(transaction, hashed(token))
             if family is None or family.revoked or family.expired or family.disabled:
                 _refuse("the refresh token is unknown, revoked or has expired")
-            outcome = await self._exchange(unit, family.id, token)
+            outcome = await self._exchange(transaction, family.id, token)
             if self.count_active and isinstance(outcome, str):
-                await activity.mark_active(unit, family.account_id)
-        if isinstance(outcome, FollowUp):
+                await activity.mark_active(transaction, family.account_id)
+        if isinstance(outcome, PostCommitTask):
             await outcome.finished()
             _log.warning("refresh_token_reused", session_id=str(family.id))
             _refuse("the refresh token was used before: its session has been ended")
         return self._pair(family.account_id, family.role, family.id, outcome)
 
-    async def _exchange(self, unit: Transaction, session_id: UUID, token: str) -> str | FollowUp:
+    async def _exchange(
+        self, transaction: Transaction, session_id: UUID, token: str
+    ) -> str | PostCommitTask:
         """The one successor of the locked session's token, or after a reuse the session's end."""
-        use = await repository.token_use(unit, hashed(token), LEEWAY)
+        use = await repository.token_use(transaction, hashed(token), LEEWAY)
         if use.used and not use.within_leeway:
-            return await self._end(unit, session_id)
+            return await self._end(transaction, session_id)
         salt = use.successor_salt
         if salt is None:
             salt = secrets.token_bytes(_SECRET_BYTES)
-            await repository.mark_used(unit, hashed(token), salt)
-            await repository.insert_token(unit, hashed(derive_successor(token, salt)), session_id)
-        elif await repository.is_used(unit, hashed(derive_successor(token, salt))):
-            return await self._end(unit, session_id)
-        await repository.touch(unit, session_id)
+            await repository.mark_used(transaction, hashed(token), salt)
+            await repository.insert_token(
+                transaction, hashed(derive_successor(token, salt)), session_id
+            )
+        elif await repository.is_used(transaction, hashed(derive_successor(token, salt))):
+            return await self._end(transaction, session_id)
+        await repository.touch(transaction, session_id)
         return derive_successor(token, salt)
 
     async def revoke(self, token: str) -> None:
@@ -169,11 +173,11 @@ class Sessions:
         session_id = await self._session_of(token)
         if session_id is None:
             return
-        async with self.database.transaction() as unit:
-            ended = await self._end(unit, session_id)
+        async with self.database.transaction() as transaction:
+            ended = await self._end(transaction, session_id)
         await ended.finished()
 
-    @repeated
+    @retry_once
     async def live(self, account_id: UUID, current: UUID) -> SessionList:
         """The account's sessions that have not ended, the latest used first."""
         async with self.database.read() as reader:
@@ -192,18 +196,22 @@ class Sessions:
         ]
         return SessionList.model_construct(items=items)
 
-    @repeated
+    @retry_once
     async def end(self, account_id: UUID, session_id: UUID) -> None:
         """Ends one session of the account at once. Raises NotFound where it has none such."""
-        async with self.database.transaction() as unit:
-            if not await repository.revoke_own(unit, account_id, session_id):
+        async with self.database.transaction() as transaction:
+            if not await repository.revoke_own(transaction, account_id, session_id):
                 raise NotFound("no such session")
-            ended = self.follow_ups.after(unit, partial(self.revocations.revoke, session_id))
+            ended = self.post_commit_tasks.after(
+                transaction, partial(self.revocations.revoke, session_id)
+            )
         await ended.finished()
 
-    async def _end(self, unit: Transaction, session_id: UUID) -> FollowUp:
-        await repository.revoke(unit, session_id)
-        return self.follow_ups.after(unit, partial(self.revocations.revoke, session_id))
+    async def _end(self, transaction: Transaction, session_id: UUID) -> PostCommitTask:
+        await repository.revoke(transaction, session_id)
+        return self.post_commit_tasks.after(
+            transaction, partial(self.revocations.revoke, session_id)
+        )
 
     async def _session_of(self, token: str) -> UUID | None:
         if token.count(".") == 2:  # noqa: PLR2004  (the form of a JWT, RFC 7515 section 3.1)
@@ -219,8 +227,10 @@ class Sessions:
             new_hash = await self.hasher.hash(password)
         except Overloaded:
             return  # the next login tries again
-        async with self.database.transaction() as unit:
-            await credentials.replace_hash(unit, found.account_id, found.password_hash, new_hash)
+        async with self.database.transaction() as transaction:
+            await credentials.replace_hash(
+                transaction, found.account_id, found.password_hash, new_hash
+            )
 
     def _pair(self, account_id: UUID, role: Role, session_id: UUID, refresh: str) -> TokenPair:
         scope = scope_of(role)

@@ -12,8 +12,8 @@ import hashlib
 from dataclasses import dataclass, field
 
 from twelvefold.errors import TooManyRequests
+from twelvefold.resilience.rate_limit import RateLimiter, RatePolicy
 from twelvefold.security.client_key import client_key
-from twelvefold.security.rate_limit import Policy, RateLimiter
 
 _WINDOW = 900  # seconds
 
@@ -35,7 +35,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Throttle:
+class LoginThrottle:
     """Counts guesses in Redis, or in this process while Redis is away."""
 
     limiter: RateLimiter
@@ -48,7 +48,7 @@ class Throttle:
         """
         key = _hashed(account, "" if address is None else client_key(address))
         policies = [self._pair]
-        wide = Policy("login-account", self.quotas.account, _WINDOW)
+        wide = RatePolicy("login-account", self.quotas.account, _WINDOW)
         if not (await self.limiter.admit(_hashed(account), wide)).admitted:
             policies.append(self._suspect)
         for policy in policies:
@@ -61,15 +61,15 @@ class Throttle:
 
     async def succeeded(self, attempt: Attempt) -> None:
         """The password was right: the pair's quota is whole again."""
-        await self.limiter.forget(attempt.key, self._pair, self._suspect)
+        await self.limiter.reset(attempt.key, self._pair, self._suspect)
 
     @property
-    def _pair(self) -> Policy:
-        return Policy("login", self.quotas.pair, _WINDOW)
+    def _pair(self) -> RatePolicy:
+        return RatePolicy("login", self.quotas.pair, _WINDOW)
 
     @property
-    def _suspect(self) -> Policy:
-        return Policy("login-suspect", self.quotas.suspect, _WINDOW)
+    def _suspect(self) -> RatePolicy:
+        return RatePolicy("login-suspect", self.quotas.suspect, _WINDOW)
 
 
 def _hashed(*parts: str) -> str:

@@ -1,4 +1,0 @@
-"""The laptop stack (extra `[dev]`): embedded servers, their supervisor, and its commands.
-
-Never part of a service's image. Kept empty, so that the mail catcher's process stays small.
-"""

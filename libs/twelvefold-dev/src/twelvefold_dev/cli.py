@@ -1,0 +1,264 @@
+"""The commands of the laptop stack: up, down, ps, scale, restart, logs, console; and, for clusters,
+backing.
+
+Merged into the top of `twelvefold` by the entry point `dev`, where this distribution is installed.
+"""
+
+import asyncio
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from twelvefold.contracts.terminal import escape_unprintable
+from twelvefold.settings.command_line import FAILURE, USAGE_ERROR, fail, load_or_fail
+from twelvefold_dev.environment.composition import OPERATOR
+from twelvefold_dev.servers.backing import BackingKind
+from twelvefold_dev.servers.server import StackError
+from twelvefold_dev.supervisor.control import END_TIMEOUT, RunLock, ask
+from twelvefold_dev.terminal.logs import Renderer
+from twelvefold_dev.terminal.processes_table import show
+
+from .checkout import Checkout
+
+_ASK_TIMEOUT = 15.0
+_SCALE_TIMEOUT = 120.0
+_NOTHING_RUNS = "nothing runs in this checkout (start it by `make up`)"
+
+app = typer.Typer()
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Our own errors, and those of the file system, become one line and exit 1."""
+    try:
+        yield
+    except (StackError, OSError) as error:
+        fail(str(error))
+
+
+def _counts(values: list[str], *, least: int = 1) -> dict[str, int]:
+    counts = {}
+    for value in values:
+        service, _, count = value.partition("=")
+        if not service or not count.isdigit() or int(count) < least:
+            fail(f"{value!r} is not of the form SERVICE=COUNT", USAGE_ERROR)
+        counts[service] = int(count)
+    return counts
+
+
+def _checkout() -> Checkout:
+    return Checkout.find(Path.cwd())
+
+
+@app.command()
+def up(
+    detach: Annotated[bool, typer.Option(help="Return when everything is ready.")] = False,
+    scale: Annotated[
+        list[str] | None, typer.Option(help="Processes of a service, e.g. worker=3.")
+    ] = None,
+) -> None:
+    """Runs the suite: servers, migrations, services with reload, a demo account."""
+    from twelvefold_dev.supervisor.detached import follow, run_detached
+    from twelvefold_dev.terminal.progress import Progress
+
+    counts = _counts(scale or [])
+    with _failures():
+        checkout = _checkout()
+        checkout.create()
+        lock = RunLock(checkout.run)
+        with Progress(Console()) as progress:
+            if not lock.acquire():
+                typer.echo("already running in this checkout")
+                follow(checkout, progress.quiet())
+            elif detach:
+                lock.release()  # the supervisor takes it
+                run_detached(checkout, counts, progress)
+            else:
+                from twelvefold_dev.supervisor.launch import run_here
+
+                try:
+                    run_here(checkout, counts, progress)
+                except StackError:
+                    if progress.outcome != "failed":
+                        raise
+    if progress.outcome == "failed":
+        raise typer.Exit(FAILURE)
+
+
+@app.command()
+def down() -> None:
+    """Ends the suite in order, wherever it was started; waits until nothing is left."""
+    with _failures():
+        checkout = _checkout()
+        if not _end(checkout):
+            typer.echo("nothing was running")
+
+
+def _end(checkout: Checkout) -> bool:
+    """Whether something ran. Raises StackError where it does not end."""
+    from twelvefold_dev.supervisor.orphan_processes import terminate_orphans
+
+    lock = RunLock(checkout.run)
+    if not lock.is_held:
+        # Of a supervisor that was killed.
+        return terminate_orphans(checkout.run) > 0
+    for _ in ask(checkout.run, _ASK_TIMEOUT, command="down"):
+        pass
+    with Console().status("Ending in order"):
+        if not lock.wait_until_free(END_TIMEOUT):
+            raise StackError(f"it did not end within {END_TIMEOUT:.0f} s; see `twelvefold logs`")
+    return True
+
+
+@app.command()
+def reset(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Ends the suite and deletes all that it has kept: data, mail, secrets, logs."""
+    with _failures():
+        checkout = _checkout()
+        if not yes:
+            typer.confirm(
+                f"Delete every account, image, job and mail of {checkout.state}?", abort=True
+            )
+        _end(checkout)
+        try:
+            checkout.delete()
+        except OSError as error:
+            fail(f"not everything could be deleted: {error}")
+    typer.echo("all local data deleted")
+
+
+@app.command()
+def ps(as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
+    """Shows each process: id, state, uptime, requests, errors, memory."""
+    with _failures():
+        show(_asked("ps"), as_json=as_json)
+
+
+@app.command()
+def scale(
+    counts: Annotated[list[str], typer.Argument(help="SERVICE=COUNT, e.g. worker=5.")],
+) -> None:
+    """Starts or ends processes of a service, beside those that run; 0 ends all of them."""
+    with _failures():
+        processes: list[dict[str, Any]] = []
+        for service, count in _counts(counts, least=0).items():
+            processes = _asked("scale", _SCALE_TIMEOUT, service=service, count=count)
+        show(processes, as_json=False)
+
+
+@app.command()
+def env(
+    process: Annotated[
+        str, typer.Argument(help="A service; by default an operator, for backup and restore.")
+    ] = OPERATOR,
+) -> None:
+    """Prints what a process of the running stack reads, secrets included, for a shell.
+
+    `eval "$(twelvefold env worker)"; twelvefold jobs list`
+    """
+    with _failures():
+        for response in ask(_running_checkout().run, _ASK_TIMEOUT, command="env", process=process):
+            for name, value in sorted(response["environment"].items()):
+                typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+@app.command()
+def restart(
+    services: Annotated[list[str], typer.Argument(help="One or several of api, users, worker.")],
+) -> None:
+    """Replaces the processes of a service one by one, without refusing a request."""
+    with _failures():
+        checkout = _running_checkout()
+        for service in services:
+            with Console(stderr=True).status(f"Replacing {service}"):
+                for response in ask(
+                    checkout.run, _SCALE_TIMEOUT, command="restart", service=service
+                ):
+                    typer.echo(f"{response['replaced']} replaced")
+
+
+def _running_checkout() -> Checkout:
+    checkout = _checkout()
+    if not RunLock(checkout.run).is_held:
+        raise StackError(_NOTHING_RUNS)
+    return checkout
+
+
+def _asked(command: str, within: float = _ASK_TIMEOUT, **request: Any) -> list[dict[str, Any]]:
+    checkout = _running_checkout()
+    for response in ask(checkout.run, within, command=command, **request):
+        processes: list[dict[str, Any]] = response["processes"]
+        return processes
+    raise StackError("it is ending")
+
+
+@app.command()
+def console(
+    opened: Annotated[bool, typer.Option("--open", help="Open it in the browser, too.")] = False,
+) -> None:
+    """Prints the link to the developer console, with its token."""
+    from twelvefold_dev.console.config import FILE, ConsoleConfig
+
+    with _failures():
+        checkout = _checkout()
+        if not RunLock(checkout.run).is_held:
+            raise StackError(_NOTHING_RUNS)
+        link = ConsoleConfig.read(checkout.run / FILE).link
+    typer.echo(link)
+    if opened:
+        typer.launch(link)
+
+
+@app.command()
+def logs(
+    service: Annotated[
+        str | None, typer.Argument(help="A service, one process (api.1) or a server (postgres).")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", help="Of each file.", min=0)] = 50,
+    raw: Annotated[bool, typer.Option("--json", help="As they were written.")] = False,
+) -> None:
+    """Shows what the services log; a server's log by its name."""
+    from twelvefold_dev.terminal.log_follower import LogFollower
+
+    with _failures():
+        checkout = _checkout()
+        follower = LogFollower(checkout.logs, service, lines)
+        if not follower.names:
+            raise StackError(f"no logs of {service or 'anything'} in {checkout.logs}")
+    renderer = Renderer.of(typer.get_text_stream("stdout"))
+    while True:
+        for name, line in follower.fresh():
+            shown = escape_unprintable(line) if raw and sys.stdout.isatty() else line
+            typer.echo(shown if raw else renderer.line(name, line))
+        if not follow:
+            return
+        time.sleep(0.2)
+
+
+@app.command()
+def backing(
+    server: Annotated[BackingKind, typer.Argument(help="Which.", show_default=False)],
+) -> None:
+    """Runs one server of the stack in the foreground, for the pods of a development cluster.
+
+    Needs ENVIRONMENT=development; listens on BACKING_HOST (0.0.0.0), BACKING_PORT (5432, 6379,
+    8333, 1025) and keeps its data under BACKING_DATA (/data). PostgreSQL and Redis take
+    BACKING_PASSWORD; S3 takes BACKING_S3_ACCESS_KEY_ID, BACKING_S3_SECRET_ACCESS_KEY and
+    BACKING_S3_BUCKET (twelvefold). Each NAME may also come as a file named by NAME_FILE.
+    """
+    from twelvefold_dev.servers.backing import create_server, serve, settings_class
+
+    settings = load_or_fail(settings_class(server))
+    with _failures():
+        running = create_server(server, settings)
+        asyncio.run(serve(running, lambda: typer.echo(f"{server}: ready")))

@@ -1,0 +1,126 @@
+"""One embedded server in the foreground, for the pods of a development cluster.
+
+Owns the settings of `twelvefold backing` and the run: start, wait, stop in order. Never for
+production: these servers speak no TLS, and S3's inner ports ask nobody who they are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field, SecretStr, field_validator
+
+from twelvefold.settings import Environment, EnvironmentSettings
+from twelvefold_dev.supervisor.shutdown import ShutdownRequest, run_unless
+from twelvefold_dev.system.ports import PortPicker
+
+from .embedded import BUCKET
+from .mail_catcher import MailCatcher
+from .object_store import S3Credentials, SeaweedPorts, SeaweedServer
+from .postgres import PostgresServer
+from .redis import RedisServer
+from .server import EmbeddedServer, ServerFailed
+
+_STDOUT = 1
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+")  # RFC 3986: what a URL holds as it is
+
+
+class BackingKind(StrEnum):
+    POSTGRES = "postgres"
+    REDIS = "redis"
+    S3 = "s3"
+    MAIL = "mail"
+
+
+class BackingSettings(EnvironmentSettings):
+    """What every backing server reads."""
+
+    prefixes: ClassVar[tuple[str, ...]] = ("BACKING_",)
+
+    # Again, so that its default is checked as well.
+    environment: Environment = Field(
+        Environment.PRODUCTION, validate_default=True, description="development or testing."
+    )
+    backing_host: str = Field("0.0.0.0", description="Address to bind.")  # noqa: S104 (a pod's)
+    backing_port: int | None = Field(None, ge=1, le=65535, description="None: the usual one.")
+    backing_data: Path = Field(Path("/data"), description="Directory to keep data under.")
+
+    @field_validator("environment")
+    @classmethod
+    def _never_deployed(cls, value: Environment) -> Environment:
+        if value.is_deployed:
+            raise ValueError("must be development or testing: these servers are for nothing else")
+        return value
+
+
+class PasswordSettings(BackingSettings):
+    backing_password: SecretStr = Field(description="Of PostgreSQL's superuser, or of Redis.")
+
+    @field_validator("backing_password")
+    @classmethod
+    def _fits_urls(cls, value: SecretStr) -> SecretStr:
+        if not _UNRESERVED.fullmatch(value.get_secret_value()):
+            raise ValueError("must be of letters, digits and . _ ~ - alone, and not empty")
+        return value
+
+
+class S3Settings(BackingSettings):
+    backing_s3_access_key_id: str = Field(min_length=1, description="Of the only S3 account.")
+    backing_s3_secret_access_key: SecretStr = Field(min_length=1, description="Goes with it.")
+    backing_s3_bucket: str = Field(BUCKET, description="Created at the start.")
+
+
+def settings_class(kind: BackingKind) -> type[BackingSettings]:
+    """What `create_server` takes for `kind`."""
+    if kind is BackingKind.S3:
+        return S3Settings
+    return BackingSettings if kind is BackingKind.MAIL else PasswordSettings
+
+
+def create_server(kind: BackingKind, settings: BackingSettings) -> EmbeddedServer:
+    """The server of that kind, with its data in a folder of its own under `backing_data`."""
+    directory, host = settings.backing_data / kind, settings.backing_host
+    if isinstance(settings, PasswordSettings):
+        password = settings.backing_password.get_secret_value()
+        if kind is BackingKind.POSTGRES:
+            port = settings.backing_port or 5432
+            return PostgresServer(directory, port=port, password=password, host=host)
+        port = settings.backing_port or 6379
+        return RedisServer(directory, port=port, password=password, host=host)
+    if isinstance(settings, S3Settings):
+        inner = SeaweedPorts.take(PortPicker(kind))
+        return SeaweedServer(
+            directory,
+            ports=dataclasses.replace(inner, s3=settings.backing_port or 8333),
+            credentials=S3Credentials(
+                settings.backing_s3_access_key_id,
+                settings.backing_s3_secret_access_key.get_secret_value(),
+            ),
+            bucket=settings.backing_s3_bucket,
+            host=host,
+        )
+    return MailCatcher(directory, port=settings.backing_port or 1025, host=host)
+
+
+async def serve(server: EmbeddedServer, ready: Callable[[], None]) -> None:
+    """Runs `server`, its output ours, until SIGTERM or SIGINT; calls `ready` once it answers.
+
+    Raises ServerFailed where it does not come up or ends by itself.
+    """
+    ending = ShutdownRequest(force=lambda: None)  # the stop is bounded in itself
+    ending.listen()
+    try:
+        await run_unless(ending.asked, server.start(_STDOUT))
+        if ending.asked.is_set():
+            return
+        ready()
+        code = await run_unless(ending.asked, server.wait())
+        if not ending.asked.is_set():
+            raise ServerFailed(server.name, f"ended by itself with code {code}")
+    finally:
+        await server.stop()

@@ -1,0 +1,74 @@
+"""Starts a supervisor of its own session, and follows the start of one that runs.
+
+Imports next to nothing: it is on the way of every `up`, before the supervisor's own imports.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from twelvefold_dev.checkout import Checkout
+from twelvefold_dev.servers.server import StackError
+
+from .control import END_TIMEOUT, ask
+
+if TYPE_CHECKING:
+    from twelvefold_dev.terminal.progress import Progress
+
+START_TIMEOUT = 180.0  # seconds, cold and on a slow machine
+EXIT_TAKEN = 3  # of a supervisor that finds another one
+SUPERVISOR = "twelvefold"
+_POLL = 0.05
+_TAIL_BYTES = 2_000
+
+
+def run_detached(checkout: Checkout, scale: Mapping[str, int], progress: Progress) -> None:
+    """Starts a supervisor of its own session and follows it until all is ready.
+
+    Raises StackError where it is not; nothing runs then.
+    """
+    output = checkout.logs / f"{SUPERVISOR}.out"
+    with output.open("wb") as file:
+        supervisor = subprocess.Popen(
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "twelvefold_dev.supervisor.launch",
+                str(checkout.root),
+                *(f"{name}={count}" for name, count in scale.items()),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            cwd=checkout.root,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + START_TIMEOUT
+    while True:
+        code = supervisor.poll()
+        if code is not None and code != EXIT_TAKEN:
+            said = output.read_bytes()[-_TAIL_BYTES:].decode(errors="replace").strip()
+            raise StackError(f"the supervisor ended with code {code}: {said or f'see {output}'}")
+        try:
+            follow(checkout, progress)
+        except StackError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_POLL)  # it does not listen yet
+        else:
+            break
+    if progress.outcome == "failed":
+        supervisor.wait(END_TIMEOUT)
+
+
+def follow(checkout: Checkout, progress: Progress) -> None:
+    """Shows the start of the supervisor that runs, from its first step to its outcome."""
+    for message in ask(checkout.run, START_TIMEOUT, command="follow"):
+        progress.take(message)
+    if progress.outcome is None:
+        raise StackError("the stack was ended before it was ready")

@@ -1,0 +1,110 @@
+"""One process of one of our services, as the supervisor sees it.
+
+Owns its sockets and its probe. Its environment comes from `environment`.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import IO
+
+from twelvefold_dev.servers.server import EmbeddedServer
+from twelvefold_dev.system.child_process import Launch
+from twelvefold_dev.system.probe import get
+from twelvefold_dev.system.sockets import listen_on_first_free, public_ports, url_of
+
+_PROBE_TIMEOUT = 1.0  # seconds
+PUBLIC, INTERNAL, MANAGEMENT = "HTTP_FD", "INTERNAL_FD", "MANAGEMENT_FD"
+# Which listeners a service has, beside its management port. One that is not named here has both.
+_LISTENERS: Mapping[str, Sequence[str]] = {
+    "api": (PUBLIC, INTERNAL),
+    "users": (INTERNAL,),
+    "worker": (),
+}
+EDGE = "api"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSockets:
+    """The listeners that all processes of one service accept from, by setting."""
+
+    name: str
+    shared: Mapping[str, socket.socket]
+
+    @classmethod
+    def bind(cls, name: str) -> ServiceSockets:
+        """Raises OSError where no port is free."""
+        shared = {}
+        for setting in _LISTENERS.get(name, (PUBLIC, INTERNAL)):
+            ports = public_ports() if (name, setting) == (EDGE, PUBLIC) else (0,)
+            shared[setting] = listen_on_first_free(ports)
+        return cls(name, shared)
+
+    def url(self, setting: str) -> str | None:
+        listener = self.shared.get(setting)
+        return url_of(listener) if listener else None
+
+    def close(self) -> None:
+        for listener in self.shared.values():
+            listener.close()
+
+
+class ServiceProcess(EmbeddedServer):
+    """`python -m NAME` with inherited sockets. `url` is that of its management port."""
+
+    start_timeout = 60.0
+    # Its own grace is shorter; what exceeds it hangs. SIGINT leaves the lame duck out.
+    stop_signals = ((signal.SIGINT, 15.0),)
+    replaced_signals = ((signal.SIGTERM, 20.0),)
+
+    def __init__(
+        self,
+        sockets: ServiceSockets,
+        number: int,
+        environment: Callable[[Mapping[str, int]], dict[str, str]],
+        directory: Path,
+    ) -> None:
+        super().__init__(directory)
+        self.service = sockets.name
+        self.name = f"{sockets.name}.{number}"
+        self._sockets = sockets
+        self._environment = environment
+        self._management = listen_on_first_free((0,))
+
+    @property
+    def url(self) -> str:
+        return url_of(self._management)
+
+    def launch(self, output: int | IO[bytes]) -> Launch:
+        listeners = {**self._sockets.shared, MANAGEMENT: self._management}
+        descriptors = {setting: listener.fileno() for setting, listener in listeners.items()}
+        return Launch(
+            command=[sys.executable, "-P", "-m", self.service],
+            environment=self._environment(descriptors),
+            directory=self.directory,
+            output=output,
+            pass_fds=tuple(descriptors.values()),
+            orphan_signal=signal.SIGINT,
+        )
+
+    async def is_ready(self) -> bool:
+        """Whether the process serves; whether it is ready for work is `is_ready_for_work`."""
+        status, _ = await get(self.url, "/livez", within=_PROBE_TIMEOUT)
+        return status == HTTPStatus.OK
+
+    async def is_ready_for_work(self) -> bool:
+        try:
+            status, _ = await get(self.url, "/readyz", within=_PROBE_TIMEOUT)
+        except OSError:
+            return False
+        return status == HTTPStatus.OK
+
+    def close(self) -> None:
+        """Gives up the management port; after the last stop."""
+        self._management.close()

@@ -1,0 +1,41 @@
+"""What the supervisor tells about its start, also to those who ask later.
+
+Messages are objects with a `kind`: starting, up, notice, and one outcome: ready or failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from .control import Message
+
+
+class StartupEvents:
+    """Every message so far, and those to come. A start makes a few dozen."""
+
+    def __init__(self, notify: Callable[[Message], None]) -> None:
+        """`notify` takes each message in this process."""
+        self._notify = notify
+        self._messages: list[Message] = []
+        self._added = asyncio.Condition()
+
+    async def add(self, message: Message) -> None:
+        self._notify(message)
+        async with self._added:
+            self._messages.append(message)
+            self._added.notify_all()
+
+    async def until_outcome(self) -> AsyncIterator[Message]:
+        """From the first to the outcome."""
+        seen = 0
+        while True:
+            async with self._added:
+                while seen == len(self._messages):
+                    await self._added.wait()
+                fresh = self._messages[seen:]
+            seen += len(fresh)
+            for message in fresh:
+                yield message
+                if message["kind"] in ("ready", "failed"):
+                    return

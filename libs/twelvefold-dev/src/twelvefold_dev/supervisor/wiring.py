@@ -1,0 +1,161 @@
+"""Which servers a stack has, where everything listens, and what each process is told of it.
+
+Owns the composition only: nothing is started here.
+"""
+
+from __future__ import annotations
+
+import secrets as random
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twelvefold_dev.checkout import Checkout
+from twelvefold_dev.console.config import ConsoleConfig, link
+from twelvefold_dev.console.server import ConsoleServer
+from twelvefold_dev.environment.composition import (
+    EXTERNAL_POSTGRES,
+    EXTERNAL_REDIS,
+    EXTERNAL_S3,
+    EXTERNAL_SMTP,
+    Addresses,
+    Environments,
+    external_s3,
+)
+from twelvefold_dev.environment.schema_record import SchemaRecord
+from twelvefold_dev.environment.secret_store import SecretStore
+from twelvefold_dev.servers.embedded import BUCKET, EmbeddedServers
+from twelvefold_dev.servers.object_store import REGION, S3Credentials
+from twelvefold_dev.servers.server import EmbeddedServer, ExternalServer, Server
+from twelvefold_dev.system.ports import PortPicker
+
+from .service_process import EDGE, INTERNAL, PUBLIC, ServiceProcess, ServiceSockets
+
+if TYPE_CHECKING:
+    from twelvefold.service.definition import Service
+
+
+class Wiring:
+    """One stack's servers, sockets and environments."""
+
+    def __init__(
+        self, checkout: Checkout, services: Mapping[str, Service], own: Mapping[str, str]
+    ) -> None:
+        """Binds the services' sockets. Raises OSError where no port is free."""
+        self.checkout = checkout
+        self._services = services
+        secrets = SecretStore(checkout.secrets)
+        credentials = secrets.server_credentials()
+        embedded = EmbeddedServers(
+            checkout.data, credentials, PortPicker(str(checkout.root)), mail_folder=checkout.mail
+        )
+        self.postgres = _chosen(own, EXTERNAL_POSTGRES, embedded.postgres)
+        self.redis = _chosen(own, EXTERNAL_REDIS, embedded.redis)
+        self.object_store = _chosen(own, EXTERNAL_S3, embedded.object_store)
+        self.mail = _chosen(own, EXTERNAL_SMTP, embedded.mail)
+        self.sockets = {name: ServiceSockets.bind(name) for name in services}
+        self.console = ConsoleServer(checkout.run, self._configure_console)
+        self._started = time.time()
+        self._token = secrets.get("console.token", lambda: random.token_urlsafe(16))
+        self.addresses = Addresses(
+            postgres=self.postgres.url,
+            redis=self.redis.url,
+            s3=_s3(self.object_store, credentials.s3, own),
+            smtp=self.mail.url,
+            public=self._url(EDGE, PUBLIC) or "",
+            console=self.console.url,
+            internal=self._internal(),
+        )
+        self.environments = Environments(services, secrets, self.addresses, own)
+
+    @property
+    def servers(self) -> tuple[Server, ...]:
+        return self.postgres, self.redis, self.object_store, self.mail, self.console
+
+    def process(self, service: str, number: int) -> ServiceProcess:
+        """One more process of `service`, on the sockets that all of them share."""
+        return ServiceProcess(
+            self.sockets[service],
+            number,
+            lambda descriptors: self.environments.of_service(service, descriptors),
+            self.checkout.root,
+        )
+
+    def endpoints(self, processes: Mapping[str, ServiceProcess]) -> dict[str, Any]:
+        """The content of endpoints.json; `processes` holds the first of each service."""
+        management = {name: process.url for name, process in processes.items()}
+        return {**self._fixed_endpoints(), "management": management}
+
+    def _fixed_endpoints(self) -> dict[str, Any]:
+        return {
+            "api": self.addresses.public,
+            "postgres": self.addresses.postgres,
+            "redis": self.addresses.redis,
+            "s3": self.object_store.url,
+            "mail": self.addresses.smtp,
+            "console": self.console.url,
+            "internal": dict(self.addresses.internal),
+        }
+
+    def _configure_console(self, descriptor: int, url: str) -> ConsoleConfig:
+        return ConsoleConfig(
+            root=str(self.checkout.root),
+            descriptor=descriptor,
+            url=url,
+            token=self._token,
+            started=self._started,
+            services=tuple(self._services),
+            jobs_url=self.environments.database_url("worker"),
+            redis_url=self.addresses.redis,
+            traces_to=self.environments.traces_to(),
+            endpoints=self._fixed_endpoints(),
+            mail_folder=str(self.checkout.mail) if isinstance(self.mail, EmbeddedServer) else None,
+        )
+
+    @property
+    def console_link(self) -> str | None:
+        """With the console's token, which endpoints.json does not hold."""
+        return link(self.console.url, self._token) if self.console.is_alive else None
+
+    def schema_record(self) -> SchemaRecord:
+        passwords = self.environments.role_passwords()
+        return SchemaRecord(self.checkout.schemas, self.postgres, self._services, passwords)
+
+    def data_homes(self) -> list[Path]:
+        return [server.home for server in self.servers if isinstance(server, EmbeddedServer)]
+
+    def close(self) -> None:
+        self.console.close()
+        for sockets in self.sockets.values():
+            sockets.close()
+
+    def _url(self, service: str, setting: str) -> str | None:
+        return self.sockets[service].url(setting) if service in self.sockets else None
+
+    def _internal(self) -> dict[str, str]:
+        urls = {name: self._url(name, INTERNAL) for name in self.sockets}
+        return {name: url for name, url in urls.items() if url is not None}
+
+
+def _chosen(own: Mapping[str, str], setting: str, embedded: EmbeddedServer) -> Server:
+    url = own.get(setting)
+    return ExternalServer(embedded.name, url) if url else embedded
+
+
+def _s3(server: Server, credentials: S3Credentials, own: Mapping[str, str]) -> dict[str, str]:
+    if isinstance(server, ExternalServer):
+        return external_s3(own)
+    return {
+        "S3_ENDPOINT": server.url,
+        "S3_PUBLIC_ENDPOINT": server.url,
+        "S3_REGION": REGION,
+        "S3_BUCKET": BUCKET,
+        "S3_ACCESS_KEY_ID": credentials.access_key_id,
+        "S3_SECRET_ACCESS_KEY": credentials.secret_access_key,
+    }
+
+
+def mail_folder(checkout: Checkout, server: Server) -> str:
+    """Where caught mail lies, or to whom it goes."""
+    return str(checkout.mail) if isinstance(server, EmbeddedServer) else server.url

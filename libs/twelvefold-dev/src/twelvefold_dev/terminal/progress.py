@@ -1,0 +1,93 @@
+"""Shows the start of the stack: what is awaited, what is there, and at the end where it is."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from twelvefold.contracts.terminal import escape_unprintable
+from twelvefold_dev.servers.server import without_password
+from twelvefold_dev.supervisor.control import Message
+
+
+class Progress:
+    """Takes the supervisor's messages, from this process or over the control socket."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._waiting: dict[str, float] = {}
+        self._status = console.status("Starting")
+        self._quiet = False
+        self.outcome: str | None = None  # "ready" or "failed"
+
+    def quiet(self) -> Self:
+        """Shows the outcome only."""
+        self._quiet = True
+        return self
+
+    def __enter__(self) -> Self:
+        self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._status.stop()
+
+    def take(self, message: Message) -> None:
+        kind = message.get("kind")
+        if kind == "starting":
+            self._waiting[message["name"]] = time.monotonic()
+        elif kind == "up":
+            self._waiting.pop(message["name"], None)
+            seconds = f"[dim]{message['seconds']:5.1f} s[/dim]"
+            if not self._quiet:
+                self._console.print(
+                    f"[green]✓[/green] {message['name']:<10} {seconds}", highlight=False
+                )
+        elif kind == "notice":
+            self._console.print(
+                f"[yellow]![/yellow] {escape(escape_unprintable(message['text']))}", soft_wrap=True
+            )
+        elif kind == "failed":
+            self._end("failed")
+            self._console.print(
+                f"[red]✗ {escape(escape_unprintable(message['text'], keep_lines=True))}[/red]",
+                soft_wrap=True,
+            )
+            for line in message["tail"]:
+                self._console.print(
+                    f"  {escape_unprintable(line)}", markup=False, highlight=False, soft_wrap=True
+                )
+        elif kind == "ready":
+            self._end("ready")
+            self._console.print(summary(message), highlight=False)
+        if self._waiting:
+            self._status.update(f"Waiting for {', '.join(self._waiting)}")
+
+    def _end(self, outcome: str) -> None:
+        self.outcome = outcome
+        self._status.stop()
+
+
+def summary(message: Message) -> Table:
+    """Where everything is, as at the end of a start."""
+    endpoints: dict[str, Any] = message["endpoints"]
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    table.add_row("api", endpoints["api"])
+    table.add_row("docs", f"{endpoints['api']}/docs")
+    if link := message.get("console"):
+        table.add_row("console", link)
+    table.add_row("mail", message["mail_folder"])
+    for name in ("postgres", "redis", "s3"):
+        table.add_row(name, without_password(endpoints[name]))
+    table.add_row("all URLs", message["endpoints_file"])
+    if demo := message.get("demo"):
+        table.add_row("demo", f"{demo['email']}  password {demo['password']}")
+    seconds = f"ready in {message['seconds']:.1f} s"
+    table.add_row("", f"[dim]{seconds}; Ctrl-C or `make down` ends everything[/dim]")
+    return table

@@ -1,0 +1,1 @@
+"""For operators, from outside: backup, restore and rollout. Never in a service's image."""

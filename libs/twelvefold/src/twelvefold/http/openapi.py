@@ -1,0 +1,136 @@
+"""The OpenAPI document: what FastAPI makes, completed by what every operation of ours may answer.
+
+Owns the problems and headers that come from the layers around a route. What a route itself
+answers is said at the route. There is no `default` response: with one, no status that a route
+forgot to declare could ever be found.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from twelvefold.http.rest.problems import MEDIA_TYPE, Problem, code_and_title, type_uri
+
+# Any request may be malformed, meet an error of ours, or come while something is away.
+EVERYWHERE = (400, 500, 503)
+PROBES = "health"  # tag of operations that are never limited
+_REF = {"schema": {"$ref": "#/components/schemas/Problem"}}
+_FASTAPI_ONLY = ("HTTPValidationError", "ValidationError")
+_METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
+_FORM = "application/x-www-form-urlencoded"
+_REQUEST_ID = "0198c5f07b2a7c318f4d93b7e05d6a22"
+
+
+def header(description: str, example: str, kind: str = "string") -> dict[str, Any]:
+    """An OpenAPI header object."""
+    return {"description": description, "schema": {"type": kind}, "example": example}
+
+
+# draft-ietf-httpapi-ratelimit-headers
+RATE_LIMIT = ("RateLimit-Policy", "RateLimit")
+_HEADERS = {
+    "X-Request-ID": header("Id of the request: the client's own if it sent one.", _REQUEST_ID),
+    "Retry-After": header("Seconds to wait before trying again.", "2"),
+    "WWW-Authenticate": header(
+        "What is wrong with the credentials (RFC 6750).", 'Bearer realm="twelvefold"'
+    ),
+    "RateLimit-Policy": header("Quota and window in seconds, by policy.", '"user";q=300;w=60'),
+    "RateLimit": header("What remains, and seconds until it is whole.", '"user";r=299;t=1'),
+}
+_DEPRECATED = {
+    "Deprecation": header("Deprecated since then (RFC 9745).", "@1767225600"),
+    "Sunset": header("Stops to answer then (RFC 8594).", "Wed, 01 Jul 2026 00:00:00 GMT"),
+}
+# Beside X-Request-ID, by status of a problem.
+_BY_STATUS = {
+    "401": ("WWW-Authenticate",),
+    "429": ("Retry-After", *RATE_LIMIT),
+    "503": ("Retry-After",),
+}
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every operation of the document with its path."""
+    for path, item in document.get("paths", {}).items():
+        for method, operation in item.items():
+            if method in _METHODS:
+                yield path, operation
+
+
+def add_problem_responses(document: dict[str, Any], *, limited: bool = False) -> dict[str, Any]:
+    """Describes errors as problems, in place; doing it twice changes nothing more.
+
+    Each operation gets the statuses of EVERYWHERE, 413, 415 and 422 where it takes a body, and 401
+    and 403 where it asks for a token, unless it describes them itself. `limited` says that there are
+    rate limits: 429 for everything but the probes.
+    """
+    components = document.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas.update(problem.pop("$defs", {}))
+    schemas["Problem"] = problem
+    for name in _FASTAPI_ONLY:
+        schemas.pop(name, None)
+    components.setdefault("headers", {}).update(_HEADERS)
+    shared = components.setdefault("responses", {})
+    for _, operation in operations(document):
+        responses = operation.setdefault("responses", {})
+        for status in (*EVERYWHERE, *_implied(operation, limited=limited)):
+            described = responses.setdefault(str(status), _problem(status))
+            if "$ref" not in described:  # what has a form of its own here can be a problem too
+                described.setdefault("content", {}).setdefault(MEDIA_TYPE, dict(_REF))
+        for status, response in responses.items():
+            responses[status] = _described(status, response, shared)
+            if operation.get("deprecated") and "$ref" not in responses[status]:
+                responses[status]["headers"].update(_DEPRECATED)
+        operation["responses"] = dict(sorted(responses.items()))
+    components["responses"] = dict(sorted(shared.items()))
+    return document
+
+
+def _implied(operation: dict[str, Any], *, limited: bool) -> Iterator[int]:
+    if limited and PROBES not in operation.get("tags", ()):
+        yield 429
+    if operation.get("security"):
+        yield from (401, 403)
+    if body := operation.get("requestBody"):
+        yield from (413, 422)  # too large; or it holds a NUL
+        if _FORM not in body["content"]:
+            yield 415
+
+
+def _problem(status: int) -> dict[str, Any]:
+    return {"description": code_and_title(status)[1], "content": {MEDIA_TYPE: dict(_REF)}}
+
+
+def _described(
+    status: str, response: dict[str, Any], shared: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """The response with its headers; a plain problem becomes a reference to the shared one."""
+    if "$ref" in response:
+        return response
+    schema = response.get("content", {}).get("application/json", {}).get("schema", {})
+    if schema.get("$ref", "").endswith("/HTTPValidationError"):
+        response = _problem(int(status))
+    plain = response == _problem(int(status))
+    found = response.setdefault("headers", {})
+    refused = _BY_STATUS.get(status, ()) if MEDIA_TYPE in response.get("content", {}) else ()
+    for name in ("X-Request-ID", *refused):
+        found.setdefault(name, {"$ref": f"#/components/headers/{name}"})
+    if not plain:
+        return response
+    code, title = code_and_title(int(status))
+    response["content"][MEDIA_TYPE]["example"] = _example(int(status), code, title)
+    name = "".join(word.capitalize() for word in code.split("-"))
+    shared.setdefault(name, response)
+    return {"$ref": f"#/components/responses/{name}"}
+
+
+def _example(status: int, code: str, title: str) -> dict[str, Any]:
+    return {
+        "type": type_uri(code),
+        "title": title,
+        "status": status,
+        "detail": title,
+        "instance": "/api/v1/images",
+        "request_id": _REQUEST_ID,
+    }

@@ -1,0 +1,249 @@
+"""Serves a process: its sockets, its signals and the order in which it ends.
+
+Owns the event loop of a service. One owner of signals; the order at SIGTERM and SIGINT:
+
+1. /readyz turns 503, every answer carries `Connection: close`, the process's drains are called;
+2. the lame duck: for HTTP_LAME_DUCK seconds requests are still taken, while balancers learn and
+   clients with open connections get their last answer on them; left out at SIGINT (Ctrl-C);
+3. listeners close, connections close as they fall quiet, requests in flight have HTTP_GRACE;
+4. background work is left and backing services close, each in reverse;
+5. the management listener closes, and the exit code is 0. A second signal ends it at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+
+import structlog
+from starlette.types import ASGIApp
+
+from twelvefold.http.management import create_management_app
+from twelvefold.observability import metrics
+from twelvefold.observability.logs import configure_logs
+from twelvefold.observability.telemetry import configure_telemetry, shutdown_telemetry
+from twelvefold.service.definition import Service
+from twelvefold.service.process import ServiceProcess
+from twelvefold.settings import SettingsError, load
+
+from .acceptor import BACKLOG
+from .server import Server
+
+CANNOT_START = 1
+EXIT_SETTINGS = 2
+SIGNALLED = 128  # added to the number of the signal, as shells do
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_DESCRIPTORS = 65_536
+_LOOKS = 10  # a second, at how late the loop is: enough for a 99th percentile of some seconds
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """An app and its socket: an inherited descriptor, else a port (0: a free one)."""
+
+    name: str
+    app: ASGIApp
+    port: int
+    fd: int | None = None
+
+
+def listeners_of(process: ServiceProcess) -> list[Listener]:
+    """What the process listens on; the management port last, since it closes last."""
+    settings = process.settings
+    found = []
+    if process.public is not None:
+        found.append(Listener("public", process.public, settings.port, settings.http_fd))
+    if process.internal is not None:
+        found.append(
+            Listener("internal", process.internal, settings.internal_port, settings.internal_fd)
+        )
+    management = create_management_app(name=process.name, settings=settings, health=process.health)
+    found.append(
+        Listener("management", management, settings.management_port, settings.management_fd)
+    )
+    return found
+
+
+def bind(listener: Listener, host: str) -> socket.socket:
+    """The listening socket. Raises OSError where the address is taken."""
+    if listener.fd is not None:
+        return socket.socket(fileno=listener.fd)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, listener.port))
+        bound.listen(BACKLOG)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+class _Signals:
+    """The one owner of SIGTERM and SIGINT while a process runs."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._main = asyncio.current_task()
+        self._stop = asyncio.Event()
+        self.first: signal.Signals | None = None
+        # Until the process has opened, stopping means to abandon the opening.
+        self.opening = True
+        for number in _SIGNALS:
+            self._loop.add_signal_handler(number, self._on_signal, number)
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        if self._stop.is_set():
+            _log.warning("forced_exit", signal=number.name)
+            os._exit(SIGNALLED + number)
+        _log.info("stopping", signal=number.name)
+        self.first = number
+        self._stop.set()
+        if self.opening and self._main is not None:
+            self._main.cancel()
+
+    @property
+    def received(self) -> bool:
+        return self._stop.is_set()
+
+    async def wait(self) -> None:
+        self.opening = False
+        await self._stop.wait()
+
+    def release(self) -> None:
+        for number in _SIGNALS:
+            self._loop.remove_signal_handler(number)
+
+
+async def serve(process: ServiceProcess) -> None:
+    """Serves until a signal comes, then ends in the order above.
+
+    Raises OSError where a socket cannot be bound, and whatever background work raises on opening.
+    """
+    settings = process.settings
+    signals = _Signals()
+    servers: list[Server] = []
+    async with AsyncExitStack() as stack:
+        stack.callback(signals.release)
+        listeners = listeners_of(process)
+        bound = [bind(listener, settings.http_host) for listener in listeners]
+        for listener, listening in zip(listeners, bound, strict=True):
+            server = Server(listener.app, settings, proxied=listener.name == "public")
+            await server.start(listening)
+            servers.append(server)
+            host, port, *_ = listening.getsockname()
+            _log.info("listening", name=listener.name, host=host, port=port)
+        management = servers.pop()
+        stack.push_async_callback(management.drain_and_close, grace=1.0)
+        ticking = asyncio.create_task(_tick([*servers, management]), name="tick")
+        stack.callback(ticking.cancel)
+        try:
+            async with process.open():
+                await signals.wait()
+                lame_duck = 0.0 if signals.first is signal.SIGINT else settings.http_lame_duck
+                await _drain(process, servers, lame_duck)
+        except asyncio.CancelledError:
+            if not signals.received:
+                raise
+            # Stopped while it was opening: there is no work to drain and nobody was sent here.
+            process.health.mark_draining()
+            await _finished(servers, settings.http_grace)
+    _log.info("stopped")
+
+
+async def _drain(process: ServiceProcess, servers: Sequence[Server], lame_duck: float) -> None:
+    settings = process.settings
+    process.health.mark_draining()
+    await asyncio.gather(*(_called(drain, settings.http_grace) for drain in process.drain))
+    await asyncio.sleep(lame_duck)
+    await _finished(servers, settings.http_grace)
+
+
+async def _finished(servers: Sequence[Server], grace: float) -> None:
+    await asyncio.gather(*(server.drain_and_close(grace=grace) for server in servers))
+
+
+async def _called(drain: Callable[[], Awaitable[None]], limit: float) -> None:
+    try:
+        async with asyncio.timeout(limit):
+            await drain()
+    except Exception:
+        _log.exception("drain_failed", drain=getattr(drain, "__qualname__", repr(drain)))
+
+
+async def _tick(servers: Sequence[Server]) -> None:
+    """Once a second the Date header, and between how late the loop is."""
+    loop = asyncio.get_running_loop()
+    while True:
+        for server in servers:
+            await server.on_tick(0)
+        for _ in range(_LOOKS):
+            due = loop.time() + 1 / _LOOKS
+            await asyncio.sleep(1 / _LOOKS)
+            metrics.event_loop_lag.observe(max(0.0, loop.time() - due))
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    with suppress(ImportError):
+        import uvloop
+
+        return uvloop.new_event_loop()
+    return asyncio.new_event_loop()
+
+
+def _allow_many_files() -> None:
+    """As many descriptors as we may have, within reason: the usual 1,024 are fewer than the
+    connections that we take, and a listener that runs out of them refuses everybody.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def run(process: ServiceProcess) -> int:
+    """Serves `process` on a loop of its own until a signal; returns the exit code."""
+    _allow_many_files()
+    try:
+        with asyncio.Runner(loop_factory=_new_loop) as runner:
+            runner.run(serve(process))
+    except OSError as error:
+        _log.critical("cannot_listen", error=error.strerror or str(error))
+        return CANNOT_START
+    except Exception:
+        _log.exception("process_failed")
+        return CANNOT_START
+    finally:
+        shutdown_telemetry()
+    return 0
+
+
+def main(service: Service, **overrides: str) -> int:
+    """Runs `service` until a signal ends it; returns the exit code.
+
+    `overrides` are settings that the command line gives in place of the environment's.
+    Settings at fault: every problem on stderr, one a line, and exit code 2.
+    """
+    try:
+        settings = load(service.settings, **overrides)
+    except SettingsError as error:
+        count = len(error.problems)
+        noun = "setting" if count == 1 else "settings"
+        sys.stderr.write(f"{service.name}: {count} invalid {noun}\n")
+        for problem in error.problems:
+            sys.stderr.write(f"  {problem}\n")
+        return EXIT_SETTINGS
+
+    configure_logs(settings, service=service.name)
+    configure_telemetry(settings, service=service.name)
+    return run(service.create(settings))

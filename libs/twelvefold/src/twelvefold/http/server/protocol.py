@@ -1,0 +1,239 @@
+"""HTTP/1.1 at the socket: uvicorn's httptools protocol with the bounds that it lacks.
+
+Owns how long the head of a request may take, how slowly its body may come and its response be
+read, the responses to what is no HTTP, how a connection ends, and how long it has been quiet,
+which decides when a drain may close it. What a head may say and how far a connection is parsed
+is `wire`'s; how large a body may be, and how long a request may take, is the request layer's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from twelvefold.http.middleware.body_limit import LINGER_BYTES, LINGER_SECONDS
+from twelvefold.http.middleware.cors import CorsPolicy
+from twelvefold.http.server.wire.cycle import ResponseCycle
+from twelvefold.http.server.wire.flow import ReaderWatch, ReadGate
+from twelvefold.http.server.wire.parsing import ParsingProtocol
+from twelvefold.http.server.wire.refusal import ProtocolError
+from twelvefold.observability import metrics
+
+HEAD_SECONDS = 10.0  # for a whole head, from its first byte or from the accept; not per byte
+# Of a body at least so much has to come in each such period, the time that we do not read left
+# out: a slow network is far above it, a client that sends a byte a second to hold us is below.
+BODY_SECONDS = 10.0
+BODY_BYTES = 1024
+_SIZE_STATUSES = frozenset({414, 431})
+
+
+class BoundedProtocol(ParsingProtocol):
+    """One connection. Times are those of the event loop, in seconds."""
+
+    max_connections = 2000  # of one listener
+    cors: CorsPolicy | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.idle_since = 0.0
+        self._discarded = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._body_bytes = 0
+        self._body_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn's own
+        super().connection_made(transport)
+        self.flow = self._gate = ReadGate(transport)
+        self._reader = ReaderWatch(transport)
+        self.idle_since = self.loop.time()
+        if len(self.connections) > self.max_connections:
+            metrics.http_requests_refused.labels("connections").inc()
+            error = "There are too many connections."
+            self._refuse(ProtocolError(503, error, "retry-after: 1\r\n"))
+            return
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_arrived()
+        self._body_arrived()
+        self._unparsed = b""
+        self.pipeline.clear()
+        if self._serving is not None:
+            self._serving.abandon()
+        super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's closes at once
+        """Serve what a client has asked for that will send no more (RFC 9112 section 9.6)."""
+        self._half_closed = True
+        if self._refused or self.transport.is_closing():
+            return False
+        if self._in_body and self.busy:
+            self._abandon(ProtocolError(400, "The body of the request is incomplete."))
+        elif self.busy:
+            if self._serving is not None and self._serving.is_event_stream:
+                return False
+            self.cycle.keep_alive = False
+            self._hold_reading()
+        elif self._head.is_partial:
+            self._refuse(ProtocolError(400, "The head of the request is incomplete."))
+        else:
+            return False
+        return True
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused or self._is_last:
+            self._discard(len(data))
+            return
+        self._unset_keepalive_if_required()
+        self._unparsed = self._unparsed[self._at :] + data if self._unparsed else data
+        self._at = 0
+        if self._in_body:
+            self._body_bytes += len(data)
+        self._parse()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        if not self._in_body:
+            self._body_arrived()
+
+    def on_response_complete(self) -> None:
+        self.idle_since = self.loop.time()
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self._unset_keepalive_if_required()
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._ask_turn()
+        elif self._fault is not None:
+            self._refuse(self._fault)
+        elif self._half_closed:
+            self.transport.close()
+        else:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+            if self._in_body:
+                # Answered before its body was read (a 401 to an upload): it may go on for a moment.
+                self.loop.call_later(LINGER_SECONDS, self._on_body_late, self.cycle)
+            elif self._head.is_partial:
+                self._expect_head()
+
+    def _on_event_stream(self) -> None:
+        """A client that sends no more has most likely gone, and a stream would not notice."""
+        if self._half_closed:
+            self.transport.close()
+
+    def check_reader(self, now: float) -> None:
+        """Cut the connection if its client has stopped reading. To be called about once a second."""
+        if self._reader.is_stuck(now):
+            metrics.http_requests_refused.labels("unread").inc()
+            self.transport.abort()
+
+    def _on_fault(self, error: ProtocolError) -> None:
+        if error.status in _SIZE_STATUSES:
+            metrics.http_requests_refused.labels("head").inc()
+        if not self._in_body and self.busy:
+            self._fault = error
+        elif not self._in_body:
+            self._refuse(error)
+        elif self.busy:
+            self._abandon(error)
+        else:
+            self.transport.close()
+
+    def _abandon(self, error: ProtocolError) -> None:
+        """Ends a request whose body is at fault; `error` is told unless a response has begun."""
+        cycle = cast("ResponseCycle", self.cycle)
+        cycle.abandon()
+        if cycle.response_started:
+            self.transport.close()
+        else:
+            self._refuse(error)
+
+    def _on_progress(self) -> None:
+        if not self._reads():
+            return
+        if self._in_body:
+            if self._body_timer is None and not self.pipeline:
+                self._expect_body()
+            if self._head_timer is not None:
+                self._head_arrived()
+        elif not self.busy:
+            self._expect_head()
+        elif self._head_timer is not None:
+            self._head_arrived()
+
+    def _expect_body(self) -> None:
+        self._body_bytes = 0
+        self._body_timer = self.loop.call_later(BODY_SECONDS, self._on_body_due)
+
+    def _body_arrived(self) -> None:
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+            self._body_timer = None
+
+    def _on_body_due(self) -> None:
+        self._body_timer = None
+        if not self._reads():
+            return
+        if self._body_bytes >= BODY_BYTES or self._gate.read_paused or self._gate.held:
+            self._expect_body()
+        else:
+            self._abandon(ProtocolError(408, "The body of the request came too slowly."))
+
+    def _on_body_late(self, answered: RequestResponseCycle) -> None:
+        if self._in_body and self.cycle is answered:
+            self.transport.close()
+
+    def _expect_head(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._on_head_late)
+
+    def _head_arrived(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _on_head_late(self) -> None:
+        self._head_timer = None
+        if self.busy or self.transport.is_closing():
+            return
+        if self._head.is_partial:
+            self._refuse(ProtocolError(408, "The head of the request took too long."))
+        else:
+            self.transport.close()
+
+    def _refuse(self, error: ProtocolError) -> None:
+        """Responds outside any app and closes; there is no request to speak of."""
+        error.headers += self._cors_lines()
+        self._refused = True
+        self._head_arrived()
+        self._body_arrived()
+        self._unset_keepalive_if_required()
+        self.transport.write(error.response())
+        if self._half_closed:
+            self.transport.close()
+            return
+        # Closing a socket that holds unread bytes resets the connection, and the client may lose
+        # the response: we say that ours was the last word and listen for a moment longer.
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._gate.hold_reading(False)
+        self._gate.resume_reading()
+        self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+    def _cors_lines(self) -> str:
+        """What lets a page read the refusal, as far as the head was read."""
+        if self.cors is None:
+            return ""
+        origin = dict(self.headers or ()).get(b"origin")
+        lines = self.cors.response_headers(origin)
+        return "".join(f"{name.decode()}: {value.decode('latin-1')}\r\n" for name, value in lines)
+
+    def _discard(self, count: int) -> None:
+        self._discarded += count
+        if self._discarded > LINGER_BYTES:
+            self.transport.close()

@@ -1,0 +1,45 @@
+"""The kinds that a worker runs, each with its handler."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from twelvefold.contracts.jobs import JobPayload
+from twelvefold.jobs.model import Completion, JobKind
+
+from .context import JobContext
+
+P = TypeVar("P", bound=JobPayload)
+
+HandlerResult = Completion | Mapping[str, Any] | None
+
+
+Handler = Callable[[JobContext, P], Awaitable[HandlerResult]]
+
+
+@dataclass(frozen=True, slots=True)
+class Registration(Generic[P]):
+    kind: JobKind[P]
+    handler: Handler[P]
+
+
+class HandlerRegistry:
+    """The kinds that this worker runs. A kind that is missing here waits for a newer worker."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Registration[Any]] = {}
+
+    def add(self, kind: JobKind[P], handler: Handler[P]) -> None:
+        """Raises ValueError where the kind is there already."""
+        if kind.name in self._by_name:
+            raise ValueError(f"two handlers for {kind.name}")
+        self._by_name[kind.name] = Registration(kind, handler)
+
+    def get(self, name: str) -> Registration[Any] | None:
+        return self._by_name.get(name)
+
+    @property
+    def kinds(self) -> list[JobKind[Any]]:
+        return [entry.kind for entry in self._by_name.values()]

@@ -1,0 +1,30 @@
+"""A Redis that accepts and never answers: what it costs a process that can do without it."""
+
+import asyncio
+
+from redis.asyncio import Redis
+
+from twelvefold.cache.cache import RedisCache
+from twelvefold.resilience.circuit_breaker import CircuitBreaker
+from twelvefold.resilience.rate_limit import RatePolicy, RedisRateLimiter
+
+
+async def test_a_hung_redis_costs_one_request_its_timeout_and_the_others_nothing():
+    connected = 0
+
+    async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        nonlocal connected
+        connected += 1  # a command that timed out closes its connection: one for each that is sent
+        await reader.read()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, Redis(host="127.0.0.1", port=port) as hung:
+        breaker = CircuitBreaker("redis", open_seconds=60)
+        limiter = RedisRateLimiter(hung, timeout=0.2, breaker=breaker)
+        cache = RedisCache(hung, timeout=0.2, breaker=breaker)
+        for _ in range(1000):
+            assert (await limiter.admit("caller", RatePolicy("wide", 10**6, 60))).local
+            assert await cache.get("user:x") is None
+        await hung.connection_pool.disconnect()
+    assert connected == 1

@@ -1,0 +1,145 @@
+"""A console of its own: the real process, before a stack that is made up file by file."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from tests.spans import message
+
+from twelvefold_dev.checkout import Checkout
+from twelvefold_dev.console.config import ConsoleConfig
+from twelvefold_dev.console.server import ConsoleServer
+from twelvefold_dev.console.traces.spans import Span
+from twelvefold_dev.supervisor.control import ControlServer
+
+TOKEN = "the-token-of-the-checkout"
+DATABASE_PASSWORD = "planted-database-password"
+TOKEN_HEADER = {"X-Console-Token": TOKEN}
+PROTOBUF = {"Content-Type": "application/x-protobuf"}
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """One running console, as a browser and as an exporter see it."""
+
+    url: str
+    checkout: Checkout
+    server: ConsoleServer
+    http: httpx.AsyncClient
+    processes: list[Row]  # what the supervisor tells
+
+    @property
+    def writing(self) -> dict[str, str]:
+        """What a page of the console sends along with a write, beside the token."""
+        return {"Origin": self.url}
+
+    async def get(self, path: str, **params: Any) -> Any:
+        response = await self.http.get(f"/api/{path}", params=params)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    async def send(self, *spans: Span) -> None:
+        body = message(*spans).SerializeToString()
+        response = await self.http.post("/v1/traces", content=body, headers=PROTOBUF)
+        assert response.status_code == 200, response.text
+
+    def log(self, name: str, **fields: Any) -> None:
+        with (self.checkout.logs / f"{name}.log").open("a") as file:
+            file.write(json.dumps(fields) + "\n")
+
+    def mail(self, name: str, content: str) -> None:
+        (self.checkout.mail / name).write_text(content)
+
+
+@pytest.fixture(scope="module")
+async def jobs_database(new_database):
+    return await new_database()
+
+
+@pytest.fixture(scope="module")
+async def start_console(
+    jobs_database, servers, tmp_path_factory
+) -> AsyncIterator[Callable[..., Any]]:
+    endings = []
+
+    async def start(**changes: Any) -> Console:
+        root = tmp_path_factory.mktemp("checkout")
+        checkout = Checkout(root)
+        checkout.create()
+        processes: list[Row] = []
+
+        async def ps(_: Any) -> AsyncIterator[Row]:
+            yield {"processes": processes}
+
+        control = ControlServer(checkout.run, ps)
+        await control.open()
+        config = {
+            "root": str(root),
+            "token": TOKEN,
+            "started": time.time(),
+            "services": ("api", "users", "worker"),
+            "jobs_url": jobs_database.url("worker_app"),
+            "redis_url": servers.redis,
+            "endpoints": {
+                "api": "http://127.0.0.1:1",
+                "postgres": f"postgresql://postgres:{DATABASE_PASSWORD}@127.0.0.1:2/postgres",
+                "redis": "redis://127.0.0.1:3/0",
+                "s3": "http://127.0.0.1:4",
+                "mail": "smtp://127.0.0.1:5",
+            },
+            "mail_folder": str(checkout.mail),
+        }
+        server = ConsoleServer(
+            checkout.run,
+            lambda descriptor, url: ConsoleConfig(
+                **{**config, "descriptor": descriptor, "url": url, "traces_to": url, **changes}
+            ),
+        )
+        output = (root / "console.out").open("wb")
+        await server.start(output)
+        client = httpx.AsyncClient(base_url=server.url, headers=TOKEN_HEADER, timeout=20)
+
+        async def end() -> None:
+            await client.aclose()
+            await server.stop()
+            server.close()
+            control.close()
+            output.close()
+
+        endings.append(end)
+        return Console(server.url, checkout, server, client, processes)
+
+    yield start
+    for end in endings:
+        await end()
+
+
+@pytest.fixture(scope="module")
+async def console(start_console) -> Console:
+    """Shared by a file's tests: each looks for what it has planted itself."""
+    found: Console = await start_console()
+    return found
+
+
+@pytest.fixture
+async def jobs(jobs_database) -> AsyncIterator[asyncpg.Connection[Any]]:
+    """The rows, emptied, by a role that may do everything."""
+    connection = await asyncpg.connect(jobs_database.superuser_url)
+    await connection.execute("TRUNCATE jobs.jobs CASCADE")
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def output(console) -> Callable[[], str]:
+    """What the console's process has written about itself."""
+    return lambda: Path(console.checkout.root, "console.out").read_text()

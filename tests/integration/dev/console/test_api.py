@@ -1,0 +1,320 @@
+"""What the page is told, over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from tests.integration.dev.console.conftest import DATABASE_PASSWORD, TOKEN_HEADER
+from tests.spans import new_trace_id, span
+
+SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(1)>"
+
+
+async def test_a_request_is_found_in_the_list_and_leads_to_its_span(console) -> None:
+    root = span("GET /api/v1/slow", ms=900, http__route="/api/v1/slow-one")
+    slow = span("SELECT", parent=root, at=10, ms=880, db__query__text="SELECT pg_sleep(1)")
+    await console.send(root, slow)
+    (row,) = (await console.get("requests", q="slow-one >500ms"))["items"]
+    assert row["culprit"]["span_id"] == slow.span_id
+    overview = await console.get("overview")
+    assert row["trace_id"] in [one["trace_id"] for one in overview["slowest"]]
+
+
+async def test_a_trace_has_its_logs_beside_it(console) -> None:
+    root = span()
+    await console.send(root)
+    console.log(
+        "api.1", time="2026-11-23T19:13:02Z", level="info", event="mine", trace_id=root.trace_id
+    )
+    console.log("users.1", time="2026-11-23T19:13:01Z", event="mine, too", trace_id=root.trace_id)
+    console.log("api.1", time="2026-11-23T19:13:02Z", event="not mine", trace_id=new_trace_id())
+    found = await console.get(f"traces/{root.trace_id}")
+    assert [line["event"] for line in found["logs"]] == ["mine, too", "mine"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "requests?limit=0",
+        "requests?limit=201",
+        "requests?limit=-1",
+        "requests?limit=1e9",
+        "requests?before=yesterday",
+        "requests?before=99999999999999999999999",
+        "requests?kind=none",
+        "requests?order=random",
+        "jobs?limit=x",
+        "logs?limit=501",
+    ],
+)
+async def test_a_parameter_at_fault_is_named(console, path) -> None:
+    response = await console.http.get(f"/api/{path}")
+    assert response.status_code == 400
+    assert response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/traces/none",
+        f"/api/traces/{'0' * 32}",
+        "/api/jobs/0198c5f0-7b1c-7a52-9d0e-4a6c2f1b8e11",
+        "/api/jobs/none",
+        "/api/mails/none.eml",
+        "/api/mails/..%2Fsecrets.json",
+        "/api/mails/000009-x.eml/frame",
+        "/static/../config.py",
+        "/static/%2e%2e/config.py",
+        "/none",
+    ],
+)
+async def test_what_is_not_there_is_not_found(console, path) -> None:
+    response = await console.http.get(path)
+    assert response.status_code == 404
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+async def test_text_that_looks_like_markup_travels_as_text(console) -> None:
+    root = span(SCRIPT, http__route=SCRIPT)
+    await console.send(root)
+    console.log("api.1", time="2026-11-23T19:13:02Z", event=SCRIPT, trace_id=root.trace_id)
+    response = await console.http.get(f"/api/traces/{root.trace_id}")
+    assert response.headers["content-type"] == "application/json"
+    assert response.json()["trace"]["spans"][0]["name"] == SCRIPT
+
+
+async def test_a_mail_s_markup_is_served_for_a_frame_that_can_do_nothing(console) -> None:
+    name = "000001-ada@example.com.eml"
+    console.mail(name, f"Subject: {SCRIPT}\r\nContent-Type: text/html\r\n\r\n<p>Hello</p>{SCRIPT}")
+    frame = await console.http.get(f"/api/mails/{name}/frame")
+    policy = frame.headers["content-security-policy"]
+    assert policy.startswith("sandbox ")
+    assert "allow-scripts" not in policy
+    assert "allow-same-origin" not in policy
+    assert "default-src 'none'" in policy
+    assert "img-src data:" in policy
+    assert "http" not in policy
+    (listed,) = (await console.get("mails"))["items"]
+    assert listed["subject"] == SCRIPT
+
+
+async def test_an_attachment_is_a_file_to_keep(console) -> None:
+    name = "000002-ada@example.com.eml"
+    attached = (
+        "Content-Type: text/html\r\n"
+        'Content-Disposition: attachment; filename="a.html"\r\n\r\n<script>1</script>'
+    )
+    console.mail(name, attached)
+    (attachment,) = (await console.get(f"mails/{name}"))["attachments"]
+    response = await console.http.get(f"/api/mails/{name}/attachments/{attachment['number']}")
+    assert response.headers["content-type"] == "application/octet-stream"
+    assert response.headers["content-disposition"].startswith("attachment")
+
+
+async def test_planted_secrets_are_told_nowhere(console) -> None:
+    planted = "planted-hunter2"
+    root = span(f"GET /?token={planted}", password=planted, error=f"E: secret={planted}")
+    await console.send(root)
+    console.log(
+        "api.1", time="2026-11-23T19:13:02Z", event="x", trace_id=root.trace_id, token=planted
+    )
+    (console.checkout.logs / "postgres.log").write_text(f"LOG: postgres://a:{planted}@host/db\n")
+    for path in (
+        "overview", "stack", "requests", "logs", "logs?source=postgres", f"traces/{root.trace_id}",
+    ):  # fmt: skip
+        response = await console.http.get(f"/api/{path}")
+        assert response.status_code == 200
+        assert planted not in response.text
+        assert DATABASE_PASSWORD not in response.text
+
+
+# Jobs
+
+INSERT = """
+INSERT INTO jobs.jobs (id, kind, payload, status, errors, error, trace_context, attempts)
+VALUES ($1, $2, '{"user_id": "u-1"}', $3, $4, $5, $6, 2)
+"""
+
+
+async def planted_job(jobs, status: str, **more: str) -> UUID:
+    job_id = uuid4()
+    errors = [{"at": "2026-11-23T19:13:02Z", "claim_no": n, "error": f"E: {n}"} for n in (1, 2)]
+    carrier = {"traceparent": f"00-{more.get('trace', '1' * 32)}-{'2' * 16}-01"}
+    await jobs.execute(
+        INSERT, job_id, more.get("kind", "email.send"), status,
+        json.dumps(errors), "E: 2", json.dumps(carrier),
+    )  # fmt: skip
+    return job_id
+
+
+async def test_a_job_is_shown_with_every_error_and_its_trace(console, jobs) -> None:
+    job_id = await planted_job(jobs, "dead", trace="a" * 32)
+    (row,) = (await console.get("jobs", status="dead"))["items"]
+    assert (row["id"], row["kind"], row["trace_id"]) == (str(job_id), "email.send", "a" * 32)
+    job = await console.get(f"jobs/{job_id}")
+    assert [one["error"] for one in job["errors"]] == ["E: 1", "E: 2"]
+    assert job["payload"] == {"user_id": "u-1"}
+
+
+async def test_jobs_are_counted_and_chosen_by_kind_and_state(console, jobs) -> None:
+    for status in ("dead", "queued", "queued"):
+        await planted_job(jobs, status)
+    await planted_job(jobs, "queued", kind="image.process")
+    found = await console.get("jobs", status="queued", kind="email.send")
+    assert len(found["items"]) == 2
+    assert {(one["kind"], one["status"]): one["jobs"] for one in found["counts"]} == {
+        ("email.send", "dead"): 1,
+        ("email.send", "queued"): 2,
+        ("image.process", "queued"): 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "action", "after"),
+    [
+        ("dead", "retry", "queued"),
+        ("rejected", "retry", "queued"),
+        ("queued", "cancel", "cancelled"),
+    ],
+)
+async def test_a_job_is_retried_and_cancelled(console, jobs, before, action, after) -> None:
+    job_id = await planted_job(jobs, before)
+    response = await console.http.post(f"/api/jobs/{job_id}/{action}", headers=console.writing)
+    assert response.status_code == 200
+    assert await jobs.fetchval("SELECT status FROM jobs.jobs WHERE id = $1", job_id) == after
+
+
+async def test_a_running_job_is_asked_to_stop_and_its_worker_hears_it(
+    console, jobs, redis_url
+) -> None:
+    import redis.asyncio
+
+    from twelvefold.jobs.channels import CANCEL_CHANNEL
+
+    job_id = await planted_job(jobs, "running")
+    async with redis.asyncio.from_url(redis_url) as client, client.pubsub() as listening:
+        await listening.subscribe(CANCEL_CHANNEL)
+        await listening.get_message(timeout=5)
+        await console.http.post(f"/api/jobs/{job_id}/cancel", headers=console.writing)
+        async with asyncio.timeout(10):
+            while (heard := await listening.get_message(ignore_subscribe_messages=True)) is None:
+                await asyncio.sleep(0.01)
+    assert heard["data"].decode() == str(job_id)
+    assert await jobs.fetchval("SELECT cancel_requested FROM jobs.jobs WHERE id = $1", job_id)
+
+
+@pytest.mark.parametrize(("status", "action"), [("succeeded", "retry"), ("succeeded", "cancel")])
+async def test_what_a_job_s_state_does_not_allow_is_a_conflict(
+    console, jobs, status, action
+) -> None:
+    job_id = await planted_job(jobs, status)
+    response = await console.http.post(f"/api/jobs/{job_id}/{action}", headers=console.writing)
+    assert response.status_code == 409
+    assert status in response.json()["detail"]
+
+
+async def test_nothing_but_those_two_can_be_done_to_a_job(console, jobs) -> None:
+    job_id = await planted_job(jobs, "dead")
+    response = await console.http.post(f"/api/jobs/{job_id}/delete", headers=console.writing)
+    assert response.status_code == 404
+    response = await console.http.post(f"/api/jobs/{uuid4()}/retry", headers=console.writing)
+    assert response.status_code == 404
+
+
+async def test_jobs_that_cannot_be_reached_are_said_to_be(start_console) -> None:
+    console = await start_console(jobs_url="postgresql://worker_app:x@127.0.0.1:9/none")
+    response = await console.http.get("/api/jobs")
+    assert response.status_code == 503
+    assert "cannot be read" in response.json()["detail"]
+    assert "jobs_error" in await console.get("overview")
+
+
+# Processes, metrics, live updates
+
+
+async def test_processes_are_shown_as_the_supervisor_has_them(start_console) -> None:
+    console = await start_console()
+    console.processes.extend(
+        [
+            {"name": "postgres", "pid": 7, "state": "running", "url": "postgresql://x"},
+            {"name": "users.1", "pid": 8, "state": "running", "url": "http://127.0.0.1:9"},
+        ]
+    )
+    expected = [("users.1", "silent"), ("postgres", None)]  # the services first
+    async with asyncio.timeout(30), listening(console) as changes:
+        while True:
+            found = (await console.get("stack"))["processes"]
+            if [(one["name"], one["health"]) for one in found] == expected:
+                break
+            await anext(changes)
+
+
+async def test_an_open_page_hears_of_spans_mails_lines_and_jobs(console, jobs) -> None:
+    async with asyncio.timeout(30), listening(console) as changes:
+        heard: set[str] = set()
+        while not heard >= {"traces", "mail", "logs", "jobs"}:
+            await console.send(span())
+            console.log("api.1", event="more")
+            console.mail(f"{len(heard) + 1000:06}-x.eml", "Subject: x\r\n\r\nx")
+            await planted_job(jobs, "queued")
+            heard |= set(await anext(changes))
+
+
+def listening(console):
+    """The topics of each event of the stream."""
+
+    async def topics(response):
+        async for line in response.aiter_lines():
+            if line.startswith("data: "):
+                yield line.removeprefix("data: ").split()
+
+    @asynccontextmanager
+    async def opened():
+        async with (
+            httpx.AsyncClient(base_url=console.url, headers=TOKEN_HEADER, timeout=30) as client,
+            client.stream("GET", "/api/events") as response,
+        ):
+            assert response.headers["content-type"] == "text/event-stream"
+            yield topics(response)
+
+    return opened()
+
+
+async def test_the_process_ends_in_order_while_pages_listen(start_console) -> None:
+    console = await start_console()
+    async with listening(console):
+        async with asyncio.timeout(5):
+            await console.server.stop()
+    assert "Traceback" not in (console.checkout.root / "console.out").read_text()
+
+
+async def test_a_restart_keeps_the_address_and_the_traces(start_console) -> None:
+    console = await start_console()
+    root = span()
+    await console.send(root)
+    await console.server.stop()
+    await console.server.start()
+    assert (await console.get(f"traces/{root.trace_id}"))["summary"]["spans"] == 1
+
+
+async def test_files_are_asked_for_once_and_then_by_their_mark(console) -> None:
+    first = await console.http.get("/static/js/main.js")
+    again = await console.http.get(
+        "/static/js/main.js", headers={"If-None-Match": first.headers["etag"]}
+    )
+    assert (first.status_code, again.status_code, again.content) == (200, 304, b"")
+
+
+async def test_every_module_is_announced_by_the_page(console) -> None:
+    page = (await console.http.get("/")).text
+    for name in ("js/main.js", "js/views/trace.js"):
+        assert f'<link rel="modulepreload" href="/static/{name}">' in page
+
+
+async def test_nothing_that_was_asked_has_failed_inside(console, output) -> None:
+    assert "Traceback" not in output()

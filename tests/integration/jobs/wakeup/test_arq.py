@@ -1,0 +1,326 @@
+"""The doorbell on a real Redis: it wakes, it may be lost, and nothing else is lost with it."""
+
+import asyncio
+import json
+import time
+from dataclasses import replace
+
+import arq.constants
+import arq.jobs
+import pytest
+import redis.asyncio
+from arq.connections import ArqRedis
+from tests.integration.jobs.workbench import (
+    NOWHERE,
+    QUICK,
+    QUICK_MAINTENANCE,
+    WORK,
+    Probe,
+    Work,
+    redis_settings,
+    registry_of,
+    until,
+)
+from tests.proxy import open_proxy
+
+from twelvefold.identifiers import new_id
+from twelvefold.jobs import JobQueue, RedisWakeupPublisher, Wakeup
+from twelvefold.jobs.wakeup import arq as doorbell
+from twelvefold.jobs.wakeup.arq import FUNCTION, JOB_KEY, dumps, encode_wakeup, queue_key
+
+# Never by itself: only a ring can wake the runner within the test's patience.
+DEAF = replace(QUICK, poll=3600.0, fallback_poll_interval=3600.0)
+SILENT = replace(QUICK_MAINTENANCE, wakeup_interval=3600.0)
+
+
+@pytest.fixture
+async def redis_client(bench):
+    client = redis.asyncio.from_url(bench.redis.redis_url.get_secret_value())
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def dozing(monkeypatch):
+    """A worker does not go on polling after a ring, as it does for a second otherwise."""
+    monkeypatch.setattr(doorbell, "_BUSY", 0.0)
+
+
+async def enqueue(bench, wakeups, count=1):
+    queue = JobQueue(bench.producer, wakeups)
+    ids = []
+    for number in range(count):
+        async with bench.producer.transaction() as transaction:
+            ids.append(await queue.enqueue(transaction, WORK, Work(name=str(number))))
+    return ids
+
+
+def test_a_ring_is_what_arq_itself_would_write():
+    job_id, now = new_id(), 1_700_000_000_000
+    theirs = arq.jobs.serialize_job(FUNCTION, (str(job_id),), {}, None, now, serializer=dumps)
+    assert encode_wakeup(job_id, now) == theirs
+    assert arq.constants.job_key_prefix == JOB_KEY
+
+
+async def test_a_ring_starts_a_job_at_once(bench):
+    probe = Probe()
+    async with bench.consuming(registry_of(probe), runner=DEAF, maintenance=SILENT) as consumer:
+        await until(lambda: consumer.listener.connected)
+        wakeups = RedisWakeupPublisher(bench.redis)
+        async with wakeups.running():
+            (job_id,) = await enqueue(bench, wakeups)
+        await bench.becomes("succeeded", job_id)
+    assert probe.runs == [job_id]
+
+
+async def test_an_idle_worker_is_woken_by_a_ring_and_need_not_poll_for_it(bench, dozing):
+    probe = Probe()
+    async with bench.consuming(
+        registry_of(probe), runner=DEAF, maintenance=SILENT, idle_poll_interval=3600.0
+    ) as consumer:
+        await until(lambda: consumer.listener.connected)
+        wakeups = RedisWakeupPublisher(bench.redis)
+        async with wakeups.running():
+            for _ in range(3):
+                (job_id,) = await enqueue(bench, wakeups)
+                await bench.becomes("succeeded", job_id)
+    assert len(probe.runs) == 3
+
+
+async def test_a_worker_with_its_hands_full_finds_the_rest_without_being_told(bench, dozing):
+    probe = Probe()
+    wakeups = RedisWakeupPublisher(bench.redis)
+    async with wakeups.running():
+        ids = await enqueue(bench, wakeups, 10)
+    # Nobody rings any more: only the end of a job can lead to the next.
+    few = replace(DEAF, concurrency=2)
+    async with bench.consuming(
+        registry_of(probe), runner=few, maintenance=SILENT, idle_poll_interval=3600.0
+    ):
+        await bench.becomes("succeeded", *ids)
+    assert sorted(probe.runs) == sorted(ids)
+
+
+async def test_a_ring_that_no_hint_told_of_is_found_all_the_same(bench, redis_client, dozing):
+    async with bench.consuming(registry_of(Probe()), runner=DEAF, maintenance=SILENT):
+        # More of them than there are looks at the start: each of the others takes one of its own.
+        for _ in range(4):
+            (job_id,) = await enqueue(bench, bench.wakeups)
+            # As a release that knows of no hints rings.
+            now = int(time.time() * 1000)
+            await redis_client.set(f"{JOB_KEY}{job_id}:0", encode_wakeup(job_id, now))
+            await redis_client.zadd(queue_key("default"), {f"{job_id}:0": now})
+            await bench.becomes("succeeded", job_id)
+
+
+async def test_a_clock_that_is_a_little_ahead_delays_no_job(bench, dozing, monkeypatch):
+    probe = Probe()
+    ahead = time.time() + 0.5
+    async with bench.consuming(
+        registry_of(probe), runner=DEAF, maintenance=SILENT, idle_poll_interval=3600.0
+    ) as consumer:
+        await until(lambda: consumer.listener.connected)
+        wakeups = RedisWakeupPublisher(bench.redis)
+        with monkeypatch.context() as clock:
+            clock.setattr("twelvefold.jobs.wakeup.arq.time.time", lambda: ahead)
+            async with wakeups.running():
+                (job_id,) = await enqueue(bench, wakeups)
+        await bench.becomes("succeeded", job_id)
+
+
+async def test_rings_leave_nothing_behind_in_redis(bench, redis_client):
+    async with bench.consuming(registry_of(Probe()), runner=DEAF, maintenance=SILENT) as consumer:
+        await until(lambda: consumer.listener.connected)
+        wakeups = RedisWakeupPublisher(bench.redis)
+        async with wakeups.running():
+            ids = await enqueue(bench, wakeups, 5)
+        await bench.becomes("succeeded", *ids)
+
+        async def empty() -> bool:
+            return bool(await redis_client.dbsize() == 0)
+
+        await until(empty)
+
+
+async def test_a_ring_holds_an_id_as_json_and_nothing_else(bench, redis_client):
+    wakeups = RedisWakeupPublisher(bench.redis)
+    async with wakeups.running():
+        (job_id,) = await enqueue(bench, wakeups)
+    content = json.loads(await redis_client.get(f"{JOB_KEY}{job_id}:0"))
+    assert (content["f"], content["a"], content["k"]) == (FUNCTION, [str(job_id)], {})
+    assert await redis_client.zrange(queue_key("default"), 0, -1) == [f"{job_id}:0".encode()]
+
+
+async def test_ringing_twice_for_the_same_claim_is_one_ring(bench, redis_client):
+    wakeups, ring = RedisWakeupPublisher(bench.redis), Wakeup(new_id(), 3)
+    async with wakeups.running():
+        wakeups.wake(ring)
+        wakeups.wake(ring)
+        wakeups.wake(ring._replace(claim_no=4))
+    assert await redis_client.zcard(queue_key("default")) == 2
+
+
+async def test_jobs_run_although_redis_was_never_there(bench):
+    probe = Probe()
+    wakeups = RedisWakeupPublisher(NOWHERE)
+    async with bench.consuming(registry_of(probe), redis=NOWHERE), wakeups.running():
+        ids = await enqueue(bench, wakeups, 5)
+        await bench.becomes("succeeded", *ids)
+    assert sorted(probe.runs) == sorted(ids)
+
+
+async def test_enqueueing_does_not_wait_for_a_redis_that_hangs(bench, redis_url):
+    async with open_proxy(redis_url) as proxy:
+        wakeups = RedisWakeupPublisher(redis_settings(proxy.url(redis_url)))
+        async with wakeups.running():
+            proxy.hold()
+            started = time.perf_counter()
+            await enqueue(bench, wakeups, 10)
+            assert time.perf_counter() - started < 2.0
+
+
+async def test_a_lost_redis_only_slows_the_worker_and_is_used_again_when_it_is_back(
+    bench, redis_url
+):
+    probe = Probe()
+    async with open_proxy(redis_url) as proxy:
+        through = redis_settings(proxy.url(redis_url))
+        wakeups = RedisWakeupPublisher(bench.redis)
+        async with (
+            wakeups.running(),
+            bench.consuming(registry_of(probe), redis=through) as consumer,
+        ):
+            await until(lambda: consumer.listener.connected)
+            await proxy.refuse()
+            await until(lambda: not consumer.listener.connected)
+            alone = await enqueue(bench, wakeups, 3)
+            await bench.becomes("succeeded", *alone)
+            await proxy.listen()
+            await until(lambda: consumer.listener.connected)
+            together = await enqueue(bench, wakeups, 3)
+            await bench.becomes("succeeded", *together)
+    assert sorted(probe.runs) == sorted([*alone, *together])
+
+
+async def test_a_running_job_survives_the_loss_of_redis(bench, redis_url):
+    probe = Probe()
+    probe.hold()
+    async with open_proxy(redis_url) as proxy:
+        wakeups = RedisWakeupPublisher(bench.redis)
+        async with (
+            wakeups.running(),
+            bench.consuming(
+                registry_of(probe), redis=redis_settings(proxy.url(redis_url)), maintenance=SILENT
+            ) as consumer,
+        ):
+            (job_id,) = await enqueue(bench, wakeups)
+            await probe.started.wait()
+            await proxy.refuse()
+            await until(lambda: not consumer.listener.connected)
+            probe.let_go.set()
+            await bench.becomes("succeeded", job_id)
+    assert (probe.cancelled, len(probe.runs)) == (0, 1)
+
+
+async def test_flushing_redis_loses_no_job_and_repeats_none(bench, redis_client):
+    wakeups = RedisWakeupPublisher(bench.redis)
+    async with wakeups.running():
+        ids = await enqueue(bench, wakeups, 50)
+    await redis_client.flushdb()
+    probe = Probe()
+    # Overdue at once, so that the test need not wait for five seconds.
+    async with bench.consuming(registry_of(probe), runner=replace(QUICK, wakeup_grace=0.0)):
+        await until(lambda: len(probe.runs) >= 10)
+        await redis_client.flushdb()
+        await bench.becomes("succeeded", *ids)
+    assert sorted(probe.runs) == sorted(ids)
+
+
+async def test_a_key_that_arq_left_locked_delays_a_job_and_no_more(bench, redis_client):
+    wakeups = RedisWakeupPublisher(bench.redis)
+    async with wakeups.running():
+        (job_id,) = await enqueue(bench, wakeups)
+    # As after a worker that was killed between arq's claim and ours.
+    await redis_client.set(f"{arq.constants.in_progress_key_prefix}{job_id}:0", b"1")
+    await bench.due_since(job_id, 5.1)
+    async with bench.consuming(registry_of(Probe())):
+        await bench.becomes("succeeded", job_id)
+
+
+async def test_a_draining_worker_leaves_rings_to_others(bench, redis_client):
+    probe = Probe()
+    async with bench.consuming(registry_of(probe), runner=DEAF, maintenance=SILENT) as consumer:
+        await until(lambda: consumer.listener.connected)
+        await consumer.drain()
+        wakeups = RedisWakeupPublisher(bench.redis)
+        async with wakeups.running():
+            (job_id,) = await enqueue(bench, wakeups)
+    assert await redis_client.zcard(queue_key("default")) == 1
+    assert (await bench.record(job_id)).status == "queued"
+
+
+async def test_a_worker_takes_no_more_rings_than_it_has_slots(bench, redis_client):
+    probe = Probe()
+    probe.hold()
+    wakeups = RedisWakeupPublisher(bench.redis)
+    async with wakeups.running():
+        ids = await enqueue(bench, wakeups, 10)
+    slots = replace(DEAF, concurrency=3)
+    async with bench.consuming(registry_of(probe), runner=slots, maintenance=SILENT):
+        await until(lambda: len(probe.runs) == 3)
+        waiting = await redis_client.keys(f"{arq.constants.in_progress_key_prefix}*")
+        assert len(waiting) <= 3 + 1
+        probe.let_go.set()
+        await bench.becomes("succeeded", *ids)
+
+
+async def test_what_somebody_pickled_into_redis_is_never_executed(bench, redis_client):
+    pickled = ArqRedis.from_url(bench.redis.redis_url.get_secret_value())
+    await pickled.enqueue_job(FUNCTION, str(new_id()), _queue_name=queue_key("default"))
+    await pickled.aclose()
+    async with bench.consuming(registry_of(Probe())) as consumer:
+
+        async def discarded() -> bool:
+            return bool(await redis_client.zcard(queue_key("default")) == 0)
+
+        await until(discarded)
+        assert consumer.listener.connected
+        await bench.becomes("succeeded", await bench.enqueue())
+
+
+async def test_cancelling_is_felt_at_once_by_a_hint(bench):
+    probe = Probe()
+    probe.hold()
+    slow_heart = replace(QUICK, heartbeat=3600.0)
+    wakeups = RedisWakeupPublisher(bench.redis)
+    async with (
+        wakeups.running(),
+        bench.consuming(registry_of(probe), runner=slow_heart) as consumer,
+    ):
+        (job_id,) = await enqueue(bench, wakeups)
+        await probe.started.wait()
+        await until(lambda: bool(consumer._subscriber._subscribed))
+        async with bench.producer.transaction() as transaction:
+            await JobQueue(bench.producer, wakeups).cancel(transaction, job_id)
+        await bench.becomes("cancelled", job_id)
+
+
+async def test_rings_are_dropped_while_redis_is_away_and_sent_once_it_is_back(bench, redis_url):
+    async with open_proxy(redis_url) as proxy:
+        settings = redis_settings(proxy.url(redis_url))
+        wakeups = RedisWakeupPublisher(settings)
+        async with wakeups.running(), redis.asyncio.from_url(redis_url) as client:
+            await proxy.refuse()
+            wakeups.wake(Wakeup(new_id()))
+            await proxy.listen()
+            kept = Wakeup(new_id(), 7)
+
+            async def arrives() -> bool:
+                wakeups.wake(kept)
+                await asyncio.sleep(0)
+                return bool(await client.zcard(queue_key("default")))
+
+            await until(arrives)
+            assert await client.zrange(queue_key("default"), 0, -1) == [
+                f"{kept.job_id}:{kept.claim_no}".encode()
+            ]

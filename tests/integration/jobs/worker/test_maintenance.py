@@ -1,0 +1,193 @@
+"""What keeps a queue moving: expired leases, silent rows, ticks of the clock, gauges, pruning."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from tests.integration.jobs.workbench import (
+    QUICK_MAINTENANCE,
+    WORK,
+    Probe,
+    moments_ago,
+    registry_of,
+)
+
+from twelvefold.jobs import JobStatus, PeriodicJob, Wakeup
+from twelvefold.jobs.claim import Settlement
+from twelvefold.jobs.retention import prune_ended_jobs
+from twelvefold.observability import metrics
+
+
+async def test_an_expired_lease_is_a_crash_and_the_job_runs_again(bench):
+    job_id = await bench.enqueue()
+    (claim,) = await bench.leases().claim(1)
+    assert await bench.maintenance().reap_expired_leases() == 0
+    await bench.expire(job_id)
+    assert await bench.maintenance().reap_expired_leases() == 1
+    row = await bench.row(job_id)
+    assert (row["status"], row["crashes"], row["attempts"]) == ("failed", 1, 0)
+    assert row["errors"][0]["error"] == "lease of tests expired"
+    async with bench.running(registry_of(Probe())):
+        await bench.becomes("succeeded", job_id)
+    assert (await bench.row(job_id))["claim_no"] == claim.claim_no + 1
+
+
+async def test_a_job_that_crashes_its_worker_three_times_is_dead(bench):
+    job_id = await bench.enqueue()
+    for crashes in (1, 2, 3):
+        assert len(await bench.leases().claim(1)) == 1
+        await bench.expire(job_id)
+        await bench.maintenance().reap_expired_leases()
+        assert (await bench.record(job_id)).crashes == crashes
+    record = await bench.record(job_id)
+    assert (record.status, record.attempts) == ("dead", 0)
+    assert record.finished_at is not None
+
+
+async def test_two_reapers_take_each_expired_lease_once(bench):
+    for _ in range(20):
+        await bench.enqueue()
+    await bench.leases().claim(20)
+    await bench.sql.execute("UPDATE jobs.jobs SET lease_until = now() - interval '1 s'")
+    counts = await asyncio.gather(*(bench.maintenance().reap_expired_leases() for _ in range(4)))
+    assert sum(counts) == 20
+    assert await bench.sql.fetchval("SELECT max(crashes) FROM jobs.jobs") == 1
+
+
+async def test_a_crash_backs_off(bench):
+    job_id = await bench.enqueue()
+    await bench.leases().claim(1)
+    await bench.expire(job_id)
+    options = replace(QUICK_MAINTENANCE, crash_backoff=(3600.0, 3600.0))
+    await bench.maintenance(options=options).reap_expired_leases()
+    row = await bench.row(job_id)
+    assert row["run_at"] > datetime.now(UTC)
+
+
+async def test_a_crashed_job_that_was_asked_to_stop_is_cancelled(bench):
+    job_id = await bench.enqueue()
+    await bench.leases().claim(1)
+    await bench.cancel(job_id)
+    await bench.expire(job_id)
+    await bench.maintenance().reap_expired_leases()
+    assert (await bench.record(job_id)).status == "cancelled"
+
+
+async def test_due_rows_that_nobody_claimed_are_rung_again_by_one_dispatcher(bench):
+    due = [await bench.enqueue() for _ in range(10)]
+    await bench.enqueue(run_at=datetime.now(UTC) + timedelta(hours=1))
+    bench.wakeups.rings.clear()
+    counts = await asyncio.gather(*(bench.maintenance().resend_wakeups() for _ in range(4)))
+    assert sum(counts) == 10
+    assert {ring.job_id for ring in bench.wakeups.rings} == set(due)
+
+
+async def test_a_ring_names_the_claim_that_it_asks_for(bench):
+    job_id = await bench.enqueue()
+    (claim,) = await bench.leases().claim(1)
+    await bench.leases().settle([Settlement(claim, JobStatus.FAILED, error="x", attempts=1)])
+    bench.wakeups.rings.clear()
+    await bench.maintenance().resend_wakeups()
+    assert bench.wakeups.rings == [Wakeup(job_id, 1, "default")]
+
+
+async def test_a_row_that_was_just_rung_is_left_alone_for_a_while(bench):
+    await bench.enqueue()
+    options = replace(QUICK_MAINTENANCE, wakeup_resend_after=3600.0)
+    assert await bench.maintenance(options=options).resend_wakeups() == 1
+    assert await bench.maintenance(options=options).resend_wakeups() == 0
+    await bench.sql.execute("UPDATE jobs.jobs SET rung_at = rung_at - interval '2 h'")
+    assert await bench.maintenance(options=options).resend_wakeups() == 1
+
+
+async def test_a_tick_is_one_job_however_many_dispatchers_there_are(bench):
+    schedule = [PeriodicJob(WORK, every=timedelta(days=1), payload={"name": "tick"})]
+    dispatchers = [bench.maintenance(schedule) for _ in range(4)]
+    counts = await asyncio.gather(*(dispatcher.enqueue_scheduled() for dispatcher in dispatchers))
+    assert sum(counts) == 1
+    for dispatcher in dispatchers:
+        assert await dispatcher.enqueue_scheduled() == 0
+    rows = await bench.sql.fetch("SELECT kind, unique_key, payload FROM jobs.jobs")
+    assert [row["kind"] for row in rows] == [WORK]
+    assert len(bench.wakeups.rings) == 1
+
+
+async def test_a_tick_of_the_time_before_the_suite_is_skipped(bench):
+    schedule = [PeriodicJob(WORK, every=timedelta(days=1))]
+    await bench.sql.execute("UPDATE jobs.suite SET created_at = now()")
+    assert await bench.maintenance(schedule).enqueue_scheduled() == 0
+    schedule = [PeriodicJob(WORK, every=timedelta(microseconds=1))]
+    assert await bench.maintenance(schedule).enqueue_scheduled() == 1
+
+
+async def test_a_new_tick_is_a_new_job(bench):
+    schedule = [PeriodicJob(WORK, every=timedelta(days=1))]
+    assert await bench.maintenance(schedule).enqueue_scheduled() == 1
+    # Yesterday's tick, as seen today.
+    await bench.sql.execute("UPDATE jobs.jobs SET id = gen_random_uuid(), unique_key = 'tick old'")
+    assert await bench.maintenance(schedule).enqueue_scheduled() == 1
+
+
+async def test_scheduled_jobs_run_by_the_clock_alone(bench):
+    probe = Probe()
+    schedule = [PeriodicJob(WORK, every=timedelta(seconds=1), payload={"name": "tick"})]
+    async with bench.consuming(registry_of(probe), schedule=schedule):
+        async with asyncio.timeout(10):
+            while len(probe.runs) < 2:
+                await asyncio.sleep(0.01)
+    assert set(probe.names) == {"tick"}
+    assert len(set(probe.runs)) == len(probe.runs)
+
+
+async def test_the_gauges_tell_how_long_jobs_have_been_waiting(bench):
+    def value(gauge, *labels):
+        return (gauge.labels(*labels) if labels else gauge)._value.get()
+
+    first = await bench.enqueue()
+    await bench.enqueue()
+    await bench.due_since(first, 60.0)
+    dead = await bench.enqueue()
+    await bench.sql.execute("UPDATE jobs.jobs SET status = 'dead' WHERE id = $1", dead)
+    dispatcher = bench.maintenance()
+    await dispatcher.update_gauges()
+    assert value(metrics.jobs_due, "default") == 2
+    assert 59 < value(metrics.jobs_queue_age, "default") < 70
+    assert value(metrics.jobs_dead) == 1
+    await bench.sql.execute("TRUNCATE jobs.jobs CASCADE")
+    await dispatcher.update_gauges()
+    assert value(metrics.jobs_due, "default") == 0
+    assert value(metrics.jobs_queue_age, "default") == 0
+
+
+async def test_old_ended_jobs_are_pruned_and_dead_ones_never(bench):
+    kept = {}
+    for status in JobStatus:
+        kept[status] = await bench.enqueue(status.value)
+        await bench.sql.execute(
+            "UPDATE jobs.jobs SET status = $2, finished_at = now() - interval '8 days' "
+            "WHERE id = $1",
+            kept[status],
+            status.value,
+        )
+    recent = await bench.enqueue()
+    await bench.sql.execute(
+        "UPDATE jobs.jobs SET status = 'succeeded', finished_at = now() WHERE id = $1", recent
+    )
+    await bench.sql.execute(
+        "INSERT INTO jobs.job_effects VALUES ($1, 'step')", kept[JobStatus.SUCCEEDED]
+    )
+    assert await prune_ended_jobs(bench.database, timedelta(days=7)) == 3
+    rows = await bench.sql.fetch("SELECT id FROM jobs.jobs")
+    pruned = {JobStatus.SUCCEEDED, JobStatus.REJECTED, JobStatus.CANCELLED}
+    left = {kept[status] for status in JobStatus if status not in pruned}
+    assert {row["id"] for row in rows} == left | {recent}
+
+
+async def test_only_the_database_s_clock_counts(bench, monkeypatch):
+    job_id = await bench.enqueue()
+    monkeypatch.setattr("time.time", lambda: 0.0)
+    await bench.leases().claim(1)
+    row = await bench.row(job_id)
+    lease_left = row["lease_until"] - row["started_at"]
+    assert timedelta(seconds=29) < lease_left < timedelta(seconds=31)
+    assert moments_ago(await bench.sql.fetchval("SELECT now()"), row["started_at"])

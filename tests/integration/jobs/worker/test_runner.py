@@ -1,0 +1,270 @@
+"""Runs of jobs: how each can end, and what is kept of it."""
+
+import asyncio
+from dataclasses import replace
+
+from tests.integration.jobs.workbench import (
+    QUICK,
+    Probe,
+    Work,
+    registry_of,
+    until,
+    work_kind,
+)
+
+from twelvefold.context import RequestContext, current_request_id, request_context
+from twelvefold.errors import DependencyUnavailable, Rejected
+from twelvefold.jobs import HandlerRegistry, JobKind
+
+
+async def test_a_result_is_kept_with_the_job(bench):
+    async def behaviour(job, work):
+        return {"greeting": f"hello {work.name}", "snow": "☃"}
+
+    job_id = await bench.enqueue("Ada")
+    async with bench.running(registry_of(Probe(behaviour))):
+        await bench.becomes("succeeded", job_id)
+    record = await bench.record(job_id)
+    assert record.result == {"greeting": "hello Ada", "snow": "☃"}
+    assert (record.progress, record.attempts, record.error) == (100, 0, None)
+    assert record.created_at <= record.started_at <= record.finished_at
+
+
+async def test_a_failing_job_is_retried_until_it_succeeds(bench):
+    async def behaviour(job, work):
+        if job.attempt < 3:
+            raise DependencyUnavailable("s3", retry_after=0)
+
+    probe = Probe(behaviour)
+    job_id = await bench.enqueue()
+    async with bench.running(registry_of(probe)):
+        await bench.becomes("succeeded", job_id)
+    row = await bench.row(job_id)
+    assert (len(probe.runs), row["attempts"], row["claim_no"]) == (3, 2, 3)
+    assert [entry["error"] for entry in row["errors"]] == ["s3 does not answer at the moment"] * 2
+
+
+async def test_a_job_that_keeps_failing_is_dead_and_kept_and_can_be_retried(bench):
+    healthy = asyncio.Event()
+
+    async def behaviour(job, work):
+        if not healthy.is_set():
+            raise ValueError("a secret that must not be shown")
+
+    probe = Probe(behaviour)
+    job_id = await bench.enqueue()
+    async with bench.running(registry_of(probe, max_attempts=3)):
+        await bench.becomes("dead", job_id)
+        record = await bench.record(job_id)
+        assert (len(probe.runs), record.attempts, record.crashes) == (3, 3, 0)
+        assert record.error == "internal error (ValueError)"
+        healthy.set()
+        retried = await bench.retry(job_id)
+        assert (retried.status, retried.attempts, retried.finished_at) == ("queued", 0, None)
+        await bench.becomes("succeeded", job_id)
+
+
+async def test_a_rejected_job_says_why_and_is_never_retried(bench):
+    async def behaviour(job, work):
+        raise Rejected("is not an image")
+
+    probe = Probe(behaviour)
+    job_id = await bench.enqueue()
+    async with bench.running(registry_of(probe)) as runner:
+        await bench.becomes("rejected", job_id)
+        await runner.handle_wakeup()
+    record = await bench.record(job_id)
+    assert (record.error, record.attempts, len(probe.runs)) == ("is not an image", 0, 1)
+
+
+async def test_a_run_beyond_its_time_is_an_attempt(bench):
+    async def behaviour(job, work):
+        await asyncio.Event().wait()
+
+    probe = Probe(behaviour)
+    job_id = await bench.enqueue()
+    async with bench.running(registry_of(probe, timeout=0.05, max_attempts=2)):
+        await bench.becomes("dead", job_id)
+    record = await bench.record(job_id)
+    assert (record.error, record.attempts, probe.cancelled) == ("not done within 0.05 s", 2, 2)
+
+
+async def test_cancelling_reaches_the_running_handler(bench):
+    probe = Probe()
+    probe.hold()
+    job_id = await bench.enqueue()
+    async with bench.running(registry_of(probe)):
+        await probe.started.wait()
+        asked = await bench.cancel(job_id)
+        assert (asked.status, asked.cancel_requested) == ("running", True)
+        await bench.becomes("cancelled", job_id)
+    assert probe.cancelled == 1
+
+
+async def test_a_handler_that_finishes_although_it_was_asked_to_stop_has_succeeded(bench):
+    reached = asyncio.Event()
+
+    async def behaviour(job, work):
+        reached.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return {"too": "late to stop"}
+
+    job_id = await bench.enqueue()
+    async with bench.running(registry_of(Probe(behaviour))):
+        await reached.wait()
+        await bench.cancel(job_id)
+        await bench.becomes("succeeded", job_id)
+
+
+async def test_progress_is_shown_while_the_job_runs(bench):
+    seen = asyncio.Event()
+
+    async def behaviour(job, work):
+        await job.set_progress(40)
+        await seen.wait()
+
+    job_id = await bench.enqueue()
+    async with bench.running(registry_of(Probe(behaviour))):
+
+        async def at_forty() -> bool:
+            return bool((await bench.record(job_id)).progress == 40)
+
+        await until(at_forty)
+        seen.set()
+        await bench.becomes("succeeded", job_id)
+
+
+async def test_at_the_end_running_jobs_may_finish(bench):
+    probe = Probe()
+    probe.hold()
+    job_id = await bench.enqueue()
+    async with bench.running(registry_of(probe)) as runner:
+        await probe.started.wait()
+        left_alone = await bench.enqueue()
+        runner.stop_claiming()
+        asyncio.get_running_loop().call_later(0.1, probe.let_go.set)
+    assert (await bench.record(job_id)).status == "succeeded"
+    assert (await bench.record(left_alone)).status == "queued"
+
+
+async def test_at_the_end_of_the_grace_period_the_rest_is_released_at_no_cost(bench):
+    probe = Probe()
+    probe.hold()
+    job_id = await bench.enqueue()
+    async with bench.running(registry_of(probe), replace(QUICK, grace=0.05)):
+        await probe.started.wait()
+    row = await bench.row(job_id)
+    assert (row["status"], row["attempts"], row["crashes"]) == ("queued", 0, 0)
+    assert (row["lease_until"], row["errors"]) == (None, [])
+    probe.let_go.set()
+    async with bench.running(registry_of(probe)):
+        await bench.becomes("succeeded", job_id)
+
+
+async def test_a_job_without_a_handler_waits_for_a_newer_worker(bench):
+    job_id = await bench.enqueue(kind="test.newer")
+    async with bench.running(registry_of(Probe())):
+
+        async def put_back() -> bool:
+            return (await bench.row(job_id))["unusable_since"] is not None
+
+        await until(put_back)
+    row = await bench.row(job_id)
+    assert (row["status"], row["attempts"], row["crashes"]) == ("queued", 0, 0)
+    assert row["error"] == "no handler for this kind here"
+
+    newer = HandlerRegistry()
+    newer.add(JobKind("test.newer", Work), Probe())
+    await bench.due_since(job_id, 0.0)
+    async with bench.running(newer):
+        await bench.becomes("succeeded", job_id)
+
+
+async def test_a_payload_that_cannot_be_decoded_waits_and_shows_no_value(bench):
+    job_id = await bench.enqueue()
+    await bench.sql.execute(
+        """UPDATE jobs.jobs SET payload = '{"name": {"secret": 1}}' WHERE id = $1""", job_id
+    )
+    async with bench.running(registry_of(Probe())):
+
+        async def put_back() -> bool:
+            return (await bench.row(job_id))["unusable_since"] is not None
+
+        await until(put_back)
+    assert (await bench.row(job_id))["error"] == "undecodable payload: name"
+
+
+async def test_a_kind_s_limit_is_kept_and_the_others_go_on(bench):
+    slow, quick = Probe(), Probe()
+    slow.hold()
+    registry = HandlerRegistry()
+    registry.add(JobKind("test.slow", Work, concurrency=2), slow)
+    registry.add(work_kind(), quick)
+    slow_ids = [await bench.enqueue(kind="test.slow", priority=9) for _ in range(5)]
+    quick_ids = [await bench.enqueue() for _ in range(5)]
+    async with bench.running(registry):
+        await bench.becomes("succeeded", *quick_ids)
+        assert len(slow.runs) == 2
+        slow.let_go.set()
+        await bench.becomes("succeeded", *slow_ids)
+
+
+async def test_no_more_jobs_run_than_there_are_slots(bench):
+    probe = Probe()
+    probe.hold()
+    ids = [await bench.enqueue() for _ in range(7)]
+    async with bench.running(registry_of(probe), replace(QUICK, concurrency=3)) as runner:
+        await until(lambda: len(probe.runs) == 3)
+        waiting = asyncio.create_task(runner.handle_wakeup())  # a ring finds no slot and waits
+        await bench.record(ids[0])
+        assert (runner.busy, waiting.done(), len(probe.runs)) == (3, False, 3)
+        probe.let_go.set()
+        await bench.becomes("succeeded", *ids)
+        await waiting
+
+
+async def test_a_result_that_cannot_be_kept_is_a_failure_not_a_stuck_job(bench):
+    async def behaviour(job, work):
+        return {"bad": "a\x00b", "worse": "\ud800"}
+
+    job_id = await bench.enqueue()
+    async with bench.running(registry_of(Probe(behaviour), max_attempts=1)):
+        await bench.becomes("dead", job_id)
+
+
+async def test_a_handler_that_lost_its_lease_is_stopped_and_writes_nothing(bench):
+    probe = Probe()
+    probe.hold()
+    job_id = await bench.enqueue()
+    async with bench.running(registry_of(probe)) as runner:
+        await probe.started.wait()
+        await bench.take_over(job_id)
+        await until(lambda: probe.cancelled == 1 and runner.busy == 0)
+    row = await bench.row(job_id)
+    assert (row["status"], row["claim_no"], row["worker"]) == ("running", 2, "another")
+
+
+async def test_a_handler_can_ask_whether_it_still_has_its_job(bench):
+    async def behaviour(job, work):
+        job.lease_expires_at = 0.0  # as after a long stop of the whole process
+        job.require_lease()
+        return {"mail": "sent"}
+
+    probe = Probe(behaviour)
+    job_id = await bench.enqueue()
+    async with bench.running(registry_of(probe), replace(QUICK, heartbeat=60.0)) as runner:
+        await until(lambda: bool(probe.runs) and runner.busy == 0)
+    assert (await bench.record(job_id)).result is None
+
+
+async def test_the_request_that_asked_for_a_job_is_found_in_its_run(bench):
+    async def behaviour(job, work):
+        return {"request": current_request_id()}
+
+    with request_context(RequestContext(request_id="req-42")):
+        job_id = await bench.enqueue()
+    async with bench.running(registry_of(Probe(behaviour))):
+        await bench.becomes("succeeded", job_id)
+    assert (await bench.record(job_id)).result == {"request": "req-42"}

@@ -1,0 +1,246 @@
+"""How the SMTP mailer speaks to its server: encryption, logins, refusals, silence."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import email.policy
+import ipaddress
+import ssl
+import time
+from dataclasses import replace
+from email.parser import BytesParser
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from tests.fakes.smtp import open_smtp
+
+from twelvefold.errors import DependencyUnavailable, Rejected
+from twelvefold.mail.mailer import Email, SmtpMailer
+from twelvefold.settings import Environment, MailSettings
+
+MESSAGE = Email(
+    to="ada@example.org",
+    subject="Welcome",
+    text="Hello Ada",
+    html="<p>Hello Ada</p>",
+    message_id="<1@twelvefold.example>",
+)
+
+
+def settings(**values: Any) -> MailSettings:
+    given: dict[str, Any] = {
+        "mail_from": "Twelvefold <no-reply@twelvefold.example>",
+        "mail_timeout": 5,
+    }
+    given |= {"sendgrid_api_key": None} if "smtp_url" in values else {}
+    return MailSettings(environment=Environment.TESTING, **{**given, **values})
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory) -> Path:
+    """A private key and a certificate of 127.0.0.1 that nobody has signed, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = dt.datetime.now(dt.UTC)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path: Path = tmp_path_factory.mktemp("tls") / "server.pem"
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + signed.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
+
+
+@pytest.fixture
+def server_tls(certificate) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    return context
+
+
+@pytest.fixture
+def trusting(certificate) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=certificate)
+
+
+async def test_smtp_gets_the_letter_and_the_bare_addresses(trusting) -> None:
+    async with open_smtp() as server:
+        await SmtpMailer(settings(smtp_url=f"smtp://127.0.0.1:{server.port}")).send(MESSAGE)
+    message = BytesParser(policy=email.policy.default).parsebytes(server.letters[0])
+    assert message["From"] == "Twelvefold <no-reply@twelvefold.example>"
+    assert message["To"] == "ada@example.org"
+    assert message["Date"]
+    assert message.get_content_type() == "multipart/alternative"
+    assert server.letters[0].isascii()
+
+
+async def test_starttls_encrypts_the_letter(server_tls, trusting) -> None:
+    async with open_smtp(starttls=server_tls) as server:
+        url = f"smtp+starttls://127.0.0.1:{server.port}"
+        mailer = SmtpMailer(settings(smtp_url=url), tls_context=trusting)
+        await mailer.ping()
+        await mailer.send(MESSAGE)
+    assert server.encrypted == [True]
+
+
+async def test_smtps_encrypts_the_letter(server_tls, trusting) -> None:
+    async with open_smtp(tls=server_tls) as server:
+        url = f"smtps://127.0.0.1:{server.port}"
+        mailer = SmtpMailer(settings(smtp_url=url), tls_context=trusting)
+        await mailer.ping()
+        await mailer.send(MESSAGE)
+    assert len(server.letters) == 1
+
+
+async def test_starttls_is_demanded_and_not_only_hoped_for(trusting) -> None:
+    async with open_smtp(with_login=True) as server:
+        url = f"smtp+starttls://me:right@127.0.0.1:{server.port}"
+        mailer = SmtpMailer(settings(smtp_url=url), tls_context=trusting)
+        with pytest.raises(DependencyUnavailable):
+            await mailer.send(MESSAGE)
+    assert server.letters == []
+    assert server.logins == []
+
+
+@pytest.mark.parametrize("scheme", ["smtps", "smtp+starttls"])
+async def test_a_server_that_cannot_prove_its_name_gets_nothing(server_tls, scheme) -> None:
+    how = {"tls": server_tls} if scheme == "smtps" else {"starttls": server_tls}
+    async with open_smtp(**how, with_login=True) as server:
+        url = f"{scheme}://me:right@127.0.0.1:{server.port}"
+        with pytest.raises(DependencyUnavailable):
+            await SmtpMailer(settings(smtp_url=url)).send(MESSAGE)
+    assert server.letters == []
+    assert server.logins == []
+
+
+async def test_credentials_of_the_url_are_decoded_and_used() -> None:
+    async with open_smtp(with_login=True) as server:
+        url = f"smtp://me%40example.org:right@127.0.0.1:{server.port}"
+        mailer = SmtpMailer(settings(smtp_url=url))
+        await mailer.send(MESSAGE)
+        await mailer.ping()
+    assert server.logins == [("me@example.org", "right")], "a ping does not log in"
+    assert len(server.letters) == 1
+
+
+async def test_a_wrong_password_is_no_fault_of_the_letter() -> None:
+    async with open_smtp(with_login=True) as server:
+        url = f"smtp://me:wrong@127.0.0.1:{server.port}"
+        with pytest.raises(DependencyUnavailable):
+            await SmtpMailer(settings(smtp_url=url)).send(MESSAGE)
+
+
+@pytest.mark.parametrize("reply", ["550 5.1.1 No such user", "553 5.1.3 Not an address"])
+async def test_a_recipient_that_does_not_exist_is_refused_for_good(reply) -> None:
+    async with open_smtp() as server:
+        server.replies["RCPT"] = reply
+        mailer = SmtpMailer(settings(smtp_url=f"smtp://127.0.0.1:{server.port}"))
+        with pytest.raises(Rejected) as caught:
+            await mailer.send(MESSAGE)
+    assert MESSAGE.to not in caught.value.detail
+    assert reply[:3] in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("command", "reply"),
+    [
+        ("RCPT", "451 4.7.1 Greylisted"),
+        ("RCPT", "452 4.2.2 Mailbox full"),
+        ("MAIL", "550 5.7.1 Sender not allowed"),
+        ("DATA", "451 4.3.0 Try again"),
+        ("DATA", "554 5.7.1 Your address is on a list"),
+    ],
+)
+async def test_any_other_refusal_may_pass(command, reply) -> None:
+    async with open_smtp() as server:
+        server.replies[command] = reply
+        mailer = SmtpMailer(settings(smtp_url=f"smtp://127.0.0.1:{server.port}"))
+        with pytest.raises(DependencyUnavailable):
+            await mailer.send(MESSAGE)
+
+
+async def test_an_international_domain_needs_no_server_that_takes_more_than_ascii() -> None:
+    sender = "Twelvefold <no-reply@b\u00fccher.example>"
+    async with open_smtp() as server:  # without SMTPUTF8
+        url = f"smtp://127.0.0.1:{server.port}"
+        mailer = SmtpMailer(settings(smtp_url=url, mail_from=sender))
+        await mailer.send(replace(MESSAGE, to="ada@b\u00fccher.example"))
+    message = BytesParser(policy=email.policy.default).parsebytes(server.letters[0])
+    assert message["To"] == "ada@xn--bcher-kva.example"
+    assert message["From"] == "Twelvefold <no-reply@xn--bcher-kva.example>"
+    assert server.recipients == ["ada@xn--bcher-kva.example"]
+    assert server.letters[0].isascii()
+
+
+async def test_the_mail_catcher_finds_a_letter_by_either_spelling(smtp_url, mailbox) -> None:
+    name = uuid4().hex
+    await SmtpMailer(settings(smtp_url=smtp_url)).send(
+        replace(MESSAGE, to=f"{name}@b\u00fccher.example")
+    )
+    for domain in ("b\u00fccher.example", "xn--bcher-kva.example"):
+        assert len(mailbox.to(f"{name}@{domain}")) == 1
+
+
+async def test_a_local_part_beyond_ascii_needs_a_server_that_takes_it(smtp_url) -> None:
+    async with open_smtp() as server:  # without SMTPUTF8
+        mailer = SmtpMailer(settings(smtp_url=f"smtp://127.0.0.1:{server.port}"))
+        with pytest.raises(Rejected):
+            await mailer.send(replace(MESSAGE, to="zoë@example.org"))
+    await SmtpMailer(settings(smtp_url=smtp_url)).send(replace(MESSAGE, to="zoë@example.org"))
+
+
+async def test_a_mail_server_that_is_away_is_said_to_be_so(unused_tcp_port) -> None:
+    mailer = SmtpMailer(settings(smtp_url=f"smtp://127.0.0.1:{unused_tcp_port}"))
+    with pytest.raises(DependencyUnavailable):
+        await mailer.send(MESSAGE)
+    with pytest.raises(DependencyUnavailable):
+        await mailer.ping()
+
+
+async def test_a_silent_mail_server_is_waited_for_no_longer_than_the_timeout() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()  # until the client has had enough
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        mailer = SmtpMailer(settings(smtp_url=f"smtp://127.0.0.1:{port}", mail_timeout=0.5))
+        began = time.monotonic()
+        with pytest.raises(DependencyUnavailable):
+            await mailer.send(MESSAGE)
+        assert 0.4 < time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("url", ["http://mail", "mail.example:25", "smtp://", "smtp+tls://mail"])
+def test_a_url_that_is_no_mail_server_is_refused_at_once(url) -> None:
+    with pytest.raises(ValueError, match="SMTP_URL"):
+        SmtpMailer(settings(smtp_url=url))
+
+
+@pytest.mark.parametrize("sender", ["", "Twelvefold", "a@b.example, c@d.example"])
+def test_a_sender_without_an_address_is_refused_at_once(sender) -> None:
+    given = settings(smtp_url="smtp://mail").model_copy(update={"mail_from": sender})
+    with pytest.raises(ValueError, match="MAIL_FROM"):
+        SmtpMailer(given)

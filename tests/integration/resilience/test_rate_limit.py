@@ -1,0 +1,91 @@
+"""GCRA against the real Redis, and alone when it is away: one behaviour, two homes."""
+
+import asyncio
+import uuid
+
+import pytest
+from redis.asyncio import Redis
+
+from twelvefold.resilience.rate_limit import (
+    LocalRateLimiter,
+    RateLimiter,
+    RatePolicy,
+    RedisRateLimiter,
+)
+
+POLICY = RatePolicy("test", quota=5, window=60)
+
+ONCE = RatePolicy("once", 1, 3600)
+
+
+@pytest.fixture(params=["redis", "local"])
+async def limiter(request, redis_url):
+    if request.param == "local":
+        yield LocalRateLimiter()
+        return
+    async with Redis.from_url(redis_url) as client:
+        yield RedisRateLimiter(client)
+
+
+async def test_the_quota_is_admitted_and_the_next_is_told_when_to_come_back(limiter: RateLimiter):
+    decisions = [await limiter.admit("caller", POLICY) for _ in range(6)]
+    assert [decision.admitted for decision in decisions] == [True] * 5 + [False]
+    assert [decision.remaining for decision in decisions] == [4, 3, 2, 1, 0, 0]
+    refused = decisions[-1]
+    assert 1 <= refused.retry_after <= 12  # one in 60/5 seconds at the even rate
+    assert refused.headers["Retry-After"] == str(refused.retry_after)
+    assert refused.headers["RateLimit-Policy"] == '"test";q=5;w=60'
+    assert refused.headers["RateLimit"].startswith('"test";r=0;t=')
+    assert "Retry-After" not in decisions[0].headers
+
+
+async def test_callers_do_not_use_each_others_quota(limiter: RateLimiter):
+    for _ in range(6):
+        await limiter.admit("greedy", POLICY)
+    assert (await limiter.admit("modest", POLICY)).admitted
+
+
+async def test_a_quota_comes_back_at_an_even_rate(limiter: RateLimiter):
+    fast = RatePolicy("fast", quota=1, window=1)
+    assert (await limiter.admit("caller", fast)).admitted
+    assert not (await limiter.admit("caller", fast)).admitted
+    async with asyncio.timeout(3):
+        while not (await limiter.admit("caller", fast)).admitted:
+            await asyncio.sleep(0.05)
+
+
+async def test_exactly_the_quota_is_admitted_under_concurrency(redis_url):
+    async with Redis.from_url(redis_url) as client:
+        limiter = RedisRateLimiter(client)
+        policy = RatePolicy("race", quota=20, window=3600)
+        decisions = await asyncio.gather(*(limiter.admit("caller", policy) for _ in range(100)))
+    assert sum(decision.admitted for decision in decisions) == 20
+
+
+async def test_marks_are_read_in_the_same_round_trip(redis_url):
+    mark, absent = f"revoked:{uuid.uuid4()}", f"revoked:{uuid.uuid4()}"
+    async with Redis.from_url(redis_url) as client:
+        await client.set(mark, "17")
+        decision = await RedisRateLimiter(client).admit("caller", POLICY, [mark, absent])
+    assert decision.marks == ("17", "")
+
+
+async def test_without_redis_the_process_still_limits():
+    async with Redis(host="127.0.0.1", port=1, socket_connect_timeout=0.1) as nowhere:
+        limiter = RedisRateLimiter(nowhere)
+        decisions = [await limiter.admit("caller", POLICY) for _ in range(6)]
+    assert [decision.admitted for decision in decisions] == [True] * 5 + [False]
+    assert all(decision.local for decision in decisions)
+
+
+async def test_a_forgotten_key_has_its_whole_quota_again(limiter: RateLimiter):
+    for _ in range(2):
+        assert [(await limiter.admit("a", ONCE)).admitted for _ in range(2)] == [True, False]
+        await limiter.reset("a", ONCE)
+
+
+async def test_the_first_request_is_admitted_whatever_time_it_is(monkeypatch):
+    """Microseconds since the boot of a machine are numbers at which a float no longer counts one."""
+    for nanoseconds in range(9_123_456_789_012_345, 9_123_456_789_912_345, 9_001):
+        monkeypatch.setattr("time.monotonic_ns", lambda now=nanoseconds: now)
+        assert (await LocalRateLimiter().admit("a", ONCE)).admitted

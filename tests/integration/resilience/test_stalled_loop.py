@@ -1,0 +1,74 @@
+"""A loop that stands still: Redis is not blamed for it, and what it keeps stays in force."""
+
+import asyncio
+import time
+
+import pytest
+from redis.asyncio import Redis
+
+from twelvefold.cache.cache import CacheEntry, RedisCache
+from twelvefold.errors import LoopStalled
+from twelvefold.resilience.circuit_breaker import CircuitBreaker
+from twelvefold.resilience.rate_limit import RatePolicy, RedisRateLimiter
+from twelvefold.resilience.redis_calls import RedisCalls
+
+WIDE = RatePolicy("wide", 10**6, 60)
+TIMEOUT = 0.1
+
+
+@pytest.fixture
+async def redis(redis_url):
+    async with Redis.from_url(redis_url) as client:
+        yield client
+
+
+def stall_soon() -> None:
+    """Once whatever was begun before waits for its reply."""
+    asyncio.get_running_loop().call_soon(time.sleep, 3 * TIMEOUT)
+
+
+async def test_a_stall_opens_no_breaker_and_the_call_is_repeated(redis):
+    breaker = CircuitBreaker("redis", open_seconds=60)
+    limiter = RedisRateLimiter(redis, timeout=TIMEOUT, breaker=breaker)
+    await limiter.admit("caller", WIDE)
+    for _ in range(5):
+        decision = asyncio.create_task(limiter.admit("caller", WIDE))
+        await asyncio.sleep(0)  # it has asked
+        stall_soon()
+        assert not (await decision).local
+    assert breaker.allow_call()
+
+
+async def test_a_stall_is_a_miss_at_most_and_the_cache_is_asked_again(redis):
+    cache = RedisCache(redis, timeout=TIMEOUT, breaker=CircuitBreaker("redis", open_seconds=60))
+    await cache.set("stalled:key", CacheEntry(1, b"kept"), 60)
+    read = asyncio.create_task(cache.get("stalled:key"))
+    await asyncio.sleep(0)
+    stall_soon()
+    assert await read == CacheEntry(1, b"kept")
+
+
+async def test_a_loop_that_goes_on_standing_still_is_503_and_no_loss_of_redis(redis):
+    breaker = CircuitBreaker("redis", open_seconds=60)
+    tries = 0
+
+    async def stalled() -> None:
+        nonlocal tries
+        tries += 1
+        time.sleep(2 * TIMEOUT)  # noqa: ASYNC251  (the stall itself)
+        await asyncio.sleep(TIMEOUT)
+
+    with pytest.raises(LoopStalled) as refusal:
+        await RedisCalls(timeout=TIMEOUT, breaker=breaker).call(stalled)
+    assert tries == 2
+    assert refusal.value.status == 503
+    assert refusal.value.headers["Retry-After"] == "1"
+    assert breaker.allow_call()
+
+
+async def test_a_redis_that_is_away_is_away_at_once():
+    breaker = CircuitBreaker("redis", open_seconds=60)
+    async with Redis(host="127.0.0.1", port=1) as nowhere:
+        limiter = RedisRateLimiter(nowhere, timeout=TIMEOUT, breaker=breaker)
+        assert (await limiter.admit("caller", WIDE)).local
+    assert not breaker.allow_call()

@@ -1,0 +1,48 @@
+"""Marks of revoked sessions and accounts in Redis, and what happens where it is away."""
+
+import uuid
+
+import pytest
+from pydantic import SecretStr
+
+from twelvefold.cache.redis_client import create_redis
+from twelvefold.security.revocation import RevocationList, revocation_key
+from twelvefold.security.tokens import LEEWAY, TOKEN_TTL
+from twelvefold.settings import RedisSettings
+
+
+def client_at(url):
+    return create_redis(RedisSettings(environment="testing", redis_url=SecretStr(url)))
+
+
+@pytest.fixture
+async def redis(redis_url):
+    client = client_at(redis_url)
+    yield client
+    await client.aclose()
+
+
+async def test_a_mark_outlives_every_token_of_its_session(redis):
+    revocations, sid, sub = RevocationList(redis), uuid.uuid4(), uuid.uuid4()
+    assert not await revocations.is_revoked(sid, sub)
+    assert await revocations.revoke(sid)
+    assert await revocations.is_revoked(sid, sub)
+    assert await redis.ttl(revocation_key(sid)) >= TOKEN_TTL + LEEWAY
+
+
+async def test_several_are_marked_at_once_and_an_account_can_be_restored(redis):
+    revocations, ids = RevocationList(redis), [uuid.uuid4() for _ in range(5)]
+    assert await revocations.revoke(*ids)
+    assert await redis.exists(*map(revocation_key, ids)) == 5
+    assert await revocations.restore(ids[0])
+    assert not await revocations.is_revoked(ids[0])
+    assert await revocations.revoke()
+
+
+async def test_a_lost_redis_revokes_nothing_and_fails_nobody():
+    client = client_at("redis://127.0.0.1:1/0")
+    revocations = RevocationList(client)
+    assert not await revocations.revoke(uuid.uuid4())
+    assert not await revocations.restore(uuid.uuid4())
+    assert not await revocations.is_revoked(uuid.uuid4())
+    await client.aclose()

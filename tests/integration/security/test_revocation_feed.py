@@ -1,0 +1,157 @@
+"""What a process remembers of revocations: new ones, old ones, and those of a lost connection."""
+
+import asyncio
+import uuid
+
+import pytest
+from pydantic import SecretStr
+from tests.proxy import open_proxy
+
+from twelvefold.cache.redis_client import create_redis
+from twelvefold.observability import metrics
+from twelvefold.security.revocation import LIFETIME, REVOCATIONS, RevocationList
+from twelvefold.security.revocation_feed import RevocationFeed, RevokedSubjects
+from twelvefold.settings import RedisSettings
+
+
+def settings_at(url):
+    return RedisSettings(environment="testing", redis_url=SecretStr(url))
+
+
+@pytest.fixture
+async def redis(redis_url):
+    client = create_redis(settings_at(redis_url))
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def proxy(redis_url):
+    async with open_proxy(redis_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def feed(redis_url, proxy):
+    """Of another process, whose connection can be lost."""
+    settings = settings_at(proxy.url(redis_url))
+    client = create_redis(settings)
+    feed = RevocationFeed(client, settings)
+    async with feed.running():
+        await until(lambda: feed._subscriber._subscribed)
+        yield feed
+    await client.aclose()
+
+
+async def until(holds):
+    async with asyncio.timeout(10):
+        while not holds():
+            await asyncio.sleep(0.005)
+
+
+async def test_a_running_process_learns_of_each_revocation(redis, feed):
+    sid, sub, other = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
+    assert await RevocationList(redis).revoke(sid, sub)
+    await until(lambda: feed.is_revoked(sid) and feed.is_revoked(other, sub))
+    assert not feed.is_revoked(other)
+
+
+async def test_a_restored_account_is_forgotten_and_can_be_revoked_again(redis, feed):
+    revocations, sub = RevocationList(redis), uuid.uuid4()
+    for _ in range(2):
+        await revocations.revoke(sub)
+        await until(lambda: feed.is_revoked(sub))
+        await revocations.restore(sub)
+        await until(lambda: not feed.is_revoked(sub))
+
+
+async def test_a_process_that_starts_reads_what_was_revoked_before(redis, redis_url):
+    before = [uuid.uuid4() for _ in range(2500)]  # three pages
+    restored = uuid.uuid4()
+    await RevocationList(redis).revoke(*before, restored)
+    await RevocationList(redis).restore(restored)
+    feed = RevocationFeed(redis, settings_at(redis_url))
+    async with feed.running():
+        await until(lambda: all(feed.is_revoked(subject) for subject in before))
+        assert not feed.is_revoked(restored)
+
+
+async def test_what_happened_during_a_lost_connection_is_read_afterwards(redis, feed, proxy):
+    revocations, early, late = RevocationList(redis), uuid.uuid4(), uuid.uuid4()
+    await revocations.revoke(early)
+    await until(lambda: feed.is_revoked(early))
+    await proxy.refuse()
+    await revocations.revoke(late)
+    await revocations.restore(early)
+    assert feed.is_revoked(early), "with Redis away what is known still holds"
+    assert not feed.is_revoked(late)
+    await proxy.listen()
+    await until(lambda: feed.is_revoked(late) and not feed.is_revoked(early))
+
+
+async def test_what_is_no_subject_is_passed_over(redis, feed):
+    await redis.zadd(REVOCATIONS, {"nonsense": 2**40})
+    try:
+        await redis.publish(REVOCATIONS, "more nonsense")
+        subject = uuid.uuid4()
+        await RevocationList(redis).revoke(subject)
+        await until(lambda: feed.is_revoked(subject))
+    finally:
+        await redis.zrem(REVOCATIONS, "nonsense")
+
+
+async def test_the_sorted_set_keeps_nothing_beyond_the_life_of_a_token(redis):
+    now, _ = await redis.time()
+    await redis.zadd(REVOCATIONS, {str(uuid.uuid4()): now - 1})
+    subject = uuid.uuid4()
+    await RevocationList(redis).revoke(subject)
+    assert await redis.zcount(REVOCATIONS, "-inf", now - 1) == 0
+    assert LIFETIME - 5 <= await redis.zscore(REVOCATIONS, str(subject)) - now <= LIFETIME + 5
+    assert 0 < await redis.ttl(REVOCATIONS) <= LIFETIME
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def forgotten():
+    return metrics.pool_exhausted.labels("revocations")._value.get()
+
+
+def test_a_full_memory_forgets_what_expires_first_and_counts_it():
+    clock = Clock()
+    subjects = RevokedSubjects(most=3, clock=clock)
+    ids = [uuid.uuid4() for _ in range(4)]
+    before = forgotten()
+    for number, subject in enumerate(ids):
+        clock.now = float(number)
+        subjects.add(subject)
+    assert [subject in subjects for subject in ids] == [False, True, True, True]
+    assert forgotten() == before + 1
+
+
+def test_what_has_expired_makes_room_and_is_no_loss():
+    clock = Clock()
+    subjects = RevokedSubjects(most=2, clock=clock)
+    old, new = uuid.uuid4(), uuid.uuid4()
+    before = forgotten()
+    subjects.add(old, 10)
+    assert old in subjects
+    clock.now = 10.0
+    assert old not in subjects
+    subjects.add(new)
+    subjects.add(uuid.uuid4())
+    assert new in subjects
+    assert forgotten() == before
+
+
+def test_a_revocation_is_not_shortened_by_an_older_one():
+    clock = Clock()
+    subjects, subject = RevokedSubjects(clock=clock), uuid.uuid4()
+    subjects.add(subject, 600)
+    subjects.add(subject, 10)
+    clock.now = 599.0
+    assert subject in subjects

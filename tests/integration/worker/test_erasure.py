@@ -1,0 +1,109 @@
+"""account.erase and cache.evict: done in whole, at last, however often they break off."""
+
+from twelvefold.cache.cache import CacheEntry, RedisCache
+from twelvefold.contracts.jobs import ACCOUNT_ERASE, CACHE_EVICT, AccountErase, CacheEvict
+from twelvefold.identifiers import new_id
+from worker.erasure import CacheEvictor
+
+
+async def enqueue(bench, kind, payload):
+    async with bench.producer.transaction() as transaction:
+        return await bench.jobs.enqueue(transaction, kind, payload)
+
+
+async def stored(store, key: str) -> str:
+    async def content():
+        yield b"bytes"
+
+    await store.put(key, content(), "image/webp")
+    return key
+
+
+async def keys_of(store, *prefixes: str) -> list[str]:
+    return [found.key for prefix in prefixes for found in [f async for f in store.list(prefix)]]
+
+
+async def account_with(owners, store, images: int):
+    """An account that is gone, with objects of its images, of superseded jobs and of its avatar."""
+    user_id = new_id()
+    rows = owners.images.setdefault(user_id, {})
+    prefixes = [f"variants/avatar/{user_id}/"]
+    await stored(store, f"{prefixes[0]}{new_id()}/128.webp")
+    for _ in range(images):
+        image_id = new_id()
+        prefixes += [f"variants/image/{image_id}/", f"uploads/{image_id}"]
+        await stored(store, f"variants/image/{image_id}/superseded/128.webp")
+        rows[image_id] = [
+            await stored(store, f"uploads/{image_id}"),
+            await stored(store, f"variants/image/{image_id}/{new_id()}/128.webp"),
+        ]
+    return user_id, prefixes
+
+
+async def test_nothing_of_an_erased_account_is_left_and_others_keep_theirs(
+    bench, registry, owners, store
+):
+    user_id, prefixes = await account_with(owners, store, images=5)
+    other, kept = await account_with(owners, store, images=1)
+    job_id = await enqueue(bench, ACCOUNT_ERASE, AccountErase(user_id=user_id))
+    async with bench.running(registry):
+        await bench.becomes("succeeded", job_id)
+    assert await keys_of(store, *prefixes) == []
+    assert owners.images[user_id] == {}
+    assert owners.erased == {user_id}
+    assert (await bench.record(job_id)).result == {"images": 5}
+    assert len(await keys_of(store, *kept)) == 4
+    assert owners.images[other]
+
+
+async def test_the_last_admin_keeps_everything_that_an_erasure_would_take(
+    bench, registry, owners, store
+):
+    user_id, prefixes = await account_with(owners, store, images=1)
+    before = await keys_of(store, *prefixes)
+    owners.last_admins.add(user_id)
+    job_id = await enqueue(bench, ACCOUNT_ERASE, AccountErase(user_id=user_id))
+    async with bench.running(registry):
+        await bench.becomes("rejected", job_id)
+    assert "active admin must remain" in str((await bench.record(job_id)).error)
+    assert await keys_of(store, *prefixes) == before
+    assert owners.images[user_id]
+    assert owners.erased == set()
+
+
+async def test_an_erasure_waits_for_an_owner_that_is_away(bench, registry, owners, store):
+    user_id, prefixes = await account_with(owners, store, images=1)
+    owners.away = True
+    job_id = await enqueue(bench, ACCOUNT_ERASE, AccountErase(user_id=user_id))
+    async with bench.running(registry):
+        await bench.becomes("failed", job_id)
+        assert await keys_of(store, *prefixes)
+        owners.away = False
+        await bench.becomes("succeeded", job_id)
+    assert await keys_of(store, *prefixes) == []
+
+
+async def test_an_old_entry_is_forgotten(bench, registry, cache):
+    key = f"user:{new_id()}"
+    await cache.set(key, CacheEntry(3, b"old"), 60)
+    job_id = await enqueue(bench, CACHE_EVICT, CacheEvict(key=key, version=4))
+    async with bench.running(registry):
+        await bench.becomes("succeeded", job_id)
+    assert await cache.get(key) is None
+
+
+async def test_an_eviction_is_retried_until_redis_answers(bench, registry, redis_client):
+    class LostAtFirst(RedisCache):
+        calls = 0
+
+        async def delete(self, key: str) -> bool:
+            LostAtFirst.calls += 1
+            return LostAtFirst.calls > 2 and await super().delete(key)
+
+    lost = LostAtFirst(redis_client, timeout=5)
+    registration = registry.get(CACHE_EVICT)
+    object.__setattr__(registration, "handler", CacheEvictor(lost).evict)
+    job_id = await enqueue(bench, CACHE_EVICT, CacheEvict(key="user:x", version=1))
+    async with bench.running(registry):
+        await bench.becomes("succeeded", job_id)
+    assert (await bench.record(job_id)).attempts == 2

@@ -1,0 +1,108 @@
+"""objects.sweep: rows and objects stay together, and a bucket of somebody else is left alone."""
+
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from uuid import uuid4
+
+import pytest
+from tests.integration.worker.test_erasure import account_with, enqueue, keys_of, stored
+
+from twelvefold.identifiers import new_id
+from twelvefold.jobs.retention import EmptyPayload, suite_id
+from worker import object_sweeper
+from worker.handlers import OBJECTS_SWEEP
+from worker.object_sweeper import MARK, BucketOwnerMismatch, ObjectSweeper, TooMuchMissing
+
+
+class IdleJob:
+    """A job that nobody takes away."""
+
+    id = new_id()
+    created_at = datetime.now(UTC)
+
+    def require_lease(self) -> None:
+        return None
+
+    async def set_progress(self, percent: int) -> None:
+        return None
+
+
+@pytest.fixture
+async def sweep(bench, owners, store):
+    """Sweeps at once; afterwards the bucket is empty for the next test."""
+    ours = partial(suite_id, bench.database)
+
+    async def now(age=timedelta(), identity=ours):
+        return await ObjectSweeper(owners, store, age, identity).sweep(IdleJob(), EmptyPayload())
+
+    yield now
+    for key in await keys_of(store, ""):
+        await store.delete(key)
+
+
+async def test_objects_of_nobody_are_swept_and_what_a_row_names_stays(
+    bench, registry, owners, store, sweep
+):
+    user_id, prefixes = await account_with(owners, store, images=2)
+    lost = [
+        await stored(store, f"uploads/{new_id()}"),
+        await stored(store, f"variants/avatar/{new_id()}/{new_id()}/128.webp"),
+    ]
+    job_id = await enqueue(bench, OBJECTS_SWEEP, EmptyPayload())
+    async with bench.running(registry):
+        await bench.becomes("succeeded", job_id)
+    named = {key for keys in owners.images[user_id].values() for key in keys}
+    assert named < set(await keys_of(store, *prefixes, MARK))
+    assert [await store.stat(key) for key in lost] == [None, None]
+    superseded = [key for key in await keys_of(store, *prefixes) if "superseded" in key]
+    assert superseded == []
+
+
+async def test_a_young_object_is_left_alone(owners, store, sweep):
+    lost = await stored(store, f"uploads/{new_id()}")
+    assert (await sweep(timedelta(hours=24)))["deleted"] == 0
+    assert await store.stat(lost) is not None
+
+
+async def test_rows_that_miss_an_object_are_mended(owners, store, sweep, monkeypatch):
+    monkeypatch.setattr(object_sweeper, "_PAGE", 3)
+    user_id, _ = await account_with(owners, store, images=5)
+    without_source, without_variant, *_ = rows = owners.images[user_id]
+    await store.delete(rows[without_source][0])
+    await store.delete(rows[without_variant][1])
+    assert (await sweep())["mended"] == 2
+    assert set(owners.mended) == {without_source, without_variant}
+
+
+async def test_the_pages_that_owners_are_asked_about_cover_every_key(
+    owners, store, sweep, monkeypatch
+):
+    monkeypatch.setattr(object_sweeper, "_PAGE", 2)
+    await account_with(owners, store, images=3)
+    await sweep()
+    for prefix in ("uploads/", "variants/image/"):
+        ranges = [found for found in owners.ranges if found.prefix == prefix]
+        ends = [found.through for found in ranges]
+        assert [found.after for found in ranges] == ["", *ends[:-1]]
+        assert ends[-1] is None
+        assert all(end is not None for end in ends[:-1])
+
+
+async def test_where_very_much_is_missing_no_row_is_touched(owners, store, sweep, monkeypatch):
+    monkeypatch.setattr(object_sweeper, "_MAX_REPAIRS", 2)
+    owners.images[new_id()] = {new_id(): [f"uploads/{new_id()}"] for _ in range(3)}
+    with pytest.raises(TooMuchMissing, match="S3_BUCKET"):
+        await sweep()
+    assert owners.mended == []
+
+
+async def test_a_bucket_that_bears_another_suites_mark_is_not_touched(owners, store, sweep):
+    async def another():
+        return uuid4()
+
+    await sweep()
+    lost = await stored(store, f"uploads/{new_id()}")
+    with pytest.raises(BucketOwnerMismatch, match="another suite"):
+        await sweep(identity=another)
+    assert await store.stat(lost) is not None
+    assert (await sweep())["deleted"] == 1

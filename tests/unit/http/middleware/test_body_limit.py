@@ -1,0 +1,93 @@
+"""Bodies are counted while they stream, and nothing over its limit is kept."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from tests.unit.http.demo import demo
+
+JSON = {"Content-Type": "application/json"}
+
+
+async def chunks(count: int, size: int = 1_000) -> AsyncIterator[bytes]:
+    for _ in range(count):
+        yield b"x" * size
+
+
+async def test_a_body_up_to_the_limit_passes_and_one_byte_more_does_not():
+    async with demo() as it:
+        fits = await it.client.post("/api/v1/upload", content=b"x" * 5_000)
+        beyond = await it.client.post("/api/v1/upload", content=b"x" * 5_001)
+    assert fits.json() == {"size": 5_000}
+    assert beyond.status_code == 413
+    assert beyond.headers["connection"] == "close"
+    assert beyond.json()["type"] == "/problems/payload-too-large"
+
+
+async def test_without_a_length_the_chunk_that_crosses_the_limit_is_the_last_that_is_read():
+    taken = 0
+
+    async def counted() -> AsyncIterator[bytes]:
+        nonlocal taken
+        async for chunk in chunks(6):
+            taken += 1
+            yield chunk
+
+    async with demo() as it:
+        response = await it.client.post("/api/v1/upload", content=counted())
+    assert response.status_code == 413
+    assert taken == 6
+
+
+async def test_a_path_without_a_limit_of_its_own_has_the_general_one():
+    async with demo() as it:
+        response = await it.client.post("/api/v1/anything", content=b" " * 1_001, headers=JSON)
+        chunked = await it.client.post("/api/v1/anything", content=chunks(2), headers=JSON)
+        unknown = await it.client.post("/nowhere", content=b" " * 1_001)
+    assert response.status_code == chunked.status_code == unknown.status_code == 413
+
+
+@pytest.mark.parametrize("split", range(1, 7))
+async def test_a_nul_is_found_across_chunks(split):
+    body = b'{"a":"\\u0000"}'
+    at = body.index(b"\\") + split
+
+    async def halves() -> AsyncIterator[bytes]:
+        yield body[:at]
+        yield body[at:]
+
+    async with demo() as it:
+        response = await it.client.post("/api/v1/anything", content=halves(), headers=JSON)
+    assert response.status_code == 422
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+async def test_json_in_another_encoding_passes_no_check_by(encoding):
+    async with demo() as it:
+        body = '{"a":"\\u0000"}'.encode(encoding)
+        response = await it.client.post("/api/v1/anything", content=body, headers=JSON)
+    assert response.status_code == 400
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "identity, gzip", "x-unknown"])
+async def test_a_compressed_body_is_refused_with_what_would_be_taken(encoding):
+    headers = {**JSON, "Content-Encoding": encoding}
+    async with demo() as it:
+        response = await it.client.post("/api/v1/anything", content=b"{}", headers=headers)
+    assert response.status_code == 415
+    assert response.headers["accept-encoding"] == "identity"
+    assert response.json()["type"] == "/problems/unsupported-media-type"
+
+
+async def test_one_encoding_of_several_lines_is_enough():
+    headers = [("Content-Encoding", "gzip"), ("Content-Encoding", "identity")]
+    async with demo() as it:
+        response = await it.client.post("/api/v1/upload", content=b"x", headers=headers)
+    assert response.status_code == 415
+
+
+@pytest.mark.parametrize("encoding", ["identity", "Identity", ""])
+async def test_a_body_that_is_not_compressed_may_say_so(encoding):
+    headers = {**JSON, "Content-Encoding": encoding}
+    async with demo() as it:
+        response = await it.client.post("/api/v1/anything", content=b"{}", headers=headers)
+    assert response.status_code == 200

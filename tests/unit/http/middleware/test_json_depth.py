@@ -1,0 +1,55 @@
+"""The depth of JSON, whatever the chunks that it comes in."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twelvefold.http.middleware.json_depth import MAX_DEPTH, JsonDepthLimit
+
+
+def crossed(text: bytes, size: int, limit: int = MAX_DEPTH) -> bool:
+    depth = JsonDepthLimit(limit)
+    chunks = [text[start : start + size] for start in range(0, len(text), size)] or [b""]
+    return any(depth.crossed_by(chunk, whole=len(chunks) == 1) for chunk in chunks)
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 10_000])
+@pytest.mark.parametrize(("start", "end"), [(b"[", b"]"), (b'{"a":', b"}"), (b' [ {"[":', b"}]")])
+def test_the_limit_is_the_last_depth_that_is_taken(size, start, end):
+    step = start.count(b"[") + start.count(b"{") - start.count(b'"[')
+    fits = MAX_DEPTH // step
+    assert not crossed(start * fits + b"1" + end * fits, size)
+    assert crossed(start * (fits + 1) + b"1" + end * (fits + 1), size)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 1000])
+def test_brackets_in_strings_and_beside_each_other_do_not_count(size):
+    assert not crossed(json.dumps(["[" * 100, '\\"[[' * 50, [[]] * 100]).encode(), size, 3)
+
+
+@pytest.mark.parametrize(
+    "text", [b"[" * 500_000, b'"' + b"\\" * 500_001, b'"\\' * 250_000, b'"' * 500_000]
+)
+def test_a_hostile_body_takes_no_longer_than_its_length(text):
+    # A quadratic look at one of these would not end within the time that a test has.
+    crossed(text, 65_536)
+
+
+_JSON = st.recursive(
+    st.none() | st.integers() | st.text(alphabet='[]{}"\\ab', max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('["\\', max_size=3), inner),
+    max_leaves=12,
+)
+
+
+def depth_of(value) -> int:
+    if isinstance(value, dict):
+        value = list(value.values())
+    return 1 + max(map(depth_of, value), default=0) if isinstance(value, list) else 0
+
+
+@given(_JSON, st.integers(1, 9), st.integers(0, 6))
+def test_it_agrees_with_what_is_parsed(value, size, limit):
+    assert crossed(json.dumps(value).encode(), size, limit) == (depth_of(value) > limit)

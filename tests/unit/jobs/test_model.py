@@ -1,0 +1,78 @@
+"""Kinds, states, pauses and results: what holds without any server."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twelvefold.contracts.jobs import JobPayload
+from twelvefold.errors import DependencyUnavailable, Rejected
+from twelvefold.jobs import Backoff, HandlerRegistry, JobKind, JobStatus
+from twelvefold.jobs.queue import unique_id
+from twelvefold.jobs.worker.execution import describe, encode_result
+
+
+@given(failures=st.integers(1, 10_000))
+def test_a_pause_grows_to_its_cap_and_is_never_negative(failures):
+    backoff = Backoff(base=2.0, cap=60.0)
+    assert 0.0 <= backoff.delay(failures) <= min(60.0, 2.0 * 2.0 ** min(failures - 1, 30))
+
+
+def test_a_pause_is_as_long_as_the_other_side_asked_for():
+    assert Backoff(base=0.0, cap=0.0).delay(1, at_least=7.0) == 7.0
+
+
+def test_only_states_in_which_nothing_more_happens_have_ended():
+    going_on = {JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.FAILED}
+    assert {status for status in JobStatus if not status.is_terminal} == going_on
+
+
+def test_a_kind_has_one_handler():
+    async def handler(job, payload):
+        return None
+
+    registry = HandlerRegistry()
+    registry.add(JobKind("test.work", JobPayload), handler)
+    with pytest.raises(ValueError, match=r"test\.work"):
+        registry.add(JobKind("test.work", JobPayload), handler)
+    assert registry.get("test.other") is None
+
+
+def test_a_unique_key_gives_the_same_id_for_ever():
+    # Rows that exist rely on it.
+    assert str(unique_id("jobs.prune", "tick 1")) == "a48f1061-7704-59f0-935b-69ede9effe64"
+
+
+@pytest.mark.parametrize(
+    ("result", "encoded"),
+    [
+        (None, None),
+        ({"a": 1}, '{"a":1}'),
+        ({"path": "C:\\u0000"}, '{"path":"C:\\\\u0000"}'),
+        ({"snow": "☃"}, '{"snow":"☃"}'),
+    ],
+)
+def test_a_result_is_json(result, encoded):
+    assert encode_result(result) == encoded
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {"nul": "a\x00b"},
+        {"escaped": "\\\x00"},
+        {"half": "\ud800"},
+        {"infinite": float("inf")},
+        {"large": "x" * 70_000},
+        {"object": object()},
+    ],
+)
+def test_what_postgres_would_refuse_is_refused_before(result):
+    with pytest.raises((TypeError, ValueError)):
+        encode_result(result)
+
+
+def test_an_owner_reads_our_words_and_never_a_foreign_error_s():
+    assert describe(Rejected("is not an image")) == "is not an image"
+    assert describe(DependencyUnavailable("s3")) == "s3 does not answer at the moment"
+    secret = ValueError("postgresql://worker:password@db")
+    assert describe(secret) == "internal error (ValueError)"
