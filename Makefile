@@ -68,10 +68,9 @@ contracts: $(SYNCED) ## import-linter: who may import whom
 	@$(BIN)/lint-imports --no-logo
 
 .PHONY: generated
-generated: $(SYNCED) ## Lock file, settings and metrics tables, dashboards, OpenAPI documents and client are up to date
+generated: $(SYNCED) ## Lock file, reference pages, dashboards, OpenAPI documents and client are up to date
 	@$(BIN)/uv lock --check --quiet
-	@$(BIN)/twelvefold config reference README.md --check
-	@$(BIN)/twelvefold metrics docs/metrics.md --check
+	@$(BIN)/twelvefold reference docs/reference --check
 	@$(BIN)/python -m tests.observability.dashboards --check
 	@$(BIN)/twelvefold openapi docs/api --check
 	@$(BIN)/python -m tests.client.generate --check
@@ -123,7 +122,7 @@ cluster-endurance: $(DELIVERY) ## What takes longer there: disturbances under lo
 	@exec $(BIN)/pytest tests/cluster -m endurance -n 0 -v $(ARGS)
 
 .PHONY: cluster-rollouts
-cluster-rollouts: $(DELIVERY) ## Rollouts under load, good, bad and killed (ARGS="--only good --into docs/rollout.md")
+cluster-rollouts: $(DELIVERY) ## Rollouts under load, good, bad and killed (ARGS="--only good --into docs/guides/rollout.md")
 	@exec $(BIN)/python -m tests.cluster.rollouts $(ARGS)
 
 .PHONY: parity
@@ -181,10 +180,21 @@ contract-release: $(SYNCED) ## Take the present OpenAPI document as the released
 	@cp docs/api/api.json docs/api/released.json
 
 .PHONY: docs
-docs: $(SYNCED) ## Write the settings table, docs/metrics.md and the dashboards
-	@$(BIN)/twelvefold config reference README.md
-	@$(BIN)/twelvefold metrics docs/metrics.md
+docs: $(SYNCED) ## Write the generated pages of docs/reference and the dashboards
+	@$(BIN)/twelvefold reference docs/reference
 	@$(BIN)/python -m tests.observability.dashboards
+
+.PHONY: docs-site
+docs-site: $(SYNCED) ## Build the documentation site into dist/site/html, with strict links
+	@$(BIN)/python docs/build.py
+
+.PHONY: docs-serve
+docs-serve: $(SYNCED) ## Serve the documentation site on this machine
+	@$(BIN)/python docs/build.py --serve
+
+.PHONY: changelog
+changelog: $(SYNCED) ## Move docs/changes into docs/changelog.md (ARGS="--version 2026.11.28-b71ae79")
+	@$(BIN)/towncrier build --yes $(ARGS)
 
 .PHONY: base
 base: ## Copy the base image that Dependabot keeps (.github/base.Dockerfile) into the Dockerfiles

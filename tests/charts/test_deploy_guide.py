@@ -1,4 +1,4 @@
-"""The commands of docs/deploy.md name charts, files, values and commands that there are."""
+"""The commands of docs/guides/deploy.md name charts, files, values and commands that there are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.charts.rendering import DIGEST, JWKS, PLATFORM, ROOT, SERVICES, Relea
 
 from twelvefold import cli
 
-GUIDE = (ROOT / "docs/deploy.md").read_text()
+GUIDE = (ROOT / "docs/guides/deploy.md").read_text()
 _STAND_INS = {"$IMAGE": DIGEST, "jwks.json": JWKS}
 
 

@@ -1,4 +1,4 @@
-"""The suite on the cluster, installed by the commands of docs/deploy.md with development values.
+"""The suite on the cluster, installed by the commands of docs/guides/deploy.md with development values.
 
 In namespaces of its own, so that a suite that runs there already is not touched (but for the gateway,
 whose listeners answer errors as problems afterwards). Images are REPOSITORY/<name>:TAG, as `make
@@ -61,7 +61,7 @@ class Deployment:
         return ssl.create_default_context(cafile=self.certificate)
 
     def install(self) -> None:
-        """Everything, from nothing, in the order of docs/deploy.md."""
+        """Everything, from nothing, in the order of docs/guides/deploy.md."""
         self.s3_port = free_port()
         self._certificate()
         self._write_site()

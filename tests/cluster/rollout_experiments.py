@@ -27,7 +27,7 @@ _QUICK = ("--canary", "50", "--pause", "2s", "--min-requests", "0")
 _KILLED = ("api", "worker")  # with routing, and without
 # Of the load one request in ten comes to users: a twentieth of that would take its time.
 SHARES = {"api": "5,25,50,100", "users": "25,50,100"}
-# docs/rollout.md's rule for the first share: what gets its requests in time.
+# docs/guides/rollout.md's rule for the first share: what gets its requests in time.
 _FIRST = {"api": SHARES["api"], "users": "50,100"}
 _BRISK = ("--pause", "10s", "--min-requests", "50")
 _BLUE_GREEN = ("--blue-green", "--pause", "10s")

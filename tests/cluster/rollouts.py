@@ -1,6 +1,6 @@
 """`make cluster-rollouts`: rollouts under load, as often as it takes to believe them, in one table.
 
-    python -m tests.cluster.rollouts --only good bad --into docs/rollout.md
+    python -m tests.cluster.rollouts --only good bad --into docs/guides/rollout.md
 
 On the cluster of KUBECONFIG, in namespaces of its own. Each experiment says what it promises and
 whether that held; the exit code is 1 where one did not.

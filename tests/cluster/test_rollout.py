@@ -1,6 +1,6 @@
 """`twelvefold rollout` under load: a good version takes over and a bad one goes, and nobody notices.
 
-All of it, as often as docs/rollout.md says: make cluster-rollouts.
+All of it, as often as docs/guides/rollout.md says: make cluster-rollouts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Secrets are replaced by the commands of docs/deploy.md under load, and nobody notices."""
+"""Secrets are replaced by the commands of docs/guides/deploy.md under load, and nobody notices."""
 
 from __future__ import annotations
 

@@ -76,10 +76,12 @@ def test_every_alert_has_its_cases(chart):
 
 
 def test_every_alert_says_how_grave_it_is_and_what_to_do():
-    sections = re.findall(r"^### (\w+)$", (ROOT / "docs/alerts.md").read_text(), re.MULTILINE)
+    sections = re.findall(
+        r"^### (\w+)$", (ROOT / "docs/reference/alerts.md").read_text(), re.MULTILINE
+    )
     assert sorted(sections) == sorted(RULES)
     for name, rule in RULES.items():
         assert rule["labels"]["severity"] in ("critical", "warning"), name
-        assert rule["annotations"]["runbook"] == f"docs/alerts.md#{name.lower()}"
+        assert rule["annotations"]["runbook"] == f"docs/reference/alerts.md#{name.lower()}"
         assert rule["annotations"]["summary"]
         assert rule["annotations"]["description"]

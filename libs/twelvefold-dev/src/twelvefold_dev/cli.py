@@ -262,3 +262,17 @@ def backing(
     with _failures():
         running = create_server(server, settings)
         asyncio.run(serve(running, lambda: typer.echo(f"{server}: ready")))
+
+
+@app.command()
+def reference(
+    directory: Annotated[Path, typer.Argument(help="Folder of the pages.")],
+    check: Annotated[bool, typer.Option(help="Only report what is out of date; exit 1.")] = False,
+) -> None:
+    """Write the reference pages of settings, commands, problem types and metrics."""
+    from . import reference as pages
+
+    stale = pages.write(directory, check=check)
+    if stale and check:
+        fail(f"out of date: {', '.join(stale)}: run make docs")
+    typer.echo(f"{directory}: {'wrote ' + ', '.join(stale) if stale else 'up to date'}")

@@ -16,10 +16,7 @@ import typer
 from twelvefold.observability.redaction import redacted_settings
 from twelvefold.service.installed import installed_services, service_named
 from twelvefold.settings import (
-    BackupSettings,
-    BootstrapSettings,
     HttpSettings,
-    MigrationSettings,
 )
 from twelvefold.settings.command_line import (
     USAGE_ERROR,
@@ -141,45 +138,6 @@ def show(
     width = max(len(name) for name in values)
     for name, value in values.items():
         typer.echo(f"{name:<{width}}  {'' if value is None else value}")
-
-
-@config.command()
-def reference(
-    file: Annotated[
-        Path | None, typer.Argument(help="Markdown file whose table is brought up to date.")
-    ] = None,
-    check: Annotated[bool, typer.Option(help="Only say whether it is; exit 1 if not.")] = False,
-) -> None:
-    """Prints the table of every setting, or keeps it up to date in a file."""
-    from .settings import reference as table
-
-    classes = {name: service.settings for name, service in installed_services().items()}
-    content = table.markdown(
-        {
-            **classes,
-            "db migrate": MigrationSettings,
-            "db bootstrap, restore": BootstrapSettings,
-            "backup": BackupSettings,
-        }
-    )
-    if file is None:
-        typer.echo(content)
-    elif not table.write(file, content, check=check) and check:
-        fail(f"the settings table in {file} is out of date: run make docs")
-
-
-@app.command("metrics")
-def metrics_reference(
-    file: Annotated[Path | None, typer.Argument(help="Page that is brought up to date.")] = None,
-    check: Annotated[bool, typer.Option(help="Only say whether it is; exit 1 if not.")] = False,
-) -> None:
-    """Prints the reference of every metric, or keeps it up to date in a file."""
-    from .observability import metrics_reference as page
-
-    if file is None:
-        typer.echo(page.markdown())
-    elif not page.write(file, check=check) and check:
-        fail(f"{file} is out of date: run make docs")
 
 
 def _add_commands() -> None:

@@ -19,7 +19,7 @@ class FieldError:
 
 
 class TwelvefoldError(Exception):
-    """Root of every error that we raise on purpose.
+    """An unexpected failure; root of every error that is raised on purpose.
 
     `code` names the problem type, stable for clients; `detail` is safe to show to them.
     """
@@ -42,6 +42,8 @@ class TwelvefoldError(Exception):
 
 
 class BadRequest(TwelvefoldError):
+    """The request cannot be read: a malformed header, body or query."""
+
     status, code, title = 400, "bad-request", "Bad request"
 
 
@@ -69,14 +71,20 @@ class ReauthenticationRequired(Unauthenticated):
 
 
 class Forbidden(TwelvefoldError):
+    """The credentials are valid, but do not permit this."""
+
     status, code, title = 403, "forbidden", "Not allowed"
 
 
 class NotFound(TwelvefoldError):
+    """There is no such resource, or the caller may not know of it."""
+
     status, code, title = 404, "not-found", "Not found"
 
 
 class Conflict(TwelvefoldError):
+    """The state of the resource does not permit this."""
+
     status, code, title = 409, "conflict", "Conflict with the present state"
 
 
@@ -87,10 +95,14 @@ class PreconditionFailed(TwelvefoldError):
 
 
 class PayloadTooLarge(TwelvefoldError):
+    """The body exceeds the limit of this route."""
+
     status, code, title = 413, "payload-too-large", "Body too large"
 
 
 class UnsupportedMedia(TwelvefoldError):
+    """The body is of a type or encoding that this route does not take."""
+
     status, code, title = 415, "unsupported-media-type", "Media type not supported"
 
 
@@ -107,6 +119,8 @@ class PreconditionRequired(TwelvefoldError):
 
 
 class TooManyRequests(TwelvefoldError):
+    """A rate limit or a quota is reached."""
+
     status, code, title = 429, "too-many-requests", "Too many requests"
 
     def __init__(self, detail: str = "", *, retry_after: int = 1) -> None:

@@ -95,7 +95,7 @@ def rollout(
 
     Ends with 0: the new version serves everybody (with --abort: the old one). 1: it was bad, and
     everything is as before. 2: refused, nothing was changed. 3: neither: repeat the command, and it
-    goes on from there. docs/rollout.md has every state.
+    goes on from there. docs/guides/rollout.md has every state.
     """
     from .arguments import duration, shares
     from .canary_analysis import AnalysisLimits

@@ -45,7 +45,7 @@ def bootstrap() -> None:
 
     Reads BOOTSTRAP_DATABASE_URL (a role that may create roles) and BOOTSTRAP_ROLE_PASSWORDS. Roles
     that are there keep their password unless it names another one; SERVICE_app_b may log in beside
-    SERVICE_app, for a rotation (docs/deploy.md).
+    SERVICE_app, for a rotation (docs/guides/deploy.md).
     """
     from .migrations import bootstrap as create
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from .metrics import CATALOGUE
 
 _INTRODUCTION = """\
@@ -37,12 +35,3 @@ def markdown() -> str:
         for one in CATALOGUE
     ]
     return _INTRODUCTION + "\n".join(rows) + "\n" + _OF_THE_PROCESS
-
-
-def write(path: Path, *, check: bool) -> bool:
-    """Brings the page up to date, or with `check` only says whether it is."""
-    content = markdown()
-    current = path.exists() and path.read_text(encoding="utf-8") == content
-    if not current and not check:
-        path.write_text(content, encoding="utf-8")
-    return current

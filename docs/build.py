@@ -1,0 +1,95 @@
+"""Build the documentation site, or serve it: `python docs/build.py [--serve] [--into DIRECTORY]`.
+
+Pages live in three places: docs/, the decisions in .github/decisions, the policies in .github. The
+site generator reads one folder, so this script copies them together, points links that leave the
+site at the repository, and runs Zensical with strict links. A broken link ends it with exit 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import posixpath
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+REPOSITORY = "https://github.com/twelvefold/twelvefold/blob/main"
+_LINK = re.compile(r"(\]\()([^)\s:#]+)((?:#[^)\s]*)?\))")
+_SKIPPED = {"build.py", "mkdocs.yml"}
+
+
+def pages() -> dict[str, str]:
+    """Map each file of the site, by its path in the repository, to its path in the site."""
+    found = {
+        path.relative_to(ROOT).as_posix(): path.relative_to(ROOT / "docs").as_posix()
+        for path in sorted((ROOT / "docs").rglob("*"))
+        if path.is_file() and path.name not in _SKIPPED and "changes" not in path.parts
+    }
+    for path in sorted((ROOT / ".github" / "decisions").glob("*.md")):
+        found[path.relative_to(ROOT).as_posix()] = f"decisions/{path.name}"
+    found[".github/CONTRIBUTING.md"] = "contributing.md"
+    found[".github/SECURITY.md"] = "security.md"
+    found["README.md"] = "index.md"
+    return found
+
+
+def relink(text: str, source: str, site: dict[str, str]) -> str:
+    """Return `text` of the file `source` with its links as the site needs them.
+
+    Raises ValueError naming a link that leads to no file of the repository.
+    """
+
+    def replace(match: re.Match[str]) -> str:
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(source), match[2]))
+        if target in site:
+            here = posixpath.dirname(site[source])
+            return f"{match[1]}{posixpath.relpath(site[target], here or '.')}{match[3]}"
+        if not (ROOT / target).exists():
+            raise ValueError(f"{source}: the link {match[2]} leads nowhere")
+        return f"{match[1]}{REPOSITORY}/{target}{match[3]}"
+
+    return _LINK.sub(replace, text)
+
+
+def stage(directory: Path) -> Path:
+    """Write the sources of the site below `directory`; return its configuration file."""
+    site = pages()
+    shutil.rmtree(directory / "pages", ignore_errors=True)
+    titles = []
+    for source, name in site.items():
+        target = directory / "pages" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.suffix != ".md":
+            shutil.copyfile(ROOT / source, target)
+            continue
+        text = (ROOT / source).read_text(encoding="utf-8")
+        target.write_text(relink(text, source, site), encoding="utf-8")
+        if name.startswith("decisions/"):
+            titles.append(f"- [{text.splitlines()[0].lstrip('# ')}]({Path(name).name})")
+    index = "# Decisions\n\nEach page tells a decision, its reasons and the alternatives.\n\n"
+    decisions = directory / "pages" / "decisions" / "index.md"
+    decisions.write_text(index + "\n".join(titles) + "\n", encoding="utf-8")
+    return Path(shutil.copyfile(ROOT / "docs" / "mkdocs.yml", directory / "mkdocs.yml"))
+
+
+def main() -> int:
+    """Build the site; return the exit code."""
+    parser = argparse.ArgumentParser(description="Build the documentation site, or serve it.")
+    parser.add_argument("--serve", action="store_true", help="show it in a browser")
+    parser.add_argument("--into", type=Path, default=ROOT / "dist" / "site", help="output folder")
+    arguments = parser.parse_args()
+    try:
+        configuration = stage(arguments.into)
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    mode = ["serve"] if arguments.serve else ["build", "--strict"]
+    command = [sys.executable, "-m", "zensical", *mode, "-f", str(configuration)]
+    return subprocess.run(command, check=False).returncode  # noqa: S603  (arguments of ours)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

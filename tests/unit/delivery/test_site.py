@@ -1,0 +1,41 @@
+"""The documentation site is built from every page, and a link that leads nowhere fails it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+
+
+def build(root: Path, into: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(root / "docs/build.py"), "--into", str(into)]
+    return subprocess.run(  # noqa: S603  (our own)
+        command, capture_output=True, text=True, timeout=100, check=False
+    )
+
+
+def test_the_site_is_built_with_strict_links_and_asks_no_other_host(tmp_path):
+    done = build(ROOT, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    pages = sorted(path.relative_to(tmp_path / "html") for path in tmp_path.rglob("html/**/*.html"))
+    for page in (
+        "index.html", "guides/api.html", "reference/settings.html", "decisions/index.html",
+    ):  # fmt: skip
+        assert Path(page) in pages
+    for page in pages:
+        text = (tmp_path / "html" / page).read_text()
+        for part in ('<script src="http', '<link rel="stylesheet" href="http', "fonts.g"):
+            assert part not in text, page
+
+
+def test_a_link_that_leads_nowhere_fails_the_build(tmp_path):
+    for name in ("docs", ".github"):
+        (tmp_path / name).mkdir()
+    (tmp_path / ".github/decisions").mkdir()
+    for name in (".github/CONTRIBUTING.md", ".github/SECURITY.md"):
+        (tmp_path / name).write_text("# Page\n")
+    (tmp_path / "docs/build.py").write_text((ROOT / "docs/build.py").read_text())
+    (tmp_path / "README.md").write_text("# Home\n\n[gone](docs/gone.md)\n")
+    done = build(tmp_path, tmp_path / "site")
+    assert done.returncode == 1
+    assert "README.md: the link docs/gone.md leads nowhere" in done.stderr
