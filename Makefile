@@ -52,7 +52,7 @@ reset: $(SYNCED) ## End it and delete its data (asks; ARGS=--yes does not)
 
 ##@ Check
 .PHONY: check
-check: lint types contracts generated contract-diff ## Everything but the tests: ruff, mypy, import-linter, generated files
+check: lint types contracts vocabulary generated contract-diff ## Everything but the tests: ruff, mypy, import-linter, generated files
 
 .PHONY: lint
 lint: $(SYNCED) ## ruff: rules and format
@@ -66,6 +66,10 @@ types: $(SYNCED) ## mypy, strict
 .PHONY: contracts
 contracts: $(SYNCED) ## import-linter: who may import whom
 	@$(BIN)/lint-imports --no-logo
+
+.PHONY: vocabulary
+vocabulary: $(SYNCED) ## No retired name or word is in the tree, no folder of modules is too long
+	@exec $(BIN)/pytest tests/unit/test_vocabulary.py -q -n 0 --no-header
 
 .PHONY: generated
 generated: $(SYNCED) ## Lock file, reference pages, dashboards, OpenAPI documents and client are up to date

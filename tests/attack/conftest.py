@@ -109,7 +109,7 @@ class Attacker:
 
 @pytest.fixture(scope="session")
 async def fast(suite: Suite) -> AsyncIterator[httpx.AsyncClient]:
-    """A client for storms: httpx's own pool would be what is measured."""
+    """A client for many requests at once, whose pool of connections is no bottleneck."""
     transport = AiohttpTransport()
     async with httpx.AsyncClient(base_url=suite.url, timeout=60, transport=transport) as client:
         yield client

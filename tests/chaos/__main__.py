@@ -1,7 +1,7 @@
 """`make chaos`: breaks the suite in every way that we know, and prints what came of it.
 
     python -m tests.chaos --seed 1 --minutes 5
-    python -m tests.chaos --only storm --minutes 1
+    python -m tests.chaos --only scenario --minutes 1
 
 Owns the choice of experiments and the table. Each experiment says whether its promise held; the
 exit code is 1 where one did not.
@@ -53,7 +53,7 @@ async def _run_scenario(options: Options, told: Told) -> Result:
         seconds=seconds, jobs=round(2100 * options.minutes), people=8, seed=options.seed
     )
     scale = {"api": "2", "users": "2", "worker": "2"}
-    async with open_environment(options.folder / "storm", workers=3, suite=scale) as environment:
+    async with open_environment(options.folder / "scenario", workers=3, suite=scale) as environment:
         report = await scenario.rage(environment, terms, told)
     faults = ", ".join(f"{count} x {what}" for what, count in sorted(report.faults.items()))
     rows = [("faults", faults), *report.rows]
@@ -94,7 +94,7 @@ def _in_all(options: Options, count: int) -> int:
 
 
 EXPERIMENTS: dict[str, Callable[[Options, Told], Awaitable[Result]]] = {
-    "storm": _run_scenario,
+    "scenario": _run_scenario,
     "sleepers": _run_sleepers,
     "redis-away": _run_network_faults(
         "redis-away", lambda g, o, t: without_redis(g, _in_all(o, 120), t)
@@ -110,7 +110,7 @@ EXPERIMENTS: dict[str, Callable[[Options, Told], Awaitable[Result]]] = {
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="of the faults and their times")
-    parser.add_argument("--minutes", type=float, default=5, help="that the storm lasts")
+    parser.add_argument("--minutes", type=float, default=5, help="length of the fault scenario")
     parser.add_argument("--only", nargs="+", choices=EXPERIMENTS, default=list(EXPERIMENTS))
     parser.add_argument("--keep", type=Path, help="folder for histories and logs")
     parser.add_argument("--into", type=Path, help="document whose table is replaced")

@@ -27,7 +27,7 @@ PER_MINUTE = {
     "kill -9 of a service": 1.0,
     "connections cut": 2.0,
     "connections slowed": 1.0,
-    "connections silent": 0.6,
+    "connections stalled": 0.6,
 }
 SLOW = 0.1  # seconds later, for a while
 WHILE = 3.0  # seconds
@@ -76,7 +76,7 @@ class Nemesis:
             "kill -9 of a service": self._kill_service,
             "connections cut": self._cut,
             "connections slowed": self._slow,
-            "connections silent": self._silence,
+            "connections stalled": self._stall,
         }
 
     async def rage(self, faults: list[Fault], report: Callable[[str], None]) -> None:
@@ -140,7 +140,7 @@ class Nemesis:
         proxy.delay = 0.0
         return True
 
-    async def _silence(self) -> bool:
+    async def _stall(self) -> bool:
         proxy = self.ground.proxies[self._any_proxy()]
         proxy.hold()
         await asyncio.sleep(WHILE)

@@ -1,4 +1,4 @@
-"""The storm: jobs and people, everything that can go wrong, and the account of it afterwards."""
+"""The fault scenario: load, injected faults, and the check of the history afterwards."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class Terms:
     people: int
     seed: int
     lease: float = 30.0
-    calm: float = 180.0  # for everything to end once the storm is over
+    calm: float = 180.0  # for everything to end after the last fault
     fury: float = 1.0  # faults, in multiples of the usual ones
     only: frozenset[str] | None = None
 
 
 @dataclass
 class Report:
-    """What is left of a storm. `rows` are the lines of the table: what, and what came of it."""
+    """The result of a scenario. `rows` are the lines of the table: what, and what came of it."""
 
     rows: list[tuple[str, str]] = field(default_factory=list)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Report:
 
 
 async def rage(environment: ChaosEnvironment, terms: Terms, told: Callable[[str], None]) -> Report:
-    """A storm over `environment`. The history is `history.jsonl` in its folder."""
+    """Run the scenario in `environment`. The history is `history.jsonl` in its folder."""
     history = History(environment.folder / "history.jsonl")
     nemesis = Nemesis(environment, terms.lease, terms.seed)
     producer = Producer(environment, history, rate=terms.jobs / terms.seconds, seed=terms.seed)
@@ -69,7 +69,7 @@ async def rage(environment: ChaosEnvironment, terms: Terms, told: Callable[[str]
         await nemesis.rage(faults, told)
         stop.set()
     await environment.heal()
-    told("the storm is over")
+    told("no more faults")
     sql = await environment.sql()
     report = Report(faults=nemesis.done)
     try:

@@ -1,4 +1,4 @@
-"""A small storm in every run of the tests; the large one is `make chaos`."""
+"""A short fault scenario in every run of the tests; the long one is `make chaos`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_seed_decides_every_fault_and_its_time():
 
 
 @pytest.mark.timeout(300)
-async def test_in_a_small_storm_no_accepted_job_is_lost_and_no_effect_happens_twice(
+async def test_under_faults_no_accepted_job_is_lost_and_no_effect_happens_twice(
     tmp_path: Path,
 ):
     terms = Terms(seconds=15, jobs=300, people=0, seed=7, lease=2.0, fury=3.0, only=BRIEF)
@@ -41,5 +41,5 @@ async def test_in_a_small_storm_no_accepted_job_is_lost_and_no_effect_happens_tw
     assert set(report.faults) == BRIEF
     assert report.unfinished == 0
     jobs = report.verdicts["jobs"]
-    assert jobs.accepted > 200, "the storm left hardly anything to lose"
+    assert jobs.accepted > 200, "too few jobs were accepted for the scenario to say anything"
     assert jobs.holds, jobs

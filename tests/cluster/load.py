@@ -1,6 +1,6 @@
-"""A load on the gateway that keeps its rate whatever the answers: vegeta, with what a crowd wants.
+"""A load on the gateway that keeps its rate whatever the answers: vegeta, with requests of many clients.
 
-    with Load(crowd, rate=60) as load:
+    with Load(clients, rate=60) as load:
         load.run(requests=600)
         ...                                   # disturb it
         load.run(seconds=10)
@@ -102,7 +102,7 @@ class Load:
     ) -> None:
         """`rate` in requests a second. Without `keep_alive` each request makes a connection."""
         self.result = Result()
-        self._crowd = clients
+        self._clients = clients
         self._mix = mix
         self._rate = rate
         self._keep_alive = keep_alive
@@ -112,8 +112,8 @@ class Load:
         self._stopped = False
 
     def __enter__(self) -> Self:
-        self._crowd.sign_in()
-        deployment = self._crowd.deployment
+        self._clients.sign_in()
+        deployment = self._clients.deployment
         address, port = deployment.gateway
         host = deployment.url.removeprefix("https://")
         self._said = tempfile.TemporaryFile("w+")
@@ -177,8 +177,8 @@ class Load:
         with contextlib.suppress(BrokenPipeError):
             while not self._stopped:
                 number += 1
-                wish = self._asked[number] = self._crowd.next(self._mix)
-                self._attack.stdin.write(wish.target(self._crowd.deployment.url, number).encode())
+                wish = self._asked[number] = self._clients.next(self._mix)
+                self._attack.stdin.write(wish.target(self._clients.deployment.url, number).encode())
                 self._attack.stdin.flush()
         with contextlib.suppress(BrokenPipeError):
             self._attack.stdin.close()
@@ -197,7 +197,7 @@ class Load:
     def _note(self, wish: Wish, told: Mapping[str, Any]) -> None:
         headers = {name.lower(): values[0] for name, values in (told["headers"] or {}).items()}
         response = Answer(told["code"], headers, base64.b64decode(told["body"] or ""))
-        self._crowd.learn(wish, response)
+        self._clients.learn(wish, response)
         found, after = self.result, told["latency"] / 1e9
         found.requests += 1
         found.seconds = time.monotonic() - self._since

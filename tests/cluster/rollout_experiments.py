@@ -38,7 +38,7 @@ class Bench:
     """What every experiment needs."""
 
     deployment: Deployment
-    crowd: ClientPool
+    clients: ClientPool
     rate: int
     services: tuple[str, ...]  # of those that have routing
     bad: tuple[str, ...]  # conducts
@@ -77,7 +77,7 @@ def good(bench: Bench) -> Iterator[Row]:
         times: list[float] = []
         p99: list[float] = []
         for _ in range(bench.repeat):
-            with Load(bench.crowd, rate=bench.rate) as load:
+            with Load(bench.clients, rate=bench.rate) as load:
                 load.run(seconds=2)
                 run = bench.start(service, "good", "--canary", SHARES[service], *_BRISK).wait()
                 load.run(seconds=2)
@@ -105,7 +105,7 @@ def bad(bench: Bench) -> Iterator[Row]:
     """A version that is worse in each of the ways."""
     for service in bench.services:
         for conduct in bench.bad:
-            with unchanged() as differences, Load(bench.crowd, rate=bench.rate) as load:
+            with unchanged() as differences, Load(bench.clients, rate=bench.rate) as load:
                 load.run(seconds=2)
                 run = bench.start(service, conduct, "--canary", _FIRST[service]).wait()
                 load.run(seconds=2)
@@ -132,7 +132,7 @@ def blue_green(bench: Bench) -> Iterator[Row]:
         for number in range(bench.repeat):
             options = [*_BLUE_GREEN, "--set", f"config.RATE_LIMIT_USER={90_000 + number}"]
             watched = service == "api"
-            with Load(bench.crowd, rate=bench.rate) as load, _watching(bench) as quotas:
+            with Load(bench.clients, rate=bench.rate) as load, _watching(bench) as quotas:
                 load.run(seconds=2)
                 chosen = options if watched else _BLUE_GREEN
                 run = bench.start(service, "good", *chosen).wait()
@@ -161,7 +161,7 @@ def _watching(bench: Bench) -> Iterator[list[tuple[float, str]]]:
     """When a client got an answer with which quota, 20 times a second."""
     seen: list[tuple[float, str]] = []
     over = threading.Event()
-    person = bench.crowd.people[0]
+    person = bench.clients.people[0]
 
     def watch() -> None:
         deployment = bench.deployment
@@ -214,7 +214,7 @@ def killed(bench: Bench) -> Iterator[Row]:
     failed = requests = 0
     for number in range(bench.kills):
         service = _KILLED[number // 2 % 2]
-        with Load(bench.crowd, rate=bench.rate // 2) as load:
+        with Load(bench.clients, rate=bench.rate // 2) as load:
             name, before = bench.name(), bench.rollouts.serving(service)
             run = bench.rollouts.start(service, "good", name, *_QUICK)
             after = chance.uniform(0.5, whole[service])
@@ -251,7 +251,7 @@ def killed(bench: Bench) -> Iterator[Row]:
 def interrupted(bench: Bench) -> Iterator[Row]:
     """Ctrl-C while the new version has half of the requests."""
     for service in bench.services:
-        with unchanged() as differences, Load(bench.crowd, rate=bench.rate) as load:
+        with unchanged() as differences, Load(bench.clients, rate=bench.rate) as load:
             run = bench.start(service, "good", *_QUICK)
             run.leads(50)
             began = time.monotonic()
@@ -270,7 +270,7 @@ def interrupted(bench: Bench) -> Iterator[Row]:
 
 def worker(bench: Bench) -> Iterator[Row]:
     """Worker by its share of the pods: what it is given to do is all done, once."""
-    with Load(bench.crowd, rate=bench.rate) as load:
+    with Load(bench.clients, rate=bench.rate) as load:
         run = bench.start("worker", "good", "--min-requests", "10").wait()
         load.run(seconds=2)
     found = effects(bench.deployment, load.result)
@@ -282,7 +282,7 @@ def worker(bench: Bench) -> Iterator[Row]:
         f"{load.result.requests:,} failed; {found}",
         run.code == 0 and not load.result.failed and found.hold,
     )
-    with unchanged() as differences, Load(bench.crowd, rate=bench.rate) as load:
+    with unchanged() as differences, Load(bench.clients, rate=bench.rate) as load:
         run = bench.start("worker", "crashing").wait()
         load.run(seconds=2)
     say(f"worker crashing: exit {run.code}; {load.result.told()} {differences}")

@@ -91,7 +91,7 @@ async def test_without_redis_everything_answers_and_nothing_is_lost(signed_in, s
         assert (await signed_in.get("/api/v1/users/me")).status_code == 200
         new = {"email": address, "name": "M", "password": PASSWORD}
         assert (await signed_in.post("/api/v1/users", json=new)).status_code == 201
-        # The job is a row: it is done while the doorbell is gone.
+        # The job is a row: it is done while wake-ups fail.
         await caught_mail.wait_for(lambda mail: mail["To"] == address, timeout=30)
     await _until(suite, "api", "redis", "ok", BACK_WITHIN)
 

@@ -89,7 +89,7 @@ async def test_a_get_is_one_round_trip(cache, key, proxy) -> None:
 
 
 async def test_a_miss_that_is_told_late_does_not_load_again(cache, key) -> None:
-    """Of a crowd the last ones learn of their miss when the first one has loaded already."""
+    """Of many concurrent readers the last ones learn of their miss after the first load."""
     loads = []
 
     async def load() -> CacheEntry:
@@ -228,7 +228,7 @@ async def test_a_cancelled_read_does_not_leave_its_answer_to_the_next(cache, key
 async def test_cancellations_at_any_moment_mix_up_no_answers_and_lose_no_connection(
     redis_url, key
 ) -> None:
-    """Cancels half of a crowd at a random turn of the loop, over a pool that is too small."""
+    """Cancels half of the readers at a random turn of the loop, over a pool that is too small."""
     chance = random.Random(12)  # noqa: S311  (repeatable, not secret)
     settings = redis_settings(redis_url, redis_max_connections=5, redis_timeout=5)
     async with create_redis(settings) as client:

@@ -97,7 +97,7 @@ async def test_a_lost_subscription_is_renewed_and_what_was_missed_is_read(bench,
             await until(lambda: bool(events._subscriber._subscribed))
             await proxy.refuse()
             await until(lambda: not events._subscriber._subscribed)
-            await bench.cancel(job_id)  # its doorbell tells nobody
+            await bench.cancel(job_id)  # the bench publishes no hint
             await proxy.listen()
             async with asyncio.timeout(10):
                 seen = await watching

@@ -17,7 +17,7 @@ from twelvefold.jobs import fair_claim as fair
 from twelvefold.jobs.claim import Settlement
 from twelvefold.jobs.model import JobStatus
 
-CROWD = fair.OWNERS + 10
+CLIENTS = fair.OWNERS + 10
 
 
 def owners_of(claims) -> list[UUID | None]:
@@ -89,7 +89,7 @@ async def test_a_higher_priority_goes_first_whoever_asks(bench):
 
 
 async def test_more_owners_than_one_claim_looks_at_are_all_served(bench):
-    clients = [new_id() for _ in range(CROWD)]
+    clients = [new_id() for _ in range(CLIENTS)]
     for owner in clients:
         await backlog(bench, owner, 2)
     leases = bench.leases(work_kind())
@@ -103,7 +103,7 @@ async def test_more_owners_than_one_claim_looks_at_are_all_served(bench):
 
 
 async def test_owners_with_nothing_to_take_hide_nobody(bench):
-    for number in range(CROWD):
+    for number in range(CLIENTS):
         # Ids before and after the one that is due.
         owner = UUID(int=(1 << 120) + number) if number % 2 else UUID(int=(3 << 120) + number)
         await bench.enqueue(owner_id=owner)

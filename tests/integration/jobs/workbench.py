@@ -242,7 +242,7 @@ class Workbench:
         schedule: Sequence[PeriodicJob] = (),
         **options: Any,
     ) -> AsyncIterator[Consumer]:
-        """A whole worker: doorbell, runner, dispatcher."""
+        """A whole worker: wake-ups, runner, maintenance."""
         used = redis or self.redis
         wakeups = RedisWakeupPublisher(used)
         consumer = Consumer(

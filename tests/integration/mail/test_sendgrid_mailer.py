@@ -1,4 +1,4 @@
-"""How the SendGrid mailer speaks to the API: key, body, refusals, pauses, silence."""
+"""How the SendGrid mailer speaks to the API: key, body, refusals, pauses, timeouts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the SMTP mailer speaks to its server: encryption, logins, refusals, silence."""
+"""How the SMTP mailer speaks to its server: encryption, logins, refusals, timeouts."""
 
 from __future__ import annotations
 

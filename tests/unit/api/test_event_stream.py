@@ -113,7 +113,7 @@ async def test_the_stream_ends_with_the_token():
     assert json.loads(events[-1]["data"]) == {"reason": "token_expired"}
 
 
-async def test_silence_is_filled_with_comments():
+async def test_an_idle_stream_sends_comments():
     frames = streamed(EventStreams(most=1, heartbeat=0.01), changes(QUEUED))
     seen = []
     async for frame in frames:

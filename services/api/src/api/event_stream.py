@@ -51,7 +51,7 @@ class EventStreams:
         after: int | None,
         still_valid: StillValid,
     ) -> AsyncGenerator[bytes]:
-        """Events of what comes after version `after`, a comment in silence, and why it ends."""
+        """Events of what comes after version `after`, a comment while idle, and why it ends."""
         reader = _Reader(changes, self._draining, self._heartbeat)
         # Closed in this order: a generator cannot be closed while somebody waits for it.
         async with (
@@ -86,7 +86,7 @@ def head_response() -> Response:
 
 
 class _Reader:
-    """Waits for whatever comes first: a change, silence, the token's end, the process's end."""
+    """Waits for whatever comes first: a change, the idle time, the token's end, the process's end."""
 
     def __init__(
         self, changes: AsyncIterator[JobRecord], draining: asyncio.Event, heartbeat: float

@@ -85,7 +85,7 @@ async def open_admins(settings: AdminSettings) -> AsyncIterator["AdminProvisioni
     try:
         if not await is_ready(backing.database, MIGRATIONS):
             raise SchemaError("schema users is not there: run `twelvefold db migrate users`")
-        jobs = JobQueue(backing.database)  # without a ringer: a worker finds what is due
+        jobs = JobQueue(backing.database)  # without wake-ups: a worker finds what is due
         cached = CachedAccounts(backing.database, backing.cache, jobs, post_commit_tasks)
         yield AdminProvisioning(backing.database, cached, hasher, PasswordRules(CommonPasswords()))
     finally:

@@ -1,4 +1,4 @@
-"""The doorbell on a real Redis: it wakes, it may be lost, and nothing else is lost with it."""
+"""Wake-ups over a real Redis: they wake a worker, and losing one loses nothing else."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ from tests.proxy import open_proxy
 
 from twelvefold.identifiers import new_id
 from twelvefold.jobs import JobQueue, RedisWakeupPublisher, Wakeup
-from twelvefold.jobs.wakeup import arq as doorbell
+from twelvefold.jobs.wakeup import arq as arq_wakeups
 from twelvefold.jobs.wakeup.arq import FUNCTION, JOB_KEY, dumps, encode_wakeup, queue_key
 
 # Never by itself: only a ring can wake the runner within the test's patience.
@@ -41,9 +41,9 @@ async def redis_client(bench):
 
 
 @pytest.fixture
-def dozing(monkeypatch):
+def idle_polling(monkeypatch):
     """A worker does not go on polling after a ring, as it does for a second otherwise."""
-    monkeypatch.setattr(doorbell, "_BUSY", 0.0)
+    monkeypatch.setattr(arq_wakeups, "_BUSY", 0.0)
 
 
 async def enqueue(bench, wakeups, count=1):
@@ -73,7 +73,7 @@ async def test_a_ring_starts_a_job_at_once(bench):
     assert probe.runs == [job_id]
 
 
-async def test_an_idle_worker_is_woken_by_a_ring_and_need_not_poll_for_it(bench, dozing):
+async def test_an_idle_worker_is_woken_by_a_ring_and_need_not_poll_for_it(bench, idle_polling):
     probe = Probe()
     async with bench.consuming(
         registry_of(probe), runner=DEAF, maintenance=SILENT, idle_poll_interval=3600.0
@@ -87,7 +87,7 @@ async def test_an_idle_worker_is_woken_by_a_ring_and_need_not_poll_for_it(bench,
     assert len(probe.runs) == 3
 
 
-async def test_a_worker_with_its_hands_full_finds_the_rest_without_being_told(bench, dozing):
+async def test_a_worker_with_its_hands_full_finds_the_rest_without_being_told(bench, idle_polling):
     probe = Probe()
     wakeups = RedisWakeupPublisher(bench.redis)
     async with wakeups.running():
@@ -101,7 +101,7 @@ async def test_a_worker_with_its_hands_full_finds_the_rest_without_being_told(be
     assert sorted(probe.runs) == sorted(ids)
 
 
-async def test_a_ring_that_no_hint_told_of_is_found_all_the_same(bench, redis_client, dozing):
+async def test_a_ring_that_no_hint_told_of_is_found_all_the_same(bench, redis_client, idle_polling):
     async with bench.consuming(registry_of(Probe()), runner=DEAF, maintenance=SILENT):
         # More of them than there are looks at the start: each of the others takes one of its own.
         for _ in range(4):
@@ -113,7 +113,7 @@ async def test_a_ring_that_no_hint_told_of_is_found_all_the_same(bench, redis_cl
             await bench.becomes("succeeded", job_id)
 
 
-async def test_a_clock_that_is_a_little_ahead_delays_no_job(bench, dozing, monkeypatch):
+async def test_a_clock_that_is_a_little_ahead_delays_no_job(bench, idle_polling, monkeypatch):
     probe = Probe()
     ahead = time.time() + 0.5
     async with bench.consuming(

@@ -48,7 +48,7 @@ def connect_many(server: socket.socket, count: int) -> list[socket.socket]:
     return [socket.create_connection(server.getsockname()) for _ in range(count)]
 
 
-def test_a_crowd_is_taken_in_a_few_turns_and_its_answers_are_not_held_back() -> None:
+def test_many_clients_are_accepted_in_a_few_turns_and_their_responses_are_not_held_back() -> None:
     async def act(acceptor: Acceptor, server: socket.socket, made: list[bool]) -> None:
         clients = connect_many(server, 3 * AT_ONCE)
         for _ in range(9):  # a turn to accept some, and two until they are connections

@@ -1,4 +1,4 @@
-"""Helm is run on a leash: it ends with us, within its time, and says one line when it fails.
+"""Helm runs under a watchdog: it ends with its parent, within its time, and reports one line.
 
 A program of that name stands in for it: what the real one does is for tests/cluster.
 """
@@ -20,7 +20,7 @@ from twelvefold_ops.rollout import child_watchdog
 from twelvefold_ops.rollout.helm import Helm
 from twelvefold_ops.rollout.model import ClusterError, RolloutRefused
 
-LEASH = Path(child_watchdog.__file__)
+WATCHDOG = Path(child_watchdog.__file__)
 
 
 # Starts a command with a pipe to it, and does nothing more.
@@ -116,14 +116,14 @@ async def test_no_helm_is_refused_with_where_to_get_it(monkeypatch: pytest.Monke
         Helm("shop", None)
 
 
-async def test_a_command_on_a_leash_ends_with_whoever_was_killed(tmp_path: Path) -> None:
+async def test_a_watched_command_ends_with_the_parent_that_was_killed(tmp_path: Path) -> None:
     script = f"echo $$ > {tmp_path}/pid; exec sleep 300"
     holder = subprocess.Popen(  # noqa: S603, ASYNC220 (this test's own, as below; it takes no time)
         [
             sys.executable,
             "-c",
             _HOLDER,
-            *(sys.executable, str(LEASH), "sh", "-c", script),
+            *(sys.executable, str(WATCHDOG), "sh", "-c", script),
         ]
     )
     await wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
@@ -135,8 +135,8 @@ async def test_a_command_on_a_leash_ends_with_whoever_was_killed(tmp_path: Path)
     await wait_until(lambda: not psutil.pid_exists(led))
 
 
-def test_a_leash_hands_on_the_exit_code_and_the_output() -> None:
-    command = [sys.executable, str(LEASH), "sh", "-c", "echo out; echo err >&2; exit 7"]
+def test_the_watchdog_passes_on_exit_code_and_output() -> None:
+    command = [sys.executable, str(WATCHDOG), "sh", "-c", "echo out; echo err >&2; exit 7"]
     with subprocess.Popen(  # noqa: S603
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:

@@ -1,4 +1,4 @@
-"""Runs a command that ends with whoever started it: `python leash.py COMMAND ARGUMENT...`.
+"""Runs a command that ends with whoever started it: `python child_watchdog.py COMMAND ARGUMENT...`.
 
 When standard input ends, and it does when our parent is killed in whatever way, the command gets
 SIGTERM, which makes Helm write down that its work failed, and some seconds later SIGKILL. Without it,

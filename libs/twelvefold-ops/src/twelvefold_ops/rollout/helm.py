@@ -1,6 +1,6 @@
 """Helm, by its own program: releases are installed, upgraded, rolled back and taken away.
 
-Owns running it: on a leash, with a bound on its time, and one line of what it says when it fails.
+Owns running it: under a watchdog, with a bound on its time, and one line of what it says when it fails.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Helm:
 
 
 async def _outputs(process: asyncio.subprocess.Process) -> tuple[bytes, bytes]:
-    """Both outputs, without closing the input: that is the leash."""
+    """Both outputs, without closing the input, whose end the watchdog takes for the parent's."""
     out, err = await asyncio.gather(*(_all(pipe) for pipe in (process.stdout, process.stderr)))
     await process.wait()
     return out, err

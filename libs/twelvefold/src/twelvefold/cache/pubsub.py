@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
     from redis.asyncio.client import PubSub
 
-_SILENCE = 15.0  # seconds without a message after which the connection is pinged
+_PING_AFTER = 15.0  # seconds without a message after which the connection is pinged
 _RETRY = 1.0  # seconds before a lost connection is tried again
 Callback = Callable[[str], None]
 _log = structlog.get_logger(__name__)
@@ -118,7 +118,7 @@ class Subscriber:
             self._subscribed -= old
 
     async def _read(self, pubsub: PubSub) -> None:
-        message = await pubsub.get_message(timeout=_SILENCE)
+        message = await pubsub.get_message(timeout=_PING_AFTER)
         if message is None:
             return
         channel = message["channel"].decode()

@@ -21,7 +21,7 @@ from twelvefold.observability import metrics, spans
 from twelvefold.settings import RedisSettings
 
 _IN_REDIS = {"db.system.name": "redis"}
-HEALTH_CHECK_INTERVAL = 15  # seconds of silence after which a connection is pinged before use
+HEALTH_CHECK_INTERVAL = 15  # seconds without traffic after which a connection is pinged before use
 
 
 class WaitingPool(ConnectionPool):
@@ -90,7 +90,7 @@ def create_redis(settings: RedisSettings) -> Redis:
 
     Nothing connects before the first command. Connecting, and waiting for a free connection or
     for a reply, each take at most `redis_timeout` seconds. A subscriber therefore waits by
-    `get_message(timeout=…)`: `listen()` ends after as long a silence.
+    `get_message(timeout=…)`: `listen()` ends after as long without a message.
 
     A command that was cancelled or timed out closes its connection, so that its late reply is
     nobody else's. A connection that the server has closed is replaced before the command is

@@ -28,7 +28,7 @@ class SingleFlight(Generic[T]):
     """Shares a load among all calls that began before it ended.
 
     Also among those whose look-up takes longer than somebody else's look-up and load together:
-    else a crowd of misses would load several times.
+    else concurrent misses would load several times.
     """
 
     def __init__(self) -> None:

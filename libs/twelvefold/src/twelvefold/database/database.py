@@ -77,7 +77,7 @@ class Transaction(Reader):
     def after_commit(self, callback: Callable[[], None]) -> None:
         """Runs `callback` once the commit has succeeded, never otherwise.
 
-        It must not block or await: it hands over (to a ringer, a task), and an exception in it
+        It must not block or await: it hands over (to a wake-up publisher, a task), and an exception in it
         is logged, because the effect that it follows is already durable.
         """
         self._after_commit.append(callback)

@@ -1,4 +1,4 @@
-"""Durable jobs: the row is the truth, arq is the doorbell.
+"""Durable job queue. The PostgreSQL row is authoritative; arq only delivers wake-ups.
 
 A producer needs `JobQueue` and `RedisWakeupPublisher`, whoever shows a job's life `JobEvents`, a worker
 `Consumer` with a `HandlerRegistry` of its kinds. Names are imported at their first use: a use case that

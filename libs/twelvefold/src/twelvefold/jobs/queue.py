@@ -1,7 +1,7 @@
 """The producer's side: jobs inserted in the caller's transaction, looked at, cancelled, retried.
 
 Nothing commits, nothing runs; committed, it will run. No call here reaches Redis: waking a worker
-is handed to the ringer after the commit, and losing it costs a second of latency.
+is handed to the wake-up publisher after the commit, and losing it costs a second of latency.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _WAITING = text("SELECT jobs.count_waiting(:owner, :kind, :queue, :priority, :mo
 
 
 class WakeupPublisher(Protocol):
-    """What the queue asks of a ringer. Neither call blocks, fails or waits."""
+    """Publisher of wake-ups and change hints. Neither call blocks, fails or waits."""
 
     def wake(self, wakeup: Wakeup) -> None:
         """Wakes a worker for one job."""
@@ -59,7 +59,7 @@ class WakeupPublisher(Protocol):
 
 
 class JobQueue:
-    """Jobs as their producers see them. Without a ringer the worker finds them by itself."""
+    """Jobs as their producers see them. Without a publisher the worker finds them by itself."""
 
     def __init__(self, database: Database, wakeups: WakeupPublisher | None = None) -> None:
         self._database = database

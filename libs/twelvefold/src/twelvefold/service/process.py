@@ -43,7 +43,7 @@ class ServiceProcess:
     backing: Closable
     public: FastAPI | None = None
     internal: FastAPI | None = None
-    # Entered in order, left in reverse: ringers, runners, subscriptions.
+    # Entered in order, left in reverse: wake-up publishers, runners, subscriptions.
     background: Sequence[Callable[[], AbstractAsyncContextManager[None]]] = ()
     # Asked until it is true before the process is ready.
     schema_ready: Callable[[], Awaitable[bool]] | None = None

@@ -1,7 +1,7 @@
 """What a PostgreSQL URL may say, checked before anything connects.
 
 Platforms hand out URLs with libpq's parameters. Each of them works as libpq means it, or is named:
-none is dropped in silence, and none first fails when a connection is made. Owns the reading; what
+none is dropped without an error, and none first fails when a connection is made. Owns the reading; what
 the driver is told is `database_client`'s.
 """
 

@@ -97,7 +97,7 @@ class ObjectStore(Protocol):
 class S3ObjectStore:
     """S3 by aioboto3. Without a key id the platform's own credentials count.
 
-    `s3_timeout` bounds each call to S3 with all of its attempts, and each silence of a body.
+    `s3_timeout` bounds each call to S3 with all of its attempts, and each wait for a part of a body.
     """
 
     def __init__(self, settings: ObjectStoreSettings, *, page_size: int = 1000) -> None:

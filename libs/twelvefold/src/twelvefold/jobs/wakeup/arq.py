@@ -1,4 +1,4 @@
-"""The doorbell: arq carries wake-ups from those who commit jobs to those who run them.
+"""Wake-ups by arq: from processes that commit jobs to workers that run them.
 
 The only module that knows arq. A ring holds an id, as JSON, and nothing depends on its arrival.
 Producers write arq's two keys themselves: one round trip for a whole batch, and no import of arq
@@ -99,7 +99,7 @@ class RedisWakeupPublisher:
 
     async def _send(self, batch: Sequence[Wakeup | _Withdrawal | _Note]) -> None:
         if self._redis is None:
-            raise RuntimeError("the ringer is not running")
+            raise RuntimeError("the wake-up publisher is not running")
         now = int(time.time() * 1000)
         pipe = self._redis.pipeline(transaction=False)
         for item in batch:
@@ -131,7 +131,7 @@ def encode_wakeup(job_id: UUID, now_ms: int) -> bytes:
 class ArqListener:
     """Runs arq's worker, which awaits `on_wakeup` for each ring; at most `concurrency` at a time.
 
-    arq polls. When nothing has rung for a second it dozes between two polls until `poll_now`, since
+    arq polls. After a second without a wake-up it waits between two polls until `poll_now`, since
     fifty polls a second for nothing cost a fifth of a core behind a proxy of the mesh.
 
     A lost Redis ends arq's worker: it is started again, with a growing pause, for as long as the
@@ -156,7 +156,7 @@ class ArqListener:
         self._concurrency = concurrency
         self._on_wakeup = on_wakeup
         self._poll_interval = poll_interval
-        self._doze_time = idle_poll_interval
+        self._idle_poll_interval = idle_poll_interval
         self._worker: Worker | None = None
         self._stopping = False
         self._awake = asyncio.Event()
@@ -250,7 +250,7 @@ class ArqListener:
         now = asyncio.get_running_loop().time()
         if not self._awake.is_set() and now >= self._busy_until:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._doze_time):
+                async with asyncio.timeout(self._idle_poll_interval):
                     await self._awake.wait()
         if self._awake.is_set():
             # While rings keep coming they are polled for by batches, which is cheaper.
@@ -269,7 +269,7 @@ def _create_worker(
     from arq.worker import Worker
 
     class QuietWorker(Worker):
-        """Without arq's health key and cron. Tells that Redis has answered a poll, and dozes."""
+        """Without arq's health key and cron. Reports each poll that Redis answered, and waits while idle."""
 
         async def heart_beat(self) -> None:  # arq's last step of a poll
             polled()

@@ -72,7 +72,7 @@ class BufferedSender(Generic[T]):
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Sends while the block runs, and afterwards what is left, for a bounded time."""
-        task = asyncio.create_task(self._run(), name=f"handover-{self._name}")
+        task = asyncio.create_task(self._run(), name=f"buffered-sender-{self._name}")
         try:
             yield
         finally:

@@ -1,4 +1,4 @@
-"""A worker's share of the jobs, put together: doorbell, runner, dispatcher, hints.
+"""A worker's share of the jobs, put together: wake-ups, runner, maintenance, hints.
 
 Owns the order in which they begin and end, nothing else.
 """
@@ -31,7 +31,7 @@ class ConsumerOptions:
     queue: str = DEFAULT_QUEUE
     lease: float = 30.0
     unusable_window: float = 3600.0  # how long a job that no worker understands is kept waiting
-    poll_interval: float = 0.02  # between two looks of a busy doorbell
+    poll_interval: float = 0.02  # between two polls of a busy listener
     idle_poll_interval: float = 0.25  # of one that nobody rings
     runner: RunnerOptions = field(default_factory=RunnerOptions)
     maintenance: MaintenanceOptions = field(default_factory=MaintenanceOptions)
