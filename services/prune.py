@@ -2,8 +2,8 @@
 
     python prune.py SITE_PACKAGES
 
-Packages' own tests, and botocore's descriptions of AWS's services but S3 and those that give
-credentials. Needs the standard library alone.
+Packages' own tests, botocore's descriptions of AWS's services but S3 and those that give
+credentials, and what compilers and type checkers read. Needs the standard library alone.
 """
 
 import shutil
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _MEBIBYTE = 1024 * 1024
+_SOURCES = frozenset({".c", ".cpp", ".h", ".hpp", ".pxd", ".pyi", ".pyx"})
 _KEPT_MODELS = ("s3", "sts", "sso", "signin")
 
 
@@ -28,15 +29,24 @@ def _models(packages: Path) -> Iterator[Path]:
             yield folder
 
 
+def _sources(packages: Path) -> Iterator[Path]:
+    for path in packages.rglob("*"):
+        if path.suffix in _SOURCES and path.is_file():
+            yield path
+
+
 def prune(packages: Path) -> dict[str, int]:
     """Delete from `packages`; return the bytes that each kind has freed."""
-    found = {"packages' tests": list(_tests(packages)), "AWS models": list(_models(packages))}
     freed = {}
-    for kind, folders in found.items():
-        files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
-        freed[kind] = sum(path.stat().st_size for path in files)
-        for folder in folders:
-            shutil.rmtree(folder)
+    for kind, find in (("packages' tests", _tests), ("AWS models", _models), ("sources", _sources)):
+        freed[kind] = 0
+        for place in list(find(packages)):
+            if place.is_file():
+                freed[kind] += place.stat().st_size
+                place.unlink()
+                continue
+            freed[kind] += sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
+            shutil.rmtree(place)
     return freed
 
 
