@@ -31,7 +31,8 @@ from twelvefold.observability import logs
 from twelvefold.observability.log_level import log_level
 from twelvefold_dev.servers.embedded import EmbeddedServers, ServerCredentials
 from twelvefold_dev.servers.mailbox import Mailbox
-from twelvefold_dev.servers.object_store import REGION, S3Credentials, create_bucket
+from twelvefold_dev.servers.object_store import REGION, create_bucket
+from twelvefold_dev.servers.object_store_access import S3Credentials
 from twelvefold_dev.system.ports import PortPicker
 
 pytest_plugins = ["tests.running_suite", "tests.attacking", "tests.browser"]

@@ -42,7 +42,7 @@ async def test_a_revocation_holds_where_redis_is_lost_afterwards(
         process = await open_api(redis_url=proxy.url(api_environment["redis_url"]))
         early, late = await sign_in(process=process), await sign_in(process=process)
         await RevocationList(api.backing.redis).revoke(early.id)
-        feed = process.public.state.container.gate._feed
+        feed = process.public.state.container.authenticator._feed
         async with asyncio.timeout(20):
             while not feed.is_revoked(early.id):
                 await asyncio.sleep(0.01)

@@ -24,7 +24,8 @@ from twelvefold.database.revisions import installed_migrations
 from twelvefold.identifiers import new_id
 from twelvefold.settings import ObjectStoreSettings
 from twelvefold.storage.object_store import S3ObjectStore
-from twelvefold_dev.servers.object_store import S3Credentials, create_bucket
+from twelvefold_dev.servers.object_store import create_bucket
+from twelvefold_dev.servers.object_store_access import S3Credentials
 from twelvefold_ops import postgres_tools
 from twelvefold_ops.archive import ArchiveError, BucketArchive, DirectoryArchive
 from twelvefold_ops.backup import DUMP, MANIFEST, BackupError, create_backup

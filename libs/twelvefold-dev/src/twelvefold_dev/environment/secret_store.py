@@ -8,7 +8,7 @@ from pathlib import Path
 
 from twelvefold_dev.checkout import read_json, write_private
 from twelvefold_dev.servers.embedded import ServerCredentials
-from twelvefold_dev.servers.object_store import S3Credentials
+from twelvefold_dev.servers.object_store_access import S3Credentials
 
 
 def _random() -> str:

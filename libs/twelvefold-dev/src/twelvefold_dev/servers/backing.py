@@ -21,7 +21,8 @@ from twelvefold_dev.system.ports import PortPicker
 
 from .embedded import BUCKET
 from .mail_catcher import MailCatcher
-from .object_store import S3Credentials, SeaweedPorts, SeaweedServer
+from .object_store import SeaweedPorts, SeaweedServer
+from .object_store_access import S3Credentials
 from .postgres import PostgresServer
 from .redis import RedisServer
 from .server import EmbeddedServer, ServerFailed

@@ -21,7 +21,7 @@ from urllib.parse import quote, urlsplit
 from twelvefold_dev.system.child_process import Launch
 from twelvefold_dev.system.ports import COMPANION, LOOPBACK, PortPicker
 
-from .object_store_access import inner_keys, write_certificate
+from .object_store_access import S3Credentials, inner_keys, write_certificate
 from .server import EmbeddedServer
 
 REGION = "us-east-1"
@@ -36,12 +36,6 @@ _FILER = """\
 enabled = true
 dir = "./names"
 """
-
-
-@dataclass(frozen=True, slots=True)
-class S3Credentials:
-    access_key_id: str
-    secret_access_key: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,9 @@ certificate that closes the one that knows no keys.
 from __future__ import annotations
 
 import hmac
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .object_store import S3Credentials
 
 # Writes and reads of the volumes and of the filer: each is a call that its caller signs.
 _SIGNED = (
@@ -23,6 +20,12 @@ _SIGNED = (
     "WEED_JWT_FILER_SIGNING_READ_KEY",
 )
 _VALID = timedelta(days=36_500)
+
+
+@dataclass(frozen=True, slots=True)
+class S3Credentials:
+    access_key_id: str
+    secret_access_key: str
 
 
 def inner_keys(credentials: S3Credentials) -> dict[str, str]:

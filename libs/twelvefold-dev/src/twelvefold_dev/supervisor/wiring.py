@@ -26,7 +26,8 @@ from twelvefold_dev.environment.composition import (
 from twelvefold_dev.environment.schema_record import SchemaRecord
 from twelvefold_dev.environment.secret_store import SecretStore
 from twelvefold_dev.servers.embedded import BUCKET, EmbeddedServers
-from twelvefold_dev.servers.object_store import REGION, S3Credentials
+from twelvefold_dev.servers.object_store import REGION
+from twelvefold_dev.servers.object_store_access import S3Credentials
 from twelvefold_dev.servers.server import EmbeddedServer, ExternalServer, Server
 from twelvefold_dev.system.ports import PortPicker
 
