@@ -108,7 +108,7 @@ def _keep(screenshot: bytes, path: Path) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = Image.open(io.BytesIO(screenshot)).convert("RGB")
-    # Those colours that most of it has, exactly; what smooths the edges of letters finds a near one.
+    # Colours that most of it has, exactly; the smoothed edges of glyphs have similar ones.
     counted: Any = picture.getcolors(picture.width * picture.height)
     common = sorted(counted, reverse=True)[:256]
     palette = Image.new("P", (1, 1))

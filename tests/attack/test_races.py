@@ -122,7 +122,7 @@ async def test_a_token_reused_after_the_leeway_ends_its_family_in_every_case(
 async def test_a_replay_behind_a_used_successor_ends_its_family_within_the_leeway(
     attacker, logged_in, scaled, figure, at_once
 ):
-    """A thief who replays in time gets nothing but the end of the session once its owner went on."""
+    """A replayed token gains nothing but the end of the session, once its owner has gone on."""
     count = scaled(8, 200)
     sessions = await logged_in(count)
 

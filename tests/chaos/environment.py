@@ -1,4 +1,4 @@
-"""The environment of a fault scenario: real servers of its own, each behind a proxy, a suite, and workers.
+"""The environment of a fault scenario: servers behind proxies, a suite, and workers.
 
 Owns starting, killing and healing. What is done when is the nemesis's; what is asked of the suite
 is the load's.

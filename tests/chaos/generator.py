@@ -1,4 +1,4 @@
-"""Sends requests at a constant rate, whatever becomes of them: an open loop, as many independent clients are.
+"""Sends requests at a constant rate whatever the responses: an open loop.
 
     python tests/chaos/generator.py < plan.json
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from redis.asyncio import Redis
 from tests.chaos.environment import ChaosEnvironment
 
-# A minute's faults. Five minutes: 50 kill -9 of workers, 20 SIGTERM, 10 FLUSHALL, 10 kills of Redis,
+# Faults per minute. Five minutes: 50 kill -9 of workers, 20 SIGTERM, 10 FLUSHALL, 10 kills of Redis
 # 10 immediate restarts of PostgreSQL, and what else makes a bad day.
 PER_MINUTE = {
     "kill -9 of a worker": 10.0,

@@ -25,7 +25,8 @@ async def work(ctx, key):
 
 async def main():
     redis = RedisSettings.from_dsn(os.environ["REDIS_URL"])
-    await Worker([func(work, name="work")], redis_settings=redis, max_jobs=5, poll_delay=0.02).async_run()
+    worker = Worker([func(work, name="work")], redis_settings=redis, max_jobs=5, poll_delay=0.02)
+    await worker.async_run()
 
 asyncio.run(main())
 """

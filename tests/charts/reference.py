@@ -3,9 +3,9 @@
     python -m tests.charts.reference [--check]
 
 A value is described by the comment above it; its type is that of its default, and
-`# @schema {…}` as the last lines of the comment says more. What a chart takes from the libraries `common` and `routing` is in its
-schema and table too. For a service's chart the names of settings come from its settings class, so
-that a misspelt one is refused before anything is installed.
+`# @schema {…}` as the last lines of the comment says more. What a chart takes from the libraries
+`common` and `routing` is in its schema and table too. For a service's chart the names of
+settings come from its settings class, so that a misspelt one is refused before an install.
 """
 
 from __future__ import annotations

@@ -44,7 +44,8 @@ ERRORS = {
     "egress for DNS to everybody": (
         Fault(
             f"{COMMON}/_network.tpl",
-            '- to:\n    {{- include "common.peer" (dict "root" . "name" "dns") | trim | nindent 4 }}',
+            '- to:\n    {{- include "common.peer" (dict "root" . "name" "dns")'
+            " | trim | nindent 4 }}",
             "- to: []",
         ),
         "egress for everybody",
@@ -64,7 +65,8 @@ ERRORS = {
     "scaling by the pod, sidecar included": (
         Fault(
             _SCALING,
-            "- type: ContainerResource\n      containerResource:\n        name: {{ $resource }}\n        container: {{ $.Chart.Name }}",
+            "- type: ContainerResource\n      containerResource:\n"
+            "        name: {{ $resource }}\n        container: {{ $.Chart.Name }}",
             "- type: Resource\n      resource:\n        name: {{ $resource }}",
         ),
         "counts the sidecar in",

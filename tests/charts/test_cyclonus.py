@@ -1,7 +1,7 @@
 """Our evaluator of NetworkPolicies agrees with cyclonus on every connection of the table.
 
-Only where cyclonus is installed (github.com/mattfenwick/cyclonus): it is a Go program, and the table
-itself does not need it.
+Only where cyclonus is installed (github.com/mattfenwick/cyclonus): it is a Go program, and the
+table itself does not need it.
 """
 
 from __future__ import annotations

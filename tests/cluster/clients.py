@@ -1,7 +1,7 @@
 """Who uses the suite while a test disturbs it, and what they want next.
 
-Owns the mixed story of a load: people with accounts, sessions and pictures, which request comes next,
-what its answer has to be, and what was learned from it. How requests are sent is `load`'s, what became
+Owns the mix of requests of a load: people with accounts, sessions and pictures, the next request,
+its expected response, and what was learned from it. How requests are sent is `load`'s, what became
 of them in the end is `effects`'.
 """
 
@@ -47,7 +47,7 @@ MIX: Mapping[str, int] = {
 
 @dataclass
 class Person:
-    """Somebody with an account and one session; of each thing that changes one request at a time."""
+    """A person with an account and one session: one request at a time on each changing thing."""
 
     email: str
     id: str = ""
@@ -71,7 +71,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """One request: what is sent, and what its answer has to be. `key` names the effect it asks for."""
+    """One request: what is sent and the expected response. `key` names the effect it requests."""
 
     operation: str
     method: str
@@ -84,7 +84,7 @@ class Wish:
     body: bytes = b""
 
     def target(self, base_url: str, number: int) -> str:
-        """A line of vegeta's JSON format. The fragment comes back with the result, and is not sent."""
+        """Return a line of vegeta's JSON format. The fragment returns in the result, unsent."""
         target: dict[str, Any] = {"method": self.method, "url": f"{base_url}{self.path}#{number}"}
         if self.headers:
             target["header"] = {name: [value] for name, value in self.headers.items()}

@@ -1,6 +1,6 @@
-"""The suite on the cluster, installed by the commands of docs/guides/deploy.md with development values.
+"""The suite on the cluster, installed by the commands of docs/guides/deploy.md.
 
-In namespaces of its own, so that a suite that runs there already is not touched (but for the gateway,
+In namespaces of its own, so that an installed suite is not touched (but for the gateway,
 whose listeners answer errors as problems afterwards). Images are REPOSITORY/<name>:TAG, as `make
 images` calls them, and have to be where the nodes find them.
 """
@@ -126,7 +126,7 @@ class Deployment:
         self.release(f"{service}-routing", f"istio/{service}", *arguments)
 
     def release(self, name: str, chart: str, *arguments: str, namespace: str = NAMESPACE) -> None:
-        """`helm upgrade --install`, waiting for its pods. Says what the pods say where they fail."""
+        """Run `helm upgrade --install` and wait for the pods. Raises with their messages."""
         files: tuple[str | Path, ...] = (
             *("--values", self._values(chart)),
             *("--values", self.folder / "site.yaml"),

@@ -1,7 +1,7 @@
 """What became of a load in the end: nothing that was accepted is lost, and nothing happened twice.
 
-Looks where the load cannot: into the database and the mail catcher. Holds what it finds against what
-the load saw, by the checker that the chaos suite trusts.
+Looks where the load cannot: into the database and the mail catcher. Compares that with what the
+load saw, by the checker of the chaos suite.
 """
 
 from __future__ import annotations

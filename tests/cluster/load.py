@@ -1,4 +1,4 @@
-"""A load on the gateway that keeps its rate whatever the answers: vegeta, with requests of many clients.
+"""A load on the gateway at a constant rate, by vegeta, with requests of many clients.
 
     with Load(clients, rate=60) as load:
         load.run(requests=600)
@@ -7,7 +7,7 @@
     assert load.result.failures == []
 
 Open-loop: a request leaves when it is due, and waits for no other (github.com/tsenart/vegeta).
-Connections are kept alive. Targets are made as they are sent, so that a load may outlive its tokens.
+Connections are kept alive. Targets are made as they are sent: a load may outlive its tokens.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Result:
     )  # seconds, of what was answered as expected
     operations: Counter[str] = field(default_factory=Counter)
     outcomes: dict[str, dict[str, Outcome]] = field(default_factory=dict)
-    # Of each renamed account: the version that its first change was based on, and changes by outcome.
+    # By renamed account: the version that its first change was based on, and changes by outcome.
     versions: dict[str, tuple[int, Counter[Outcome]]] = field(default_factory=dict)
 
     @property
@@ -171,7 +171,7 @@ class Load:
                 self._answered.wait(timeout=0.5)
 
     def _ask(self) -> None:
-        """Keeps the pipe to vegeta full: what is due next is always there, and hardly a second old."""
+        """Keep the pipe to vegeta full: the next target is ready, and hardly a second old."""
         assert self._attack.stdin is not None
         number = 0
         with contextlib.suppress(BrokenPipeError):

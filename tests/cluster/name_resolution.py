@@ -1,6 +1,6 @@
 """Leads a host name of a test to an address, as /etc/hosts would; for this process only.
 
-A pytest plugin (`-p tests.cluster.name_resolution`), so that the contract and e2e suites can run against a
+A pytest plugin (`-p tests.cluster.name_resolution`): contract and e2e suites can run against a
 gateway whose name no resolver knows: RESOLVE="name=address".
 """
 

@@ -1,7 +1,7 @@
 """Pods that ask: one for each identity in the mesh, and one outside of it.
 
-Each waits; a question is a request that it makes by `kubectl exec`, so that it has the identity of the
-pod's service account and passes its sidecar.
+Each waits; a question is a request that it makes by `kubectl exec`, so that it has the identity of
+the pod's service account and passes its sidecar.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ for name, method, url, headers in json.load(sys.stdin):
     asked = urllib.request.Request(url, method=method, headers=headers)
     try:
         with urllib.request.urlopen(asked, timeout=5) as answer:
-            told[name] = [answer.status, answer.headers.get_content_type(), answer.read(500).decode()]
+            kind, body = answer.headers.get_content_type(), answer.read(500).decode()
+            told[name] = [answer.status, kind, body]
     except urllib.error.HTTPError as error:
         told[name] = [error.code, error.headers.get_content_type(), error.read(500).decode()]
     except OSError as error:

@@ -92,7 +92,8 @@ def good(bench: Bench) -> Iterator[Row]:
             else:
                 say(f"{run.told()}\n{found}")
         yield Row(
-            f"canary of {service} to a good version, {bench.repeat} times, {SHARES[service]} %, 10 s each",
+            f"canary of {service} to a good version, {bench.repeat} times,"
+            f" {SHARES[service]} %, 10 s each",
             "0 failed requests, 0 effects lost or doubled",
             f"{failed} of {requests:,} failed, {held} of {bench.repeat} as promised; "
             f"{min(times):.0f} to {max(times):.0f} s each, p99 of all requests "
@@ -182,7 +183,7 @@ def _watching(bench: Bench) -> Iterator[list[tuple[float, str]]]:
 
 
 def _switch(run: Run, quotas: list[tuple[float, str]], quota: str) -> float:
-    """Seconds from the switch's beginning to the last answer of the old version before promotion."""
+    """Return the seconds from the switch to the old version's last response before promotion."""
     began, ended = _at(run, "weight-100"), _at(run, "promotion")
     old = [at for at, policy in quotas if began < at < ended and quota not in policy]
     new = [at for at, policy in quotas if began < at < ended and quota in policy]
@@ -191,7 +192,7 @@ def _switch(run: Run, quotas: list[tuple[float, str]], quota: str) -> float:
 
 
 def _routed(run: Run) -> float:
-    """Seconds that Helm took to give everybody the new version; proxies follow within milliseconds."""
+    """Return the seconds that Helm took for weight 100; proxies follow within milliseconds."""
     times = [event for event in run.events if event.get("step") == "weight-100"]
     routed = [event for event in run.events if event.get("routed") == 100]
     return _seconds(routed[-1]["at"]) - _seconds(times[-1]["at"]) if routed else float("nan")

@@ -1,4 +1,4 @@
-"""`twelvefold rollout` on the cluster: its runs, versions of planted conduct, and what stands there.
+"""`twelvefold rollout` on the cluster: runs, versions of planted conduct, deployed state.
 
 A version is the same image told apart by what it is started with, so that only its conduct differs.
 """
@@ -99,7 +99,7 @@ class Run:
         until(lambda: self._told("step", step), f"{step} begins", timeout)
 
     def leads(self, share: int, timeout: float = 120) -> None:
-        """Waits until so many percent of the requests are led to the new version. Raises as above."""
+        """Wait until `share` percent of the requests go to the new version. Raises as above."""
         until(lambda: self._told("routed", share), f"{share} % are led there", timeout)
 
     def _told(self, fact: str, value: object) -> bool:
@@ -127,7 +127,7 @@ class Run:
 
 
 class Rollouts:
-    """Starts the command for a deployment. Each version is named, and is another than all before."""
+    """Start the command for a deployment. Each version is named, and differs from all before."""
 
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
@@ -155,7 +155,7 @@ class Rollouts:
 
 
 def deployed_state() -> dict[str, Any]:
-    """Every object of the namespace as it is wanted to be: without status, clocks and Helm's records."""
+    """Return every object of the namespace as desired: no status, clocks or Helm's records."""
     kinds = kubectl("api-resources", "--namespaced", "--verbs=list", "-o", "name").split()
     counted = ",".join(kind for kind in kinds if kind not in _UNCOUNTED)
     found = json.loads(kubectl("-n", NAMESPACE, "get", counted, "-o", "json", timeout=120))

@@ -1,4 +1,4 @@
-"""A second release beside the first: reached by header through both hops, by weight, and gone again."""
+"""A second release beside the first: reached by header through both hops, by weight, removed."""
 
 from __future__ import annotations
 

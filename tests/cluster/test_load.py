@@ -1,4 +1,4 @@
-"""The load itself: it carries every kind of request, misses no failure, and counts what was accepted."""
+"""The load itself carries every kind of request, misses no failure, counts what was accepted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Releases: each is tested, upgraded by itself, and taken by the API server and the mesh as it is."""
+"""Releases: each is tested, upgraded by itself, and accepted by API server and mesh."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`twelvefold rollout` under load: a good version takes over and a bad one goes, and nobody notices.
+"""`twelvefold rollout` under load: good versions take over, bad ones go, no request fails.
 
 All of it, as often as docs/guides/rollout.md says: make cluster-rollouts.
 """

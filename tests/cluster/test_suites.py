@@ -1,4 +1,4 @@
-"""The suites that hold the laptop to its contract hold the cluster to it too, through the gateway."""
+"""The suites that check the laptop's contract check the cluster's, through the gateway."""
 
 from __future__ import annotations
 

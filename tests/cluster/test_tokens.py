@@ -1,4 +1,4 @@
-"""Tokens at the edge of the mesh: what is refused before api sees it, and that good ones never are."""
+"""Tokens at the edge of the mesh: what is refused before api sees it, what never is."""
 
 from __future__ import annotations
 

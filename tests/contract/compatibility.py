@@ -1,6 +1,6 @@
 """What in a new OpenAPI document would break a client of an old one.
 
-    python -m tests.contract.compatibility docs/api/released.json docs/api/api.json docs/api/breaking.toml
+    python -m tests.contract.compatibility released.json api.json breaking.toml
 
 Owns the rules, for JSON documents as ours are (references within the document, no discriminators).
 It errs on the side of a finding: a schema that it cannot follow counts as changed. A break that is

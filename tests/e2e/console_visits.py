@@ -1,4 +1,4 @@
-"""Visitors of a running suite: requests of every kind, and the edges that each one's trace must have.
+"""Visitors of a running suite: requests of every kind, and the edges of each one's trace.
 
 Owns the table of expected edges. An edge is a parent and a child, each `service span`. The
 `api` span of the request itself is what a row begins with.

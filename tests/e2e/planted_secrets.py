@@ -1,4 +1,4 @@
-"""Secrets of every kind, sent and kept as careless clients and honest services would, to be looked for.
+"""Secrets of every kind, sent and stored as clients and services would, to be looked for.
 
 Owns what counts as a secret and how it is planted. The caught mail itself is not looked at: it is
 the developer's own.

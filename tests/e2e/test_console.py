@@ -416,7 +416,8 @@ async def test_a_theme_that_was_chosen_stays(page, console) -> None:
 async def test_who_wants_no_motion_gets_none(page, console) -> None:
     await page.emulate_media(reduced_motion="reduce")
     await opened(page, console)
-    moving = "[...document.querySelectorAll('*')].filter(e => parseFloat(getComputedStyle(e).transitionDuration))"
+    is_moving = "e => parseFloat(getComputedStyle(e).transitionDuration)"
+    moving = f"[...document.querySelectorAll('*')].filter({is_moving})"
     assert await page.evaluate(f"{moving}.length") == 0
 
 

@@ -1,4 +1,4 @@
-"""A page of any origin reaches every port of the laptop: it reads nothing there and writes nothing."""
+"""A page of any origin reaches every port of the laptop, reads nothing and writes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cache as a dictionary: for tests of what uses it. Held to tests/integration/cache/test_cache.py."""
+"""A cache in a dictionary. tests/integration/cache/test_cache.py holds it to its contract."""
 
 from __future__ import annotations
 

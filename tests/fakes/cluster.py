@@ -1,4 +1,4 @@
-"""A cluster in memory, for the order of a rollout's steps: what Helm and Kubernetes keep, and no time.
+"""A cluster in memory, for the order of a rollout's steps: state of Helm and Kubernetes, no time.
 
 Every change is one operation with a number; at a chosen one the run is killed, before or after it
 took effect, as SIGKILL would. What Helm does half way is `pending` then, as in a real cluster.

@@ -96,14 +96,18 @@ API = [
         "UsersUnreachableFromApi",
         at="15m",
         fires={
-            'client_request_duration_seconds_count{job="api",peer="users",outcome="2xx"}': "0+50x20",
+            'client_request_duration_seconds_count{job="api",peer="users",outcome="2xx"}': (
+                "0+50x20"
+            ),
             'client_request_duration_seconds_count{job="api",peer="users",outcome="timeout"}': (
                 "0+50x20"
             ),
         },
         says="50% of the calls to users fail or take too long.",
         quiet={
-            'client_request_duration_seconds_count{job="api",peer="users",outcome="2xx"}': "0+95x20",
+            'client_request_duration_seconds_count{job="api",peer="users",outcome="2xx"}': (
+                "0+95x20"
+            ),
             'client_request_duration_seconds_count{job="api",peer="users",outcome="error"}': (
                 "0+5x20"
             ),

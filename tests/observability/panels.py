@@ -142,7 +142,8 @@ def used(where: str, by: str) -> str:
 
 def quantile(share: float, metric: str, where: str, by: str = "") -> str:
     labels = f"{by}, le" if by else "le"
-    return f"histogram_quantile({share}, sum by ({labels}) (rate({metric}_bucket{{{where}}}[{EVERY}])))"
+    rate = f"rate({metric}_bucket{{{where}}}[{EVERY}])"
+    return f"histogram_quantile({share}, sum by ({labels}) ({rate}))"
 
 
 def faults(where: str, by: str) -> str:

@@ -64,10 +64,12 @@ TRACEPARENT = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
 SQL = [
     Worst(piece)
     for piece in (
-        "/*", "/* ", "/* */", "--", "-", "*/", " ", "a", "FROM ", "FROM a.", "SELECT a ", "SELECT a(",
-        "UPDATE ", "UPDATE ONLY ", "UPDATE a AS a ", "INSERT INTO ", 'FROM "', "DELETE FROM ONLY ",
+        "/*", "/* ", "/* */", "--", "-", "*/", " ", "a", "FROM ", "FROM a.", "SELECT a ",
+        "SELECT a(", "UPDATE ", "UPDATE ONLY ", "UPDATE a AS a ", "INSERT INTO ", 'FROM "',
+        "DELETE FROM ONLY ",
     )
-] + [Worst(" ", before) for before in ("FROM", "UPDATE", "UPDATE a AS", "SELECT a", "INSERT")]  # fmt: skip
+]  # fmt: skip
+SQL += [Worst(" ", before) for before in ("FROM", "UPDATE", "UPDATE a AS", "SELECT a", "INSERT")]
 # By home: the texts that make the most work. Where none is apt to, the plainest repetitions.
 FOREIGN: dict[str, list[Worst]] = {
     "twelvefold.observability.redaction:_SHAPES": [
@@ -77,8 +79,9 @@ FOREIGN: dict[str, list[Worst]] = {
             "eyJaaaaaaaa", "eyJaaaaaaaa.", "eyJaaaaaaaa-", "-eyJ", "-eyJaaaaaaaa", ".eyJaaaaaaaa",
             "bearer ", "bearer\n\n\n\n", "basic aaaaaaa ", "token=", "a_token_", "token ", "_token",
             "code", "code ", "password:", "api-", "x-amz-", "x-amz-signature ", "Key (", ")=(",
-            "for query argument $1", "Failing row contains ", "-----BEGIN ", "-----BEGIN PRIVATE KEY-----",
-            "-----BEGIN PRIVATE KEY-----\\", '-----BEGIN PRIVATE KEY-----"', "PRIVATE KEY ",
+            "for query argument $1", "Failing row contains ", "-----BEGIN ",
+            "-----BEGIN PRIVATE KEY-----", "-----BEGIN PRIVATE KEY-----\\",
+            '-----BEGIN PRIVATE KEY-----"', "PRIVATE KEY ",
             "-----BEGIN PRIVATE KEY----- -----END ", "-----END PRIVATE KEY----",
         )
     ]
@@ -120,8 +123,12 @@ FOREIGN: dict[str, list[Worst]] = {
         Worst("a@", "http://"), Worst(":", "http://a"), Worst("a:", "http://"), Worst("/"),
     ],
     "twelvefold.jobs.worker.execution:_ESCAPED_NUL": BACKSLASHES,
-    "twelvefold.contracts.text:_FORBIDDEN": [Worst("a"), Worst("\u202e"), Worst("\ud800"), Worst("\U0001fae9")],
-    "twelvefold.contracts.text:_SPACES": [Worst(" "), Worst(" ", after="a"), Worst("a "), Worst("\u3000")],
+    "twelvefold.contracts.text:_FORBIDDEN": [
+        Worst("a"), Worst("\u202e"), Worst("\ud800"), Worst("\U0001fae9"),
+    ],
+    "twelvefold.contracts.text:_SPACES": [
+        Worst(" "), Worst(" ", after="a"), Worst("a "), Worst("\u3000"),
+    ],
     "twelvefold.mail.mailer:_ADDRESS": [
         Worst("a"), Worst("a."), Worst("."), Worst("a", after="@"), Worst("a.", after="@"),
         Worst("a", "a@"), Worst("a.", "a@"), Worst("a-", "a@"), Worst("@"),
@@ -153,8 +160,12 @@ FOREIGN: dict[str, list[Worst]] = {
         Worst(" ", "2026-01-01 00:00:00"),
     ],
     "twelvefold_dev.console.sources.log_search:_TRACE_ID": [Worst("0"), Worst("a", after="x")],
-    "twelvefold_dev.console.sources.jobs:_TRACEPARENT": [Worst("0"), Worst("00-"), Worst(TRACEPARENT)],
-    "twelvefold_dev.console.traces.query:_DURATION": [Worst("1", ">"), Worst("1.", ">"), Worst(">")],
+    "twelvefold_dev.console.sources.jobs:_TRACEPARENT": [
+        Worst("0"), Worst("00-"), Worst(TRACEPARENT),
+    ],
+    "twelvefold_dev.console.traces.query:_DURATION": [
+        Worst("1", ">"), Worst("1.", ">"), Worst(">"),
+    ],
     "twelvefold_dev.console.traces.query:_STATUS": [Worst("5"), Worst("x", "5")],
     "twelvefold.observability.sql_summary:_COMMENT": SQL,
     "twelvefold.observability.sql_summary:_TARGETS": SQL,
@@ -163,7 +174,7 @@ FOREIGN: dict[str, list[Worst]] = {
 # By home: whose text it is.
 OWN = {
     "twelvefold_dev.servers.backing:_UNRESERVED": "a setting",
-    "twelvefold.database.migrations:_require_unused": "application_name in PostgreSQL, 63 bytes at most",
+    "twelvefold.database.migrations:_require_unused": "application_name, 63 bytes at most",
     "twelvefold_ops.postgres_tools:_VERSION": "what pg_dump says of itself",
     "twelvefold_ops.rollout.arguments:_DURATION": "an argument of the operator",
     "twelvefold_ops.rollout.arguments:_TAG": "an argument of the operator",

@@ -47,7 +47,7 @@ def _methods(route: Object) -> set[str]:
     Fault(DESTINATION_RULE, "retryBudget: {percent: {{ . }}", "retryBudget: {percent: 100"),
 )
 def only_what_may_be_repeated_is_tried_again(world: World) -> Iterator[str]:
-    """Design section 11; an upload is never sent twice, a write only where nothing of it was done."""
+    """Design section 11: an upload is never sent twice, a write only where nothing was done."""
     for service, route in routes(world):
         whose = f"{title(service)} {route['name']}"
         retries = route.get("retries")
@@ -131,7 +131,8 @@ def the_services_own_timeout_comes_before_the_routes(world: World) -> Iterator[s
             continue
         timeout = _seconds(route["timeout"])
         if timeout <= own[name]:
-            yield f"{title(service)} {route['name']} gives up after {timeout} s, the service after {own[name]}"
+            where = f"{title(service)} {route['name']}"
+            yield f"{where} gives up after {timeout} s, the service after {own[name]}"
         one_try = route["retries"].get("perTryTimeout")
         if one_try and not 0 < _seconds(one_try) < timeout:
             yield f"{title(service)} {route['name']}: one try takes all the time"

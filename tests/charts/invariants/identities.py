@@ -61,12 +61,14 @@ def _labels(service: str) -> dict[str, str]:
     ),
     Fault(
         API_ROUTES,
-        "    - key: request.auth.audiences\n      values: [{{ .Values.global.tokens.audience | quote }}]",
+        "    - key: request.auth.audiences\n"
+        "      values: [{{ .Values.global.tokens.audience | quote }}]",
         "    - key: request.auth.audiences\n      values: [another]",
     ),
     Fault(
         API_ROUTES,
-        '        principals: [{{ include "routing.gatewayPrincipal" . }}]\n        requestPrincipals',
+        '        principals: [{{ include "routing.gatewayPrincipal" . }}]\n'
+        "        requestPrincipals",
         "        requestPrincipals",
     ),
     Fault(API_ROUTES, '"rules" (include "api.rules" .)', '"rules" "- {}"'),

@@ -143,7 +143,8 @@ def a_sidecar_knows_exactly_whom_its_service_may_call(world: World) -> Iterator[
             if name.startswith(prefix)
         }
         if known != _peers_by_network(world, service):
-            yield f"{title(sidecar)} and the NetworkPolicy differ in {known ^ _peers_by_network(world, service)}"
+            difference = known ^ _peers_by_network(world, service)
+            yield f"{title(sidecar)} and the NetworkPolicy differ in {difference}"
 
 
 def _external(world: World) -> set[str]:

@@ -139,10 +139,12 @@ def each_needed_connection_is_allowed_and_every_other_is_denied(world: World) ->
             if source.namespace == NAMESPACE:
                 called = set() if _other_release(source, target) else wanted
                 for port in network.leaves(source, target, PORTS) ^ called:
-                    yield f"{source.name} to {target.name}:{port} {_verdict(port, called)} at its start"
+                    verdict = _verdict(port, called)
+                    yield f"{source.name} to {target.name}:{port} {verdict} at its start"
             if target.namespace in (NAMESPACE, BACKING) and not source.address:
                 for port in network.enters(source, target, PORTS) ^ wanted:
-                    yield f"{source.name} to {target.name}:{port} {_verdict(port, wanted)} at its end"
+                    verdict = _verdict(port, wanted)
+                    yield f"{source.name} to {target.name}:{port} {verdict} at its end"
 
 
 def _verdict(port: int, wanted: set[int]) -> str:

@@ -1,4 +1,4 @@
-"""Which release has what: two releases of a service share no object, and hooks stand by themselves."""
+"""Which release owns what: two releases of a service share no object; hooks stand alone."""
 
 from __future__ import annotations
 

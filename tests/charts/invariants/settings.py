@@ -36,7 +36,7 @@ SECRETS: Mapping[str, str] = {
 
 
 def environment(world: World, workload: Workload) -> dict[str, str]:
-    """The variables of the first container, with some value for each secret in place of its file."""
+    """Return the variables of the first container, with a value for each secret's file."""
     told = world.told(workload)
     for entry in workload.containers[0].get("env", []):
         name = entry["name"]

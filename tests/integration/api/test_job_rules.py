@@ -1,4 +1,4 @@
-"""What may be done with jobs: the same questions for every action, of the caller as they are now."""
+"""What may be done with jobs: the same rules for every action, by the caller's present rights."""
 
 import uuid
 

@@ -91,7 +91,8 @@ async def test_a_cancelled_reader_hands_back_a_clean_connection(open_database, a
     # And the server does not go on sleeping for nobody; on a busy machine it hears of it late.
     async with asyncio.timeout(20):
         while await admin.fetchval(
-            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%''mine''' AND state = 'active'"
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE query LIKE '%''mine''' AND state = 'active'"
         ):
             await asyncio.sleep(0.01)
 

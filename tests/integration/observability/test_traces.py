@@ -1,4 +1,4 @@
-"""Traces as a collector receives them, and collectors that do not: over real HTTP, by a real process."""
+"""Traces as collectors receive them, and collectors that fail: over HTTP, by a real process."""
 
 import asyncio
 import resource

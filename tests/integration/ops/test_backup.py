@@ -1,4 +1,4 @@
-"""Backup and restore, as drills: what was there is there again, and no job that was done runs twice."""
+"""Backup and restore, as drills: all data is there again, and no completed job runs twice."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ async def test_a_forgotten_key_has_its_whole_quota_again(limiter: RateLimiter):
 
 
 async def test_the_first_request_is_admitted_whatever_time_it_is(monkeypatch):
-    """Microseconds since the boot of a machine are numbers at which a float no longer counts one."""
+    """Microseconds since boot are numbers at which a float no longer counts single units."""
     for nanoseconds in range(9_123_456_789_012_345, 9_123_456_789_912_345, 9_001):
         monkeypatch.setattr("time.monotonic_ns", lambda now=nanoseconds: now)
         assert (await LocalRateLimiter().admit("a", ONCE)).admitted

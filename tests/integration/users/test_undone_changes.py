@@ -144,7 +144,7 @@ async def test_nobody_else_gets_the_old_address_for_seven_days(api, worker, sql)
     assert (await ask_for(api, other, account.email)).status_code == 202
     assert (await mint(worker, other)).status_code == 404
     kept = await sql.fetchval(
-        "SELECT expires_at - created_at FROM users.address_reservations WHERE account_id = $1::uuid",
+        "SELECT expires_at - created_at FROM users.address_reservations WHERE account_id = $1",
         account.id,
     )
     assert kept.total_seconds() == 7 * 86400

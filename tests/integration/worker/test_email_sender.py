@@ -1,4 +1,4 @@
-"""email.send: the right words to the right address, once, and nothing for accounts that are gone."""
+"""email.send: the right words to the right address, once, and nothing for deleted accounts."""
 
 from uuid import uuid4
 

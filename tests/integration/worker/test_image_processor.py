@@ -1,4 +1,4 @@
-"""image.process: variants to S3 and to the owner, a reason for what is no image, nothing left over."""
+"""image.process: variants to S3 and to the owner, a reason for what is no image, no leftovers."""
 
 import io
 from datetime import UTC, datetime, timedelta

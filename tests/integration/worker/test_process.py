@@ -178,7 +178,8 @@ async def test_it_waits_for_postgres_and_says_what_is_missing(
 
 async def test_the_worker_itself_never_loads_the_decoder_of_images():
     code = (
-        "import sys, worker.app, worker.handlers, worker.imaging.variants, twelvefold.jobs.worker.consumer\n"
+        "import sys, worker.app, worker.handlers, worker.imaging.variants\n"
+        "import twelvefold.jobs.worker.consumer\n"
         "sys.exit('PIL' in sys.modules)"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)

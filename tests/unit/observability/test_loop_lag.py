@@ -1,4 +1,4 @@
-"""Whose fault a failed call is: a loop that stood still excuses the other side, and nothing else."""
+"""Who caused a failed call: a stalled loop excuses the other side, and nothing else does."""
 
 import ast
 import asyncio
@@ -73,7 +73,7 @@ async def test_a_guard_opens_for_a_loss_and_not_for_a_stall(stalls):
 
 
 def test_no_breaker_is_told_of_a_failure_without_a_look_at_the_loop():
-    """Each caller of `CircuitBreaker.record_failure` asks `LagWatch.excuses` in the same function."""
+    """Each caller of `CircuitBreaker.record_failure` asks `LagWatch.excuses` in that function."""
     tellers = {}
     for source in sorted(SOURCES.rglob("*.py")):
         for function in ast.walk(ast.parse(source.read_text())):

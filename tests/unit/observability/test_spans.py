@@ -1,4 +1,4 @@
-"""Our own spans and the decorators for them: what they hold, and that they are free where nothing is recorded."""
+"""Our own spans and their decorators: what they hold, and that unrecorded ones cost nothing."""
 
 import pytest
 from opentelemetry import propagate, trace

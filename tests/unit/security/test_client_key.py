@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[3]
 # Who reads a peer's address without counting by it, and why.
 READERS = {
     "libs/twelvefold/src/twelvefold/http/middleware/address_limit.py": "hands it to client_key",
-    "libs/twelvefold/src/twelvefold/http/management.py": "lets loopback alone change the level of logs",
-    "libs/twelvefold/src/twelvefold/http/server/wire/request_head.py": "checks the form of an IPv6 Host",
+    "libs/twelvefold/src/twelvefold/http/management.py": "lets loopback alone change the log level",
+    "libs/twelvefold/src/twelvefold/http/server/wire/request_head.py": "parses an IPv6 Host",
     "libs/twelvefold/src/twelvefold/settings/addresses.py": "checks which proxies are trusted",
     "services/api/src/api/auth.py": "hands it to client_key",
     "services/api/src/api/routes/auth.py": "hands it to users, for the list of sessions",

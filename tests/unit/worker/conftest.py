@@ -1,4 +1,4 @@
-"""Decoding sets Pillow's limit for its process, which is a child's; here it is that of the tests."""
+"""Decoding sets Pillow's limit for its process: normally a child, here that of the tests."""
 
 import pytest
 from PIL import Image

@@ -1,4 +1,4 @@
-"""Odd but legal requests, HTTP/1.0, hosts and targets, and clients that have said their last word."""
+"""Odd but legal requests, HTTP/1.0, hosts and targets, and clients that half-close."""
 
 import asyncio
 import json

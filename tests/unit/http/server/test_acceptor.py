@@ -1,4 +1,4 @@
-"""Connections are taken as they come, also when many come at once, and to the last one at the end."""
+"""Connections are accepted as they come, also many at once, and to the last one at the end."""
 
 from __future__ import annotations
 

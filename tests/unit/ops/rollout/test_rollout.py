@@ -1,4 +1,4 @@
-"""The order of a rollout's steps, on a cluster in memory. On a real one: tests/cluster/test_rollout.py."""
+"""The order of a rollout's steps, in memory. On a real one: tests/cluster/test_rollout.py."""
 
 from __future__ import annotations
 
