@@ -10,22 +10,19 @@ from __future__ import annotations
 import ast
 import importlib
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.growth import is_linear
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [*sorted((ROOT / "libs").glob("*/src")), *sorted((ROOT / "services").glob("*/src"))]
 USES = frozenset(
     {"match", "fullmatch", "search", "findall", "finditer", "split", "sub", "subn", "scanner"}
 )
-MIN_SECONDS = 0.0003  # of the shortest measurement: hundreds of steps of the clock
-MAX_LENGTH = 100_000  # characters at which an expression that is done at once is believed
-MAX_RATIO = 3  # of the times at 2n and n: 2 is linear, 4 is quadratic
 
 
 @dataclass(frozen=True)
@@ -268,32 +265,6 @@ def test_an_expression_that_meets_a_strangers_text_could_be_measured():
     assert not FOREIGN.keys() & set(unknown)
 
 
-def seconds(expression: Expression, text: str, repeats: int = 5) -> float:
-    """Of the processor, the best of several: others on the machine do not count."""
-    best = float("inf")
-    for _ in range(repeats):
-        started = time.process_time()
-        expression.work(text)
-        best = min(best, time.process_time() - started)
-    return best
-
-
-def ratios(expression: Expression, worst: Worst) -> tuple[float, float]:
-    """By how much the time grows from n to 2n, and from there to 4n."""
-    length = 1_000
-    while seconds(expression, worst.text(length), repeats=1) < MIN_SECONDS:
-        if length > MAX_LENGTH:
-            return 1, 1  # done at once, however long it is
-        length *= 2
-    times = [seconds(expression, worst.text(length * factor)) for factor in (1, 2, 4)]
-    return times[1] / times[0], times[2] / times[1]
-
-
-def is_linear(expression: Expression, worst: Worst) -> bool:
-    # A busy machine may disturb one measurement; what is quadratic is so each time.
-    return any(max(ratios(expression, worst)) < MAX_RATIO for _ in range(3))
-
-
 @pytest.mark.parametrize("home", FOREIGN)
 def test_twice_the_text_takes_twice_the_time(home):
     slow = [
@@ -301,7 +272,7 @@ def test_twice_the_text_takes_twice_the_time(home):
         for expression in EXPRESSIONS
         if expression.home == home
         for worst in FOREIGN[home]
-        if not is_linear(expression, worst)
+        if not is_linear(expression.work, worst.text)
     ]
     assert not slow
 
@@ -311,4 +282,5 @@ def test_twice_the_text_takes_twice_the_time(home):
     [(r"\b[a-z][a-z.]*://", Worst("a.")), (r"<head\b[^>]*>", Worst("<head "))],
 )
 def test_a_quadratic_expression_would_be_found(pattern, worst):
-    assert not is_linear(Expression("", re.compile(pattern), ("search",)), worst)
+    expression = Expression("", re.compile(pattern), ("search",))
+    assert not is_linear(expression.work, worst.text)

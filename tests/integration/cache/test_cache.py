@@ -242,10 +242,6 @@ async def test_closing_ends_a_load_as_an_error_and_not_as_a_cancelled_caller(cac
         await reader
 
 
-async def test_a_cache_that_is_there_answers_a_ping(cache) -> None:
-    await cache.ping()
-
-
 async def test_with_caching_off_every_read_is_a_load(key) -> None:
     cache: Cache = NullCache()
     loader = Loader(CacheEntry(1, b"row"))

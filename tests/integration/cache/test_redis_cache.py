@@ -102,6 +102,13 @@ async def test_a_miss_that_is_told_late_does_not_load_again(cache, key) -> None:
     assert len(loads) == 1
 
 
+async def test_a_ping_reaches_the_server(cache, key, proxy) -> None:
+    await cache.get(key)  # connected
+    before = proxy.sent
+    await cache.ping()
+    assert proxy.sent > before
+
+
 async def test_a_lost_redis_is_a_miss_and_not_an_error(cache, key, proxy, outcomes) -> None:
     await cache.set(key, CacheEntry(1, b"row"), ttl=60)
     await proxy.refuse()

@@ -180,5 +180,8 @@ async def test_a_recipient_is_exactly_one_address(post, message, to) -> None:
         await post.mailer.send(replace(message, to=to))
 
 
-async def test_a_mailer_that_is_there_answers_a_ping(post) -> None:
+async def test_a_ping_sends_nothing(post, message) -> None:
     await post.mailer.ping()
+    assert post.delivered(message.to) == []
+    await post.mailer.send(message)
+    assert len(post.delivered(message.to)) == 1

@@ -1,6 +1,7 @@
 """GCRA against the real Redis, and alone when it is away: one behaviour, two homes."""
 
 import asyncio
+import time
 import uuid
 
 import pytest
@@ -46,12 +47,17 @@ async def test_callers_do_not_use_each_others_quota(limiter: RateLimiter):
 
 
 async def test_a_quota_comes_back_at_an_even_rate(limiter: RateLimiter):
-    fast = RatePolicy("fast", quota=1, window=1)
-    assert (await limiter.admit("caller", fast)).admitted
-    assert not (await limiter.admit("caller", fast)).admitted
-    async with asyncio.timeout(3):
-        while not (await limiter.admit("caller", fast)).admitted:
+    """One request a second, neither all at once nor none before the window ends."""
+    policy = RatePolicy("even", quota=10, window=10)
+    began = time.monotonic()
+    assert [(await limiter.admit("caller", policy)).admitted for _ in range(10)] == [True] * 10
+    async with asyncio.timeout(policy.window - 2):
+        while not (returned := await limiter.admit("caller", policy)).admitted:
+            assert returned.retry_after == 1
             await asyncio.sleep(0.05)
+    elapsed = time.monotonic() - began
+    assert elapsed > 0.99  # Redis has a clock of its own
+    assert returned.remaining <= elapsed - 0.99
 
 
 async def test_exactly_the_quota_is_admitted_under_concurrency(redis_url):

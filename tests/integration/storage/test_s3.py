@@ -62,12 +62,14 @@ async def test_a_signed_url_can_carry_any_name_to_save_under(s3, key) -> None:
     assert "x" not in response.headers
 
 
-async def test_urls_are_signed_for_the_public_endpoint_without_any_network(open_store, key) -> None:
+async def test_urls_are_signed_for_the_public_endpoint_without_any_network(
+    open_store, s3_settings, key
+) -> None:
     store = open_store(
         s3_endpoint="http://127.0.0.1:1", s3_public_endpoint="https://files.example.org"
     )
     url = await store.presign(key, timedelta(minutes=5))
-    assert url.startswith(f"https://files.example.org/{store._bucket}/{key}?")
+    assert url.startswith(f"https://files.example.org/{s3_settings['s3_bucket']}/{key}?")
     assert "X-Amz-Expires=300" in url
 
 
@@ -89,16 +91,22 @@ async def test_a_missing_bucket_is_created_once(open_store) -> None:
     await store.ping()
 
 
-async def test_whoever_comes_first_opens_the_client_for_all_even_when_cancelled(
-    open_store, monkeypatch
-) -> None:
-    opened = []
+@pytest.fixture
+def opened(monkeypatch) -> list[ObjectStoreSettings]:
+    """The settings of each client that was opened: an import that takes seconds."""
+    opened: list[ObjectStoreSettings] = []
 
     def counted(settings: ObjectStoreSettings) -> Any:
         opened.append(settings)
         return open_clients(settings)
 
     monkeypatch.setattr("twelvefold.storage.object_store.open_clients", counted)
+    return opened
+
+
+async def test_the_first_caller_opens_the_client_for_all_even_when_cancelled(
+    open_store, opened
+) -> None:
     store = open_store()
     first = asyncio.create_task(store.warm_up())
     await asyncio.sleep(0)
@@ -108,17 +116,15 @@ async def test_whoever_comes_first_opens_the_client_for_all_even_when_cancelled(
     assert len(opened) == 1
 
 
-async def test_a_probe_alone_opens_no_client(open_store, monkeypatch) -> None:
-    def unwanted(_: ObjectStoreSettings) -> Any:
-        raise AssertionError("a probe must not pay for the client")
-
-    monkeypatch.setattr("twelvefold.storage.object_store.open_clients", unwanted)
+async def test_a_probe_alone_opens_no_client(open_store, opened) -> None:
     await open_store().ping()
     with pytest.raises(DependencyUnavailable):
         await open_store(s3_endpoint="http://127.0.0.1:1").ping()
+    assert opened == []
 
 
-async def test_a_store_that_was_never_used_closes_as_well_and_twice(open_store) -> None:
+async def test_closing_a_store_that_was_never_used_opens_no_client(open_store, opened) -> None:
     store = open_store()
     await store.aclose()
     await store.aclose()
+    assert opened == []
