@@ -1,4 +1,4 @@
-"""GCRA against the real Redis, and alone when it is away: one behaviour, two homes."""
+"""GCRA in Redis and, without it, in the process: both behave alike."""
 
 import asyncio
 import time
@@ -28,7 +28,9 @@ async def limiter(request, redis_url):
         yield RedisRateLimiter(client)
 
 
-async def test_the_quota_is_admitted_and_the_next_is_told_when_to_come_back(limiter: RateLimiter):
+async def test_the_quota_is_admitted_and_the_next_request_learns_when_to_retry(
+    limiter: RateLimiter,
+):
     decisions = [await limiter.admit("caller", POLICY) for _ in range(6)]
     assert [decision.admitted for decision in decisions] == [True] * 5 + [False]
     assert [decision.remaining for decision in decisions] == [4, 3, 2, 1, 0, 0]
@@ -40,13 +42,13 @@ async def test_the_quota_is_admitted_and_the_next_is_told_when_to_come_back(limi
     assert "Retry-After" not in decisions[0].headers
 
 
-async def test_callers_do_not_use_each_others_quota(limiter: RateLimiter):
+async def test_each_caller_has_its_own_quota(limiter: RateLimiter):
     for _ in range(6):
-        await limiter.admit("greedy", POLICY)
-    assert (await limiter.admit("modest", POLICY)).admitted
+        await limiter.admit("first", POLICY)
+    assert (await limiter.admit("second", POLICY)).admitted
 
 
-async def test_a_quota_comes_back_at_an_even_rate(limiter: RateLimiter):
+async def test_a_quota_returns_at_an_even_rate(limiter: RateLimiter):
     """One request a second, neither all at once nor none before the window ends."""
     policy = RatePolicy("even", quota=10, window=10)
     began = time.monotonic()
@@ -77,21 +79,21 @@ async def test_marks_are_read_in_the_same_round_trip(redis_url):
 
 
 async def test_without_redis_the_process_still_limits():
-    async with Redis(host="127.0.0.1", port=1, socket_connect_timeout=0.1) as nowhere:
-        limiter = RedisRateLimiter(nowhere)
+    async with Redis(host="127.0.0.1", port=1, socket_connect_timeout=0.1) as unreachable:
+        limiter = RedisRateLimiter(unreachable)
         decisions = [await limiter.admit("caller", POLICY) for _ in range(6)]
     assert [decision.admitted for decision in decisions] == [True] * 5 + [False]
     assert all(decision.local for decision in decisions)
 
 
-async def test_a_forgotten_key_has_its_whole_quota_again(limiter: RateLimiter):
+async def test_a_reset_key_has_its_whole_quota_again(limiter: RateLimiter):
     for _ in range(2):
         assert [(await limiter.admit("a", ONCE)).admitted for _ in range(2)] == [True, False]
         await limiter.reset("a", ONCE)
 
 
 async def test_the_first_request_is_admitted_whatever_time_it_is(monkeypatch):
-    """Microseconds since boot are numbers at which a float no longer counts single units."""
+    """A float cannot count single microseconds at the uptimes of common machines."""
     for nanoseconds in range(9_123_456_789_012_345, 9_123_456_789_912_345, 9_001):
         monkeypatch.setattr("time.monotonic_ns", lambda now=nanoseconds: now)
         assert (await LocalRateLimiter().admit("a", ONCE)).admitted

@@ -1,4 +1,4 @@
-"""A loop that stands still: Redis is not blamed for it, and what it keeps stays in force."""
+"""A stalled event loop is not counted as a failure of Redis, and the state in Redis stays in force."""
 
 import asyncio
 import time
@@ -23,7 +23,7 @@ async def redis(redis_url):
 
 
 def stall_soon() -> None:
-    """Once whatever was begun before waits for its reply."""
+    """Stall the loop after the calls that have begun wait for their replies."""
     asyncio.get_running_loop().call_soon(time.sleep, 3 * TIMEOUT)
 
 
@@ -33,13 +33,13 @@ async def test_a_stall_opens_no_breaker_and_the_call_is_repeated(redis):
     await limiter.admit("caller", WIDE)
     for _ in range(5):
         decision = asyncio.create_task(limiter.admit("caller", WIDE))
-        await asyncio.sleep(0)  # it has asked
+        await asyncio.sleep(0)  # the call is in flight
         stall_soon()
         assert not (await decision).local
     assert breaker.allow_call()
 
 
-async def test_a_stall_is_a_miss_at_most_and_the_cache_is_asked_again(redis):
+async def test_a_read_of_the_cache_is_repeated_after_a_stall(redis):
     cache = RedisCache(redis, timeout=TIMEOUT, breaker=CircuitBreaker("redis", open_seconds=60))
     await cache.set("stalled:key", CacheEntry(1, b"kept"), 60)
     read = asyncio.create_task(cache.get("stalled:key"))
@@ -48,7 +48,7 @@ async def test_a_stall_is_a_miss_at_most_and_the_cache_is_asked_again(redis):
     assert await read == CacheEntry(1, b"kept")
 
 
-async def test_a_loop_that_goes_on_standing_still_is_503_and_no_loss_of_redis(redis):
+async def test_a_loop_that_stays_stalled_is_503_and_not_a_failure_of_redis(redis):
     breaker = CircuitBreaker("redis", open_seconds=60)
     tries = 0
 
@@ -66,9 +66,9 @@ async def test_a_loop_that_goes_on_standing_still_is_503_and_no_loss_of_redis(re
     assert breaker.allow_call()
 
 
-async def test_a_redis_that_is_away_is_away_at_once():
+async def test_an_unreachable_redis_opens_the_breaker_at_once():
     breaker = CircuitBreaker("redis", open_seconds=60)
-    async with Redis(host="127.0.0.1", port=1) as nowhere:
-        limiter = RedisRateLimiter(nowhere, timeout=TIMEOUT, breaker=breaker)
+    async with Redis(host="127.0.0.1", port=1) as unreachable:
+        limiter = RedisRateLimiter(unreachable, timeout=TIMEOUT, breaker=breaker)
         assert (await limiter.admit("caller", WIDE)).local
     assert not breaker.allow_call()

@@ -21,13 +21,13 @@ from twelvefold.settings import (
 )
 
 
-class Everything(PostgresSettings, RedisSettings, ObjectStoreSettings, MailSettings, FeatureFlags):
-    """Of a service that uses all there is."""
+class AllSettings(PostgresSettings, RedisSettings, ObjectStoreSettings, MailSettings, FeatureFlags):
+    """The settings of a service that uses every backing service."""
 
 
 @pytest.fixture
-def settings(postgres_superuser_url, redis_url, s3_settings, smtp_url) -> Everything:
-    return Everything(
+def settings(postgres_superuser_url, redis_url, s3_settings, smtp_url) -> AllSettings:
+    return AllSettings(
         environment=Environment.TESTING,
         database_url=postgres_superuser_url,
         redis_url=redis_url,
@@ -38,14 +38,14 @@ def settings(postgres_superuser_url, redis_url, s3_settings, smtp_url) -> Everyt
     )
 
 
-async def test_nothing_connects_before_it_is_used(settings) -> None:
-    nowhere = {
+async def test_no_service_is_connected_to_before_its_first_use(settings) -> None:
+    unreachable = {
         "database_url": "postgresql://127.0.0.1:1/x",
         "redis_url": "redis://127.0.0.1:1",
         "s3_endpoint": "http://127.0.0.1:1",
         "smtp_url": "smtp://127.0.0.1:1",
     }
-    lost = Everything(**{**settings.model_dump(), **nowhere})
+    lost = AllSettings(**{**settings.model_dump(), **unreachable})
     backing = BackingServices(lost, application_name="tests")
     _ = backing.database, backing.redis, backing.cache, backing.object_store, backing.mailer
     states = await backing.ping()
@@ -53,16 +53,16 @@ async def test_nothing_connects_before_it_is_used(settings) -> None:
     await backing.aclose()
 
 
-async def test_what_was_not_used_yet_is_pinged_as_well(settings) -> None:
+async def test_a_service_that_was_not_used_yet_is_pinged_as_well(settings) -> None:
     backing = BackingServices(settings, application_name="tests")
     await backing.object_store.ping()  # its first use takes longer than a ping may
     assert await backing.ping() == dict.fromkeys(["s3", "postgres", "redis", "mail"], "ok")
     await backing.aclose()
 
 
-async def test_one_that_is_lost_is_named_and_the_others_work(settings, redis_url) -> None:
+async def test_a_lost_service_is_named_and_the_others_work(settings, redis_url) -> None:
     async with open_proxy(redis_url) as proxy:
-        behind = Everything(**{**settings.model_dump(), "redis_url": proxy.url(redis_url)})
+        behind = AllSettings(**{**settings.model_dump(), "redis_url": proxy.url(redis_url)})
         backing = BackingServices(behind, application_name="tests")
         await backing.object_store.ping()
         proxy.hold()
@@ -96,7 +96,7 @@ async def test_closing_leaves_no_connection(settings, redis_url, postgres_superu
             "redis_url": redis.url(redis_url),
             "database_url": postgres.url(postgres_superuser_url),
         }
-        behind = Everything(**{**settings.model_dump(), **urls})
+        behind = AllSettings(**{**settings.model_dump(), **urls})
         backing = BackingServices(behind, application_name="tests")
         await backing.redis.ping()
         async with backing.database.read() as reader:

@@ -73,6 +73,6 @@ def test_what_postgres_would_refuse_is_refused_before(result):
 
 def test_an_owner_reads_our_words_and_never_a_foreign_error_s():
     assert describe(Rejected("is not an image")) == "is not an image"
-    assert describe(DependencyUnavailable("s3")) == "s3 does not answer at the moment"
+    assert describe(DependencyUnavailable("s3")) == "The dependency s3 does not respond."
     secret = ValueError("postgresql://worker:password@db")
     assert describe(secret) == "internal error (ValueError)"

@@ -9,8 +9,7 @@ import pytest
 
 from twelvefold.errors import DependencyUnavailable
 from twelvefold.observability.loop_lag import LagWatch
-from twelvefold.resilience.bulkhead import Bulkhead
-from twelvefold.resilience.circuit_breaker import CircuitBreaker
+from twelvefold.resilience.circuit_breaker import Bulkhead, CircuitBreaker
 
 SOURCES = Path(__file__).parents[3] / "libs/twelvefold/src/twelvefold"
 
@@ -72,9 +71,9 @@ async def test_a_guard_opens_for_a_loss_and_not_for_a_stall(stalls):
             pytest.fail("a call was made")
 
 
-def test_no_breaker_is_told_of_a_failure_without_a_look_at_the_loop():
-    """Each caller of `CircuitBreaker.record_failure` asks `LagWatch.excuses` in that function."""
-    tellers = {}
+def test_each_failure_reported_to_a_breaker_considers_the_lag_of_the_loop():
+    """Each caller of `CircuitBreaker.record_failure` asks `LagWatch.excuses`, too."""
+    reporters = {}
     for source in sorted(SOURCES.rglob("*.py")):
         for function in ast.walk(ast.parse(source.read_text())):
             if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -83,7 +82,7 @@ def test_no_breaker_is_told_of_a_failure_without_a_look_at_the_loop():
                 ast.unparse(node.func) for node in ast.walk(function) if isinstance(node, ast.Call)
             }
             if any(name.endswith("breaker.record_failure") for name in called):
-                tellers[f"{source.name}:{function.name}"] = any(
+                reporters[f"{source.name}:{function.name}"] = any(
                     name.endswith(".excuses") for name in called
                 )
-    assert tellers == {"bulkhead.py:call": True, "redis_calls.py:call": True}
+    assert reporters == {"circuit_breaker.py:call": True, "redis_calls.py:call": True}

@@ -1,6 +1,6 @@
-"""Backing services as a whole: pinged together within bounds, closed in reverse whatever happens.
+"""Backing services as a whole: pinged together within bounds and always closed in reverse order.
 
-The services here are stand-ins; tests/integration/service/test_backing.py opens real ones.
+The services here are fakes; tests/integration/service/test_backing.py opens real ones.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from twelvefold.settings import (
 
 
 class Service:
-    """Answers, fails or hangs as its test wants."""
+    """A fake that responds, fails or hangs."""
 
     def __init__(self, name: str, closed: list[str]) -> None:
         self.name = name
@@ -59,7 +59,7 @@ def backing() -> BackingServices:
 
 @pytest.fixture
 def services(backing) -> list[Service]:
-    """Three, registered in this order."""
+    """Three services, registered in this order."""
     closed: list[str] = []
     services = [Service(name, closed) for name in ("first", "second", "third")]
     for service in services:
@@ -88,7 +88,7 @@ async def test_a_result_is_kept_and_shared_for_a_while(backing, services, monkey
     await backing.ping()
     assert [service.pings for service in services] == [1, 1, 1]
 
-    monkeypatch.setattr(module, "PING_KEPT", 0)
+    monkeypatch.setattr(module, "PING_MAX_AGE", 0)
     services[0].fault = TimeoutError()
     assert (await backing.ping())["first"] == "unavailable"
 
@@ -98,7 +98,7 @@ async def test_a_caller_may_change_the_result_that_it_got(backing, services) -> 
     assert len(await backing.ping()) == 3
 
 
-async def test_a_cancelled_caller_does_not_spoil_the_next_ones_result(backing, services) -> None:
+async def test_a_cancelled_caller_does_not_affect_the_result_of_the_next(backing, services) -> None:
     services[0].hangs = True
     first = asyncio.create_task(backing.ping())
     second = asyncio.create_task(backing.ping())
@@ -132,18 +132,18 @@ async def test_closing_twice_closes_once_and_a_later_ping_opens_nothing(backing,
     assert [service.pings for service in services] == [1, 1, 1]
 
 
-def test_what_the_settings_do_not_name_is_a_programming_error(backing) -> None:
+def test_a_service_without_its_settings_raises_type_error(backing) -> None:
     for name in ("database", "redis", "cache", "object_store", "mailer"):
         with pytest.raises(TypeError, match="EnvironmentSettings has no"):
             getattr(backing, name)
 
 
 class Cached(RedisSettings, FeatureFlags):
-    """Of a service that caches."""
+    """The settings of a service that caches."""
 
 
 @pytest.mark.parametrize(("enabled", "kind"), [(True, RedisCache), (False, NullCache)])
-def test_the_switch_decides_whether_anything_is_cached(enabled, kind) -> None:
+def test_enable_caching_chooses_the_cache(enabled, kind) -> None:
     settings = Cached(
         environment=Environment.TESTING, redis_url="redis://localhost", enable_caching=enabled
     )

@@ -1,4 +1,4 @@
-"""The start of a process: settings at fault are told in lines, not in a traceback."""
+"""The start of a process: invalid settings are reported in lines, not in a traceback."""
 
 import pytest
 from typer.testing import CliRunner
@@ -13,20 +13,20 @@ class Settings(ServiceSettings, RedisSettings, SecretKeySettings):
     pass
 
 
-def created(_: Settings):
+def create(_: Settings):
     pytest.fail("must not be created")
 
 
-def test_every_setting_at_fault_is_named_and_the_exit_code_is_2(monkeypatch, capsys):
+def test_all_invalid_settings_are_listed_and_the_exit_code_is_2(monkeypatch, capsys):
     for name in ("REDIS_URL", "SECRET_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ENVIRONMENT", "production")
     monkeypatch.setenv("PORT", "many")
     monkeypatch.setenv("HTTP_MAX_CONCURENCY", "5")
-    assert main(Service("demo", Settings, created)) == EXIT_SETTINGS
-    told = capsys.readouterr()
-    assert told.out == ""
-    first, *rest = told.err.splitlines()
+    assert main(Service("demo", Settings, create)) == EXIT_SETTINGS
+    output = capsys.readouterr()
+    assert output.out == ""
+    first, *rest = output.err.splitlines()
     assert first == "demo: 4 invalid settings"
     assert {line.split()[0] for line in rest} == {
         "PORT", "REDIS_URL", "SECRET_KEY", "HTTP_MAX_CONCURENCY",
@@ -34,7 +34,7 @@ def test_every_setting_at_fault_is_named_and_the_exit_code_is_2(monkeypatch, cap
     assert all(line.startswith("  ") for line in rest)
 
 
-def test_what_the_command_line_chooses_outranks_the_environment(monkeypatch):
+def test_the_command_line_overrides_the_environment(monkeypatch):
     for name, value in {
         "ENVIRONMENT": "testing",
         "REDIS_URL": "redis://localhost",
@@ -45,7 +45,7 @@ def test_what_the_command_line_chooses_outranks_the_environment(monkeypatch):
     assert (load(Settings).port, load(Settings, port=2).port) == (1, 2)
 
 
-def test_a_queue_is_chosen_for_a_worker_and_for_nobody_else():
+def test_only_a_worker_accepts_a_queue():
     refused = CliRunner().invoke(app, ["run", "api", "--queue", "images"])
     assert (refused.exit_code, "api has no queue: omit --queue" in refused.output) == (2, True)
     assert "--queue" in CliRunner().invoke(app, ["run", "--help"]).output

@@ -1,4 +1,4 @@
-"""A process opens in order, becomes ready once its schema is there, and closes in reverse."""
+"""A process opens in order, becomes ready once its schema exists, and closes in reverse order."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -44,7 +44,7 @@ def process(steps: list[str], **more) -> ServiceProcess:
     )
 
 
-async def until_ready(it: ServiceProcess) -> None:
+async def wait_until_ready(it: ServiceProcess) -> None:
     async with asyncio.timeout(5):
         while not it.health.ready:
             await asyncio.sleep(0)
@@ -54,12 +54,12 @@ async def test_it_opens_in_order_and_closes_in_reverse():
     steps: list[str] = []
     it = process(steps, background=[part("a", steps), part("b", steps)])
     async with it.open():
-        await until_ready(it)
+        await wait_until_ready(it)
         assert steps == ["a opened", "b opened"]
     assert steps[2:] == ["b closed", "a closed", "backing closed"]
 
 
-async def test_what_was_opened_is_closed_where_a_later_part_fails():
+async def test_opened_parts_are_closed_if_a_later_one_fails():
     steps: list[str] = []
     it = process(steps, background=[part("a", steps), part("b", steps, fails=True)])
     with pytest.raises(RuntimeError, match="b"):
@@ -68,27 +68,27 @@ async def test_what_was_opened_is_closed_where_a_later_part_fails():
     assert steps == ["a opened", "a closed", "backing closed"]
 
 
-async def test_it_is_ready_once_the_schema_is_there_and_a_lost_database_only_delays(monkeypatch):
-    monkeypatch.setattr(process_module, "SCHEMA_POLL", 0)
+async def test_it_is_ready_once_the_schema_exists_and_a_lost_database_only_delays_it(monkeypatch):
+    monkeypatch.setattr(process_module, "SCHEMA_POLL_INTERVAL", 0)
     responses: list[bool | Exception] = [
         DependencyUnavailable("postgres"),
         ConnectionError(),
         False,
         True,
     ]
-    requests: list[ProcessState] = []
+    states: list[ProcessState] = []
 
     async def schema_ready() -> bool:
-        response = responses[len(requests)]
-        requests.append(it.health.state)
+        response = responses[len(states)]
+        states.append(it.health.state)
         if isinstance(response, Exception):
             raise response
         return response
 
     it = process([], schema_ready=schema_ready)
     async with it.open():
-        await until_ready(it)
-    assert requests == [ProcessState.STARTING] * 4
+        await wait_until_ready(it)
+    assert states == [ProcessState.STARTING] * 4
 
 
 async def test_it_can_be_closed_while_it_waits_for_its_schema():

@@ -1,8 +1,8 @@
-"""`twelvefold`: one command for every process and admin task of a release (12factor.net/admin-processes).
+"""`twelvefold`: one command for every process and admin task (12factor.net/admin-processes).
 
-Owns run and config. Services add groups of commands by the entry point
-`twelvefold.commands` and themselves by `twelvefold.services`, so that an image holds exactly the
-commands of what is installed in it; the laptop stack's group `dev` is merged at the top.
+Owns `run`, `log-level`, `openapi`, `metrics` and `config`. Packages add groups of commands by the
+entry point `twelvefold.commands` and services by `twelvefold.services`, so that an image has the
+commands of what is installed in it and no others.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from twelvefold.observability.redaction import redacted_settings
-from twelvefold.service.installed import installed_services, service_named
+from twelvefold.service.installed import find_service, installed_services
 from twelvefold.settings import (
     HttpSettings,
 )
@@ -25,17 +25,17 @@ from twelvefold.settings.command_line import (
     load_or_fail,
 )
 
-_QUEUE = "worker_queue"
-# Groups of commands that stand at the top: the laptop stack's and the operators'.
-_AT_THE_TOP = {"dev", "ops"}
+_QUEUE_SETTING = "worker_queue"
+# Groups whose commands are added at the top level: those of developers and of operators.
+_TOP_LEVEL_GROUPS = {"dev", "ops"}
 
-config = typer.Typer(no_args_is_help=True, help="Settings: check and show what is in force.")
+config = typer.Typer(no_args_is_help=True, help="Check and show the settings in force.")
 app = typer.Typer(
     name="twelvefold",
     rich_markup_mode="markdown",  # joins the lines of a paragraph
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Runs and administers the suite. Settings come from the environment.",
+    help="Run and administer the suite. Settings come from the environment.",
 )
 app.add_typer(config, name="config")
 
@@ -44,32 +44,33 @@ app.add_typer(config, name="config")
 def run(
     service: ServiceName = None,
     queue: Annotated[
-        str | None, typer.Option(help="Queue that a worker works on, instead of WORKER_QUEUE.")
+        str | None, typer.Option(help="Queue of a worker; default: WORKER_QUEUE.")
     ] = None,
 ) -> None:
-    """Runs one service in the foreground until SIGTERM or SIGINT."""
-    from twelvefold.http.server.lifecycle import main as service_main
+    """Run one service in the foreground until SIGTERM or SIGINT."""
+    from twelvefold.http.server.lifecycle import main as run_service
 
-    found = service_named(service)
-    if queue is not None and _QUEUE not in found.settings.model_fields:
-        fail(f"{found.name} has no queue: omit --queue", USAGE_ERROR)
-    raise typer.Exit(service_main(found, **({} if queue is None else {_QUEUE: queue})))
+    selected = find_service(service)
+    if queue is not None and _QUEUE_SETTING not in selected.settings.model_fields:
+        fail(f"{selected.name} has no queue: omit --queue", USAGE_ERROR)
+    overrides = {} if queue is None else {_QUEUE_SETTING: queue}
+    raise typer.Exit(run_service(selected, **overrides))
 
 
 @app.command("log-level")
 def change_log_level(
     level: Annotated[
-        str | None, typer.Argument(help="DEBUG, INFO, WARNING or ERROR; default: only show it.")
+        str | None, typer.Argument(help="DEBUG, INFO, WARNING or ERROR; default: show the level.")
     ] = None,
-    restore: Annotated[bool, typer.Option("--restore", help="Back to LOG_LEVEL now.")] = False,
+    restore: Annotated[bool, typer.Option("--restore", help="Return to LOG_LEVEL now.")] = False,
     url: Annotated[
         str | None, typer.Option(help="Management port; default: MANAGEMENT_PORT on this machine.")
     ] = None,
 ) -> None:
-    """Shows or changes how much a running process logs; it falls back after 15 minutes.
+    """Show or override the log level of a running process; the override expires after 15 minutes.
 
-    A process takes this from its own machine only: run it in the pod, or give the `--url` that
-    `twelvefold ps` shows.
+    A process accepts this from its own machine only: run the command in the pod, or give the
+    `--url` that `twelvefold ps` shows.
     """
     import httpx
 
@@ -79,32 +80,35 @@ def change_log_level(
         method, body = "DELETE", None
     try:
         response = httpx.request(method, f"{target.rstrip('/')}/log-level", json=body, timeout=5)
-        found = response.json()
+        content = response.json()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         fail(f"no Twelvefold process at {target}: {error}")
     if response.is_error:
-        fail(" ".join([found["detail"], *(fault["detail"] for fault in found.get("errors", ()))]))
-    until = f" until {found['until']}, then {found['configured']}" if found["until"] else ""
-    typer.echo(f"{found['level']}{until}")
+        faults = (fault["detail"] for fault in content.get("errors", ()))
+        fail(" ".join([content["detail"], *faults]))
+    until = f" until {content['until']}, then {content['configured']}" if content["until"] else ""
+    typer.echo(f"{content['level']}{until}")
 
 
 @app.command()
 def openapi(
-    directory: Annotated[Path, typer.Argument(help="Where the documents stand.")],
-    check: Annotated[bool, typer.Option(help="Only say whether they are current; exit 1.")] = False,
+    directory: Annotated[Path, typer.Argument(help="Directory of the documents.")],
+    check: Annotated[
+        bool, typer.Option(help="Write nothing; exit 1 if a document is out of date.")
+    ] = False,
 ) -> None:
-    """Writes the OpenAPI document of every app of every installed service."""
+    """Write the OpenAPI document of each app of each installed service."""
     from .settings.reference import example
 
     stale = []
     for service in installed_services().values():
         process = service.create(example(service.settings))
         apps = {service.name: process.public, f"{service.name}-internal": process.internal}
-        for name, found in apps.items():
-            if found is None:
+        for name, service_app in apps.items():
+            if service_app is None:
                 continue
             path = directory / f"{name}.json"
-            content = json.dumps(found.openapi(), indent=2, ensure_ascii=False) + "\n"
+            content = json.dumps(service_app.openapi(), indent=2, ensure_ascii=False) + "\n"
             if path.exists() and path.read_text(encoding="utf-8") == content:
                 continue
             stale.append(path.name)
@@ -118,19 +122,19 @@ def openapi(
 
 @config.command()
 def check(service: ServiceName = None) -> None:
-    """Names every missing, unsafe and unknown setting at once; exit 2 where there is one."""
-    found = service_named(service)
-    settings = load_or_fail(found.settings)
-    typer.echo(f"{found.name}: settings are complete for {settings.environment}")
+    """List all missing, unsafe and unknown settings at once; exit 2 if there is any."""
+    selected = find_service(service)
+    settings = load_or_fail(selected.settings)
+    typer.echo(f"{selected.name}: settings are complete for {settings.environment}")
 
 
 @config.command()
 def show(
     service: ServiceName = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Shows the settings in force, secrets redacted."""
-    settings = load_or_fail(service_named(service).settings)
+    """Show the settings in force, secrets redacted."""
+    settings = load_or_fail(find_service(service).settings)
     values = redacted_settings(settings)
     if as_json:
         typer.echo(json.dumps(values, indent=2))
@@ -143,7 +147,7 @@ def show(
 def _add_commands() -> None:
     for entry in entry_points(group="twelvefold.commands"):
         group = entry.load()
-        if entry.name in _AT_THE_TOP:
+        if entry.name in _TOP_LEVEL_GROUPS:
             app.registered_commands.extend(group.registered_commands)
             app.registered_groups.extend(group.registered_groups)
         else:
@@ -151,7 +155,7 @@ def _add_commands() -> None:
 
 
 def main() -> None:
-    """Entry point of the `twelvefold` script."""
+    """Run the `twelvefold` command; exit 130 on Ctrl-C."""
     _add_commands()
     try:
         app()

@@ -1,7 +1,7 @@
-"""What is known about the request in hand: its id, deadline, caller, routing and trace.
+"""The context of the current request: its id, deadline, caller, routing and trace.
 
-One object per request in one context variable, made by the request layer. Code that serves a
-request reads it here; code outside any request (jobs, start-up) finds None or makes its own.
+The request middleware makes one object per request in one context variable. Code outside any
+request (jobs, start-up) gets None or makes a context of its own.
 """
 
 from __future__ import annotations
@@ -15,43 +15,43 @@ from dataclasses import dataclass, field
 
 from uuid_utils import uuid7
 
-# What we accept from outside; anything else could forge log lines or headers.
+# Accepted from clients; any other character could forge log lines or headers.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 ROUTING_HEADERS = ("canary", "experiment")
-# On internal apps: answered in front of everything, neither counted nor logged, since every
-# process asks every other one whether it is there.
+# On internal apps. The request middleware answers it without counting or logging it, since every
+# process regularly pings each service that it calls.
 PING_PATH = "/internal/v1/ping"
 
 
 @dataclass(slots=True)
 class RequestContext:
-    """Facts of one request. `deadline` is in the seconds of `time.monotonic()`."""
+    """The facts about one request. `deadline` is in seconds of `time.monotonic()`."""
 
     request_id: str
     deadline: float | None = None
     routing: dict[str, str] = field(default_factory=dict)
-    # Who asks, for logs: set by the code that authenticated them.
+    # The caller's id, for logs; set by the code that authenticates the caller.
     principal: str | None = None
     trace_id: str | None = None
     span_id: str | None = None
-    # Whether spans are recorded for it.
+    # Whether spans are recorded for the request.
     sampled: bool = False
-    # The few request headers that the layers need, picked out in one pass.
+    # The request headers that the middleware needs, selected in one pass.
     incoming: Mapping[bytes, bytes] = field(default_factory=dict)
-    # Further headers of the answer, whichever it becomes.
+    # Further headers of the response, also if it becomes an error.
     response_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
-    # Further fields of every log line that is written meanwhile, e.g. a job's id.
+    # Further fields of each log line that is written in this context, e.g. a job's id.
     log_fields: dict[str, str] = field(default_factory=dict)
 
     @property
     def traceparent(self) -> str | None:
-        """The W3C header that a callee of this request should see, or None without a trace."""
+        """The `traceparent` (W3C Trace Context) to send to a callee, or None without a trace."""
         if self.trace_id is None or self.span_id is None:
             return None
         return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
 
     def remaining(self) -> float | None:
-        """Seconds until the deadline, never negative; None without one."""
+        """Return the seconds until the deadline, at least 0; None without a deadline."""
         return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
 
@@ -59,24 +59,24 @@ current: ContextVar[RequestContext | None] = ContextVar("twelvefold_request", de
 
 
 def current_request() -> RequestContext | None:
-    """The request in hand, or None outside one."""
+    """Return the context of the current request, or None outside a request."""
     return current.get()
 
 
 def current_request_id() -> str | None:
-    """The id of the request in hand, or None outside one."""
+    """Return the id of the current request, or None outside a request."""
     context = current.get()
     return context.request_id if context else None
 
 
 def set_principal(name: str) -> None:
-    """Names who asks in the request's log line; an id, never a name or an address."""
+    """Set the caller in the request's log line: an id, never a personal name or an address."""
     if context := current.get():
         context.principal = name
 
 
 def remaining(default: float) -> float:
-    """Seconds left until the request's deadline, at most `default`."""
+    """Return the seconds until the request's deadline, at most `default`."""
     context = current.get()
     left = context.remaining() if context else None
     return default if left is None else min(default, left)
@@ -84,7 +84,7 @@ def remaining(default: float) -> float:
 
 @contextmanager
 def request_context(context: RequestContext) -> Iterator[RequestContext]:
-    """Makes `context` the current one, e.g. for a job that continues a request's work."""
+    """Make `context` the current one, e.g. for a job that continues a request's work."""
     token = current.set(context)
     try:
         yield context
@@ -92,8 +92,8 @@ def request_context(context: RequestContext) -> Iterator[RequestContext]:
         current.reset(token)
 
 
-def request_id_from(value: str | None) -> str:
-    """`value` where it is an acceptable request id, else a new one."""
+def accept_request_id(value: str | None) -> str:
+    """Return `value` if it is an acceptable request id, else a new id."""
     if value and _REQUEST_ID.fullmatch(value):
         return value
     return uuid7().hex

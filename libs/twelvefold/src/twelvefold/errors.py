@@ -1,6 +1,6 @@
-"""The one exception tree. Services raise these; twelvefold.http turns them into problem+json.
+"""The exception tree. Services raise these errors; twelvefold.http sends them as problem+json.
 
-Owns what a failure means (its HTTP status, its stable type) and nothing of how it is sent.
+Owns what a failure means (its HTTP status and its stable type), not how it is sent.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import ClassVar
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One fault of the input: where (an RFC 6901 JSON pointer) and what; never the value."""
+    """One fault of the input: its place (a JSON pointer, RFC 6901) and its kind, never the value."""
 
     pointer: str
     detail: str
 
 
 class TwelvefoldError(Exception):
-    """An unexpected failure; root of every error that is raised on purpose.
+    """An unexpected failure; root of the errors that the suite raises on purpose.
 
-    `code` names the problem type, stable for clients; `detail` is safe to show to them.
+    `code` names the problem type and is stable for clients; `detail` is safe to show to them.
     """
 
     status: ClassVar[int] = 500
@@ -60,12 +60,12 @@ class Unauthenticated(TwelvefoldError):
 
 
 class ReauthenticationRequired(Unauthenticated):
-    """The token counts, but its login is too old for what is asked (RFC 9470 section 3)."""
+    """The token is valid, but its login is too old for the operation (RFC 9470 section 3)."""
 
     code, title = "reauthentication-required", "A fresh login is required"
 
     def __init__(self, detail: str = "", *, max_age: int = 0) -> None:
-        """`max_age` is the most seconds that the login may be old."""
+        """Require a login that is at most `max_age` seconds old."""
         super().__init__(detail, token_error="insufficient_user_authentication")  # noqa: S106  (an error's name, no secret)
         self.headers["WWW-Authenticate"] += f', max_age="{max_age}"'
 
@@ -107,7 +107,7 @@ class UnsupportedMedia(TwelvefoldError):
 
 
 class UnprocessableContent(TwelvefoldError):
-    """Understood, but the content is at fault."""
+    """The request is well-formed, but its content is invalid (RFC 9110 section 15.5.21)."""
 
     status, code, title = 422, "invalid", "Invalid content"
 
@@ -128,7 +128,7 @@ class TooManyRequests(TwelvefoldError):
 
 
 class Unavailable(TwelvefoldError):
-    """Cannot be done now, will be later. `retry_after` is in seconds."""
+    """The operation cannot be done now and may be retried after `retry_after` seconds."""
 
     status, code, title = 503, "unavailable", "Temporarily unavailable"
 
@@ -137,40 +137,40 @@ class Unavailable(TwelvefoldError):
 
 
 class Overloaded(Unavailable):
-    """A bound of our own is reached: refused fast instead of queued for long."""
+    """A bound of this process is reached, so the request is refused instead of queued."""
 
     code, title = "overloaded", "Too busy"
 
 
 class LoopStalled(Overloaded):
-    """Our own event loop stood still for so long that a call could not be judged."""
+    """The event loop of this process was stalled for so long that a call has no valid result."""
 
     def __init__(self) -> None:
-        super().__init__("this process is too busy at the moment", retry_after=1)
+        super().__init__("The server is too busy. Try again.", retry_after=1)
 
 
 class TransactionConflict(Unavailable):
-    """Undone so that another could go on (a deadlock): likely to work at once."""
+    """A transaction was rolled back in favour of another one (a deadlock); a retry may succeed."""
 
 
 class DependencyUnavailable(Unavailable):
-    """A backing service or another service does not answer."""
+    """A backing service or another service does not respond."""
 
     code = "dependency-unavailable"
 
     def __init__(self, name: str, *, retry_after: int = 2) -> None:
-        super().__init__(f"{name} does not answer at the moment", retry_after=retry_after)
+        super().__init__(f"The dependency {name} does not respond.", retry_after=retry_after)
         self.name = name
 
 
 class Rejected(TwelvefoldError):
-    """The input of a job, or a mail's recipient, is at fault: never retried."""
+    """The input of a job, or the recipient of an email, is invalid; the job is never retried."""
 
     status, code, title = 422, "rejected", "Rejected"
 
 
 class OAuthError(TwelvefoldError):
-    """A token endpoint's error: answered in the form of RFC 6749 section 5.2, not as a problem."""
+    """An error of the token endpoint, sent in the form of RFC 6749 section 5.2, not as a problem."""
 
     status, code, title = 400, "invalid_request", "Token request refused"
 

@@ -1,4 +1,4 @@
-"""Identifiers: UUIDv7 (RFC 9562 section 5.7), which sort by time and so keep indexes dense."""
+"""Identifiers: UUIDv7 (RFC 9562 section 5.7), which sort by time and keep indexes dense."""
 
 from uuid import UUID
 
@@ -6,5 +6,5 @@ from uuid_utils.compat import uuid7
 
 
 def new_id() -> UUID:
-    """A new UUIDv7 as a plain `uuid.UUID`."""
+    """Return a new UUIDv7 as a standard `uuid.UUID`."""
     return uuid7()

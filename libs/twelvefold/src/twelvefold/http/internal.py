@@ -32,7 +32,7 @@ from twelvefold.errors import (
     Unauthenticated,
 )
 from twelvefold.observability import metrics, telemetry
-from twelvefold.resilience.bulkhead import Bulkhead
+from twelvefold.resilience.circuit_breaker import Bulkhead
 from twelvefold.settings import choose_semantic_conventions
 
 DEADLINE_MARGIN = 0.05  # seconds that we keep for answering once a callee has used up its time

@@ -28,7 +28,7 @@ from opentelemetry.trace import SpanKind
 from twelvefold.contracts.email_address import ascii_address
 from twelvefold.errors import DependencyUnavailable, Rejected
 from twelvefold.observability import metrics, spans
-from twelvefold.resilience.bulkhead import Bulkhead
+from twelvefold.resilience.circuit_breaker import Bulkhead
 from twelvefold.settings import MailSettings
 
 MOST = 100  # letters handed over at a time by one process

@@ -11,7 +11,7 @@ import httpx
 
 from twelvefold.contracts.email_address import ascii_address
 from twelvefold.errors import DependencyUnavailable, Rejected
-from twelvefold.resilience.bulkhead import Bulkhead
+from twelvefold.resilience.circuit_breaker import Bulkhead
 from twelvefold.settings import MailSettings
 
 from .mailer import MOST, Email, parse_sender, sending, validate_headers

@@ -1,4 +1,4 @@
-"""Protection against dependencies that fail and clients that ask too often.
+"""Protection against dependencies that fail and clients that send too many requests.
 
 Owns circuit breaker, bulkhead and rate limiter. Retries of a transaction belong to `database`.
 """

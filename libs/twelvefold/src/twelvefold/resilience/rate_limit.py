@@ -1,10 +1,10 @@
-"""Rate limits by GCRA, one Redis round trip a decision, with a fallback inside the process.
+"""Rate limits by GCRA: one Redis round trip per decision, with a fallback inside the process.
 
-The generic cell rate algorithm (ITU-T I.371, and as used by many gateways) keeps one number a
-key: the theoretical arrival time. It allows a burst of the whole quota and then an even rate, has
-no window edges, and is atomic in a short script. The same script reads the caller's revocation
-marks, so that admitting a request costs one round trip and not two. With Redis away each process
-limits by itself: never off, at most the quota times the number of processes.
+The generic cell rate algorithm (ITU-T I.371) keeps one number per key: the theoretical arrival
+time. It allows a burst of the whole quota and then an even rate, has no window edges, and is atomic
+in a short script. The same script reads the caller's revocation marks, so that an admission costs
+one round trip instead of two. While Redis is unavailable each process applies the limits by itself:
+clients get at most the quota times the number of processes.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from .circuit_breaker import CircuitBreaker
 from .redis_calls import RedisCalls
 
 _MICROSECONDS = 1_000_000
-_LOCAL_KEYS = 10_000  # most recent keys that the fallback remembers
+_MAX_LOCAL_KEYS = 10_000  # most recent keys that the fallback remembers
 _log = structlog.get_logger(__name__)
 
-# KEYS[1] the bucket, KEYS[2..] revocation marks; ARGV: emission interval in µs, quota.
-# Returns admitted, remaining, µs until the next is admitted, µs until the quota is whole, marks.
+# KEYS[1]: the bucket, KEYS[2..]: revocation marks; ARGV: emission interval in µs, quota.
+# Returns admitted, remaining, µs until the next admission, µs until the quota is full, marks.
 _SCRIPT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -49,7 +49,7 @@ return {1, math.floor(-wait / interval), 0, following - now, marks}
 
 @dataclass(frozen=True, slots=True)
 class RatePolicy:
-    """`quota` requests in `window` seconds, under a name that clients see."""
+    """A limit of `quota` requests in `window` seconds, under a name that clients see."""
 
     name: str
     quota: int
@@ -57,13 +57,16 @@ class RatePolicy:
 
     @property
     def interval(self) -> int:
-        """Microseconds between two admissions at the even rate."""
+        """The microseconds between two admissions at the even rate."""
         return self.window * _MICROSECONDS // self.quota
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """The decision on one request; times in seconds, rounded up."""
+    """The decision on one request. Times are in seconds, rounded up.
+
+    `marks` are the values of the revocation keys; `local` says that Redis was not asked.
+    """
 
     policy: RatePolicy
     admitted: bool
@@ -75,7 +78,7 @@ class Admission:
 
     @property
     def headers(self) -> dict[str, str]:
-        """Draft header fields (draft-ietf-httpapi-ratelimit-headers), and Retry-After on refusal."""
+        """The fields of draft-ietf-httpapi-ratelimit-headers, and Retry-After on a refusal."""
         name = f'"{self.policy.name}"'
         fields = {
             "RateLimit-Policy": f"{name};q={self.policy.quota};w={self.policy.window}",
@@ -91,20 +94,22 @@ def _seconds(microseconds: float) -> int:
 
 
 class RateLimiter(Protocol):
+    """A limiter of requests by key and policy."""
+
     async def admit(
         self, key: str, policy: RatePolicy, revocation_keys: Sequence[str] = ()
     ) -> Admission:
-        """Counts one request of `key`; reads the values of the keys in `revocation_keys` beside it.
+        """Count one request of `key` and read the values of `revocation_keys`.
 
-        Raises LoopStalled where our own loop stood still for so long that Redis could not be asked.
+        Raises LoopStalled where the event loop was stalled for so long that Redis was not reached.
         """
 
     async def reset(self, key: str, *policies: RatePolicy) -> None:
-        """Makes the quota of `key` whole again. Best effort where Redis is away."""
+        """Restore the full quota of `key`; best effort while Redis is unavailable."""
 
 
 class LocalRateLimiter:
-    """GCRA in memory, for one process, over the most recent keys only. Reads no marks."""
+    """GCRA in memory of one process, over the most recent 10,000 keys. Reads no marks."""
 
     def __init__(self) -> None:
         self._arrivals: OrderedDict[tuple[str, str], int] = OrderedDict()
@@ -112,7 +117,7 @@ class LocalRateLimiter:
     async def admit(
         self, key: str, policy: RatePolicy, revocation_keys: Sequence[str] = ()
     ) -> Admission:
-        # Whole numbers: a rounding error would refuse the first request of all.
+        # Whole numbers: a rounding error could refuse the first request of a key.
         now = time.monotonic_ns() // 1000
         bucket = (policy.name, key)
         arrival = max(self._arrivals.get(bucket, 0), now)
@@ -122,7 +127,7 @@ class LocalRateLimiter:
             return Admission(policy, False, 0, _seconds(wait), _seconds(arrival - now), local=True)
         self._arrivals[bucket] = following
         self._arrivals.move_to_end(bucket)
-        if len(self._arrivals) > _LOCAL_KEYS:
+        if len(self._arrivals) > _MAX_LOCAL_KEYS:
             self._arrivals.popitem(last=False)
         remaining = int(-wait // policy.interval)
         return Admission(policy, True, remaining, 0, _seconds(following - now), local=True)
@@ -133,9 +138,9 @@ class LocalRateLimiter:
 
 
 class RedisRateLimiter:
-    """GCRA in Redis, shared by every process; falls back to the process where Redis is away.
+    """GCRA in Redis, shared by all processes; while Redis is unavailable, in this process alone.
 
-    `timeout` (seconds) bounds a whole call, the wait for a connection included. After a failure
+    `timeout` (seconds) bounds a whole call, including the wait for a connection. After a failure
     Redis is skipped for a second.
     """
 
@@ -159,12 +164,12 @@ class RedisRateLimiter:
         keys = [f"{self._prefix}:{policy.name}:{key}", *revocation_keys]
         arguments = [policy.interval, policy.quota]
         try:
-            # A try whose reply was lost may have counted: then the request counts twice.
+            # A try whose reply was lost may have been counted: then the request counts twice.
             response = await self._calls.call(lambda: self._script(keys=keys, args=arguments))
         except DependencyUnavailable:
             return await self._local.admit(key, policy)
         except RedisError as error:
-            # Redis answers, but refuses: out of memory, read-only.
+            # Redis responds, but refuses the script: out of memory, read-only.
             _log.warning("rate_limit_redis_error", error=type(error).__name__)
             return await self._local.admit(key, policy)
         admitted, remaining, wait, reset, values = response

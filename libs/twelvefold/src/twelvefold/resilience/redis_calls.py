@@ -1,4 +1,4 @@
-"""Calls of those who can do without Redis: bounded in time, skipped while it is unavailable."""
+"""Calls to Redis for features that have a fallback: bounded in time, skipped while it is down."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from twelvefold.resilience.circuit_breaker import CircuitBreaker
 
 T = TypeVar("T")
 
-# What tells that Redis is not there or too slow, as against refusing one command.
+# Redis is unreachable or too slow; any other RedisError is its answer to one command.
 UNAVAILABLE_ERRORS = (RedisConnectionError, RedisTimeoutError, TimeoutError, OSError)
 
 
 class RedisCalls:
-    """Calls of whoever can do without Redis: bounded in time, skipped while Redis is away.
+    """Calls to Redis with a time limit and an optional circuit breaker.
 
-    `timeout` (seconds) bounds one try, the wait for a connection included; `breaker` says when to
-    skip, without one nothing is skipped. A failure while our own loop was late for over half of
-    `timeout` says nothing about Redis: the call is tried again and opens no breaker, so that an
-    outsider who stalls the loop switches off nothing that is kept in Redis.
+    `timeout` (seconds) bounds one try, including the wait for a connection. A failure while the
+    event loop of this process was late for over half of `timeout` says nothing about Redis: the
+    call is tried again and is not reported to `breaker`, so that a client that stalls the loop does
+    not disable the features that are kept in Redis.
     """
 
     def __init__(self, *, timeout: float, breaker: CircuitBreaker | None = None) -> None:
@@ -33,10 +33,11 @@ class RedisCalls:
         self._breaker = breaker
 
     async def call(self, command: Callable[[], Awaitable[T]], *, tries: int = 2) -> T:
-        """The reply; `command` is called once for each try, so it must bear being repeated.
+        """Return the reply. `command` is called once for each try, so it must be repeatable.
 
-        Raises DependencyUnavailable where Redis is away, LoopStalled where each of `tries` fell
-        into a stall of our own, RedisError where Redis answers but refuses.
+        Raises DependencyUnavailable where Redis does not respond or the circuit is open,
+        LoopStalled where the loop was stalled in each of `tries`, RedisError where Redis refuses
+        the command.
         """
         if self._breaker is not None and not self._breaker.allow_call():
             raise DependencyUnavailable("redis")

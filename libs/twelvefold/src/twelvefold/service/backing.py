@@ -1,7 +1,7 @@
 """The factory of a process's backing services.
 
-Owns their opening, their pings and the order of closing. Not which of them a service uses: that
-is said by the groups of settings that its settings class inherits.
+Owns their opening, their pings and the order of closing. The groups of settings that a service's
+settings class inherits decide which of them it uses.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ G = TypeVar("G", bound=EnvironmentSettings)
 
 BackingState = Literal["ok", "unavailable"]
 
-PING_TIMEOUT = 1.0  # seconds for each
-PING_KEPT = 2.0  # seconds for which a result is answered again
-CLOSE_TIMEOUT = 5.0  # seconds for each
+PING_TIMEOUT = 1.0  # seconds per service
+PING_MAX_AGE = 2.0  # seconds for which a result is reused
+CLOSE_TIMEOUT = 5.0  # seconds per service
 
 
 class _Opened(NamedTuple):
@@ -49,17 +49,17 @@ class _Opened(NamedTuple):
 
 
 class BackingServices:
-    """What a process reaches beyond itself. Created by the composition root, without a loop.
+    """The clients of a process's backing services; may be created outside an event loop.
 
-    Each property opens its service at the first use and connects to nothing by that. It raises
-    TypeError where the settings lack the group that it takes.
+    Each property creates its client at the first use, without connecting, and raises TypeError
+    where the settings lack its group.
     """
 
     def __init__(self, settings: EnvironmentSettings, *, application_name: str) -> None:
         self._settings = settings
         self._application_name = application_name
         self._opened: list[_Opened] = []
-        self._pinging = asyncio.Lock()
+        self._ping_lock = asyncio.Lock()
         self._states: dict[str, BackingState] = {}
         self._pinged_at: float | None = None
         self._closed = False
@@ -81,19 +81,19 @@ class BackingServices:
 
     @cached_property
     def redis_breaker(self) -> CircuitBreaker:
-        """For everything that does without Redis where it is away."""
+        """The breaker that all features with a fallback for Redis share."""
         return CircuitBreaker("redis")
 
     @cached_property
     def cache(self) -> Cache:
-        """Where ENABLE_CACHING is off, one that keeps nothing."""
+        """The cache in Redis; a NullCache where ENABLE_CACHING is off."""
         cache: Cache
         if isinstance(self._settings, FeatureFlags) and not self._settings.enable_caching:
             cache = NullCache()
         else:
             timeout = self._group(RedisSettings).redis_timeout
             cache = RedisCache(
-                self.redis, timeout=timeout, breaker=self.redis_breaker, observe=_counted()
+                self.redis, timeout=timeout, breaker=self.redis_breaker, observe=_create_observer()
             )
         self._opened.append(_Opened("cache", None, cache.aclose))  # `redis` is pinged
         return cache
@@ -106,7 +106,7 @@ class BackingServices:
 
     @cached_property
     def mailer(self) -> Mailer:
-        """SendGrid where its key is set, else SMTP."""
+        """The mailer: SendGrid where its key is set, else SMTP."""
         settings = self._group(MailSettings)
         mailer: Mailer = (
             SendGridMailer(settings) if settings.sendgrid_api_key else SmtpMailer(settings)
@@ -120,24 +120,24 @@ class BackingServices:
         ping: Callable[[], Awaitable[object]],
         aclose: Callable[[], Awaitable[object]],
     ) -> None:
-        """Takes over what somebody else has opened, such as the client of another service.
+        """Ping and close a client that was created elsewhere, e.g. that of another service.
 
-        `ping` raises, whatever it likes, where the service does not answer.
+        `ping` raises any exception where the service does not respond.
         """
         self._opened.append(_Opened(name, ping, aclose))
 
     async def ping(self) -> dict[str, BackingState]:
-        """The state of everything that the settings name or that was registered. Never raises.
+        """Return the state of each service in the settings or registered; never raise.
 
-        All at once, so within a second; asked at most every two.
+        All are pinged concurrently, so within a second, and at most once in two seconds.
         """
-        async with self._pinging:
+        async with self._ping_lock:
             now = time.monotonic()
-            stale = self._pinged_at is None or now - self._pinged_at >= PING_KEPT
+            stale = self._pinged_at is None or now - self._pinged_at >= PING_MAX_AGE
             if stale and not self._closed:
                 self._open_all()
                 opened = [(entry.name, entry.ping) for entry in self._opened if entry.ping]
-                states = await asyncio.gather(*(self._ping(*one) for one in opened))
+                states = await asyncio.gather(*(self._ping(*entry) for entry in opened))
                 self._states = {
                     name: state for (name, _), state in zip(opened, states, strict=True)
                 }
@@ -145,7 +145,7 @@ class BackingServices:
             return dict(self._states)
 
     async def aclose(self) -> None:
-        """Closes in reverse order of opening, each within 5 s; a failure does not stop the rest."""
+        """Close all in reverse order of opening, each within 5 s; a failure is logged."""
         self._closed = True
         while self._opened:
             name, _, aclose = self._opened.pop()
@@ -169,7 +169,7 @@ class BackingServices:
         return state
 
     def _open_all(self) -> None:
-        """So that a report names also what was not used yet."""
+        """Create each client of the settings, so that a report includes the unused ones."""
         if isinstance(self._settings, PostgresSettings):
             _ = self.database
         if isinstance(self._settings, RedisSettings):
@@ -185,8 +185,8 @@ class BackingServices:
         return self._settings
 
 
-def _counted() -> Callable[[CacheOutcome], None]:
-    """Counts the outcomes of the cache; bound once, since it is called for every read."""
+def _create_observer() -> Callable[[CacheOutcome], None]:
+    """Return a counter of cache outcomes; its labels are bound once, since each read calls it."""
     counters = {
         outcome: metrics.cache_requests.labels(outcome) for outcome in get_args(CacheOutcome)
     }

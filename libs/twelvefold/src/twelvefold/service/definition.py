@@ -1,7 +1,7 @@
-"""What a service tells the suite about itself.
+"""The definition of a service, by which the suite finds and starts it.
 
-Imports nothing heavy, because the command line loads every service's `Service` to list it. The
-start of its process is `http.server.lifecycle.main`.
+Imports no large package, because the command line loads each service's `Service` to list it.
+`http.server.lifecycle.main` starts its process.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One service: its name, settings, composition root and schema."""
+    """One service: its name, settings, composition root (`create`) and schema."""
 
     name: str
     settings: type[ServiceSettings]

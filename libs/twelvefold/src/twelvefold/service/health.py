@@ -1,8 +1,8 @@
-"""Whether this process takes traffic, and how its backing services are.
+"""Whether this process takes traffic, and the states of its backing services.
 
-Owns the three states of a process and the wording of the reports. A lost backing service is a
-degradation, never unreadiness: if every replica left at once, clients would get the proxy's
-plain 503 instead of our problem.
+Owns the three states of a process and the wording of the reports. An unavailable backing service
+degrades a process but leaves it ready: if all replicas became unready at once, clients would get
+the proxy's plain 503 instead of a problem document.
 """
 
 from __future__ import annotations
@@ -14,22 +14,27 @@ from typing import Any, Protocol
 
 
 class ProcessState(StrEnum):
+    """The state of a process, which only moves forward."""
+
     STARTING = "starting"
     READY = "ready"
     DRAINING = "draining"
 
 
 class Pings(Protocol):
-    """What health asks of BackingServices: the state of each by name, bounded in time."""
+    """The part of BackingServices that health needs."""
 
     async def ping(self) -> Mapping[str, Any]:
-        """Never raises; a value reads `ok` as a string where the service answers."""
+        """Return the state of each service by name, within a bounded time; never raise.
+
+        The string of a state is `ok` where the service responds.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One look at the process. `checks` names every backing service's state."""
+    """The health of the process at one moment. `checks` maps backing services to their states."""
 
     state: ProcessState
     checks: Mapping[str, str] = field(default_factory=dict)
@@ -40,7 +45,7 @@ class Report:
 
     @property
     def status(self) -> str:
-        """`ok`, `degraded` (a backing service is lost) or `unavailable` (starting, draining)."""
+        """`ok`, `degraded` (a backing service is down) or `unavailable` (starting, draining)."""
         if not self.ready:
             return "unavailable"
         return "ok" if all(state == "ok" for state in self.checks.values()) else "degraded"
@@ -62,14 +67,15 @@ class Health:
         return self.state is ProcessState.DRAINING
 
     def mark_ready(self) -> None:
-        """Takes traffic from now on; ignored once the process drains."""
+        """Take traffic from now on; ignored once the process drains."""
         if self.state is ProcessState.STARTING:
             self.state = ProcessState.READY
 
     def mark_draining(self) -> None:
+        """Take no more traffic from now on."""
         self.state = ProcessState.DRAINING
 
     async def report(self) -> Report:
-        """Asks every backing service. Bounded by the pings' own limits."""
+        """Ping each backing service and return the report, within the pings' own time limits."""
         checks = await self._backing.ping() if self._backing else {}
         return Report(self.state, {name: str(value) for name, value in checks.items()})

@@ -1,4 +1,4 @@
-"""One service's process: what it serves, what runs beside it, what it holds open.
+"""The process of one service: its apps, its background work and its backing services.
 
 Owns the order of opening and closing. Sockets and signals belong to `http.server.lifecycle`.
 """
@@ -15,27 +15,28 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from twelvefold.settings import ServiceSettings
+from twelvefold.tasks import cancel_and_wait
 
 from .health import Health
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-SCHEMA_POLL = 0.5  # seconds between looks at the schema while starting
+SCHEMA_POLL_INTERVAL = 0.5  # seconds between two checks of the schema while starting
 _log = structlog.get_logger(__name__)
 
 
 class Closable(Protocol):
-    """What a process asks of BackingServices."""
+    """The part of BackingServices that a process needs."""
 
     async def aclose(self) -> None:
-        """Closes what was opened, in reverse order."""
+        """Close what was opened, in reverse order."""
         ...
 
 
 @dataclass
 class ServiceProcess:
-    """What a service's `create_app` returns. The runner adds the management app."""
+    """What a service's `create_app` returns. The lifecycle adds the management app."""
 
     name: str
     settings: ServiceSettings
@@ -45,24 +46,24 @@ class ServiceProcess:
     internal: FastAPI | None = None
     # Entered in order, left in reverse: wake-up publishers, runners, subscriptions.
     background: Sequence[Callable[[], AbstractAsyncContextManager[None]]] = ()
-    # Asked until it is true before the process is ready.
+    # Polled until it returns True; only then the process becomes ready.
     schema_ready: Callable[[], Awaitable[bool]] | None = None
-    # Called at SIGTERM before listeners drain: stop claiming, end streams.
+    # Called at SIGTERM before listeners drain, e.g. to stop claiming or to end streams.
     drain: Sequence[Callable[[], Awaitable[None]]] = ()
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[ServiceProcess]:
-        """Runs background work and waits for the schema beside it; closes all in reverse.
+        """Run background work and wait for the schema meanwhile; close all in reverse order.
 
-        Does not wait to be ready: `health` says when. A backing service that is away delays
-        readiness, it never ends the process.
+        The block starts before the process is ready; `health` has the state. An unavailable backing
+        service delays readiness and never ends the process.
         """
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.backing.aclose)
             for enter in self.background:
                 await stack.enter_async_context(enter())
             waiting = asyncio.create_task(self._become_ready(), name="schema-ready")
-            stack.push_async_callback(_cancelled, waiting)
+            stack.push_async_callback(cancel_and_wait, [waiting])
             yield self
 
     async def _become_ready(self) -> None:
@@ -77,15 +78,10 @@ class ServiceProcess:
             if not logged:
                 _log.warning("waiting_for_schema", reason=reason)
                 logged = True
-            await asyncio.sleep(SCHEMA_POLL)
-        # What is loaded by now stays: a full collection that walks all of it stops the loop for a
-        # tenth of a second, and whatever keeps objects for a while (spans, jobs) brings it about.
+            await asyncio.sleep(SCHEMA_POLL_INTERVAL)
+        # Objects that are loaded by now stay. A full collection over all of them would stop the
+        # loop for 0.1 s, and objects that live for a while (spans, jobs) trigger full collections.
         gc.collect()
         gc.freeze()
         self.health.mark_ready()
         _log.info("ready")
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait([task])

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from twelvefold.context import remaining
 from twelvefold.errors import DependencyUnavailable
 from twelvefold.observability import telemetry
-from twelvefold.resilience.bulkhead import Bulkhead
+from twelvefold.resilience.circuit_breaker import Bulkhead
 from twelvefold.settings import ObjectStoreSettings
 
 if TYPE_CHECKING:

@@ -17,7 +17,13 @@ import structlog
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from twelvefold.context import PING_PATH, ROUTING_HEADERS, RequestContext, current, request_id_from
+from twelvefold.context import (
+    PING_PATH,
+    ROUTING_HEADERS,
+    RequestContext,
+    accept_request_id,
+    current,
+)
 from twelvefold.errors import Overloaded, Unavailable
 from twelvefold.http.rest.problems import internal_error, problem_response
 from twelvefold.observability import metrics
@@ -177,13 +183,13 @@ class RequestMiddleware:
         found = {name: value for name, value in scope["headers"] if name in _PICKED}
         limit = self._limits.timeout
         if not found:
-            return RequestContext(request_id_from(None), time.monotonic() + limit)
+            return RequestContext(accept_request_id(None), time.monotonic() + limit)
         given = found.get(b"x-request-id")
         left = found.get(b"x-request-deadline", b"")
         if not self._limits.public and left.isdigit() and len(left) <= _DEADLINE_DIGITS:
             limit = min(limit, int(left) / 1000)
         return RequestContext(
-            request_id_from(given.decode("latin-1") if given else None),
+            accept_request_id(given.decode("latin-1") if given else None),
             time.monotonic() + limit,
             {_ROUTING[name]: found[name].decode("latin-1") for name in _ROUTING if name in found},
             incoming=found,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import structlog
 from opentelemetry.trace import Status, StatusCode
 
-from twelvefold.context import RequestContext, request_context, request_id_from
+from twelvefold.context import RequestContext, accept_request_id, request_context
 from twelvefold.jobs.claim import Claim
 from twelvefold.jobs.model import JobStatus
 from twelvefold.observability import metrics, telemetry
@@ -44,7 +44,7 @@ def instrument_job(claim: Claim, kind: str) -> Iterator[RunObservation]:
         "job.waited_seconds": round(claim.waited, 6),
     }
     context = RequestContext(
-        request_id=request_id_from(claim.request_id),
+        request_id=accept_request_id(claim.request_id),
         log_fields={"job_id": str(claim.id), "job_kind": claim.kind},
     )
     started = time.perf_counter()
