@@ -128,7 +128,7 @@ def test_tokens_count_while_users_is_away_and_the_control_plane_starts_anew(
     # The mesh passes it; api, which has no keys yet, says that it cannot tell. Never "invalid".
     assert response.status_code == 503
     assert response.json()["type"] == "/problems/dependency-unavailable"
-    assert (bad.status_code, bad.json()["detail"]) == (401, "the access token is not valid")
+    assert (bad.status_code, bad.json()["detail"]) == (401, "The access token is invalid.")
 
 
 def _served_by_another(client: httpx.Client, deployment: Deployment, gone: Object) -> bool:

@@ -1,4 +1,4 @@
-"""What a process remembers of revocations: new ones, old ones, and those of a lost connection."""
+"""The revocations in memory of a process: new ones, old ones, and those of a lost connection."""
 
 import asyncio
 import uuid
@@ -33,36 +33,36 @@ async def proxy(redis_url):
 
 @pytest.fixture
 async def feed(redis_url, proxy):
-    """Of another process, whose connection can be lost."""
+    """The feed of another process, whose connection can be cut."""
     settings = settings_at(proxy.url(redis_url))
     client = create_redis(settings)
     feed = RevocationFeed(client, settings)
     async with feed.running():
-        await until(lambda: feed._subscriber._subscribed)
+        await wait_until(lambda: feed._subscriber._subscribed)
         yield feed
     await client.aclose()
 
 
-async def until(holds):
+async def wait_until(holds):
     async with asyncio.timeout(10):
         while not holds():
             await asyncio.sleep(0.005)
 
 
-async def test_a_running_process_learns_of_each_revocation(redis, feed):
+async def test_a_running_process_receives_each_revocation(redis, feed):
     sid, sub, other = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
     assert await RevocationList(redis).revoke(sid, sub)
-    await until(lambda: feed.is_revoked(sid) and feed.is_revoked(other, sub))
+    await wait_until(lambda: feed.is_revoked(sid) and feed.is_revoked(other, sub))
     assert not feed.is_revoked(other)
 
 
-async def test_a_restored_account_is_forgotten_and_can_be_revoked_again(redis, feed):
+async def test_a_restored_account_can_be_revoked_again(redis, feed):
     revocations, sub = RevocationList(redis), uuid.uuid4()
     for _ in range(2):
         await revocations.revoke(sub)
-        await until(lambda: feed.is_revoked(sub))
+        await wait_until(lambda: feed.is_revoked(sub))
         await revocations.restore(sub)
-        await until(lambda: not feed.is_revoked(sub))
+        await wait_until(lambda: not feed.is_revoked(sub))
 
 
 async def test_a_process_that_starts_reads_what_was_revoked_before(redis, redis_url):
@@ -72,35 +72,35 @@ async def test_a_process_that_starts_reads_what_was_revoked_before(redis, redis_
     await RevocationList(redis).restore(restored)
     feed = RevocationFeed(redis, settings_at(redis_url))
     async with feed.running():
-        await until(lambda: all(feed.is_revoked(subject) for subject in before))
+        await wait_until(lambda: all(feed.is_revoked(subject) for subject in before))
         assert not feed.is_revoked(restored)
 
 
-async def test_what_happened_during_a_lost_connection_is_read_afterwards(redis, feed, proxy):
+async def test_changes_during_a_lost_connection_are_read_afterwards(redis, feed, proxy):
     revocations, early, late = RevocationList(redis), uuid.uuid4(), uuid.uuid4()
     await revocations.revoke(early)
-    await until(lambda: feed.is_revoked(early))
+    await wait_until(lambda: feed.is_revoked(early))
     await proxy.refuse()
     await revocations.revoke(late)
     await revocations.restore(early)
-    assert feed.is_revoked(early), "with Redis away what is known still holds"
+    assert feed.is_revoked(early), "known revocations stay in force without Redis"
     assert not feed.is_revoked(late)
     await proxy.listen()
-    await until(lambda: feed.is_revoked(late) and not feed.is_revoked(early))
+    await wait_until(lambda: feed.is_revoked(late) and not feed.is_revoked(early))
 
 
-async def test_what_is_no_subject_is_passed_over(redis, feed):
+async def test_a_malformed_subject_is_ignored(redis, feed):
     await redis.zadd(REVOCATIONS, {"nonsense": 2**40})
     try:
         await redis.publish(REVOCATIONS, "more nonsense")
         subject = uuid.uuid4()
         await RevocationList(redis).revoke(subject)
-        await until(lambda: feed.is_revoked(subject))
+        await wait_until(lambda: feed.is_revoked(subject))
     finally:
         await redis.zrem(REVOCATIONS, "nonsense")
 
 
-async def test_the_sorted_set_keeps_nothing_beyond_the_life_of_a_token(redis):
+async def test_the_sorted_set_keeps_no_subject_beyond_the_lifetime_of_a_token(redis):
     now, _ = await redis.time()
     await redis.zadd(REVOCATIONS, {str(uuid.uuid4()): now - 1})
     subject = uuid.uuid4()
@@ -117,27 +117,27 @@ class Clock:
         return self.now
 
 
-def forgotten():
+def count_dropped():
     return metrics.pool_exhausted.labels("revocations")._value.get()
 
 
-def test_a_full_memory_forgets_what_expires_first_and_counts_it():
+def test_a_full_memory_drops_the_subject_that_expires_first_and_counts_it():
     clock = Clock()
-    subjects = RevokedSubjects(most=3, clock=clock)
+    subjects = RevokedSubjects(max_subjects=3, clock=clock)
     ids = [uuid.uuid4() for _ in range(4)]
-    before = forgotten()
+    before = count_dropped()
     for number, subject in enumerate(ids):
         clock.now = float(number)
         subjects.add(subject)
     assert [subject in subjects for subject in ids] == [False, True, True, True]
-    assert forgotten() == before + 1
+    assert count_dropped() == before + 1
 
 
-def test_what_has_expired_makes_room_and_is_no_loss():
+def test_an_expired_subject_frees_its_place():
     clock = Clock()
-    subjects = RevokedSubjects(most=2, clock=clock)
+    subjects = RevokedSubjects(max_subjects=2, clock=clock)
     old, new = uuid.uuid4(), uuid.uuid4()
-    before = forgotten()
+    before = count_dropped()
     subjects.add(old, 10)
     assert old in subjects
     clock.now = 10.0
@@ -145,7 +145,7 @@ def test_what_has_expired_makes_room_and_is_no_loss():
     subjects.add(new)
     subjects.add(uuid.uuid4())
     assert new in subjects
-    assert forgotten() == before
+    assert count_dropped() == before
 
 
 def test_a_revocation_is_not_shortened_by_an_older_one():

@@ -1,4 +1,4 @@
-"""One key for one client, however its address is spelt, and one place that makes it."""
+"""One key per client for all spellings of its address, made by one function."""
 
 import ast
 from pathlib import Path
@@ -8,15 +8,15 @@ import pytest
 from twelvefold.security.client_key import UNKNOWN, client_key
 
 ROOT = Path(__file__).parents[3]
-# Who reads a peer's address without counting by it, and why.
+# Modules that read a peer's address without counting by it, and what for.
 READERS = {
-    "libs/twelvefold/src/twelvefold/http/middleware/address_limit.py": "hands it to client_key",
-    "libs/twelvefold/src/twelvefold/http/management.py": "lets loopback alone change the log level",
+    "libs/twelvefold/src/twelvefold/http/middleware/address_limit.py": "passes it to client_key",
+    "libs/twelvefold/src/twelvefold/http/management.py": "lets only loopback change the log level",
     "libs/twelvefold/src/twelvefold/http/server/wire/request_head.py": "parses an IPv6 Host",
     "libs/twelvefold/src/twelvefold/settings/addresses.py": "checks which proxies are trusted",
-    "services/api/src/api/auth.py": "hands it to client_key",
-    "services/api/src/api/routes/auth.py": "hands it to users, for the list of sessions",
-    "services/api/src/api/routes/jobs.py": "hands it to client_key",
+    "services/api/src/api/auth.py": "passes it to client_key",
+    "services/api/src/api/routes/auth.py": "passes it to users, for the list of sessions",
+    "services/api/src/api/routes/jobs.py": "passes it to client_key",
 }
 
 
@@ -25,7 +25,7 @@ READERS = {
     [
         (["192.0.2.7", "::ffff:192.0.2.7", "::ffff:c000:207"], "192.0.2.7"),
         (["2002:c000:207::1", "2002:c000:207:ffff::9"], "192.0.2.7"),  # 6to4: 65,536 /64s
-        (["64:ff9b::192.0.2.7", "64:ff9b::c000:207"], "192.0.2.7"),  # NAT64: one for everybody
+        (["64:ff9b::192.0.2.7", "64:ff9b::c000:207"], "192.0.2.7"),  # NAT64: all clients share it
         (["64:ff9b::192.0.2.8"], "192.0.2.8"),
         (["2001:db8:1:2::1", "2001:0DB8:1:2:ffff::1", "2001:db8:1:2::"], "2001:db8:1:2::"),
         (["2001:db8:1:3::1"], "2001:db8:1:3::"),
@@ -37,7 +37,7 @@ def test_every_spelling_of_a_client_has_one_key(spellings, key):
     assert {client_key(spelling) for spelling in spellings} == {key}
 
 
-def test_a_key_is_its_own_key():
+def test_the_key_of_a_key_is_the_same():
     for address in ("192.0.2.7", "2001:db8:1:2::9", "nonsense"):
         assert client_key(client_key(address)) == client_key(address)
 
@@ -59,8 +59,8 @@ def _reads_a_peer(node: ast.AST) -> bool:
             return False
 
 
-def test_nobody_else_makes_a_key_of_an_address():
-    """A new reader of peers' addresses counts by client_key, or says here what else it does."""
+def test_only_client_key_makes_a_key_of_an_address():
+    """A new reader of peers' addresses counts by client_key, or is added to READERS."""
     home = ROOT / "libs/twelvefold/src/twelvefold/security/client_key.py"
     sources = [
         *(ROOT / "libs/twelvefold/src/twelvefold").rglob("*.py"),
@@ -72,7 +72,7 @@ def test_nobody_else_makes_a_key_of_an_address():
         if source != home
         and not source.is_relative_to(
             ROOT / "libs/twelvefold-dev/src/twelvefold_dev"
-        )  # the laptop counts nobody
+        )  # the laptop stack counts no clients
         and any(map(_reads_a_peer, ast.walk(ast.parse(source.read_text()))))
     }
     assert readers == set(READERS)

@@ -1,4 +1,4 @@
-"""The list of common passwords: long enough to matter, small enough to keep, read off the loop."""
+"""The list of common passwords: its length, its size in memory, its use and its loading."""
 
 import asyncio
 import sys
@@ -10,7 +10,7 @@ from twelvefold.security import common_passwords
 from twelvefold.security.common_passwords import CommonPasswords, read_list
 
 
-def test_the_list_holds_more_than_the_3000_that_are_asked_for_and_stays_small():
+def test_the_list_has_more_than_the_required_3000_words_and_is_small():
     words = read_list()
     assert len(words) > 3000
     assert min(map(len, words)) >= MIN_PASSWORD_LENGTH
@@ -18,12 +18,12 @@ def test_the_list_holds_more_than_the_3000_that_are_asked_for_and_stays_small():
 
 
 @pytest.mark.parametrize("password", ["password", "PassWord", "1234567890", "qwertyuiop"])
-async def test_what_everybody_guesses_is_in_it_in_any_case(password):
+async def test_a_common_password_is_found_in_any_letter_case(password):
     assert await CommonPasswords().contains(password)
 
 
 @pytest.mark.parametrize("password", ["correct horse battery staple", "Zwölf Boxkämpfer", ""])
-async def test_what_nobody_guesses_is_not(password):
+async def test_another_password_is_not_found(password):
     assert not await CommonPasswords().contains(password)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from twelvefold.security.keys import KeySet, MalformedKey, public_keys, thumbprint
+from twelvefold.security.keys import KeySet, MalformedKey, parse_public_keys, thumbprint
 
 
 def private_jwk() -> dict[str, Any]:
@@ -25,13 +25,13 @@ def test_a_key_set_survives_json_and_publishes_no_private_part():
 
 def test_the_first_key_signs_and_every_key_is_published():
     first, second = private_jwk(), private_jwk()
-    del second["d"]  # retired: verifies what it signed, signs no more
+    del second["d"]  # retired: it only verifies
     keys = KeySet.from_json(json.dumps({"keys": [first, second]}))
     assert keys.signing_kid == first["kid"]
-    assert list(public_keys(keys.public_jwks())) == [first["kid"], second["kid"]]
+    assert list(parse_public_keys(keys.public_jwks())) == [first["kid"], second["kid"]]
 
 
-def test_a_kid_that_is_not_given_follows_from_the_key():
+def test_the_default_kid_is_the_thumbprint():
     jwk = private_jwk()
     expected = jwk.pop("kid")
     assert KeySet.from_json(json.dumps(jwk)).signing_kid == expected
@@ -40,12 +40,14 @@ def test_a_kid_that_is_not_given_follows_from_the_key():
 def test_the_thumbprint_is_that_of_rfc_7638():
     x = "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"
     y = "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"
-    key = public_keys({"keys": [{"kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": "k"}]})["k"]
-    # Computed by openssl over the canonical form, independently of us.
+    key = parse_public_keys({"keys": [{"kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": "k"}]})[
+        "k"
+    ]
+    # Computed by openssl over the canonical form, independently of this code.
     assert thumbprint(key) == "oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U"
 
 
-def changed(**changes: object) -> dict[str, Any]:
+def create_jwk(**changes: object) -> dict[str, Any]:
     return {name: value for name, value in (private_jwk() | changes).items() if value is not None}
 
 
@@ -54,18 +56,18 @@ FAULTS = {
     "empty set": ('{"keys": []}', "holds no key"),
     "a number": ("7", "holds no key"),
     "entry is a string": ('{"keys": ["secret-value"]}', "key 1 is not an object"),
-    "RSA": (json.dumps(changed(kty="RSA")), "key 1 is not an EC key"),
-    "P-384": (json.dumps(changed(crv="P-384")), "key 1 is not an EC key on P-256"),
-    "for encryption": (json.dumps(changed(use="enc")), "key 1 is not for ES256"),
-    "no private part": (json.dumps(changed(d=None)), "no private part"),
-    "x missing": (json.dumps(changed(x=None)), "key 1 has no x"),
-    "x not base64url": (json.dumps(changed(x="***")), "key 1 has x in another form"),
-    "d short": (json.dumps(changed(d="AAAA")), "key 1 has d of 3 instead of 32 bytes"),
-    "d of another key": (json.dumps(changed(d=private_jwk()["d"])), "do not fit"),
-    "point off the curve": (json.dumps(changed(y="A" * 43)), "do not fit"),
-    "kid no string": (json.dumps(changed(kid=7)), "key 1 has a kid"),
+    "RSA": (json.dumps(create_jwk(kty="RSA")), "key 1 is not an EC key"),
+    "P-384": (json.dumps(create_jwk(crv="P-384")), "key 1 is not an EC key on P-256"),
+    "for encryption": (json.dumps(create_jwk(use="enc")), "key 1 is not for ES256"),
+    "no private part": (json.dumps(create_jwk(d=None)), "no private part"),
+    "x missing": (json.dumps(create_jwk(x=None)), "key 1 has no x"),
+    "x not base64url": (json.dumps(create_jwk(x="***")), "key 1 has x that is not base64url"),
+    "d short": (json.dumps(create_jwk(d="AAAA")), "key 1 has d of 3 instead of 32 bytes"),
+    "d of another key": (json.dumps(create_jwk(d=private_jwk()["d"])), "no key pair"),
+    "point off the curve": (json.dumps(create_jwk(y="A" * 43)), "no key pair"),
+    "kid no string": (json.dumps(create_jwk(kid=7)), "key 1 has a kid"),
     "one kid twice": (
-        json.dumps({"keys": [changed(kid="a"), changed(kid="a")]}),
+        json.dumps({"keys": [create_jwk(kid="a"), create_jwk(kid="a")]}),
         "two keys have the same kid",
     ),
 }
@@ -78,14 +80,14 @@ def test_an_unusable_key_set_is_refused_by_naming_the_fault(content, fault):
     assert "secret-value" not in str(refused.value)
 
 
-def test_keys_of_other_kinds_in_a_fetched_set_are_passed_over():
+def test_keys_of_other_kinds_in_a_fetched_set_are_ignored():
     good = KeySet.generate().public_jwks()["keys"][0]
     strange = [{"kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": "rsa"}, {"kty": "oct", "k": "AA"}, 5]
-    found = public_keys({"keys": [*strange, good]})
+    found = parse_public_keys({"keys": [*strange, good]})
     assert list(found) == [good["kid"]]
     assert isinstance(found[good["kid"]], ec.EllipticCurvePublicKey)
 
 
-def test_a_document_that_is_no_key_set_is_refused():
+def test_a_document_that_is_not_a_key_set_is_refused():
     with pytest.raises(MalformedKey):
-        public_keys({"error": "not found"})
+        parse_public_keys({"error": "not found"})

@@ -1,4 +1,4 @@
-"""Hashing: parameters, bounds, the dummy for nobody, and that the loop stays free."""
+"""Hashing: parameters, bounds, equal cost without an account, and that the loop stays free."""
 
 import asyncio
 import threading
@@ -15,7 +15,7 @@ from twelvefold.security.passwords import PasswordCheck, PasswordHasher
 
 SMALL = {"memory": 1024, "passes": 1}
 # One password: composed, decomposed, and with a wide letter and a ligature.
-PHONE_AND_LAPTOP = [
+UNICODE_FORMS = [
     "Zo\u00eb findet \u00c5",
     "Zoe\u0308 findet A\u030a",
     "\uff3ao\u00eb \ufb01ndet \u212b",
@@ -24,9 +24,9 @@ PHONE_AND_LAPTOP = [
 
 @pytest.fixture
 async def hasher():
-    made = PasswordHasher(**SMALL)
-    yield made
-    await made.aclose()
+    hasher = PasswordHasher(**SMALL)
+    yield hasher
+    await hasher.aclose()
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def may_hash(monkeypatch) -> Iterator[threading.Event]:
     event.set()
 
 
-async def test_a_password_fits_its_own_hash_only(hasher):
+async def test_a_password_matches_its_own_hash_only(hasher):
     stored = await hasher.hash("correct horse")
     assert stored.startswith("$argon2id$v=19$m=1024,t=1,p=1$")
     assert await hasher.verify("correct horse", stored)
@@ -52,13 +52,13 @@ async def test_a_password_fits_its_own_hash_only(hasher):
     assert await hasher.hash("correct horse") != stored
 
 
-async def test_no_part_of_a_long_password_is_cut_off(hasher):
+async def test_a_long_password_is_not_truncated(hasher):
     stored = await hasher.hash("é" * 256)
     assert not await hasher.verify("é" * 255, stored)
     assert await hasher.verify("é" * 256, stored)
 
 
-async def test_a_damaged_hash_fits_nothing(hasher):
+async def test_a_damaged_hash_matches_no_password(hasher):
     assert not await hasher.verify("anything", "$argon2id$broken")
     assert not await hasher.verify("anything", "plain")
 
@@ -71,7 +71,7 @@ async def test_the_defaults_are_64_mib_and_three_passes():
     await hasher.aclose()
 
 
-async def test_a_hash_of_other_parameters_is_to_be_made_anew(hasher):
+async def test_a_hash_of_other_parameters_is_outdated(hasher):
     weaker = PasswordHasher(memory=512, passes=1)
     stored = await weaker.hash("correct horse")
     assert await hasher.verify("correct horse", stored) is PasswordCheck.OUTDATED
@@ -79,15 +79,15 @@ async def test_a_hash_of_other_parameters_is_to_be_made_anew(hasher):
     await weaker.aclose()
 
 
-@pytest.mark.parametrize("chosen", PHONE_AND_LAPTOP)
-@pytest.mark.parametrize("typed", PHONE_AND_LAPTOP)
-async def test_a_phone_and_a_laptop_spell_the_same_password(hasher, chosen, typed):
+@pytest.mark.parametrize("chosen", UNICODE_FORMS)
+@pytest.mark.parametrize("typed", UNICODE_FORMS)
+async def test_all_unicode_forms_of_a_password_match(hasher, chosen, typed):
     assert await hasher.verify(typed, await hasher.hash(chosen)) is PasswordCheck.RIGHT
 
 
-@pytest.mark.parametrize("given", PHONE_AND_LAPTOP)
-async def test_a_hash_of_a_password_as_it_was_given_goes_on_counting_and_is_outdated(hasher, given):
-    """As the first releases have made them."""
+@pytest.mark.parametrize("given", UNICODE_FORMS)
+async def test_a_hash_of_a_password_without_normalization_matches_and_is_outdated(hasher, given):
+    """The first releases made such hashes."""
     stored = argon2.PasswordHasher(1, 1024, 1).hash(given.encode())
     check = await hasher.verify(given, stored)
     is_normal = unicodedata.is_normalized("NFKC", given)
@@ -105,7 +105,7 @@ async def test_an_unknown_account_costs_what_a_known_one_costs(hasher, monkeypat
 
     stored = await hasher.hash("correct horse")
     monkeypatch.setattr(argon2.PasswordHasher, "verify", counted)
-    for typed, times in (("wrong horse", 1), (PHONE_AND_LAPTOP[1], 2)):
+    for typed, times in (("wrong horse", 1), (UNICODE_FORMS[1], 2)):
         for known in (stored, None):
             assert await hasher.verify(typed, known) is PasswordCheck.WRONG
         assert len(work) == 2 * times
@@ -121,7 +121,7 @@ async def test_a_full_queue_refuses_at_once_and_recovers(may_hash):
         await hasher.hash("one too many")
     may_hash.set()
     await asyncio.gather(*work)
-    await hasher.hash("room again")
+    await hasher.hash("free again")
     await hasher.aclose()
 
 
@@ -137,7 +137,7 @@ async def test_a_wait_that_would_be_too_long_is_refused_at_once_with_its_length(
     assert refused.value.headers["Retry-After"] == "1"
     may_hash.set()
     await work
-    await hasher.hash("room again")
+    await hasher.hash("free again")
     await hasher.aclose()
 
 
@@ -150,7 +150,7 @@ async def test_a_hash_past_the_deadline_of_its_request_is_not_made():
     await hasher.aclose()
 
 
-async def test_a_cancelled_caller_gives_its_place_back():
+async def test_a_cancelled_caller_frees_its_place():
     hasher = PasswordHasher(**SMALL, threads=1, queue=1)
     for _ in range(10):
         task = asyncio.create_task(hasher.hash("correct horse"))
@@ -191,6 +191,6 @@ async def test_other_threads_run_while_argon2_does():
     assert turns > 2 * hashes, "argon2 keeps the interpreter's lock: a turn for each hash"
 
 
-async def test_half_a_character_is_a_wrong_password_and_no_error(hasher):
+async def test_a_lone_surrogate_is_a_wrong_password_and_not_an_error(hasher):
     stored = await hasher.hash("correct horse")
     assert not await hasher.verify("correct \ud800 horse", stored)

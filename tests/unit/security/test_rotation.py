@@ -1,4 +1,4 @@
-"""Rotation of the signing key: each step in its time, and not one token refused meanwhile."""
+"""Rotation of the signing key: each step waits for its time, and no token is refused meanwhile."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ def kids(content):
     return [key["kid"] for key in json.loads(content)["keys"]]
 
 
-def test_each_step_waits_for_its_time_and_a_rotation_ends_where_it_began():
+def test_each_step_waits_for_its_time_and_a_rotation_ends_with_one_key():
     content, now = generate(START).to_json(), START
     (old,) = kids(content)
     published = rotate(content, now)
@@ -39,7 +39,7 @@ def test_each_step_waits_for_its_time_and_a_rotation_ends_where_it_began():
     assert len(kids(rotate(dropped.to_json(), now + RETIREMENT_DELAY).to_json())) == 2
 
 
-def test_a_key_of_unknown_age_is_taken_for_a_new_one():
+def test_a_key_of_unknown_age_counts_as_new():
     two = [json.loads(KeySet.generate().to_json())["keys"][0] for _ in range(2)]
     waiting = rotate(json.dumps({"keys": two}), START)
     assert (waiting.changed, waiting.due) == (True, START + PUBLICATION_DELAY)
@@ -48,7 +48,7 @@ def test_a_key_of_unknown_age_is_taken_for_a_new_one():
     assert (retired.changed, retired.due) == (True, START + RETIREMENT_DELAY)
 
 
-def test_a_lone_key_becomes_a_set_and_what_is_none_is_refused():
+def test_a_single_key_becomes_a_set_and_other_documents_are_refused():
     (key,) = json.loads(KeySet.generate().to_json())["keys"]
     assert len(kids(rotate(json.dumps(key), START).to_json())) == 2
     with pytest.raises(MalformedKey):
@@ -56,7 +56,7 @@ def test_a_lone_key_becomes_a_set_and_what_is_none_is_refused():
 
 
 class Deployment:
-    """Two issuers, replaced one after the other, and three verifiers that cache what they read."""
+    """Two issuers, replaced one after the other, and three verifiers that cache the published set."""
 
     def __init__(self) -> None:
         self.now = START

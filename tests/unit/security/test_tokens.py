@@ -1,4 +1,4 @@
-"""The attack table of access tokens (RFC 8725), and what a good one says."""
+"""The attack table of access tokens (RFC 8725), and the claims of a valid token."""
 
 import base64
 import hashlib
@@ -60,7 +60,7 @@ def claims(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in good.items() if value is not None}
 
 
-def forged(
+def forge(
     payload: dict[str, Any] | None = None,
     *,
     key: Any = KEYS.signing_key,
@@ -72,7 +72,7 @@ def forged(
     return jwt.encode(payload or claims(), key, algorithm, headers)
 
 
-def raw(header: dict[str, Any], payload: dict[str, Any], signature: bytes = b"") -> str:
+def encode_raw(header: dict[str, Any], payload: dict[str, Any], signature: bytes = b"") -> str:
     def encoded(part: bytes) -> str:
         return base64.urlsafe_b64encode(part).rstrip(b"=").decode()
 
@@ -85,68 +85,68 @@ def raw(header: dict[str, Any], payload: dict[str, Any], signature: bytes = b"")
     )
 
 
-def signed_by_the_public_key_as_a_secret(algorithm: str = "HS256") -> str:
+def sign_with_public_key_as_secret(algorithm: str = "HS256") -> str:
     header = {"alg": algorithm, "typ": "at+jwt", "kid": KEYS.signing_kid}
-    signing_input = raw(header, claims()).rpartition(".")[0]
+    signing_input = encode_raw(header, claims()).rpartition(".")[0]
     signature = hmac.digest(PUBLIC_PEM, signing_input.encode(), hashlib.sha256)
-    return raw(header, claims(), signature)
+    return encode_raw(header, claims(), signature)
 
 
-def own_jwk_in_the_header() -> dict[str, Any]:
+def build_jwk_header() -> dict[str, Any]:
     return {"jwk": OTHER_KEYS.public_jwks()["keys"][0]}
 
 
 NOW = int(time.time())
 ATTACKS = {
-    "alg none": raw({"alg": "none", "typ": "at+jwt", "kid": KEYS.signing_kid}, claims()),
-    "alg None": raw({"alg": "None", "typ": "at+jwt", "kid": KEYS.signing_kid}, claims()),
-    "no alg": raw({"typ": "at+jwt", "kid": KEYS.signing_kid}, claims()),
-    "signature stripped": forged().rpartition(".")[0] + ".",
-    "signature of zeros": forged().rpartition(".")[0] + "." + "A" * 86,
-    "HS256 with the public key": signed_by_the_public_key_as_a_secret(),
-    "ES256 header over an HMAC": signed_by_the_public_key_as_a_secret("ES256"),
-    "RS256": forged(
+    "alg none": encode_raw({"alg": "none", "typ": "at+jwt", "kid": KEYS.signing_kid}, claims()),
+    "alg None": encode_raw({"alg": "None", "typ": "at+jwt", "kid": KEYS.signing_kid}, claims()),
+    "no alg": encode_raw({"typ": "at+jwt", "kid": KEYS.signing_kid}, claims()),
+    "signature stripped": forge().rpartition(".")[0] + ".",
+    "signature of zeros": forge().rpartition(".")[0] + "." + "A" * 86,
+    "HS256 with the public key": sign_with_public_key_as_secret(),
+    "ES256 header over an HMAC": sign_with_public_key_as_secret("ES256"),
+    "RS256": forge(
         key=rsa.generate_private_key(public_exponent=65537, key_size=2048), algorithm="RS256"
     ),
-    "ES384": forged(key=ec.generate_private_key(ec.SECP384R1()), algorithm="ES384"),
-    "another key under our kid": forged(key=OTHER_KEYS.signing_key),
-    "another key under its kid": forged(key=OTHER_KEYS.signing_key, kid=OTHER_KEYS.signing_kid),
-    "another key by jwk": forged(key=OTHER_KEYS.signing_key, **own_jwk_in_the_header()),
-    "another key by jku": forged(
+    "ES384": forge(key=ec.generate_private_key(ec.SECP384R1()), algorithm="ES384"),
+    "another key under the issuer's kid": forge(key=OTHER_KEYS.signing_key),
+    "another key under its kid": forge(key=OTHER_KEYS.signing_key, kid=OTHER_KEYS.signing_kid),
+    "another key by jwk": forge(key=OTHER_KEYS.signing_key, **build_jwk_header()),
+    "another key by jku": forge(
         key=OTHER_KEYS.signing_key, kid="theirs", jku="http://127.0.0.1:1/jwks.json"
     ),
-    "another key by x5u": forged(key=OTHER_KEYS.signing_key, kid="theirs", x5u="http://127.0.0.1:1"),
-    "no kid": forged(kid=None),
-    "kid is a path": forged(kid="../../dev/null"),
-    "kid is a list": raw({"alg": "ES256", "typ": "at+jwt", "kid": ["a"]}, claims(), b"0" * 64),
-    "critical extension": forged(crit=["exp"]),
-    "typ JWT": forged(typ="JWT"),
-    "no typ": forged(typ=None),
-    "typ of an id token": forged(typ="id+jwt"),
-    "other issuer": forged(claims(iss="https://other.test")),
-    "audience in a list": forged(claims(aud=[AUDIENCE, "other"])),
-    "other audience": forged(claims(aud="other")),
-    "expired": forged(claims(exp=NOW - LEEWAY - 1)),
-    "expires never": forged(claims(exp=None)),
-    "expires at a word": raw(
+    "another key by x5u": forge(key=OTHER_KEYS.signing_key, kid="theirs", x5u="http://127.0.0.1:1"),
+    "no kid": forge(kid=None),
+    "kid is a path": forge(kid="../../dev/null"),
+    "kid is a list": encode_raw({"alg": "ES256", "typ": "at+jwt", "kid": ["a"]}, claims(), b"0" * 64),
+    "critical extension": forge(crit=["exp"]),
+    "typ JWT": forge(typ="JWT"),
+    "no typ": forge(typ=None),
+    "typ of an id token": forge(typ="id+jwt"),
+    "other issuer": forge(claims(iss="https://other.test")),
+    "audience in a list": forge(claims(aud=[AUDIENCE, "other"])),
+    "other audience": forge(claims(aud="other")),
+    "expired": forge(claims(exp=NOW - LEEWAY - 1)),
+    "expires never": forge(claims(exp=None)),
+    "expires at a word": encode_raw(
         {"alg": "ES256", "typ": "at+jwt", "kid": KEYS.signing_kid}, claims(exp="later")
     ),
-    "not yet valid": forged(claims(nbf=NOW + 3600)),
-    "issued in the future": forged(claims(iat=NOW + 3600)),
-    "role made up": forged(claims(role="root")),
-    "subject no id": forged(claims(sub="1 OR 1=1")),
-    "session no id": forged(claims(sid="x")),
-    "scope no string": forged(claims(scope=["admin"])),
-    "too long": forged(claims(scope="a" * MAX_TOKEN_LENGTH)),
+    "not yet valid": forge(claims(nbf=NOW + 3600)),
+    "issued in the future": forge(claims(iat=NOW + 3600)),
+    "role made up": forge(claims(role="root")),
+    "subject no id": forge(claims(sub="1 OR 1=1")),
+    "session no id": forge(claims(sid="x")),
+    "scope no string": forge(claims(scope=["admin"])),
+    "too long": forge(claims(scope="a" * MAX_TOKEN_LENGTH)),
     "not a token": "not-a-token",
     "empty": "",
     "three dots": "...",
     "not ASCII": "é.é.é",
-    "payload changed": forged().split(".")[0] + "." + forged(claims(role="admin")).split(".")[1]
-    + "." + forged().split(".")[2],
+    "payload changed": forge().split(".")[0] + "." + forge(claims(role="admin")).split(".")[1]
+    + "." + forge().split(".")[2],
 }  # fmt: skip
 ATTACKS |= {
-    f"without {name}": forged(claims(**{name: None}))
+    f"without {name}": forge(claims(**{name: None}))
     for name in ("iss", "aud", "sub", "iat", "nbf", "jti", "sid", "role", "scope")
 }
 
@@ -179,9 +179,9 @@ async def test_an_issued_token_has_every_claim_that_rfc_9068_requires(issuer):
     assert issued["client_id"] == "twelvefold"
 
 
-async def test_a_token_without_a_client_verifies_as_the_release_before_has_issued_it(verifier):
+async def test_a_token_without_client_id_from_the_previous_release_verifies(verifier):
     assert "client_id" not in claims()
-    assert (await verifier.verify(forged(claims()))).id == SUB
+    assert (await verifier.verify(forge(claims()))).id == SUB
 
 
 async def test_tokens_of_the_former_issuer_verify_while_it_is_accepted(issuer, verifier):
@@ -193,7 +193,7 @@ async def test_tokens_of_the_former_issuer_verify_while_it_is_accepted(issuer, v
         token = one.issue(SUB, Role.USER, "users:read", SID)
         assert (await upgrading.verify(token)).id == SUB
     with pytest.raises(Unauthenticated):
-        await upgrading.verify(forged(claims(iss="https://other.test")))
+        await upgrading.verify(forge(claims(iss="https://other.test")))
     with pytest.raises(Unauthenticated):
         await verifier.verify(former.issue(SUB, Role.USER, "users:read", SID))
 
@@ -209,23 +209,23 @@ async def test_a_remembered_token_is_refused_once_it_has_expired(monkeypatch, is
     later = time.time() + 600 + LEEWAY + 1
     monkeypatch.setattr("twelvefold.security.tokens.time.time", lambda: later)
     # The JWT library has a clock of its own, which this patch does not move.
-    monkeypatch.setattr(verifier, "_verified", _verified_anew)
-    with pytest.raises(Unauthenticated, match="anew"):
+    monkeypatch.setattr(verifier, "_verify", _verify_again)
+    with pytest.raises(Unauthenticated, match="again"):
         await verifier.verify(token)
 
 
-async def _verified_anew(token):
-    raise Unauthenticated("verified anew")
+async def _verify_again(token):
+    raise Unauthenticated("verified again")
 
 
-async def test_only_so_many_tokens_are_remembered(monkeypatch, issuer, verifier):
-    monkeypatch.setattr("twelvefold.security.tokens.REMEMBERED", 2)
+async def test_the_number_of_remembered_tokens_is_bounded(monkeypatch, issuer, verifier):
+    monkeypatch.setattr("twelvefold.security.tokens.MAX_REMEMBERED", 2)
     for _ in range(4):
         await verifier.verify(issuer.issue(SUB, Role.USER, "users:read", SID))
     assert len(verifier._remembered) == 2
 
 
-async def test_a_token_of_a_withdrawn_key_is_forgotten(issuer):
+async def test_a_token_of_a_withdrawn_key_is_refused(issuer):
     sets = [KEYS.public_jwks(), OTHER_KEYS.public_jwks()]
 
     async def rotated():
@@ -234,7 +234,7 @@ async def test_a_token_of_a_withdrawn_key_is_forgotten(issuer):
     verifier = TokenVerifier(rotated, issuer=ISSUER, audience=AUDIENCE)
     token = issuer.issue(SUB, Role.USER, "users:read", SID)
     await verifier.verify(token)
-    verifier._keys._requested_at = None  # the pause between two fetches is over
+    verifier._keys._requested_at = None  # the interval between two fetches is over
     other = TokenIssuer(OTHER_KEYS, ISSUER, AUDIENCE)
     await verifier.verify(other.issue(SUB, Role.USER, "users:read", SID))
     with pytest.raises(Unauthenticated):

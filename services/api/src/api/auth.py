@@ -67,7 +67,7 @@ class Authenticator:
         marks = (revocation_key(principal.session_id), revocation_key(principal.id))
         admission = await self._limits.count(limit or limit_of(principal), str(principal.id), marks)
         if any(admission.marks) or self._feed.is_revoked(principal.session_id, principal.id):
-            raise Unauthenticated("the access token was revoked", token_error="invalid_token")  # noqa: S106  (RFC 6750 section 3.1)
+            raise Unauthenticated("The access token was revoked.", token_error="invalid_token")  # noqa: S106  (RFC 6750 section 3.1)
         set_principal(str(principal.id))
         refuse_beyond(admission)
         return principal

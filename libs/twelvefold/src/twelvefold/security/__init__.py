@@ -1,4 +1,4 @@
-"""Who calls and what they may: tokens, passwords, principals, rate limits.
+"""Authentication and authorization: tokens, keys, passwords, principals, revocation.
 
-No endpoint and no table is here; services compose these.
+Owns the mechanisms, which services compose; endpoints and tables belong to the services.
 """

@@ -1,8 +1,8 @@
-"""The issuer's public keys as a verifier has them: cached, refreshed beside the requests.
+"""The verifier's cache of the issuer's public keys, refreshed in the background.
 
-Owns when to ask again. A fetch that fails leaves the keys in use, because tokens must verify
-while the issuer is away; an unknown kid asks at once, but not more often than `RETRY`, so that
-forged tokens cannot make us hammer the issuer.
+Owns when keys are fetched again. A failed fetch keeps the present keys in use, because tokens must
+verify while the issuer is unavailable. An unknown kid causes a fetch at once, but not more often
+than every `RETRY_INTERVAL` seconds, so that forged tokens cannot overload the issuer.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from twelvefold.errors import DependencyUnavailable
 
-from .keys import public_keys
+from .keys import parse_public_keys
 
-MAX_AGE = 300.0  # seconds that a fetched set is taken without asking again
-RETRY = 10.0  # seconds between two fetches, whatever asks for them
-FIRST_RETRY = 1.0  # the same while there is no key at all and nothing can be verified
+MAX_AGE = 300.0  # seconds for which a fetched set is used without another fetch
+RETRY_INTERVAL = 10.0  # seconds between two fetches at least
+FIRST_RETRY_INTERVAL = 1.0  # the same while there is no key at all and no token can be verified
 FETCH_TIMEOUT = 5.0  # seconds
 
 JwksSource = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -29,7 +29,7 @@ _log = structlog.get_logger(__name__)
 
 
 class JwksCache:
-    """Keys by kid from `source`. `generation` grows whenever a known key was taken away."""
+    """Keys by kid from `source`. `generation` grows whenever a known key is withdrawn."""
 
     def __init__(
         self,
@@ -49,14 +49,14 @@ class JwksCache:
         self.generation = 0
 
     async def get(self, kid: str) -> EllipticCurvePublicKey | None:
-        """The key, or None where the issuer has none of that id.
+        """Return the key, or None where the issuer has no key of that id.
 
-        Raises DependencyUnavailable where that cannot be told, the last fetch having failed.
+        Raises DependencyUnavailable for an unknown id where the last fetch failed.
         """
         key = self._keys.get(kid)
         if key is not None:
             if self._is_old():
-                self._fetch()  # beside this request: the key in hand is good
+                self._fetch()  # in the background: the present key is still valid
             return key
         if fetching := self._fetch():
             await asyncio.shield(fetching)
@@ -66,6 +66,7 @@ class JwksCache:
         return key
 
     async def aclose(self) -> None:
+        """Cancel a fetch."""
         if self._fetching and not self._fetching.done():
             self._fetching.cancel()
             await asyncio.wait([self._fetching])
@@ -74,11 +75,11 @@ class JwksCache:
         return self._fetched_at is None or self._clock() - self._fetched_at >= MAX_AGE
 
     def _fetch(self) -> asyncio.Task[None] | None:
-        """The fetch under way, a new one, or None where one is not due yet."""
+        """Return the fetch in flight, or start one; None where the next is not due yet."""
         if self._fetching and not self._fetching.done():
             return self._fetching
-        pause = RETRY if self._keys else FIRST_RETRY
-        if self._requested_at is not None and self._clock() - self._requested_at < pause:
+        interval = RETRY_INTERVAL if self._keys else FIRST_RETRY_INTERVAL
+        if self._requested_at is not None and self._clock() - self._requested_at < interval:
             return None
         self._requested_at = self._clock()
         self._fetching = asyncio.create_task(self._refresh(), name="jwks")
@@ -87,8 +88,8 @@ class JwksCache:
     async def _refresh(self) -> None:
         try:
             async with asyncio.timeout(FETCH_TIMEOUT):
-                keys = public_keys(await self._source())
-        except Exception as error:  # whatever it was: the keys in hand stay in use
+                keys = parse_public_keys(await self._source())
+        except Exception as error:  # any failure keeps the present keys in use
             self._failed = True
             _log.warning("jwks_fetch_failed", name=self._name, reason=repr(error))
             return

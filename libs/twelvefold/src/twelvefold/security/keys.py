@@ -1,6 +1,6 @@
-"""ES256 keys as JWKs (RFC 7517, RFC 7518 section 6.2): the set that signs, the set that is published.
+"""ES256 keys as JWKs (RFC 7517, RFC 7518 section 6.2): the private set and the published set.
 
-Owns parsing and its refusals. Not where a set is kept (a setting), not how one is fetched (`jwks`).
+Owns parsing and validation. A set is kept in a setting; `jwks` fetches the published one.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import Any, Self
 from cryptography.hazmat.primitives.asymmetric import ec
 
 ALGORITHM = "ES256"
-_COORDINATE = 32  # bytes of each number on P-256
+_COORDINATE_BYTES = 32  # of each number on P-256
 Jwk = dict[str, str]
 
 
 class MalformedKey(ValueError):
-    """A key or a set that cannot be used; the message names the fault, never a value."""
+    """A key or a set that cannot be used. The message names the fault, never a value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key pair, or the public half of a key that signs no more (or not yet)."""
+    """One key pair, or the public half of a key that is not used for signing."""
 
     kid: str
     public: ec.EllipticCurvePublicKey
@@ -34,14 +34,13 @@ class Key:
 
 
 class KeySet:
-    """The issuer's keys. The first signs, every one is published and verifies.
+    """The issuer's keys. The first signs; all are published and verify.
 
-    To rotate, append a new key and let it be published for longer than anybody caches the set,
-    then make it the first, then drop the old one after the life of its last token.
+    `rotation` has the steps by which a key is replaced.
     """
 
     def __init__(self, keys: tuple[Key, ...]) -> None:
-        """Raises MalformedKey where the first cannot sign or two have one id."""
+        """Raises MalformedKey where the first key cannot sign or two keys have the same id."""
         if not keys:
             raise MalformedKey("holds no key")
         signing = keys[0].private
@@ -55,12 +54,16 @@ class KeySet:
 
     @classmethod
     def generate(cls) -> Self:
+        """Return a set of one new key, whose id is its thumbprint."""
         private = ec.generate_private_key(ec.SECP256R1())
         return cls((Key(thumbprint(private.public_key()), private.public_key(), private),))
 
     @classmethod
     def from_json(cls, content: str) -> Self:
-        """A JWK set or a single JWK. Raises MalformedKey naming the key and the fault, never a value."""
+        """Parse a JWK set or a single JWK.
+
+        Raises MalformedKey, which names the key and the fault, never a value.
+        """
         try:
             document = json.loads(content)
         except ValueError:
@@ -77,35 +80,35 @@ class KeySet:
         return cls(tuple(keys))
 
     def to_json(self) -> str:
-        """With the private parts: a secret."""
-        return json.dumps({"keys": [_jwk(key, private=True) for key in self.keys]})
+        """Return the JWK set with the private parts, which is a secret."""
+        return json.dumps({"keys": [_build_jwk(key, private=True) for key in self.keys]})
 
     def public_jwks(self) -> dict[str, list[Jwk]]:
-        """What everybody may see: public parts only."""
-        return {"keys": [_jwk(key, private=False) for key in self.keys]}
+        """Return the JWK set of the public parts, to be published."""
+        return {"keys": [_build_jwk(key, private=False) for key in self.keys]}
 
 
-def public_keys(document: Mapping[str, Any]) -> dict[str, ec.EllipticCurvePublicKey]:
-    """The ES256 keys of a fetched set by kid; others are passed over (RFC 7517 section 5).
+def parse_public_keys(document: Mapping[str, Any]) -> dict[str, ec.EllipticCurvePublicKey]:
+    """Return the ES256 keys of a fetched set by kid; others are ignored (RFC 7517 section 5).
 
-    Raises MalformedKey where `document` is no JWK set at all.
+    Raises MalformedKey where `document` is not a JWK set.
     """
     entries = document.get("keys")
     if not isinstance(entries, list):
-        raise MalformedKey("is no JWK set")
-    found = {}
+        raise MalformedKey("is not a JWK set")
+    keys = {}
     for entry in entries:
         try:
             key = _parse(entry)
         except MalformedKey:
             continue
-        found[key.kid] = key.public
-    return found
+        keys[key.kid] = key.public
+    return keys
 
 
 def thumbprint(public: ec.EllipticCurvePublicKey) -> str:
-    """RFC 7638: an id that follows from the key itself."""
-    jwk = _public_part(public)
+    """Return the key's thumbprint (RFC 7638), which serves as its id."""
+    jwk = _build_public_jwk(public)
     ordered = json.dumps(
         {name: jwk[name] for name in ("crv", "kty", "x", "y")}, separators=(",", ":")
     )
@@ -119,49 +122,49 @@ def _parse(entry: object) -> Key:
         raise MalformedKey("is not an EC key on P-256")
     if entry.get("alg", ALGORITHM) != ALGORITHM or entry.get("use", "sig") != "sig":
         raise MalformedKey(f"is not for {ALGORITHM} signatures")
-    x, y = _number(entry, "x"), _number(entry, "y")
+    x, y = _parse_number(entry, "x"), _parse_number(entry, "y")
     numbers = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1())
-    d = _number(entry, "d") if "d" in entry else None
+    d = _parse_number(entry, "d") if "d" in entry else None
     try:
-        # cryptography checks that the point is on the curve and that d belongs to it.
+        # cryptography checks that the point is on the curve and that d belongs to the point.
         public = numbers.public_key()
         private = ec.EllipticCurvePrivateNumbers(d, numbers).private_key() if d else None
     except ValueError:
-        raise MalformedKey("has numbers that do not fit each other on P-256") from None
+        raise MalformedKey("has numbers that are no key pair on P-256") from None
     kid = entry.get("kid", thumbprint(public))
     if not isinstance(kid, str) or not kid:
         raise MalformedKey("has a kid that is not a string")
     return Key(kid, public, private)
 
 
-def _number(entry: Mapping[str, Any], name: str) -> int:
+def _parse_number(entry: Mapping[str, Any], name: str) -> int:
     value = entry.get(name)
     if not isinstance(value, str):
         raise MalformedKey(f"has no {name}")
     try:
         raw = base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
-        raise MalformedKey(f"has {name} in another form than base64url") from None
-    if len(raw) != _COORDINATE:
-        raise MalformedKey(f"has {name} of {len(raw)} instead of {_COORDINATE} bytes")
+        raise MalformedKey(f"has {name} that is not base64url") from None
+    if len(raw) != _COORDINATE_BYTES:
+        raise MalformedKey(f"has {name} of {len(raw)} instead of {_COORDINATE_BYTES} bytes")
     return int.from_bytes(raw, "big")
 
 
-def _public_part(public: ec.EllipticCurvePublicKey) -> Jwk:
+def _build_public_jwk(public: ec.EllipticCurvePublicKey) -> Jwk:
     numbers = public.public_numbers()
     return {
         "kty": "EC",
         "crv": "P-256",
-        "x": _encode(numbers.x.to_bytes(_COORDINATE, "big")),
-        "y": _encode(numbers.y.to_bytes(_COORDINATE, "big")),
+        "x": _encode(numbers.x.to_bytes(_COORDINATE_BYTES, "big")),
+        "y": _encode(numbers.y.to_bytes(_COORDINATE_BYTES, "big")),
     }
 
 
-def _jwk(key: Key, *, private: bool) -> Jwk:
-    jwk = {**_public_part(key.public), "alg": ALGORITHM, "use": "sig", "kid": key.kid}
+def _build_jwk(key: Key, *, private: bool) -> Jwk:
+    jwk = {**_build_public_jwk(key.public), "alg": ALGORITHM, "use": "sig", "kid": key.kid}
     if private and key.private is not None:
         secret = key.private.private_numbers().private_value
-        jwk["d"] = _encode(secret.to_bytes(_COORDINATE, "big"))
+        jwk["d"] = _encode(secret.to_bytes(_COORDINATE_BYTES, "big"))
     return jwk
 
 

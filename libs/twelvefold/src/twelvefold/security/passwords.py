@@ -1,9 +1,8 @@
-"""Password hashing: argon2id (RFC 9106) off the event loop, within bounds.
+"""Password hashing: argon2id (RFC 9106) outside the event loop, with a bounded queue.
 
-Owns parameters, threads and the queue. Not the rules of a good password (a contract's), not
-where hashes are kept. One hash takes about 0.1 s and 64 MiB: `threads` bounds the memory. Who
-would have to wait for longer than anybody goes on listening is refused at once: a queue beyond its
-callers' patience does all of its work for nobody.
+Owns parameters, threads and the queue; the rules of a good password are in `contracts`. One hash
+takes about 0.1 s and 64 MiB, so that `threads` bounds the memory. A call that would wait for longer
+than its client does is refused at once, since its result would be thrown away.
 """
 
 from __future__ import annotations
@@ -30,26 +29,26 @@ from twelvefold.contracts.text import normalize_password
 from twelvefold.errors import Overloaded
 from twelvefold.observability import metrics, spans
 
-MEMORY = 64 * 1024  # KiB
+MEMORY_KIB = 64 * 1024
 PASSES = 3
 LANES = 1
 THREADS = 4
-QUEUE = 128  # waiting beyond those being hashed
-WAIT = 2.0  # seconds in the queue, as far as can be told from what the last ones took
-_SMOOTHING = 0.2  # weight of the newest in the average of what one takes
-_SALT, _HASH = 16, 32  # bytes
+MAX_QUEUED = 128  # calls that wait, beyond those being hashed
+MAX_WAIT = 2.0  # seconds in the queue, estimated from the duration of the latest hashes
+_SMOOTHING = 0.2  # weight of the latest hash in the average duration
+_SALT_BYTES, _HASH_BYTES = 16, 32
 _BUSY = "Too many password checks are in progress. Try again later."
-_NICENESS = 10  # more than the thread that serves requests
+_NICENESS = 10  # added to that of the thread that serves requests
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class PasswordCheck(Enum):
-    """What a stored hash says of a password; true unless it is the wrong one."""
+    """The result of comparing a password with a stored hash; true unless WRONG."""
 
     WRONG = "wrong"
     RIGHT = "right"
-    OUTDATED = "outdated"  # right, but its hash was made in another way than today's
+    OUTDATED = "outdated"  # right, but the hash was made with former parameters or normalization
 
     def __bool__(self) -> bool:
         return self is not PasswordCheck.WRONG
@@ -60,50 +59,55 @@ class PasswordCheck(Enum):
 
 
 class PasswordHasher:
-    """Hashes and verifies in `threads` threads; at most `queue` wait, none for over `wait` s."""
+    """Hash and verify in `threads` threads; at most `queue` calls wait, none for over `wait` s.
+
+    `memory` is in KiB per hash.
+    """
 
     def __init__(
         self,
         *,
-        memory: int = MEMORY,
+        memory: int = MEMORY_KIB,
         passes: int = PASSES,
         threads: int = THREADS,
-        queue: int = QUEUE,
-        wait: float = WAIT,
+        queue: int = MAX_QUEUED,
+        wait: float = MAX_WAIT,
     ) -> None:
-        self._argon2 = argon2.PasswordHasher(passes, memory, LANES, _HASH, _SALT)
-        # Of the same parameters and of nobody's password: no account costs what one costs.
-        self._nobody = (
+        self._argon2 = argon2.PasswordHasher(passes, memory, LANES, _HASH_BYTES, _SALT_BYTES)
+        # A hash of no password with the same parameters: verifying a password for an account that
+        # does not exist takes as long as for one that does.
+        self._dummy_hash = (
             f"$argon2id$v=19$m={memory},t={passes},p={LANES}"
-            f"${_base64(secrets.token_bytes(_SALT))}${_base64(secrets.token_bytes(_HASH))}"
+            f"${_encode(secrets.token_bytes(_SALT_BYTES))}"
+            f"${_encode(secrets.token_bytes(_HASH_BYTES))}"
         )
-        self._threads = ThreadPoolExecutor(threads, "argon2", initializer=_yield_to_the_loop)
+        self._threads = ThreadPoolExecutor(threads, "argon2", initializer=_lower_priority)
         self._size = threads
         self._limit = threads + queue
         self._wait = wait
-        self._seconds = 0.0  # that one takes, on average
-        self._pending = 0
-        self._at_work = 0
-        metrics.register_pool("argon2", threads, lambda: self._at_work)
-        metrics.pool_waiting.labels("argon2").set_function(lambda: self._pending - self._at_work)
+        self._average_seconds = 0.0  # per hash
+        self._pending = 0  # queued and running
+        self._running = 0
+        metrics.register_pool("argon2", threads, lambda: self._running)
+        metrics.pool_waiting.labels("argon2").set_function(lambda: self._pending - self._running)
         self._lock = threading.Lock()
 
     async def hash(self, password: str) -> str:
-        """The encoded hash of the normalised password (`text.normalize_password`).
+        """Return the encoded hash of the normalized password (`text.normalize_password`).
 
         Raises Overloaded where the queue is full or too slow.
         """
         with spans.span("password.hash"):
-            return await self._run(self._argon2.hash, _bytes(normalize_password(password)))
+            return await self._run(self._argon2.hash, _to_bytes(normalize_password(password)))
 
     async def verify(self, password: str, stored: str | None) -> PasswordCheck:
-        """Whether `password` is the one of `stored`; with None never, at the same cost.
+        """Return whether `password` is that of `stored`; WRONG for None, after the same time.
 
-        The first releases hashed passwords as they were given, so one that normalising changes is
-        tried in that form, too. Raises Overloaded where the queue is full or too slow.
+        The first releases hashed passwords without normalization, so a password that normalization
+        changes is also tried unchanged. Raises Overloaded where the queue is full or too slow.
         """
         normalized = normalize_password(password)
-        encoded = stored or self._nobody
+        encoded = stored or self._dummy_hash
         with spans.span("password.verify"):
             fits = await self._run(self._verify, encoded, normalized)
             as_given = not fits and normalized != password
@@ -116,18 +120,18 @@ class PasswordHasher:
         return PasswordCheck.RIGHT
 
     async def aclose(self) -> None:
-        """Refuses what waits; what is being hashed ends by itself within a fraction of a second."""
+        """Cancel the queued calls; running hashes end by themselves within a second."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _verify(self, stored: str, password: str) -> bool:
         try:
-            return self._argon2.verify(stored, _bytes(password))
+            return self._argon2.verify(stored, _to_bytes(password))
         except (VerificationError, InvalidHashError):
             return False
 
     async def _run(self, function: Callable[P, R], /, *arguments: P.args, **named: P.kwargs) -> R:
         with self._lock:
-            expected = max(0, self._pending + 1 - self._size) / self._size * self._seconds
+            expected = max(0, self._pending + 1 - self._size) / self._size * self._average_seconds
             if self._pending >= self._limit or expected > self._wait:
                 metrics.pool_exhausted.labels("argon2").inc()
                 raise Overloaded(_BUSY, retry_after=math.ceil(expected))
@@ -139,35 +143,35 @@ class PasswordHasher:
                 self._work, time.perf_counter(), deadline, partial(function, *arguments, **named)
             )
         except RuntimeError:  # shut down
-            self._ended()
-            raise Overloaded("this process is stopping") from None
-        # Told by the thread, not by the waiting task: a caller that went away frees nothing yet.
-        future.add_done_callback(self._ended)
+            self._decrement_pending()
+            raise Overloaded("The server is shutting down. Try again.") from None
+        # Called by the thread and not by the waiting task: a caller that left frees no thread.
+        future.add_done_callback(self._decrement_pending)
         return await asyncio.wrap_future(future)
 
     def _work(self, since: float, deadline: float | None, function: Callable[[], R]) -> R:
-        """In a thread of the pool, once it is the turn of this one."""
-        began = time.perf_counter()
-        metrics.pool_wait.labels("argon2").observe(began - since)
+        """Run `function` in a thread of the pool. Raises Overloaded after the deadline."""
+        started = time.perf_counter()
+        metrics.pool_wait.labels("argon2").observe(started - since)
         if deadline is not None and time.monotonic() > deadline:
-            raise Overloaded(_BUSY)  # nobody waits for it any more
+            raise Overloaded(_BUSY)
         with self._lock:
-            self._at_work += 1
+            self._running += 1
         try:
             return function()
         finally:
-            took = time.perf_counter() - began
+            seconds = time.perf_counter() - started
             with self._lock:
-                self._at_work -= 1
-                self._seconds += _SMOOTHING * (took - self._seconds)
+                self._running -= 1
+                self._average_seconds += _SMOOTHING * (seconds - self._average_seconds)
 
-    def _ended(self, _: Future[R] | None = None) -> None:
+    def _decrement_pending(self, _: Future[R] | None = None) -> None:
         with self._lock:
             self._pending -= 1
 
 
-def _yield_to_the_loop() -> None:
-    """Hashing takes whole cores; the thread that serves requests goes first.
+def _lower_priority() -> None:
+    """Give the thread that serves requests precedence over hashing, which uses whole cores.
 
     On Linux niceness is per thread; elsewhere the scheduler decides.
     """
@@ -177,10 +181,10 @@ def _yield_to_the_loop() -> None:
         os.setpriority(os.PRIO_PROCESS, thread, niceness)
 
 
-def _bytes(password: str) -> bytes:
-    # Half characters, which UTF-8 lacks, fit no stored password; that is no error of ours.
+def _to_bytes(password: str) -> bytes:
+    # A lone surrogate is not valid in UTF-8. Such a password is wrong, not an internal error.
     return password.encode("utf-8", "surrogatepass")
 
 
-def _base64(raw: bytes) -> str:
+def _encode(raw: bytes) -> str:
     return base64.b64encode(raw).rstrip(b"=").decode()

@@ -1,6 +1,6 @@
-"""Who calls, as a verified access token says, and what that lets them do.
+"""The principal: the account behind a verified access token, and its rights.
 
-Owns scopes and the questions asked of a principal. Not how a token is verified (`tokens`).
+Owns scopes and the checks of a principal. `tokens` verifies the token.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ADMIN_SCOPE = "admin"
 
 
 def scope_of(role: Role) -> str:
-    """The scope (RFC 6749 section 3.3) that a login of this role gets."""
+    """Return the scope (RFC 6749 section 3.3) that a login of this role gets."""
     granted = (*USER_SCOPES, ADMIN_SCOPE) if role is Role.ADMIN else USER_SCOPES
     return " ".join(granted)
 
@@ -42,15 +42,15 @@ class Principal:
 
     @property
     def is_admin(self) -> bool:
-        """By role and scope, so that a token of narrower scope is none of an admin's."""
+        """Whether the role and the scope are an admin's; a token may have a narrower scope."""
         return self.role is Role.ADMIN and ADMIN_SCOPE in self.scopes
 
     def require_scope(self, scope: str) -> None:
-        """Raises Forbidden unless the token carries `scope`."""
+        """Raise Forbidden unless the token has `scope`."""
         if scope not in self.scopes:
-            raise Forbidden(f"the token lacks the scope {scope}")
+            raise Forbidden(f"The token lacks the scope {scope}.")
 
     def require_self_or_admin(self, account_id: UUID) -> None:
-        """Raises Forbidden for anybody else's account, whether it exists or not."""
+        """Raise Forbidden unless the account is the caller's own or the caller is an admin."""
         if self.id != account_id and not self.is_admin:
             raise Forbidden("You may access only your own account.")

@@ -1,9 +1,8 @@
-"""Revoked sessions and accounts, kept in Redis for as long as a token may live.
+"""Revoked sessions and accounts, kept in Redis for the lifetime of a token.
 
-Written by the service that owns sessions, read by whoever verifies tokens: by a mark for each
-subject, read in the round trip of the rate limit, and by `revocation_feed`, through which every
-process remembers them all. Best effort on both sides: with Redis away a token that is revoked from
-then on works for its remaining minutes, and that is logged.
+The service that owns sessions writes them. Verifiers read a mark per subject in the round trip of
+the rate limit, and follow all revocations by `revocation_feed`. Both are best effort: a token that
+is revoked while Redis is unavailable works until it expires, and that is logged.
 """
 
 from __future__ import annotations
@@ -21,17 +20,17 @@ from twelvefold.resilience.redis_calls import RedisCalls
 
 from .tokens import LEEWAY, TOKEN_TTL
 
-LIFETIME = TOKEN_TTL + LEEWAY + 1  # seconds after which no token of before is valid any more
+LIFETIME = TOKEN_TTL + LEEWAY + 1  # seconds after which each earlier token has expired
 REVOCATIONS = "revocations"  # sorted set and channel
-RESTORED = "-"  # before a subject that is revoked no more
-_TRIES = 5  # through stalls of our own: a revocation that was acknowledged should be written
-_TIMEOUT = 1.0  # seconds for each
-_IN_REDIS = {"db.system.name": "redis"}
+RESTORED_PREFIX = "-"  # of a subject whose revocation was lifted
+_TRIES = 5  # while the event loop is stalled: an acknowledged revocation should be written
+_TIMEOUT = 1.0  # seconds per try
+_SPAN_ATTRIBUTES = {"db.system.name": "redis"}
 _log = structlog.get_logger(__name__)
 
 # KEYS[1] the sorted set, KEYS[2..] marks; ARGV: lifetime in seconds, then a subject for each mark.
-# Redis's clock alone counts. A restored subject stays for as long, so that a process that missed
-# it forgets the revocation; `-` tells the two apart.
+# Times are those of Redis's clock. A restored subject stays in the set for as long, with the prefix
+# `-`, so that a process that missed the message drops the revocation, too.
 _REVOKE = """
 local now = tonumber(redis.call('TIME')[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
@@ -54,12 +53,12 @@ redis.call('PUBLISH', KEYS[1], '-' .. ARGV[2])
 
 
 def revocation_key(subject: UUID) -> str:
-    """The key of a session's (`sid`) or an account's (`sub`) mark."""
+    """Return the key of the mark of a session (`sid`) or an account (`sub`)."""
     return f"revoked:{subject}"
 
 
 class RevocationList:
-    """Revokes session ids and account ids, and asks Redis for them."""
+    """The revocations of session ids and account ids in Redis; `ttl` of a token is in seconds."""
 
     def __init__(self, redis: Redis, *, ttl: int = TOKEN_TTL) -> None:
         self._redis = redis
@@ -69,13 +68,13 @@ class RevocationList:
         self._restore = redis.register_script(_RESTORE)
 
     async def revoke(self, *subjects: UUID) -> bool:
-        """Marks them and tells every process; False where Redis did not take it."""
+        """Mark the subjects and publish them; return False where Redis failed."""
         if not subjects:
             return True
         keys = [REVOCATIONS, *map(revocation_key, subjects)]
         arguments: list[int | str] = [self._lifetime, *map(str, subjects)]
         try:
-            with spans.span("revocations.set", _IN_REDIS, kind=SpanKind.CLIENT):
+            with spans.span("revocations.set", _SPAN_ATTRIBUTES, kind=SpanKind.CLIENT):
                 await self._calls.call(
                     lambda: self._revoke(keys=keys, args=arguments), tries=_TRIES
                 )
@@ -85,7 +84,7 @@ class RevocationList:
         return True
 
     async def restore(self, account_id: UUID) -> bool:
-        """Takes an account's mark away, e.g. when it is enabled again."""
+        """Lift an account's revocation, e.g. when it is enabled again; False where Redis failed."""
         keys = [REVOCATIONS, revocation_key(account_id)]
         arguments: list[int | str] = [self._lifetime, str(account_id)]
         try:
@@ -96,7 +95,7 @@ class RevocationList:
         return True
 
     async def is_revoked(self, *subjects: UUID) -> bool:
-        """Whether any of them is marked; False where Redis does not answer."""
+        """Return whether any subject is marked; False where Redis failed."""
         keys = [*map(revocation_key, subjects)]
         try:
             return bool(await self._calls.call(lambda: self._redis.exists(*keys)))

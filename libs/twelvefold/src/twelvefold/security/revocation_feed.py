@@ -1,8 +1,8 @@
-"""What a process remembers of revocations, so that neither a stall nor a lost Redis forgets them.
+"""The revocations in memory of a process, which stay in force while Redis is unavailable.
 
-New ones come by pub/sub within milliseconds; at the start and after each lost connection the sorted
-set says what is missing. Owns that memory and how it is kept whole. What a revoked token is refused
-with is the edge's business; the marks in Redis are `revocation`'s.
+New ones arrive by pub/sub within milliseconds; at the start and after each lost connection the
+process reads the sorted set. Owns the copy in memory. `revocation` owns the marks in Redis; the
+edge refuses a revoked token.
 """
 
 from __future__ import annotations
@@ -26,53 +26,54 @@ from twelvefold.resilience.redis_calls import RedisCalls
 from twelvefold.settings import RedisSettings
 from twelvefold.tasks import cancel_and_wait
 
-from .revocation import LIFETIME, RESTORED, REVOCATIONS
+from .revocation import LIFETIME, RESTORED_PREFIX, REVOCATIONS
 
 MAX_SUBJECTS = 100_000  # some 25 MB
 _POOL = "revocations"
-_PAGE = 1000  # subjects in one reply
-_OVERLAP = 100
-_TIMEOUT = 1.0  # seconds for a page
-_RETRY = 1.0  # seconds after a failed read
+_PAGE_SIZE = 1000  # subjects in one reply
+_PAGE_OVERLAP = 100  # subjects
+_TIMEOUT = 1.0  # seconds per page
+_RETRY_DELAY = 1.0  # seconds after a failed read
 _log = structlog.get_logger(__name__)
 
 
 class RevokedSubjects:
-    """Session ids and account ids with the time until which each is revoked, `most` at most.
+    """Revoked session ids and account ids with their expiry; at most `max_subjects` of them.
 
-    When it is full, the one that would expire first is forgotten: its tokens have the least time
-    left. Each of those counts as an exhausted pool, which an alert reports.
+    When it is full, the subject that would expire first is dropped, since its tokens have the least
+    time left. Each drop counts as an exhausted pool, for which there is an alert.
     """
 
     def __init__(
-        self, *, most: int = MAX_SUBJECTS, clock: Callable[[], float] = time.monotonic
+        self, *, max_subjects: int = MAX_SUBJECTS, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._most = most
+        self._max_subjects = max_subjects
         self._clock = clock
-        self._until: OrderedDict[bytes, float] = OrderedDict()  # in the order of expiry, almost
-        metrics.register_pool(_POOL, most, lambda: len(self._until))
+        self._until: OrderedDict[bytes, float] = OrderedDict()  # roughly in the order of expiry
+        metrics.register_pool(_POOL, max_subjects, lambda: len(self._until))
 
     def __contains__(self, subject: UUID) -> bool:
         until = self._until.get(subject.bytes)
         return until is not None and until > self._clock()
 
     def add(self, subject: UUID, seconds: float = LIFETIME) -> None:
-        """Revoked for `seconds` from now, or for longer where that was known before."""
+        """Revoke `subject` for `seconds` from now; a later known expiry stays."""
         now = self._clock()
         until = max(now + seconds, self._until.pop(subject.bytes, now))
         while self._until and next(iter(self._until.values())) <= now:
             self._until.popitem(last=False)
-        if len(self._until) >= self._most:
+        if len(self._until) >= self._max_subjects:
             self._until.popitem(last=False)
             metrics.pool_exhausted.labels(_POOL).inc()
         self._until[subject.bytes] = until
 
     def discard(self, subject: UUID) -> None:
+        """Lift the revocation of `subject`, if there is one."""
         self._until.pop(subject.bytes, None)
 
 
 class RevocationFeed:
-    """Keeps a process's `RevokedSubjects` whole while it runs."""
+    """A subscription that keeps the `RevokedSubjects` of a process complete."""
 
     def __init__(
         self, redis: Redis, settings: RedisSettings, *, subjects: RevokedSubjects | None = None
@@ -82,16 +83,18 @@ class RevocationFeed:
         self._calls = RedisCalls(timeout=_TIMEOUT)
         self._subscriber = Subscriber(settings)
         self._incomplete = asyncio.Event()
-        self._heard: set[UUID] = set()  # while a read is under way: later than what it finds
+        # Subjects of messages during a read, which are newer than the result of the read.
+        self._received: set[UUID] = set()
 
     def is_revoked(self, *subjects: UUID) -> bool:
+        """Return whether any of the subjects is revoked."""
         return any(subject in self.subjects for subject in subjects)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Follows revocations while the block runs."""
+        """Follow revocations while the block runs."""
         self._incomplete.set()
-        with self._subscriber.listen(REVOCATIONS, self._hear):
+        with self._subscriber.listen(REVOCATIONS, self._on_message):
             async with self._subscriber.running():
                 task = asyncio.create_task(self._read_when_incomplete(), name="revocations")
                 try:
@@ -99,17 +102,17 @@ class RevocationFeed:
                 finally:
                     await cancel_and_wait([task])
 
-    def _hear(self, message: str) -> None:
-        """One revocation or restoration, or the news that the subscription has begun (again)."""
+    def _on_message(self, message: str) -> None:
+        """Apply one revocation or restoration; empty: the subscription has begun (again)."""
         if not message:
             self._incomplete.set()
             return
-        if subject := _subject_of(message):
-            self._heard.add(subject)
+        if subject := _parse_subject(message):
+            self._received.add(subject)
             self._apply(subject, message, LIFETIME)
 
     def _apply(self, subject: UUID, member: str, seconds: float) -> None:
-        if member.startswith(RESTORED):
+        if member.startswith(RESTORED_PREFIX):
             self.subjects.discard(subject)
         else:
             self.subjects.add(subject, seconds)
@@ -127,47 +130,47 @@ class RevocationFeed:
                     _log.warning("revocations_read_failed", error=type(error).__name__)
                 logged = True
                 self._incomplete.set()
-                await asyncio.sleep(_RETRY)
+                await asyncio.sleep(_RETRY_DELAY)
 
     async def _read(self) -> None:
-        """Remembers whatever is revoked, in the order of expiry."""
-        self._heard.clear()
-        found, now = await self._found()
-        while found:
-            for _ in range(min(_PAGE, len(found))):  # no longer, so that the loop stays free
-                member, expiry = found.pop()
-                subject = _subject_of(member)
-                if subject is not None and subject not in self._heard:
+        """Copy the sorted set into memory, in the order of expiry."""
+        self._received.clear()
+        members, now = await self._read_members()
+        while members:
+            for _ in range(min(_PAGE_SIZE, len(members))):  # bounded, to yield to the event loop
+                member, expiry = members.pop()
+                subject = _parse_subject(member)
+                if subject is not None and subject not in self._received:
                     self._apply(subject, member, expiry - now)
             await asyncio.sleep(0)
 
-    async def _found(self) -> tuple[list[tuple[str, float]], float]:
-        """What the sorted set holds, the last to expire first, and the time there.
+    async def _read_members(self) -> tuple[list[tuple[str, float]], float]:
+        """Return the sorted set's members, the last to expire first, and Redis's time.
 
-        In this order nothing is passed over: new ones come in front, old ones go at the end.
-        Pages overlap, since one that is revoked again or restored changes its place.
+        In this order no member is missed: new ones are added in front, old ones leave at the end.
+        Pages overlap, since a member that is revoked again or restored changes its place.
         """
         now, _ = await self._calls.call(self._redis.time)
-        found: list[tuple[str, float]] = []
-        while len(found) < MAX_SUBJECTS:
-            start = max(0, len(found) - _OVERLAP)
+        members: list[tuple[str, float]] = []
+        while len(members) < MAX_SUBJECTS:
+            start = max(0, len(members) - _PAGE_OVERLAP)
             read = partial(
                 self._redis.zrevrangebyscore,
                 *(REVOCATIONS, "+inf", now),
                 start=start,
-                num=_PAGE,
+                num=_PAGE_SIZE,
                 withscores=True,
             )
             page = await self._calls.call(read)
-            found[start:] = [(member.decode(), expiry) for member, expiry in page]
-            if len(page) < _PAGE:
+            members[start:] = [(member.decode(), expiry) for member, expiry in page]
+            if len(page) < _PAGE_SIZE:
                 break
-        return found, float(now)
+        return members, float(now)
 
 
-def _subject_of(member: str) -> UUID | None:
+def _parse_subject(member: str) -> UUID | None:
     try:
-        return UUID(member.removeprefix(RESTORED))
+        return UUID(member.removeprefix(RESTORED_PREFIX))
     except ValueError:
         _log.warning("revocation_malformed")
         return None

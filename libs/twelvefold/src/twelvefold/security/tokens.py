@@ -1,7 +1,8 @@
-"""Access tokens: JWTs by RFC 9068 (`at+jwt`), signed with ES256 and nothing else (RFC 8725).
+"""Access tokens: JWTs by RFC 9068 (`at+jwt`), signed with ES256 only (RFC 8725).
 
-Owns what is in a token and what is refused. Keys are in `keys` and `jwks`; who may have a token
-is decided by the service that issues it. A signature costs about 0.1 ms, so both run on the loop.
+Owns the claims of a token and its verification. Keys are in `keys` and `jwks`; the service that
+issues a token decides who gets one. A signature or its check takes about 0.1 ms, so both run on the
+event loop.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ from .principals import Principal
 __all__ = ["ALGORITHM", "LEEWAY", "TOKEN_TTL", "KeySet", "TokenIssuer", "TokenVerifier"]
 
 TOKEN_TTL = 600  # seconds
-LEEWAY = 5  # seconds that clocks of two machines may differ
-# RFC 9068 section 2.2 requires the claim. There is one client, so nothing here asks for it.
+LEEWAY = 5  # seconds by which the clocks of two machines may differ
+# RFC 9068 section 2.2 requires the claim. There is one client, so no code reads it.
 CLIENT_ID = "twelvefold"
 TOKEN_TYPE = "at+jwt"  # noqa: S105  (RFC 9068 section 2.1, no secret)
-MAX_TOKEN_LENGTH = 4096  # ours have about 700 characters
-REMEMBERED = 4096  # verified tokens
+MAX_TOKEN_LENGTH = 4096  # characters; an issued token has about 700
+MAX_REMEMBERED = 4096  # verified tokens
 _TYPES = (TOKEN_TYPE, "application/at+jwt")
-_REQUIRED = ["iss", "aud", "sub", "iat", "nbf", "exp", "jti", "sid", "role", "scope"]
+_REQUIRED_CLAIMS = ["iss", "aud", "sub", "iat", "nbf", "exp", "jti", "sid", "role", "scope"]
 
 
 class TokenIssuer:
-    """Signs access tokens with the first key of `keys`; `ttl` is in seconds."""
+    """An issuer that signs access tokens with the first key of `keys`; `ttl` is in seconds."""
 
     def __init__(self, keys: KeySet, issuer: str, audience: str, *, ttl: int = TOKEN_TTL) -> None:
         self._keys = keys
@@ -44,7 +45,7 @@ class TokenIssuer:
         self.ttl = ttl
 
     def issue(self, sub: UUID, role: Role, scope: str, sid: UUID) -> str:
-        """A token for account `sub` within the session `sid`."""
+        """Return a token for account `sub` in the session `sid`."""
         now = int(time.time())
         claims = {
             "iss": self._issuer,
@@ -64,12 +65,12 @@ class TokenIssuer:
 
 
 class TokenVerifier:
-    """Turns a bearer token into a Principal, or refuses it.
+    """Verifies bearer tokens and returns their principals.
 
-    The key comes from `source` by `kid` and from nowhere else: `jku`, `x5u`, `jwk` and `x5c` of
-    the token's header are never looked at. Tokens of `accepted_issuers`, signed by the same keys,
-    count as well: those that were issued under the issuer's former name. A verified token is remembered until it expires or a
-    key is withdrawn, since checking one costs half as much as serving a cached read.
+    The key comes from `source` by `kid` only: `jku`, `x5u`, `jwk` and `x5c` of the token's header
+    are never read. Tokens of `accepted_issuers`, signed by the same keys, are valid as well: those
+    that were issued under a former name of the issuer. A verified token is remembered until it
+    expires or a key is withdrawn, since a check costs half as much as serving a cached read.
     """
 
     def __init__(
@@ -89,7 +90,11 @@ class TokenVerifier:
         self._generation = self._keys.generation
 
     async def verify(self, token: str) -> Principal:
-        """Raises Unauthenticated (`invalid_token`), or DependencyUnavailable where no key can be had."""
+        """Return the principal of `token`.
+
+        Raises Unauthenticated (`invalid_token`) where the token is invalid, DependencyUnavailable
+        where its key cannot be fetched.
+        """
         if self._generation != self._keys.generation:
             self._generation = self._keys.generation
             self._remembered.clear()
@@ -99,32 +104,33 @@ class TokenVerifier:
                 self._remembered.move_to_end(token)
                 return principal
             del self._remembered[token]
-        principal = await self._verified(token)
+        principal = await self._verify(token)
         self._remembered[token] = principal
-        if len(self._remembered) > REMEMBERED:
+        if len(self._remembered) > MAX_REMEMBERED:
             self._remembered.popitem(last=False)
         return principal
 
     async def aclose(self) -> None:
+        """Stop a fetch of keys."""
         await self._keys.aclose()
 
-    async def _verified(self, token: str) -> Principal:
+    async def _verify(self, token: str) -> Principal:
         if len(token) > MAX_TOKEN_LENGTH:
-            raise _refused("is too long")
+            raise _invalid_token("is too long")
         try:
             header = jwt.get_unverified_header(token)
         except jwt.InvalidTokenError as error:
-            raise _refused("is malformed") from error
+            raise _invalid_token("is malformed") from error
         if header.get("alg") != ALGORITHM:
-            raise _refused("uses an unsupported signature algorithm")
+            raise _invalid_token("uses an unsupported signature algorithm")
         if str(header.get("typ")).lower() not in _TYPES:
-            raise _refused("is not an access token")
+            raise _invalid_token("is not an access token")
         if "crit" in header:
-            raise _refused("asks for extensions that are not known here")
+            raise _invalid_token("requires unsupported extensions (crit)")
         kid = header.get("kid")
         key = await self._keys.get(kid) if isinstance(kid, str) else None
         if key is None:
-            raise _refused("is signed with an unknown key")
+            raise _invalid_token("is signed with an unknown key")
         try:
             claims = jwt.decode(
                 token,
@@ -133,16 +139,16 @@ class TokenVerifier:
                 issuer=self._issuers,
                 audience=self._audience,
                 leeway=self._leeway,
-                options={"require": _REQUIRED, "strict_aud": True},
+                options={"require": _REQUIRED_CLAIMS, "strict_aud": True},
             )
         except jwt.ExpiredSignatureError as error:
-            raise _refused("has expired") from error
+            raise _invalid_token("has expired") from error
         except jwt.InvalidTokenError as error:
-            raise _refused("is not valid") from error
-        return _principal(claims, token)
+            raise _invalid_token("is invalid") from error
+        return _build_principal(claims, token)
 
 
-def _principal(claims: dict[str, Any], token: str) -> Principal:
+def _build_principal(claims: dict[str, Any], token: str) -> Principal:
     try:
         return Principal(
             id=UUID(claims["sub"]),
@@ -153,8 +159,9 @@ def _principal(claims: dict[str, Any], token: str) -> Principal:
             expires_at=float(claims["exp"]),
         )
     except (AttributeError, TypeError, ValueError) as error:
-        raise _refused("lacks required claims") from error
+        raise _invalid_token("lacks required claims") from error
 
 
-def _refused(reason: str) -> Unauthenticated:
-    return Unauthenticated(f"the access token {reason}", token_error="invalid_token")  # noqa: S106  (RFC 6750 section 3.1)
+def _invalid_token(reason: str) -> Unauthenticated:
+    detail = f"The access token {reason}."
+    return Unauthenticated(detail, token_error="invalid_token")  # noqa: S106  (RFC 6750 section 3.1)
