@@ -1,4 +1,4 @@
-"""A stalled event loop is not counted as a failure of Redis, and the state in Redis stays in force."""
+"""A stalled event loop is no failure of Redis, and the state in Redis stays in force."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""When a verifier fetches the issuer's keys again, and that a failed fetch keeps the present ones."""
+"""When a verifier fetches the issuer's keys again; a failed fetch keeps the present ones."""
 
 import asyncio
 from typing import Any

@@ -56,7 +56,7 @@ def test_a_single_key_becomes_a_set_and_other_documents_are_refused():
 
 
 class Deployment:
-    """Two issuers, replaced one after the other, and three verifiers that cache the published set."""
+    """Two issuers, replaced one after the other, and three verifiers with a cache."""
 
     def __init__(self) -> None:
         self.now = START

@@ -118,7 +118,9 @@ ATTACKS = {
     "another key by x5u": forge(key=OTHER_KEYS.signing_key, kid="theirs", x5u="http://127.0.0.1:1"),
     "no kid": forge(kid=None),
     "kid is a path": forge(kid="../../dev/null"),
-    "kid is a list": encode_raw({"alg": "ES256", "typ": "at+jwt", "kid": ["a"]}, claims(), b"0" * 64),
+    "kid is a list": encode_raw(
+        {"alg": "ES256", "typ": "at+jwt", "kid": ["a"]}, claims(), b"0" * 64
+    ),
     "critical extension": forge(crit=["exp"]),
     "typ JWT": forge(typ="JWT"),
     "no typ": forge(typ=None),

@@ -41,7 +41,8 @@ async def test_a_failing_job_is_retried_until_it_succeeds(bench):
         await bench.becomes("succeeded", job_id)
     row = await bench.row(job_id)
     assert (len(probe.runs), row["attempts"], row["claim_no"]) == (3, 2, 3)
-    assert [entry["error"] for entry in row["errors"]] == ["The dependency s3 does not respond."] * 2
+    errors = [entry["error"] for entry in row["errors"]]
+    assert errors == ["The dependency s3 does not respond."] * 2
 
 
 async def test_a_job_that_keeps_failing_is_dead_and_kept_and_can_be_retried(bench):
