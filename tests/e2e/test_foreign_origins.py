@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from twelvefold_dev.servers.mail_catcher import caught
+from twelvefold_dev.servers.mail_catcher import list_emails
 from twelvefold_dev.servers.object_store import REGION
 
 FOREIGN = "https://evil.example"
@@ -79,7 +79,7 @@ async def names(client) -> set[str]:
 
 async def test_no_port_lets_a_foreign_page_read_or_write(suite, ports, kept, caught_mail):
     before = await names(kept)
-    mails = len(caught(suite.checkout / ".twelvefold/mail"))
+    mails = len(list_emails(suite.checkout / ".twelvefold/mail"))
     faults = []
     async with httpx.AsyncClient(timeout=10) as client:
         for port in sorted(ports):
@@ -90,7 +90,7 @@ async def test_no_port_lets_a_foreign_page_read_or_write(suite, ports, kept, cau
     assert await names(kept) == before
     response = await kept.get_object(Bucket="twelvefold", Key=KEY)
     assert await response["Body"].read() == CONTENT
-    assert len(caught(suite.checkout / ".twelvefold/mail")) == mails
+    assert len(list_emails(suite.checkout / ".twelvefold/mail")) == mails
 
 
 async def attempted(client: httpx.AsyncClient, method: str, url: str) -> list[str]:
@@ -116,7 +116,7 @@ async def attempted(client: httpx.AsyncClient, method: str, url: str) -> list[st
 
 async def test_a_posted_form_lays_down_no_mail(suite, ports, caught_mail):
     folder = suite.checkout / ".twelvefold/mail"
-    before = set(caught(folder))
+    before = set(list_emails(folder))
     port = urlsplit(suite.endpoints["mail"]).port
     for head in (
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\n\r\n",
@@ -129,4 +129,4 @@ async def test_a_posted_form_lays_down_no_mail(suite, ports, caught_mail):
             heard = await reader.read()
         writer.close()
         assert b"Caught" not in heard
-    assert set(caught(folder)) == before
+    assert set(list_emails(folder)) == before

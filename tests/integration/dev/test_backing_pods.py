@@ -29,17 +29,17 @@ READY_TIMEOUT = 60
 
 @pytest.fixture(scope="module")
 def outside_address() -> str:
-    """An address of this machine that is not the loopback one: how another pod would call."""
-    for addresses in psutil.net_if_addrs().values():
-        for found in addresses:
-            if found.family == socket.AF_INET and not found.address.startswith("127."):
-                return str(found.address)
+    """An address of this machine other than loopback, as another pod would use it."""
+    for interface in psutil.net_if_addrs().values():
+        for address in interface:
+            if address.family == socket.AF_INET and not address.address.startswith("127."):
+                return str(address.address)
     pytest.skip("this machine has the loopback address only")
 
 
 @pytest.fixture
 def data() -> Iterator[Path]:
-    """Where PostgreSQL's own user can enter when the tests run as root, unlike `tmp_path`."""
+    """A directory that PostgreSQL's system user can enter under root, unlike `tmp_path`."""
     with tempfile.TemporaryDirectory(prefix="twelvefold-backing-") as name:
         Path(name).chmod(0o755)
         yield Path(name)
@@ -47,7 +47,7 @@ def data() -> Iterator[Path]:
 
 @contextmanager
 def serving(kind: str, port: int, data: Path, **settings: str) -> Iterator[subprocess.Popen[str]]:
-    """Yields once it says that it is ready; it ends with the block, if not before."""
+    """Run a server and yield once it is ready; kill it at the end of the block."""
     environment = {
         "PATH": "/usr/bin:/bin:/usr/sbin",
         "ENVIRONMENT": "development",
@@ -56,7 +56,7 @@ def serving(kind: str, port: int, data: Path, **settings: str) -> Iterator[subpr
         "BACKING_DATA": str(data),
         **settings,
     }
-    process = subprocess.Popen(  # noqa: S603 (our own command)
+    process = subprocess.Popen(  # noqa: S603 (a fixed command)
         [*COMMAND, kind], env=environment, stdout=subprocess.PIPE, text=True
     )
     try:
@@ -73,7 +73,7 @@ def serving(kind: str, port: int, data: Path, **settings: str) -> Iterator[subpr
         process.communicate()
 
 
-def stopped(process: subprocess.Popen[str]) -> int:
+def stop(process: subprocess.Popen[str]) -> int:
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=20)
     return process.returncode
@@ -91,7 +91,7 @@ def password_file(tmp_path) -> str:
     return str(path)
 
 
-async def test_postgresql_answers_other_pods_and_keeps_its_data_over_an_orderly_stop(
+async def test_postgresql_serves_other_pods_and_keeps_its_data_across_an_orderly_stop(
     outside_address, port, data, password_file
 ) -> None:
     url = f"postgresql://postgres:{PASSWORD}@{outside_address}:{port}/postgres"
@@ -100,14 +100,14 @@ async def test_postgresql_answers_other_pods_and_keeps_its_data_over_an_orderly_
         await connection.execute("CREATE TABLE kept AS SELECT 42 AS number")
         with pytest.raises(asyncpg.InvalidPasswordError):
             await asyncpg.connect(url.replace(PASSWORD, "another"))
-        assert stopped(process) == 0  # although a client is still connected
+        assert stop(process) == 0  # although a client is still connected
     with serving("postgres", port, data, BACKING_PASSWORD_FILE=password_file):
         connection = await asyncpg.connect(url)
         assert await connection.fetchval("SELECT number FROM kept") == 42
         await connection.close()
 
 
-async def test_redis_answers_other_pods_and_keeps_its_data_over_an_orderly_stop(
+async def test_redis_serves_other_pods_and_keeps_its_data_across_an_orderly_stop(
     outside_address, port, data
 ) -> None:
     def client() -> redis.asyncio.Redis:
@@ -116,13 +116,13 @@ async def test_redis_answers_other_pods_and_keeps_its_data_over_an_orderly_stop(
     with serving("redis", port, data, BACKING_PASSWORD=PASSWORD) as process:
         async with client() as connected:
             await connected.set("kept", "42")
-        assert stopped(process) == 0
+        assert stop(process) == 0
     with serving("redis", port, data, BACKING_PASSWORD=PASSWORD):
         async with client() as connected:
             assert await connected.get("kept") == b"42"
 
 
-async def test_s3_answers_other_pods_and_has_its_bucket(outside_address, port, data) -> None:
+async def test_s3_serves_other_pods_and_has_its_bucket(outside_address, port, data) -> None:
     account = {"BACKING_S3_ACCESS_KEY_ID": "TESTKEY", "BACKING_S3_SECRET_ACCESS_KEY": PASSWORD}
     with serving("s3", port, data, BACKING_S3_BUCKET="images", **account) as process:
         session = aioboto3.Session(
@@ -132,18 +132,18 @@ async def test_s3_answers_other_pods_and_has_its_bucket(outside_address, port, d
             await s3.put_object(Bucket="images", Key="kept", Body=b"42")
             found = await s3.get_object(Bucket="images", Key="kept")
             assert await found["Body"].read() == b"42"
-        assert stopped(process) == 0
+        assert stop(process) == 0
 
 
 def test_mail_from_other_pods_becomes_files(outside_address, port, data) -> None:
     with serving("mail", port, data) as process:
         with smtplib.SMTP(outside_address, port, timeout=5) as client:
             client.sendmail("a@example.com", ["b@example.com"], "Subject: Caught\r\n\r\nHello")
-        assert stopped(process) == 0
+        assert stop(process) == 0
     assert [mail["Subject"] for mail in Mailbox(data / "mail").messages()] == ["Caught"]
 
 
-def test_a_server_that_ends_by_itself_ends_its_pod_with_an_error(port, data) -> None:
+def test_a_server_that_ends_unexpectedly_ends_its_pod_with_an_error(port, data) -> None:
     with serving("redis", port, data, BACKING_PASSWORD=PASSWORD) as process:
         (server,) = psutil.Process(process.pid).children()
         server.kill()
@@ -153,7 +153,7 @@ def test_a_server_that_ends_by_itself_ends_its_pod_with_an_error(port, data) -> 
 @pytest.fixture
 def refusal() -> Callable[..., str]:
     def run(kind: str, **settings: str) -> str:
-        done = subprocess.run(  # noqa: S603 (our own command)
+        result = subprocess.run(  # noqa: S603 (a fixed command)
             [*COMMAND, kind],
             env={"PATH": "/usr/bin:/bin", **settings},
             capture_output=True,
@@ -161,20 +161,20 @@ def refusal() -> Callable[..., str]:
             timeout=30,
             check=False,
         )
-        assert done.returncode == 2
-        assert "Traceback" not in done.stderr
-        return done.stderr
+        assert result.returncode == 2
+        assert "Traceback" not in result.stderr
+        return result.stderr
 
     return run
 
 
 def test_every_missing_or_unsafe_setting_is_named(refusal) -> None:
-    told = refusal("redis")
-    assert "ENVIRONMENT must be development or testing" in told
-    assert "BACKING_PASSWORD is missing" in told
+    output = refusal("redis")
+    assert "ENVIRONMENT must be development or testing" in output
+    assert "BACKING_PASSWORD is missing" in output
     assert "BACKING_S3_SECRET_ACCESS_KEY" in refusal("s3", ENVIRONMENT="development")
 
 
 def test_a_password_that_breaks_out_of_a_url_or_a_configuration_is_refused(refusal) -> None:
     settings = {"ENVIRONMENT": "development", "BACKING_PASSWORD": "a\nb@c"}
-    assert "must be of letters, digits and . _ ~ - alone" in refusal("redis", **settings)
+    assert "must contain only letters, digits and . _ ~ -" in refusal("redis", **settings)

@@ -1,4 +1,4 @@
-"""The lock and the socket by which commands find the supervisor of a checkout."""
+"""The lock and the socket that connect commands to the supervisor of a checkout."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from twelvefold_dev.supervisor.control import ControlServer, Message, RunLock, a
 
 async def echo(request: Message) -> AsyncIterator[Message]:
     if request["command"] == "fail":
-        raise StackError("as asked")
+        raise StackError("the command failed")
     yield {"first": request["command"]}
     yield {"second": request.get("more")}
 
 
 @pytest.fixture
 async def run(tmp_path) -> AsyncIterator[Path]:
-    # Longer than the 107 bytes that the path of a Unix socket may have.
+    # Longer than the 107 bytes that the path of a Unix socket can have.
     run = tmp_path / ("long" * 30)
     run.mkdir()
     server = ControlServer(run, echo)
@@ -31,30 +31,30 @@ async def run(tmp_path) -> AsyncIterator[Path]:
     server.close()
 
 
-def answers(run: Path, **request: object) -> list[Message]:
+def responses_to(run: Path, **request: object) -> list[Message]:
     return list(ask(run, 5, **request))
 
 
-async def test_a_request_gets_every_answer_in_order(run) -> None:
-    found = await asyncio.to_thread(answers, run, command="look", more=3)
-    assert found == [{"first": "look"}, {"second": 3}]
+async def test_a_request_receives_all_responses_in_order(run) -> None:
+    responses = await asyncio.to_thread(responses_to, run, command="ps", more=3)
+    assert responses == [{"first": "ps"}, {"second": 3}]
 
 
-async def test_a_failure_reaches_the_one_who_asked(run) -> None:
-    with pytest.raises(StackError, match="as asked"):
-        await asyncio.to_thread(answers, run, command="fail")
+async def test_a_failure_is_raised_in_the_command(run) -> None:
+    with pytest.raises(StackError, match="the command failed"):
+        await asyncio.to_thread(responses_to, run, command="fail")
 
 
-async def test_only_its_owner_may_ask(run) -> None:
+async def test_only_its_owner_can_open_the_socket(run) -> None:
     assert (run / "control.sock").stat().st_mode & 0o777 == 0o600
 
 
-def test_nobody_there_is_said_so(tmp_path) -> None:
-    with pytest.raises(StackError, match="does not answer"):
-        answers(tmp_path, command="look")
+def test_a_missing_supervisor_is_reported(tmp_path) -> None:
+    with pytest.raises(StackError, match="does not respond"):
+        responses_to(tmp_path, command="ps")
 
 
-def test_a_lock_is_one_supervisor_s(tmp_path) -> None:
+def test_only_one_supervisor_holds_the_lock(tmp_path) -> None:
     first, second = RunLock(tmp_path), RunLock(tmp_path)
     assert first.acquire()
     assert second.is_held
@@ -65,7 +65,7 @@ def test_a_lock_is_one_supervisor_s(tmp_path) -> None:
     second.release()
 
 
-async def test_a_killed_holder_leaves_no_lock(tmp_path) -> None:
+async def test_the_lock_of_a_killed_process_is_free(tmp_path) -> None:
     code = f"""
 import pathlib, time
 from twelvefold_dev.supervisor.control import RunLock

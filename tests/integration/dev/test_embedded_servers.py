@@ -1,4 +1,4 @@
-"""The embedded servers: ready when they say so, durable, and gone without a trace."""
+"""The embedded servers: readiness, durability, and a stop that leaves nothing running."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from twelvefold_dev.system.ports import PortPicker, is_free
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    """Where PostgreSQL's own user can enter when the tests run as root, unlike `tmp_path`."""
+    """A directory that PostgreSQL's system user can enter under root, unlike `tmp_path`."""
     with tempfile.TemporaryDirectory(prefix="twelvefold-servers-") as name:
-        # Deeper than a Unix socket's path may be long: so are some checkouts.
+        # Longer than the path of a Unix socket can be, as in some checkouts.
         folder = Path(name) / "a-folder-with-a-long-name" / "another-one-whose-name-is-long-too"
         folder.mkdir(parents=True)
         for part in (folder, *folder.parents[:2]):
@@ -49,7 +49,7 @@ def durable_servers(folder) -> EmbeddedServers:
 
 @pytest.fixture
 async def own_servers(durable_servers: EmbeddedServers) -> EmbeddedServers:
-    """Not those of the run: a test may stop or kill them."""
+    """Servers of this module only, which a test may stop or kill."""
     await durable_servers.start()
     return durable_servers
 
@@ -60,13 +60,13 @@ async def stop_at_the_end(durable_servers) -> AsyncIterator[None]:
     await durable_servers.stop()
 
 
-def everyone(servers: EmbeddedServers) -> list[psutil.Process]:
-    found = []
+def all_processes(servers: EmbeddedServers) -> list[psutil.Process]:
+    processes = []
     for server in servers.all:
         assert server.pid is not None
         process = psutil.Process(server.pid)
-        found += [process, *process.children(recursive=True)]
-    return found
+        processes += [process, *process.children(recursive=True)]
+    return processes
 
 
 async def all_gone(processes: list[psutil.Process], seconds: float = 15) -> bool:
@@ -78,7 +78,7 @@ async def all_gone(processes: list[psutil.Process], seconds: float = 15) -> bool
     return True
 
 
-async def test_what_was_written_is_there_after_an_orderly_restart(own_servers) -> None:
+async def test_written_data_survives_an_orderly_restart(own_servers) -> None:
     word = await write_everywhere(own_servers)
 
     await own_servers.stop()
@@ -88,7 +88,7 @@ async def test_what_was_written_is_there_after_an_orderly_restart(own_servers) -
     await assert_everywhere(own_servers, word)
 
 
-async def test_what_was_written_is_there_after_a_kill(own_servers) -> None:
+async def test_written_data_survives_a_kill(own_servers) -> None:
     word = await write_everywhere(own_servers)
 
     for server in own_servers.all:
@@ -102,7 +102,7 @@ async def test_what_was_written_is_there_after_a_kill(own_servers) -> None:
 
 
 async def test_a_stop_leaves_no_process_and_no_port(own_servers) -> None:
-    processes = everyone(own_servers)
+    processes = all_processes(own_servers)
     ports = {
         connection.laddr.port
         for process in processes
@@ -120,14 +120,14 @@ async def test_a_stop_leaves_no_process_and_no_port(own_servers) -> None:
 async def test_every_listener_is_on_the_loopback_address(own_servers) -> None:
     addresses = {
         connection.laddr.ip
-        for process in everyone(own_servers)
+        for process in all_processes(own_servers)
         for connection in process.net_connections("inet")
         if connection.status == psutil.CONN_LISTEN
     }
     assert addresses == {"127.0.0.1"}
 
 
-async def test_nobody_gets_in_without_a_password(own_servers) -> None:
+async def test_every_server_requires_its_credentials(own_servers) -> None:
     with pytest.raises(asyncpg.InvalidPasswordError):
         await asyncpg.connect(own_servers.postgres.url, password="guessed")
     with pytest.raises(redis.exceptions.AuthenticationError):
@@ -137,7 +137,7 @@ async def test_nobody_gets_in_without_a_password(own_servers) -> None:
     assert response.status_code == HTTPStatus.FORBIDDEN
 
 
-async def test_a_starter_that_is_killed_leaves_nothing_behind(folder) -> None:
+async def test_servers_end_when_the_process_that_started_them_is_killed(folder) -> None:
     code = f"""
         import asyncio, pathlib
         from twelvefold_dev.servers.embedded import EmbeddedServers, ServerCredentials
@@ -182,7 +182,7 @@ async def test_mails_are_numbered_in_the_order_of_their_arrival(own_servers) -> 
 
 
 async def write_everywhere(servers: EmbeddedServers) -> str:
-    """One new word into each server; returns it."""
+    """Write a new random word to each server and return it."""
     word = str(uuid.uuid4())
     postgres = await asyncpg.connect(servers.postgres.url)
     await postgres.execute("CREATE TABLE IF NOT EXISTS kept (word text)")

@@ -1,4 +1,4 @@
-"""Supervised processes: started again when they end, ended for good when asked."""
+"""Supervised processes: restarted when they end, stopped for good on request."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ import psutil
 import pytest
 
 from twelvefold_dev.servers.server import EmbeddedServer, ServerFailed
-from twelvefold_dev.supervisor import supervised
-from twelvefold_dev.supervisor.orphan_processes import noted, terminate_orphans
+from twelvefold_dev.supervisor.orphan_processes import find_recorded, terminate_orphans
 from twelvefold_dev.supervisor.supervised import SupervisedProcess, SupervisionState
 from twelvefold_dev.system.child_process import Launch
 from twelvefold_dev.terminal.logs import LogFile, LogPipe
 
 SERVES = "open('ready', 'w').close(); print('serving', flush=True); time.sleep(600)"
-DEAF = f"signal.signal(signal.SIGTERM, signal.SIG_IGN); {SERVES}"
+IGNORES_SIGTERM = f"signal.signal(signal.SIGTERM, signal.SIG_IGN); {SERVES}"
 WITH_CHILD = f"print(subprocess.Popen(['sleep', '600']).pid, flush=True); {SERVES}"
 FAILS_LATER = f"os.path.exists('failing') and sys.exit(3); {SERVES}"
 FAILS = "print('no reason', flush=True); sys.exit(3)"
 
 
 class Script(EmbeddedServer):
-    """A few words of Python as a server."""
+    """A line of Python as a server."""
 
     name = "script"
     url = ""
@@ -51,14 +50,16 @@ class Script(EmbeddedServer):
         return (self.directory / "ready").exists()
 
 
-class Kept:
-    """One supervised script, what was said of it and what it wrote."""
+class SupervisedScript:
+    """One supervised script, the reports about it and its output."""
 
-    def __init__(self, directory: Path, code: str) -> None:
-        self.said: list[str] = []
+    def __init__(self, directory: Path, code: str, min_restart_delay: float) -> None:
+        self.reports: list[str] = []
         self.directory = directory / "script"
         self.pipe = LogPipe("script", LogFile(directory / "script.log"), lambda *_: None)
-        self.process = SupervisedProcess(Script(self.directory, code), self.pipe, self.said.append)
+        self.process = SupervisedProcess(
+            Script(self.directory, code), self.pipe, self.reports.append, min_restart_delay
+        )
 
     @property
     def pid(self) -> int | None:
@@ -68,103 +69,97 @@ class Kept:
 async def until(condition: Callable[[], object], seconds: float = 10) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
+        assert time.monotonic() < deadline, "the condition did not become true"
         await asyncio.sleep(0.01)
 
 
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch) -> None:
-    monkeypatch.setattr(supervised, "_FIRST_PAUSE", 0.05)
-
-
 @pytest.fixture
-async def keep(tmp_path) -> AsyncIterator[Callable[[str], Kept]]:
-    kept: list[Kept] = []
+async def supervise(tmp_path) -> AsyncIterator[Callable[..., SupervisedScript]]:
+    scripts: list[SupervisedScript] = []
 
-    def create(code: str) -> Kept:
-        kept.append(Kept(tmp_path, code))
-        return kept[-1]
+    def create(code: str, min_restart_delay: float = 0.05) -> SupervisedScript:
+        scripts.append(SupervisedScript(tmp_path, code, min_restart_delay))
+        return scripts[-1]
 
     yield create
-    for one in kept:
-        await one.process.stop()
-        one.pipe.close()
+    for script in scripts:
+        await script.process.stop()
+        script.pipe.close()
 
 
-async def test_a_killed_process_is_started_again(keep) -> None:
-    kept = keep(SERVES)
-    await kept.process.start()
-    first = kept.pid
+async def test_a_killed_process_is_started_again(supervise) -> None:
+    script = supervise(SERVES)
+    await script.process.start()
+    first = script.pid
 
     os.kill(first, signal.SIGKILL)
 
     await until(
-        lambda: kept.pid not in (None, first) and kept.process.state is SupervisionState.RUNNING
+        lambda: script.pid not in (None, first) and script.process.state is SupervisionState.RUNNING
     )
-    assert kept.process.restarts == 1
-    assert any("ended with code -9" in text for text in kept.said)
+    assert script.process.restarts == 1
+    assert any("ended with code -9" in text for text in script.reports)
 
 
-async def test_a_process_that_keeps_failing_is_tried_with_growing_pauses(keep) -> None:
-    kept = keep(FAILS_LATER)
-    await kept.process.start()
-    (kept.directory / "failing").touch()
+async def test_a_process_that_keeps_failing_is_restarted_with_growing_delays(supervise) -> None:
+    script = supervise(FAILS_LATER)
+    await script.process.start()
+    (script.directory / "failing").touch()
 
-    os.kill(kept.pid, signal.SIGKILL)
+    os.kill(script.pid, signal.SIGKILL)
 
-    await until(lambda: kept.process.restarts >= 4)
-    (kept.directory / "failing").unlink()
-    await until(lambda: kept.process.state is SupervisionState.RUNNING)
-    assert sum("ended at its start with code 3" in text for text in kept.said) >= 3
-
-
-async def test_a_restart_does_not_wait_for_the_end_of_a_pause(keep, monkeypatch) -> None:
-    monkeypatch.setattr(supervised, "_FIRST_PAUSE", 600)
-    kept = keep(SERVES)
-    await kept.process.start()
-    os.kill(kept.pid, signal.SIGKILL)
-    await until(lambda: kept.process.state is SupervisionState.BACKING_OFF)
-
-    kept.process.restart()
-
-    await asyncio.wait_for(kept.process.wait_until_up(), 10)
+    await until(lambda: script.process.restarts >= 4)
+    (script.directory / "failing").unlink()
+    await until(lambda: script.process.state is SupervisionState.RUNNING)
+    assert sum("ended during start with code 3" in text for text in script.reports) >= 3
 
 
-async def test_a_first_start_that_fails_says_so_and_keeps_the_last_words(keep) -> None:
-    kept = keep(FAILS)
-    await kept.pipe.open()
-    with pytest.raises(ServerFailed, match="script ended at its start with code 3"):
-        await kept.process.start()
-    await until(lambda: list(kept.pipe.tail) == ["no reason"])
+async def test_a_requested_restart_does_not_wait_for_the_delay(supervise) -> None:
+    script = supervise(SERVES, min_restart_delay=600)
+    await script.process.start()
+    os.kill(script.pid, signal.SIGKILL)
+    await until(lambda: script.process.state is SupervisionState.BACKING_OFF)
+
+    script.process.restart()
+
+    await asyncio.wait_for(script.process.wait_until_up(), 10)
 
 
-async def test_a_process_deaf_to_sigterm_is_killed(keep) -> None:
-    kept = keep(DEAF)
-    await kept.process.start()
-    process = psutil.Process(kept.pid)
+async def test_a_failed_first_start_raises_and_keeps_the_last_lines(supervise) -> None:
+    script = supervise(FAILS)
+    await script.pipe.open()
+    with pytest.raises(ServerFailed, match="script ended during start with code 3"):
+        await script.process.start()
+    await until(lambda: list(script.pipe.tail) == ["no reason"])
 
-    await asyncio.wait_for(kept.process.stop(), 5)
+
+async def test_a_process_that_ignores_sigterm_is_killed(supervise) -> None:
+    script = supervise(IGNORES_SIGTERM)
+    await script.process.start()
+    process = psutil.Process(script.pid)
+
+    await asyncio.wait_for(script.process.stop(), 5)
 
     assert not process.is_running()
 
 
-async def test_what_a_process_started_ends_with_it(keep) -> None:
-    kept = keep(WITH_CHILD)
-    await kept.pipe.open()
-    await kept.process.start()
-    await until(lambda: len(kept.pipe.tail) == 2)
-    child = psutil.Process(int(kept.pipe.tail[0]))
+async def test_children_of_a_process_end_with_it(supervise) -> None:
+    script = supervise(WITH_CHILD)
+    await script.pipe.open()
+    await script.process.start()
+    await until(lambda: len(script.pipe.tail) == 2)
+    child = psutil.Process(int(script.pipe.tail[0]))
 
-    await kept.process.stop()
+    await script.process.stop()
 
     await until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
 
 
-async def test_a_stop_while_it_starts_leaves_nothing(keep) -> None:
-    kept = keep("time.sleep(600)")
-    starting = asyncio.create_task(kept.process.start())
-    await until(lambda: kept.pid)
-    process = psutil.Process(kept.pid)
+async def test_a_start_that_is_cancelled_leaves_no_process(supervise) -> None:
+    script = supervise("time.sleep(600)")
+    starting = asyncio.create_task(script.process.start())
+    await until(lambda: script.pid)
+    process = psutil.Process(script.pid)
 
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -173,18 +168,18 @@ async def test_a_stop_while_it_starts_leaves_nothing(keep) -> None:
     assert not process.is_running()
 
 
-async def test_the_next_start_ends_what_an_earlier_one_left(keep, tmp_path) -> None:
-    kept = keep(SERVES)
-    kept.process.server.pid_file = tmp_path / "script.pid"
-    await kept.process.start()
-    assert [process.pid for process in noted(tmp_path)] == [kept.pid]
+async def test_the_next_start_terminates_orphans(supervise, tmp_path) -> None:
+    script = supervise(SERVES)
+    script.process.server.pid_file = tmp_path / "script.pid"
+    await script.process.start()
+    assert [process.pid for process in find_recorded(tmp_path)] == [script.pid]
 
     ended = await asyncio.to_thread(terminate_orphans, tmp_path)
 
     assert ended == 1
-    assert noted(tmp_path) == []
+    assert find_recorded(tmp_path) == []
 
 
-def test_a_pid_that_is_another_process_s_by_now_is_left_alone(tmp_path) -> None:
+def test_a_pid_reused_by_another_process_is_not_terminated(tmp_path) -> None:
     (tmp_path / "script.pid").write_text(f"{os.getpid()} 12345.0\n")
     assert terminate_orphans(tmp_path) == 0

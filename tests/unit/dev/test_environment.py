@@ -1,4 +1,4 @@
-"""The environment of a child process: what it declares, and nothing of another's."""
+"""The environment of a child process: the settings it declares, and none of another process."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_secrets_stay_the_same_over_restarts(tmp_path: Path) -> None:
     assert (tmp_path / "secrets.json").stat().st_mode & 0o777 == 0o600
 
 
-def test_the_users_own_environment_changes_what_is_free_to_choose(secrets) -> None:
+def test_the_users_environment_overrides_defaults_only(secrets) -> None:
     environment = of_service(secrets, "edge", {"HTTP_GRACE": "9", "PORT": "1", "DATABASE_URL": "x"})
     assert environment["HTTP_GRACE"] == "9"
     assert environment["DATABASE_URL"].startswith("postgresql://edge_app:")
@@ -102,7 +102,7 @@ def test_the_users_own_environment_changes_what_is_free_to_choose(secrets) -> No
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, ""),
     ],
 )
-def test_spans_go_to_the_console_unless_the_user_says_otherwise(secrets, own, expected) -> None:
+def test_spans_go_to_the_console_unless_the_user_names_a_collector(secrets, own, expected) -> None:
     assert of_service(secrets, "edge", own)["OTEL_EXPORTER_OTLP_ENDPOINT"] == expected
     assert Environments(SERVICES, secrets, ADDRESSES, own).traces_to() == expected
 
@@ -115,7 +115,7 @@ def test_settings_of_another_service_are_not_inherited(secrets) -> None:
     assert "BOOTSTRAP_DATABASE_URL" not in environment
 
 
-def test_a_misspelt_name_stays_for_the_process_to_report(secrets) -> None:
+def test_a_misspelt_name_is_inherited_so_that_the_process_reports_it(secrets) -> None:
     assert of_service(secrets, "edge", {"DATABASE_POOL_SIZ": "3"})["DATABASE_POOL_SIZ"] == "3"
 
 
@@ -131,7 +131,7 @@ def test_a_role_s_password_is_quoted_in_its_url() -> None:
     assert url == "postgresql://role:a%2Fb%40c@localhost:5432/app?sslmode=require"
 
 
-def test_an_s3_of_the_environment_keeps_what_the_environment_says() -> None:
+def test_an_external_s3_keeps_the_settings_of_the_environment() -> None:
     settings = external_s3({"S3_ENDPOINT": "https://s3.example.com", "S3_BUCKET": "mine"})
     assert settings["S3_BUCKET"] == "mine"
     assert settings["S3_REGION"]

@@ -1,4 +1,4 @@
-"""Log lines: readable on a terminal, kept as they were written in bounded files."""
+"""Log lines: readable on a terminal, stored unchanged in bounded files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from twelvefold_dev.terminal import logs
 from twelvefold_dev.terminal.logs import LogFile, Renderer
 
 EVENT = {
@@ -20,19 +19,19 @@ EVENT = {
 }
 
 
-def test_a_json_line_becomes_one_for_people() -> None:
+def test_a_json_line_is_formatted_for_a_terminal() -> None:
     line = Renderer(colours=False).line("api.1", json.dumps(EVENT))
     assert line == "api.1      │ 19:13:37 info    request route=/api/v1/users status=201"
 
 
-def test_a_traceback_stands_below_its_event() -> None:
+def test_a_traceback_is_printed_below_its_event() -> None:
     line = Renderer(colours=False).line(
         "api.1", json.dumps({**EVENT, "exception": "Traceback\n  x"})
     )
     assert line.splitlines()[1:] == ["Traceback", "  x"]
 
 
-def test_what_is_no_event_is_shown_as_it_is() -> None:
+def test_a_line_that_is_no_event_is_printed_unchanged() -> None:
     renderer = Renderer(colours=False)
     for text in ("plain", "{broken", '{"no": "event"}', "{}"):
         assert renderer.line("users.1", text) == f"users.1    │ {text}"
@@ -44,9 +43,8 @@ def test_all_processes_of_a_service_have_its_colour() -> None:
     assert first == second
 
 
-def test_a_log_file_is_bounded(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(logs, "_FILE_BYTES", 1_000)
-    file = LogFile(tmp_path / "api.1.log")
+def test_a_log_file_is_bounded(tmp_path: Path) -> None:
+    file = LogFile(tmp_path / "api.1.log", max_bytes=1_000)
     for number in range(300):
         file.write(f"line {number}".encode())
     file.close()

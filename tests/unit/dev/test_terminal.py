@@ -1,4 +1,4 @@
-"""What the commands show: never a password where one is not asked for."""
+"""Output of the commands, which never contains a password that was not requested."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from twelvefold_dev.servers.server import without_password
+from twelvefold_dev.servers.server import strip_password
 from twelvefold_dev.terminal.progress import Progress
 
 ENDPOINTS = {
@@ -27,7 +27,7 @@ ENDPOINTS = {
     ],
 )
 def test_a_shown_url_has_no_password(url, shown) -> None:
-    assert without_password(url) == shown
+    assert strip_password(url) == shown
 
 
 def ready(progress: Progress) -> None:
@@ -46,7 +46,7 @@ def ready(progress: Progress) -> None:
     )
 
 
-def test_a_start_ends_with_where_everything_is() -> None:
+def test_a_start_ends_with_the_addresses_of_the_stack() -> None:
     output = io.StringIO()
     with Progress(Console(file=output, width=100)) as progress:
         ready(progress)
@@ -59,12 +59,12 @@ def test_a_start_ends_with_where_everything_is() -> None:
 
 def test_a_second_start_shows_the_outcome_only() -> None:
     output = io.StringIO()
-    with Progress(Console(file=output, width=100)).quiet() as progress:
+    with Progress(Console(file=output, width=100)).outcome_only() as progress:
         ready(progress)
     assert "api.1" not in output.getvalue()
 
 
-def test_a_failed_start_shows_the_last_lines_of_what_failed() -> None:
+def test_a_failed_start_shows_the_last_lines_of_the_failed_process() -> None:
     output = io.StringIO()
     with Progress(Console(file=output, width=100)) as progress:
         progress.take({"kind": "failed", "text": "api.1 ended", "tail": ["[bold] ImportError"]})

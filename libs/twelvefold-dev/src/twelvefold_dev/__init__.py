@@ -1,4 +1,5 @@
-"""The laptop stack: embedded servers, their supervisor, and its commands.
+"""The laptop stack: embedded servers, their supervisor, its commands and the developer console.
 
-Never part of a service's image. Kept empty, so that the mail catcher's process stays small.
+Never part of a service's image. The module imports nothing, so that the mail catcher's process
+stays small.
 """

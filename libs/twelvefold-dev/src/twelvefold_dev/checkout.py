@@ -1,4 +1,4 @@
-"""Where a checkout keeps the state of its stack: everything under `.twelvefold/`."""
+"""The paths where a checkout keeps the state of its stack, all under `.twelvefold/`."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from twelvefold_dev.system.system_user import OUTSIDE_PREFIX
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """Paths only; nothing is created by asking for one."""
+    """The paths of one checkout. Reading a path creates nothing; `create` makes directories."""
 
     root: Path
 
     @classmethod
     def find(cls, start: Path) -> Checkout:
-        """The checkout that `start` lies in. Raises StackError where there is none."""
+        """Return the checkout that contains `start`. Raises StackError where there is none."""
         for directory in (start, *start.parents):
             if (directory / "libs/twelvefold/src/twelvefold").is_dir() and (
                 directory / "services"
             ).is_dir():
                 return cls(directory)
-        raise StackError("not inside a checkout of the suite: change to one first")
+        raise StackError("not inside a checkout of the suite: change to its directory first")
 
     @property
     def state(self) -> Path:
@@ -48,12 +48,12 @@ class Checkout:
 
     @property
     def console(self) -> Path:
-        """What the console keeps over runs; it can do without."""
+        """The console's cache of earlier runs. It may be deleted."""
         return self.state / "console"
 
     @property
     def run(self) -> Path:
-        """What lives as long as one run: lock, control socket, pids."""
+        """Files of one run: lock, control socket, process ids."""
         return self.state / "run"
 
     @property
@@ -77,13 +77,13 @@ class Checkout:
         return self.state / "outside.json"
 
     def note_homes(self, homes: list[Path]) -> None:
-        """Remembers those outside of `.twelvefold/`."""
+        """Record the data directories outside of `.twelvefold/`, which `delete` also removes."""
         outside = [str(home) for home in homes if not home.is_relative_to(self.state)]
         if outside:
             write_private(self._outside, outside)
 
     def delete(self) -> None:
-        """Everything that the stack has kept, wherever. Raises OSError."""
+        """Delete all data of the stack, wherever it is. Raises OSError where that fails."""
         for entry in read_json(self._outside) or []:
             home = Path(entry)
             if home.parent.name.startswith(OUTSIDE_PREFIX):
@@ -92,7 +92,8 @@ class Checkout:
             shutil.rmtree(self.state)
 
     def create(self) -> None:
-        # PostgreSQL's own user must be able to enter; what is secret has a mode of its own.
+        """Create the directories of the stack. Raises OSError where that fails."""
+        # The system user of PostgreSQL must be able to enter; secret files have their own mode.
         for directory in (self.state, self.data):
             directory.mkdir(exist_ok=True)
         for directory in (self.logs, self.run, self.mail):
@@ -100,7 +101,7 @@ class Checkout:
 
 
 def write_private(path: Path, content: Any) -> None:
-    """JSON for the owner's eyes, replaced as a whole: a reader never sees half of it."""
+    """Replace `path` atomically with `content` as JSON, readable by its owner only."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # mode 0600
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump(content, file, indent=2)
@@ -109,12 +110,15 @@ def write_private(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """None where there is no such file. Raises StackError where it cannot be read."""
+    """Return the JSON content of `path`, or None where the file does not exist.
+
+    Raises StackError where it cannot be read.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         raise StackError(
-            f"{path} cannot be read ({error}); `twelvefold reset` starts anew"
+            f"{path} cannot be read ({error}); `twelvefold reset` deletes all local data"
         ) from error

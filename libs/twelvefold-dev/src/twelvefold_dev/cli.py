@@ -1,7 +1,8 @@
-"""The commands of the laptop stack: up, down, ps, scale, restart, logs, console; and, for clusters,
-backing.
+"""The commands of the laptop stack (up, down, ps, scale, restart, logs, console) and `backing`,
+which runs one of its servers in a development cluster.
 
-Merged into the top of `twelvefold` by the entry point `dev`, where this distribution is installed.
+The entry point `dev` adds them to the top level of `twelvefold` where this distribution is
+installed.
 """
 
 import asyncio
@@ -36,19 +37,20 @@ app = typer.Typer()
 
 @contextmanager
 def _failures() -> Iterator[None]:
-    """Our own errors, and those of the file system, become one line and exit 1."""
+    """Report a StackError or OSError in one line and exit with code 1."""
     try:
         yield
     except (StackError, OSError) as error:
         fail(str(error))
 
 
-def _counts(values: list[str], *, least: int = 1) -> dict[str, int]:
+def _parse_counts(values: list[str], *, minimum: int = 1) -> dict[str, int]:
+    """Return the process count of each service. Exits with a usage error for any other form."""
     counts = {}
     for value in values:
         service, _, count = value.partition("=")
-        if not service or not count.isdigit() or int(count) < least:
-            fail(f"{value!r} is not of the form SERVICE=COUNT", USAGE_ERROR)
+        if not service or not count.isdigit() or int(count) < minimum:
+            fail(f"{value!r} does not have the form SERVICE=COUNT", USAGE_ERROR)
         counts[service] = int(count)
     return counts
 
@@ -64,11 +66,11 @@ def up(
         list[str] | None, typer.Option(help="Processes of a service, e.g. worker=3.")
     ] = None,
 ) -> None:
-    """Runs the suite: servers, migrations, services with reload, a demo account."""
+    """Run the suite: servers, migrations, services with reload, a demo account."""
     from twelvefold_dev.supervisor.detached import follow, run_detached
     from twelvefold_dev.terminal.progress import Progress
 
-    counts = _counts(scale or [])
+    counts = _parse_counts(scale or [])
     with _failures():
         checkout = _checkout()
         checkout.create()
@@ -76,9 +78,9 @@ def up(
         with Progress(Console()) as progress:
             if not lock.acquire():
                 typer.echo("already running in this checkout")
-                follow(checkout, progress.quiet())
+                follow(checkout, progress.outcome_only())
             elif detach:
-                lock.release()  # the supervisor takes it
+                lock.release()  # the supervisor acquires it
                 run_detached(checkout, counts, progress)
             else:
                 from twelvefold_dev.supervisor.launch import run_here
@@ -94,7 +96,7 @@ def up(
 
 @app.command()
 def down() -> None:
-    """Ends the suite in order, wherever it was started; waits until nothing is left."""
+    """Stop the suite in order, wherever it was started, and wait until every process ended."""
     with _failures():
         checkout = _checkout()
         if not _end(checkout):
@@ -102,18 +104,23 @@ def down() -> None:
 
 
 def _end(checkout: Checkout) -> bool:
-    """Whether something ran. Raises StackError where it does not end."""
+    """Stop the stack and return whether anything ran.
+
+    Raises StackError where it does not end in time.
+    """
     from twelvefold_dev.supervisor.orphan_processes import terminate_orphans
 
     lock = RunLock(checkout.run)
     if not lock.is_held:
-        # Of a supervisor that was killed.
+        # A killed supervisor may leave processes behind.
         return terminate_orphans(checkout.run) > 0
     for _ in ask(checkout.run, _ASK_TIMEOUT, command="down"):
         pass
-    with Console().status("Ending in order"):
+    with Console().status("Stopping in order"):
         if not lock.wait_until_free(END_TIMEOUT):
-            raise StackError(f"it did not end within {END_TIMEOUT:.0f} s; see `twelvefold logs`")
+            raise StackError(
+                f"the stack did not end within {END_TIMEOUT:.0f} s; see `twelvefold logs`"
+            )
     return True
 
 
@@ -121,7 +128,7 @@ def _end(checkout: Checkout) -> bool:
 def reset(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Ends the suite and deletes all that it has kept: data, mail, secrets, logs."""
+    """Stop the suite and delete all its local data: databases, objects, mail, secrets, logs."""
     with _failures():
         checkout = _checkout()
         if not yes:
@@ -137,8 +144,8 @@ def reset(
 
 
 @app.command()
-def ps(as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
-    """Shows each process: id, state, uptime, requests, errors, memory."""
+def ps(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the processes: id, state, uptime, requests, errors, memory."""
     with _failures():
         show(_asked("ps"), as_json=as_json)
 
@@ -147,10 +154,10 @@ def ps(as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = 
 def scale(
     counts: Annotated[list[str], typer.Argument(help="SERVICE=COUNT, e.g. worker=5.")],
 ) -> None:
-    """Starts or ends processes of a service, beside those that run; 0 ends all of them."""
+    """Start or stop processes of a service until it has the given count; 0 stops all of them."""
     with _failures():
         processes: list[dict[str, Any]] = []
-        for service, count in _counts(counts, least=0).items():
+        for service, count in _parse_counts(counts, minimum=0).items():
             processes = _asked("scale", _SCALE_TIMEOUT, service=service, count=count)
         show(processes, as_json=False)
 
@@ -161,7 +168,7 @@ def env(
         str, typer.Argument(help="A service; by default an operator, for backup and restore.")
     ] = OPERATOR,
 ) -> None:
-    """Prints what a process of the running stack reads, secrets included, for a shell.
+    """Print the environment of a process of the running stack, secrets included, for a shell.
 
     `eval "$(twelvefold env worker)"; twelvefold jobs list`
     """
@@ -175,7 +182,7 @@ def env(
 def restart(
     services: Annotated[list[str], typer.Argument(help="One or several of api, users, worker.")],
 ) -> None:
-    """Replaces the processes of a service one by one, without refusing a request."""
+    """Replace the processes of a service one by one, without refusing a request."""
     with _failures():
         checkout = _running_checkout()
         for service in services:
@@ -198,14 +205,16 @@ def _asked(command: str, within: float = _ASK_TIMEOUT, **request: Any) -> list[d
     for response in ask(checkout.run, within, command=command, **request):
         processes: list[dict[str, Any]] = response["processes"]
         return processes
-    raise StackError("it is ending")
+    raise StackError("the stack is shutting down")
 
 
 @app.command()
 def console(
-    opened: Annotated[bool, typer.Option("--open", help="Open it in the browser, too.")] = False,
+    open_browser: Annotated[
+        bool, typer.Option("--open", help="Also open the link in the browser.")
+    ] = False,
 ) -> None:
-    """Prints the link to the developer console, with its token."""
+    """Print the link to the developer console, with its token."""
     from twelvefold_dev.console.config import FILE, ConsoleConfig
 
     with _failures():
@@ -214,7 +223,7 @@ def console(
             raise StackError(_NOTHING_RUNS)
         link = ConsoleConfig.read(checkout.run / FILE).link
     typer.echo(link)
-    if opened:
+    if open_browser:
         typer.launch(link)
 
 
@@ -223,11 +232,13 @@ def logs(
     service: Annotated[
         str | None, typer.Argument(help="A service, one process (api.1) or a server (postgres).")
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", help="Of each file.", min=0)] = 50,
-    raw: Annotated[bool, typer.Option("--json", help="As they were written.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines too.")] = False,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", help="Number of lines from each file.", min=0)
+    ] = 50,
+    raw: Annotated[bool, typer.Option("--json", help="Print lines as written.")] = False,
 ) -> None:
-    """Shows what the services log; a server's log by its name."""
+    """Print the logs of the services, of one service, of one process or of one server."""
     from twelvefold_dev.terminal.log_follower import LogFollower
 
     with _failures():
@@ -237,7 +248,7 @@ def logs(
             raise StackError(f"no logs of {service or 'anything'} in {checkout.logs}")
     renderer = Renderer.of(typer.get_text_stream("stdout"))
     while True:
-        for name, line in follower.fresh():
+        for name, line in follower.read_new_lines():
             shown = escape_unprintable(line) if raw and sys.stdout.isatty() else line
             typer.echo(shown if raw else renderer.line(name, line))
         if not follow:
@@ -247,14 +258,14 @@ def logs(
 
 @app.command()
 def backing(
-    server: Annotated[BackingKind, typer.Argument(help="Which.", show_default=False)],
+    server: Annotated[BackingKind, typer.Argument(help="The server to run.", show_default=False)],
 ) -> None:
-    """Runs one server of the stack in the foreground, for the pods of a development cluster.
+    """Run one server of the stack in the foreground, for the pods of a development cluster.
 
-    Needs ENVIRONMENT=development; listens on BACKING_HOST (0.0.0.0), BACKING_PORT (5432, 6379,
-    8333, 1025) and keeps its data under BACKING_DATA (/data). PostgreSQL and Redis take
-    BACKING_PASSWORD; S3 takes BACKING_S3_ACCESS_KEY_ID, BACKING_S3_SECRET_ACCESS_KEY and
-    BACKING_S3_BUCKET (twelvefold). Each NAME may also come as a file named by NAME_FILE.
+    Requires ENVIRONMENT=development. Listens on BACKING_HOST (0.0.0.0) and BACKING_PORT (5432,
+    6379, 8333, 1025) and keeps its data under BACKING_DATA (/data). PostgreSQL and Redis read
+    BACKING_PASSWORD; S3 reads BACKING_S3_ACCESS_KEY_ID, BACKING_S3_SECRET_ACCESS_KEY and
+    BACKING_S3_BUCKET (twelvefold). NAME_FILE may name a file that holds the value of NAME.
     """
     from twelvefold_dev.servers.backing import create_server, serve, settings_class
 

@@ -16,7 +16,7 @@ from tests.integration.dev.console.conftest import PROTOBUF
 from tests.spans import message, span, wire
 
 from twelvefold_dev.console.traces.otlp import MAX_BODY
-from twelvefold_dev.system.child_process import memory_of
+from twelvefold_dev.system.child_process import measure_memory
 
 
 @pytest.mark.parametrize("compression", [Compression.NoCompression, Compression.Gzip])
@@ -105,7 +105,7 @@ async def test_a_flood_is_told_to_come_back_and_takes_bounded_memory(start_conso
             group.create_task(flood())
         await console.get("stack")  # and it answers meanwhile
     assert set(statuses) == {200, 503}
-    memory = memory_of(console.server.pid)
+    memory = measure_memory(console.server.pid)
     assert memory is not None
     assert memory.rss < 150_000_000
     assert (await console.get("stack"))["received"]["refused"] == statuses.count(503)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from twelvefold_dev.checkout import read_json
-from twelvefold_dev.servers.server import StackError, without_password
+from twelvefold_dev.servers.server import StackError, strip_password
 
 from .config import ConsoleConfig
 
@@ -37,15 +37,13 @@ def console_links(config: ConsoleConfig) -> list[ConsoleLink]:
         ]
     for name, title in (("postgres", "PostgreSQL"), ("redis", "Redis")):
         url = endpoints[name]
-        shown = without_password(url)
+        shown = strip_password(url)
         found.append(ConsoleLink(name, title, shown, secret=shown != url))
-    found.append(ConsoleLink("s3", "S3", without_password(str(endpoints["s3"]))))
+    found.append(ConsoleLink("s3", "S3", strip_password(str(endpoints["s3"]))))
     if account := _demo(config):
         found.append(ConsoleLink("demo", "Demo account", account["email"], secret=True))
     found += [
-        ConsoleLink(
-            "mail", "Caught mail", config.mail_folder or without_password(endpoints["mail"])
-        ),
+        ConsoleLink("mail", "Caught mail", config.mail_folder or strip_password(endpoints["mail"])),
         ConsoleLink("logs", "Log files", str(config.checkout.logs)),
         ConsoleLink("endpoints", "Every URL", str(config.checkout.endpoints)),
     ]

@@ -1,4 +1,4 @@
-"""What the processes of a stack find: settings, secrets, schemas and the demo account.
+"""The environment of a stack's processes: settings, secrets, schemas and the demo account.
 
-Owns no process: `supervisor` starts them.
+Starts no process of its own except the preparation of the schemas.
 """

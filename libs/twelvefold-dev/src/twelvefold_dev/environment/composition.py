@@ -1,6 +1,6 @@
-"""Composes the environment of each child process: exactly the settings that it declares.
+"""Composition of the environment of each child process: exactly the settings that it declares.
 
-Owns which value a name gets on a laptop. What names there are is in the settings classes.
+Owns the value of each setting on a laptop; the settings classes define the names.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from twelvefold.settings import BootstrapSettings, MigrationSettings
+from twelvefold_dev.servers.embedded import BUCKET
 from twelvefold_dev.servers.object_store import REGION
 from twelvefold_dev.servers.server import StackError
 
@@ -22,16 +23,16 @@ if TYPE_CHECKING:
     from twelvefold.service.definition import Service
     from twelvefold.settings import EnvironmentSettings
 
-# What the user's own environment may change.
+# Values that the user's environment may override.
 _DEFAULTS = {
     "LOG_LEVEL": "INFO",
-    "HTTP_LAME_DUCK": "2",  # of a process that is replaced; one that just ends leaves it out
+    "HTTP_LAME_DUCK": "2",  # for a replaced process; a process that stops skips the phase
     "HTTP_GRACE": "5",
     "WORKER_GRACE": "5",  # a released job runs again at the next start
     "MAIL_FROM": "Twelvefold <no-reply@twelvefold.localhost>",
     "ENABLE_CACHING": "true",
     "S3_EAGER": "false",
-    # One developer is every client at once, and so is a test.
+    # A developer or a test is the only client, so per-client limits would reject its requests.
     "RATE_LIMIT_ANONYMOUS": "100000",
     "RATE_LIMIT_USER": "100000",
     "RATE_LIMIT_ADMIN": "100000",
@@ -42,83 +43,84 @@ _DEFAULTS = {
     "OTEL_TRACES_SAMPLER_ARG": "1",
 }
 _PROCESS_DEFAULTS = {
-    # Few arenas: a process with some threads stays tens of megabytes smaller.
+    # Fewer arenas save tens of megabytes in a process with several threads.
     "MALLOC_ARENA_MAX": "2",
-    # Milliseconds after which spans are sent (the SDK reads it, default 5000): whoever looks at
-    # the console has just made the request.
+    # Milliseconds until spans are sent (read by the SDK, default 5000), so that the console shows
+    # a request shortly after it was made.
     "OTEL_BSP_SCHEDULE_DELAY": "500",
 }
-# Compiling every module again would triple the time of every start and reload.
+# Without bytecode files, every start and reload takes three times as long.
 _NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
-# Names in the user's environment that say which server is used instead of an embedded one.
+# Names in the user's environment that select an external server instead of an embedded one.
 EXTERNAL_POSTGRES = "BOOTSTRAP_DATABASE_URL"
 EXTERNAL_REDIS = "REDIS_URL"
 EXTERNAL_S3 = "S3_ENDPOINT"
 EXTERNAL_SMTP = "SMTP_URL"
-OPERATOR = "operator"  # who backs up and restores
+OPERATOR = "operator"  # pseudo-process with the environment of backup and restore
 TRACES = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where everything is. `postgres` is a superuser's URL."""
+    """The URLs of a stack. `postgres` contains the superuser's credentials."""
 
     postgres: str
     redis: str
-    s3: Mapping[str, str]  # the names S3_… and their values
+    s3: Mapping[str, str]  # the settings whose names start with S3_
     smtp: str
     public: str
-    console: str = ""  # takes the spans, unless the user's own environment names a collector
+    console: str = ""  # receives the spans unless the user's environment names a collector
     internal: Mapping[str, str] = field(default_factory=dict)  # by service
 
 
 class Environments:
-    """The environments of one stack's processes, made from the user's own."""
+    """The environments of a stack's processes, based on the user's environment."""
 
     def __init__(
         self,
         services: Mapping[str, Service],
         secrets: SecretStore,
         addresses: Addresses,
-        own: Mapping[str, str],
+        user_environment: Mapping[str, str],
     ) -> None:
         self._services = services
         self._secrets = secrets
         self._addresses = addresses
-        self._own = own
+        self._user_environment = user_environment
         classes = [service.settings for service in services.values()]
-        # Each process refuses names that it does not know, so it must not inherit another's.
+        # A process rejects settings that it does not declare, so it must not inherit those of
+        # another one.
         self._settings_names = _names([*classes, BootstrapSettings, MigrationSettings])
 
     def of_service(self, name: str, descriptors: Mapping[str, int]) -> dict[str, str]:
-        """`descriptors` by setting, such as HTTP_FD."""
+        """Return the environment of a service. `descriptors` by setting, such as HTTP_FD."""
         service = self._services[name]
         known = _names([service.settings])
         composed = {
-            **self._composed(service),
+            **self._compose(service),
             **{setting: str(number) for setting, number in descriptors.items()},
         }
-        chosen = {key: value for key, value in self._own.items() if key in known}
+        overrides = {key: value for key, value in self._user_environment.items() if key in known}
         return {
-            **self._inherited(),
+            **self._inherit(),
             **{key: value for key, value in self._defaults().items() if key in known},
-            **chosen,
+            **overrides,
             **{key: value for key, value in composed.items() if key in known},
         }
 
     def of_preparation(self) -> dict[str, str]:
-        """Of the process that bootstraps and migrates."""
+        """Return the environment of the process that bootstraps and migrates the database."""
         return {
-            **self._inherited(),
+            **self._inherit(),
             "ENVIRONMENT": "development",
             "BOOTSTRAP_DATABASE_URL": self._addresses.postgres,
             "BOOTSTRAP_ROLE_PASSWORDS": json.dumps(self.role_passwords()),
         }
 
     def of(self, process: str) -> dict[str, str]:
-        """What a process is told, beside what it inherits: a service's, or an operator's command.
+        """Return the settings of a service or of OPERATOR, without inherited variables.
 
-        Raises StackError for any other.
+        Raises StackError for another name.
         """
         if process == OPERATOR:
             preparation = {
@@ -129,33 +131,34 @@ class Environments:
             common = {"ENVIRONMENT": "development", **self._addresses.s3}
             return {**common, **preparation, "BACKUP_DATABASE_URL": self._addresses.postgres}
         if process not in self._services:
-            raise StackError(f"no process {process!r}: {', '.join([*self._services, OPERATOR])}")
+            names = ", ".join([*self._services, OPERATOR])
+            raise StackError(f"no process {process!r}: choose from {names}")
         known = _names([self._services[process].settings])
-        told = self.of_service(process, {})
-        return {key: value for key, value in told.items() if key in known}
+        environment = self.of_service(process, {})
+        return {key: value for key, value in environment.items() if key in known}
 
     def role_passwords(self) -> dict[str, str]:
-        """Of every schema's owner and app role."""
+        """Return the passwords of the owner and app role of every schema, by role."""
         return {role: self._password(role) for role in self._roles()}
 
     def traces_to(self) -> str:
-        """Where the services send their spans; empty: nowhere."""
-        return (self._defaults() | dict(self._own)).get(TRACES, "")
+        """Return the URL to which the services send their spans; empty if they send none."""
+        return (self._defaults() | dict(self._user_environment)).get(TRACES, "")
 
     def database_url(self, service: str) -> str:
-        """As the app role of `service`."""
+        """Return the database URL with the app role of `service`."""
         return url_as(self._addresses.postgres, f"{service}_app", self._password(f"{service}_app"))
 
     def _defaults(self) -> dict[str, str]:
         return {**_DEFAULTS, TRACES: self._addresses.console}
 
-    def _inherited(self) -> dict[str, str]:
-        # A misspelt name stays in, for the process to report.
+    def _inherit(self) -> dict[str, str]:
+        # A misspelt name is inherited, so that the process reports it.
         dropped = self._settings_names | {_NO_BYTECODE}
-        kept = {key: value for key, value in self._own.items() if key not in dropped}
+        kept = {key: value for key, value in self._user_environment.items() if key not in dropped}
         return {**_PROCESS_DEFAULTS, **kept, "PYTHONUNBUFFERED": "1"}
 
-    def _composed(self, service: Service) -> dict[str, str]:
+    def _compose(self, service: Service) -> dict[str, str]:
         addresses, name = self._addresses, service.name
         callers = {
             f"INTERNAL_SECRETS_{caller.upper()}": self._secrets.get(f"internal.{caller}")
@@ -173,7 +176,7 @@ class Environments:
             "SMTP_URL": addresses.smtp,
             "SECRET_KEY": self._secrets.get(f"secret_key.{name}"),
             "INTERNAL_SECRET": self._secrets.get(f"internal.{name}"),
-            "JWT_SIGNING_KEYS": self._secrets.get("jwt.signing_keys", _new_signing_keys),
+            "JWT_SIGNING_KEYS": self._secrets.get("jwt.signing_keys", _generate_signing_keys),
             "WEB_URL": addresses.public,
         }
 
@@ -188,16 +191,16 @@ class Environments:
 
 
 def url_as(url: str, role: str, password: str) -> str:
-    """The same database, as another role."""
+    """Return `url` with the credentials of another role."""
     parts = urlsplit(url)
     address = parts.netloc.rpartition("@")[2]
     return parts._replace(netloc=f"{role}:{quote(password, safe='')}@{address}").geturl()
 
 
-def external_s3(own: Mapping[str, str]) -> dict[str, str]:
-    """What the user's environment says of an S3 that is used instead of the embedded one."""
-    given = {key: value for key, value in own.items() if key.startswith("S3_")}
-    return {"S3_REGION": REGION, "S3_BUCKET": "twelvefold", **given}
+def external_s3(user_environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings of the external S3 that the user's environment selects."""
+    settings = {key: value for key, value in user_environment.items() if key.startswith("S3_")}
+    return {"S3_REGION": REGION, "S3_BUCKET": BUCKET, **settings}
 
 
 def _names(classes: Iterable[type[EnvironmentSettings]]) -> set[str]:
@@ -205,7 +208,7 @@ def _names(classes: Iterable[type[EnvironmentSettings]]) -> set[str]:
     return fields | {f"{name}_FILE" for name in fields}
 
 
-def _new_signing_keys() -> str:
+def _generate_signing_keys() -> str:
     from twelvefold.security.rotation import generate
 
     return generate(datetime.now(UTC)).to_json()

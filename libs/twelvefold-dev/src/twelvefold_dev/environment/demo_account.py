@@ -1,4 +1,4 @@
-"""The demo account: somebody to log in as, made once through the public API."""
+"""The demo account, which is registered once through the public API."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ from urllib.parse import urlsplit
 
 from twelvefold_dev.checkout import read_json, write_private
 
-_ADDRESS = "demo@example.com"  # RFC 2606: nobody's
-_TIMEOUT = 10.0
+_ADDRESS = "demo@example.com"  # a reserved domain (RFC 2606)
+_TIMEOUT = 10.0  # seconds
 
 
 class DemoFailed(Exception):
-    """The account is not there; the stack is of use without it."""
+    """The demo account could not be registered. The stack works without it."""
 
 
-async def demo_account(public: str, path: Path) -> dict[str, str]:
-    """Its address and password, kept in `path`. Raises DemoFailed."""
-    kept: dict[str, Any] = read_json(path) or {}
+async def ensure_demo_account(public: str, path: Path) -> dict[str, str]:
+    """Register the account unless `path` records it, and return its email and password.
+
+    Raises DemoFailed where the registration fails.
+    """
+    stored: dict[str, Any] = read_json(path) or {}
     account = {
-        "email": kept.get("email", _ADDRESS),
-        "password": kept.get("password", secrets.token_urlsafe(15)),
+        "email": stored.get("email", _ADDRESS),
+        "password": stored.get("password", secrets.token_urlsafe(15)),
     }
-    if not kept.get("registered"):
-        # The password is on disk before the account is there, not only after.
+    if not stored.get("registered"):
+        # Written before the registration, so that a crash in between does not lose the password.
         write_private(path, {**account, "registered": False})
         await asyncio.to_thread(_register, public, account)
         write_private(path, {**account, "registered": True})
@@ -46,9 +49,9 @@ def _register(public: str, account: dict[str, str]) -> None:
         response = connection.getresponse()
         response.read()
     except (OSError, http.client.HTTPException) as error:
-        raise DemoFailed(f"no demo account: {error}") from error
+        raise DemoFailed(f"demo account not registered: {error}") from error
     finally:
         connection.close()
-    # Taken: by our own request whose answer was lost.
+    # CONFLICT: an earlier request registered the account, but its response was lost.
     if response.status not in (HTTPStatus.CREATED, HTTPStatus.CONFLICT):
-        raise DemoFailed(f"no demo account: registration answered {response.status}")
+        raise DemoFailed(f"demo account not registered: the API returned {response.status}")

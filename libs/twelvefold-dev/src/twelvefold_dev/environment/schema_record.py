@@ -1,7 +1,7 @@
-"""Whether the schemas are as this checkout wants them, told without loading what could change that.
+"""Record of the prepared schemas, which saves most starts the run of the migrations.
 
-Bootstrap and migrations cost a process with SQLAlchemy and Alembic two seconds of processor time
-to find that nothing is to be done, which is so at nearly every start.
+A process with SQLAlchemy and Alembic takes two seconds of processor time even where the schemas
+are up to date. This module decides that without importing either.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from twelvefold.service.definition import Service
 
 SCHEMAS = "schemas"
-# Whatever else bootstraps and migrates is called by these.
+# The modules that bootstrap and migrate; a change of them invalidates the record.
 _CODE = ("database/migrations.py", "database/revisions.py")
 
 
 async def migrate(environment: Mapping[str, str], directory: Path, output: int) -> None:
-    """Runs `prepare` in a process of its own. Raises ServerFailed."""
+    """Run `schema_setup` in its own process. Raises ServerFailed where it fails."""
     command = [sys.executable, "-P", "-m", "twelvefold_dev.environment.schema_setup"]
     child = ChildProcess(Launch(command, environment, directory, output))
     try:
@@ -42,7 +42,7 @@ async def migrate(environment: Mapping[str, str], directory: Path, output: int) 
 
 
 class SchemaRecord:
-    """What was last prepared, and from what; kept in `path`."""
+    """The fingerprint of the schemas that were prepared last, stored in `path`."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class SchemaRecord:
         services: Mapping[str, Service],
         passwords: Mapping[str, str],
     ) -> None:
-        """`passwords` is by role."""
+        """`passwords` contains the password of each database role."""
         self._path = path
         self._postgres = postgres
         self._schemas = [entry.migrations for entry in services.values() if entry.migrations]
@@ -61,14 +61,14 @@ class SchemaRecord:
         return self._path.exists()
 
     async def is_current(self) -> bool:
-        """Whether the same revisions and roles were prepared on this data, and are still there.
+        """Return whether the same revisions and roles were prepared on this data and still exist.
 
-        Asks PostgreSQL, which is up.
+        Requires a running PostgreSQL.
         """
-        noted = read_json(self._path)
+        record = read_json(self._path)
         return (
-            noted is not None
-            and noted.get("prepared") == self._fingerprint()
+            record is not None
+            and record.get("prepared") == self._fingerprint()
             and await self._is_at_head()
         )
 
@@ -77,30 +77,31 @@ class SchemaRecord:
             return False
         heads = sorted(f"{entry.schema} {entry.revisions[-1]}" for entry in self._schemas)
         versions = " UNION ALL ".join(
-            f"SELECT '{entry.schema} ' || version_num FROM {entry.schema}.alembic_version"  # noqa: S608 (own names)
+            f"SELECT '{entry.schema} ' || version_num FROM {entry.schema}.alembic_version"  # noqa: S608 (constant names)
             for entry in self._schemas
         )
-        return sorted(await self._postgres.lines_of(versions)) == heads
+        return sorted(await self._postgres.query_lines(versions)) == heads
 
-    def note(self) -> None:
+    def save(self) -> None:
+        """Record that the schemas are prepared."""
         write_private(self._path, {"prepared": self._fingerprint()})
 
     def _fingerprint(self) -> str:
-        told = [self._cluster(), dict(self._passwords)]
-        digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+        inputs = [self._cluster(), dict(self._passwords)]
+        digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode())
         for path in self._sources():
             digest.update(str(path).encode() + path.read_bytes())
         return digest.hexdigest()
 
     def _cluster(self) -> list[int]:
-        """Of the data: another one after a reset."""
+        """Return the identity of the data directory, which differs after a reset."""
         if not isinstance(self._postgres, PostgresServer):
             return []
         try:
-            found = (self._postgres.data / "PG_VERSION").stat()
+            status = (self._postgres.data / "PG_VERSION").stat()
         except OSError:
             return []
-        return [found.st_ino, found.st_mtime_ns]
+        return [status.st_ino, status.st_mtime_ns]
 
     def _sources(self) -> Iterable[Path]:
         package = Path(next(iter(twelvefold.__path__)))

@@ -1,7 +1,8 @@
-"""One process that makes the database ready: bootstrap, then every schema in order.
+"""Preparation of the database: bootstrap, then the migrations of every schema in order.
 
-`python -m twelvefold_dev.environment.schema_setup` reads BOOTSTRAP_DATABASE_URL and BOOTSTRAP_ROLE_PASSWORDS. A
-process of its own, since Alembic and SQLAlchemy would stay in the supervisor's memory.
+`python -m twelvefold_dev.environment.schema_setup` reads BOOTSTRAP_DATABASE_URL and
+BOOTSTRAP_ROLE_PASSWORDS. It is a separate process, since Alembic and SQLAlchemy would stay in the
+supervisor's memory.
 """
 
 from __future__ import annotations
@@ -17,35 +18,35 @@ from twelvefold.settings import BootstrapSettings, SettingsError, load
 
 from .composition import url_as
 
-_PATIENCE = 30.0  # seconds for PostgreSQL to come up beside us
-_POLL = 0.05
+_POSTGRES_TIMEOUT = 30.0  # seconds for PostgreSQL, which starts at the same time
+_POLL_INTERVAL = 0.05  # seconds
 
 
 async def prepare(settings: BootstrapSettings) -> None:
-    """Safe to repeat: what is there already is left as it is. Raises TwelvefoldError."""
+    """Bootstrap and migrate every schema. Safe to repeat. Raises TwelvefoldError on failure."""
     url = settings.bootstrap_database_url.get_secret_value()
     passwords = settings.passwords
-    found = installed_migrations()
-    await _patiently_bootstrap(url, found, passwords)
-    for entry in found:
+    migrations = installed_migrations()
+    await _bootstrap_when_available(url, migrations, passwords)
+    for entry in migrations:
         owner = entry.owner_role
         before, applied = await upgrade(entry, url_as(url, owner, passwords[owner]))
         print(f"{entry.schema}: {before or 'empty'} -> {applied[-1] if applied else before}")
 
 
-async def _patiently_bootstrap(
-    url: str, found: list[Migrations], passwords: dict[str, str]
+async def _bootstrap_when_available(
+    url: str, migrations: list[Migrations], passwords: dict[str, str]
 ) -> None:
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _POSTGRES_TIMEOUT
     while True:
         try:
-            await bootstrap(url, found, passwords)
+            await bootstrap(url, migrations, passwords)
         except DependencyUnavailable:
             if time.monotonic() > deadline:
                 raise
         else:
             return
-        await asyncio.sleep(_POLL)
+        await asyncio.sleep(_POLL_INTERVAL)
 
 
 def main() -> int:

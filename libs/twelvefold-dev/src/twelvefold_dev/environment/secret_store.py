@@ -1,4 +1,4 @@
-"""The stack's secrets: random, made when first asked for, kept in one private file."""
+"""The secrets of a stack, generated on first use and stored in one private file."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ def _random() -> str:
 
 
 class SecretStore:
-    """Names are of the form `group.name`. A new one is on disk before it is returned."""
+    """Secrets by name, such as `redis.password`. A new one is written before it is returned."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known: dict[str, str] = read_json(path) or {}
+        self._secrets: dict[str, str] = read_json(path) or {}
 
     def get(self, name: str, create: Callable[[], str] = _random) -> str:
-        if name not in self._known:
-            self._known[name] = create()
-            write_private(self._path, self._known)
-        return self._known[name]
+        """Return the secret `name`; `create` generates it at first."""
+        if name not in self._secrets:
+            self._secrets[name] = create()
+            write_private(self._path, self._secrets)
+        return self._secrets[name]
 
     def server_credentials(self) -> ServerCredentials:
-        """What the embedded servers ask of their clients."""
+        """Return the credentials of the embedded servers."""
         return ServerCredentials(
             postgres_password=self.get("postgres.superuser"),
             redis_password=self.get("redis.password"),

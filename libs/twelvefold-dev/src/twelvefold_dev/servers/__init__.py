@@ -1,4 +1,4 @@
 """The embedded servers: PostgreSQL, Redis, S3 and the mail catcher.
 
-Owns how each is started, probed and stopped. Which of them a stack has: `supervisor.wiring`.
+Owns their start, probes and stop; `supervisor.wiring` selects those of a stack.
 """

@@ -1,7 +1,7 @@
 """One embedded server in the foreground, for the pods of a development cluster.
 
-Owns the settings of `twelvefold backing` and the run: start, wait, stop in order. Never for
-production: these servers speak no TLS, and S3's inner ports ask nobody who they are.
+Owns the settings of `twelvefold backing` and its run: start, wait, stop. Not for production: these
+servers do not support TLS, and the internal gRPC ports of S3 require no authentication.
 """
 
 from __future__ import annotations
@@ -28,10 +28,12 @@ from .redis import RedisServer
 from .server import EmbeddedServer, ServerFailed
 
 _STDOUT = 1
-_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+")  # RFC 3986: what a URL holds as it is
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+")  # characters that need no escape in a URL (RFC 3986)
 
 
 class BackingKind(StrEnum):
+    """The servers that `twelvefold backing` can run."""
+
     POSTGRES = "postgres"
     REDIS = "redis"
     S3 = "s3"
@@ -39,52 +41,56 @@ class BackingKind(StrEnum):
 
 
 class BackingSettings(EnvironmentSettings):
-    """What every backing server reads."""
+    """The settings of every backing server."""
 
     prefixes: ClassVar[tuple[str, ...]] = ("BACKING_",)
 
-    # Again, so that its default is checked as well.
+    # Declared again to validate its default too.
     environment: Environment = Field(
         Environment.PRODUCTION, validate_default=True, description="development or testing."
     )
     backing_host: str = Field("0.0.0.0", description="Address to bind.")  # noqa: S104 (a pod's)
-    backing_port: int | None = Field(None, ge=1, le=65535, description="None: the usual one.")
+    backing_port: int | None = Field(None, ge=1, le=65535, description="None: the default port.")
     backing_data: Path = Field(Path("/data"), description="Directory to keep data under.")
 
     @field_validator("environment")
     @classmethod
     def _never_deployed(cls, value: Environment) -> Environment:
         if value.is_deployed:
-            raise ValueError("must be development or testing: these servers are for nothing else")
+            raise ValueError("must be development or testing")
         return value
 
 
 class PasswordSettings(BackingSettings):
+    """The settings of PostgreSQL and Redis."""
+
     backing_password: SecretStr = Field(description="Of PostgreSQL's superuser, or of Redis.")
 
     @field_validator("backing_password")
     @classmethod
     def _fits_urls(cls, value: SecretStr) -> SecretStr:
         if not _UNRESERVED.fullmatch(value.get_secret_value()):
-            raise ValueError("must be of letters, digits and . _ ~ - alone, and not empty")
+            raise ValueError("must contain only letters, digits and . _ ~ -, at least one")
         return value
 
 
 class S3Settings(BackingSettings):
+    """The settings of S3."""
+
     backing_s3_access_key_id: str = Field(min_length=1, description="Of the only S3 account.")
-    backing_s3_secret_access_key: SecretStr = Field(min_length=1, description="Goes with it.")
+    backing_s3_secret_access_key: SecretStr = Field(min_length=1, description="Of that account.")
     backing_s3_bucket: str = Field(BUCKET, description="Created at the start.")
 
 
 def settings_class(kind: BackingKind) -> type[BackingSettings]:
-    """What `create_server` takes for `kind`."""
+    """Return the settings class that `create_server` requires for `kind`."""
     if kind is BackingKind.S3:
         return S3Settings
     return BackingSettings if kind is BackingKind.MAIL else PasswordSettings
 
 
 def create_server(kind: BackingKind, settings: BackingSettings) -> EmbeddedServer:
-    """The server of that kind, with its data in a folder of its own under `backing_data`."""
+    """Create the server of that kind, with its data in a directory under `backing_data`."""
     directory, host = settings.backing_data / kind, settings.backing_host
     if isinstance(settings, PasswordSettings):
         password = settings.backing_password.get_secret_value()
@@ -108,20 +114,20 @@ def create_server(kind: BackingKind, settings: BackingSettings) -> EmbeddedServe
     return MailCatcher(directory, port=settings.backing_port or 1025, host=host)
 
 
-async def serve(server: EmbeddedServer, ready: Callable[[], None]) -> None:
-    """Runs `server`, its output ours, until SIGTERM or SIGINT; calls `ready` once it answers.
+async def serve(server: EmbeddedServer, on_ready: Callable[[], None]) -> None:
+    """Run `server` until SIGTERM or SIGINT, its output on stdout. Call `on_ready` once it runs.
 
-    Raises ServerFailed where it does not come up or ends by itself.
+    Raises ServerFailed where the server does not start or ends without a request.
     """
-    ending = ShutdownRequest(force=lambda: None)  # the stop is bounded in itself
-    ending.listen()
+    shutdown = ShutdownRequest(force=lambda: None)  # `server.stop` has its own time limit
+    shutdown.listen()
     try:
-        await run_unless(ending.asked, server.start(_STDOUT))
-        if ending.asked.is_set():
+        await run_unless(shutdown.requested, server.start(_STDOUT))
+        if shutdown.requested.is_set():
             return
-        ready()
-        code = await run_unless(ending.asked, server.wait())
-        if not ending.asked.is_set():
-            raise ServerFailed(server.name, f"ended by itself with code {code}")
+        on_ready()
+        code = await run_unless(shutdown.requested, server.wait())
+        if not shutdown.requested.is_set():
+            raise ServerFailed(server.name, f"ended unexpectedly with code {code}")
     finally:
         await server.stop()

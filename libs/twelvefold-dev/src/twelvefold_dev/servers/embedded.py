@@ -1,6 +1,6 @@
 """The four embedded servers together, for tests and for the supervisor.
 
-Owns what they share (a data directory, credentials, ports) and starts and stops them at once.
+Owns what they share: data directory, credentials and ports.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from .redis import RedisServer
 from .server import EmbeddedServer, ServerFailed
 
 BUCKET = "twelvefold"
-_LOG_TAIL = 2_000  # bytes of a server's log shown with its failure
+_MAX_TAIL_BYTES = 2_000  # of a server's log, shown with its failure
 
 
 @dataclass(frozen=True, slots=True)
 class ServerCredentials:
-    """Random, and the same for the life of the data."""
+    """Random credentials, which must stay the same as long as the data exists."""
 
     postgres_password: str
     redis_password: str
@@ -34,6 +34,7 @@ class ServerCredentials:
 
     @classmethod
     def generate(cls) -> ServerCredentials:
+        """Create new random credentials."""
         return cls(
             postgres_password=secrets.token_urlsafe(32),
             redis_password=secrets.token_urlsafe(32),
@@ -42,7 +43,7 @@ class ServerCredentials:
 
 
 class EmbeddedServers:
-    """All four, with their data in folders of `directory` named after them."""
+    """The four servers, each with its data in its own folder of `directory`."""
 
     def __init__(
         self,
@@ -79,7 +80,10 @@ class EmbeddedServers:
         return self.postgres, self.redis, self.object_store, self.mail
 
     async def start(self) -> None:
-        """Starts them at once, each with its log beside its data. Raises ServerFailed."""
+        """Start all servers concurrently, with their logs beside their data.
+
+        Raises ServerFailed where one fails, after stopping the others.
+        """
         self.directory.mkdir(parents=True, exist_ok=True)
         with ExitStack() as logs:
             starts = [
@@ -95,10 +99,11 @@ class EmbeddedServers:
                 ) from result
 
     async def stop(self) -> None:
+        """Stop all servers concurrently."""
         await asyncio.gather(*(server.stop() for server in self.all))
 
     def _log(self, server: EmbeddedServer) -> Path:
         return self.directory / f"{server.name}.log"
 
     def _tail(self, server: EmbeddedServer) -> str:
-        return self._log(server).read_bytes()[-_LOG_TAIL:].decode(errors="replace")
+        return self._log(server).read_bytes()[-_MAX_TAIL_BYTES:].decode(errors="replace")

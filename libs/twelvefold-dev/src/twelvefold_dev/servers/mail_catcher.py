@@ -1,7 +1,7 @@
-"""The mail catcher: takes every mail by SMTP and lays it down as a file, delivering none.
+"""The mail catcher, an SMTP server that writes each email to a file and delivers none.
 
-`python -m twelvefold_dev.servers.mail_catcher` is the catcher's process; `MailCatcher` starts it. Files are
-numbered in the order of arrival, over restarts too.
+`python -m twelvefold_dev.servers.mail_catcher` is its process; `MailCatcher` starts it. Files are
+numbered in the order of arrival, across restarts.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from twelvefold_dev.system.ports import LOOPBACK
 from .server import EmbeddedServer
 
 MAX_MAIL_BYTES = 33_554_432
-_GREETING_TIMEOUT = 2.0
-_GREETINGS = (b"EHLO", b"HELO", b"NOOP", b"QUIT")  # what a client of SMTP may begin with
+_GREETING_TIMEOUT = 2.0  # seconds
+_FIRST_COMMANDS = (b"EHLO", b"HELO", b"NOOP", b"QUIT")  # the first command of an SMTP client
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9@._+-]+")
 
 
 class MailCatcher(EmbeddedServer):
-    """Catches into `folder`, as `000001-recipient.eml` and on."""
+    """The catcher's process, which writes `000001-recipient.eml` and so on into `folder`."""
 
     name = "mail"
 
@@ -42,7 +42,7 @@ class MailCatcher(EmbeddedServer):
 
     def launch(self, output: int | IO[bytes]) -> Launch:
         return Launch(
-            # -P: the folder of caught mail is no place to import from.
+            # -P: Python must not import modules from the folder of caught mail.
             command=[
                 sys.executable,
                 "-P",
@@ -69,21 +69,21 @@ class MailCatcher(EmbeddedServer):
         return greeting.startswith(b"220")
 
 
-def caught(folder: Path) -> list[Path]:
-    """The mails in the order of their arrival."""
+def list_emails(folder: Path) -> list[Path]:
+    """Return the files of caught emails in the order of arrival."""
     return sorted(folder.glob("*.eml"))
 
 
 class _Folder:
-    """aiosmtpd's handler: one file for each mail, whole or not at all."""
+    """aiosmtpd's handler, which writes each email atomically to one file."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        last = caught(folder)[-1:]
+        last = list_emails(folder)[-1:]
         number = int(last[0].name.partition("-")[0]) if last else 0
         self._numbers: Iterator[int] = iter(range(number + 1, sys.maxsize))
 
-    # aiosmtpd finds the method by this name.
+    # aiosmtpd looks the method up by this name.
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
         recipients = ", ".join(envelope.rcpt_tos)
         name = _NOT_IN_NAMES.sub("_", envelope.rcpt_tos[0])[:80]
@@ -102,8 +102,10 @@ async def _catch(host: str, port: int, folder: Path) -> None:
     handler, loop = _Folder(folder), asyncio.get_running_loop()
 
     class Catcher(SMTP):
-        """Hangs up on whoever does not greet: a page in a browser can reach this port, and a POST
-        whose body is SMTP would otherwise lay down mails.
+        """An SMTP server that closes a connection whose first command is not SMTP.
+
+        A page in a browser can reach this port, and a POST whose body contains SMTP commands
+        could otherwise write emails.
         """
 
         _first: bytes | None = b""
@@ -111,10 +113,10 @@ async def _catch(host: str, port: int, folder: Path) -> None:
         def data_received(self, data: bytes) -> None:
             if self._first is not None:
                 data, self._first = self._first + data, None
-                if len(data) < len(_GREETINGS[0]):
-                    self._first = data  # not enough yet to tell
+                if len(data) < len(_FIRST_COMMANDS[0]):
+                    self._first = data  # too short to recognise the command
                     return
-                if not data.upper().startswith(_GREETINGS):
+                if not data.upper().startswith(_FIRST_COMMANDS):
                     if self.transport is not None:
                         self.transport.close()
                     return

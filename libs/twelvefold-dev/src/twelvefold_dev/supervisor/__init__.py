@@ -1,4 +1,4 @@
-"""The supervisor: starts, watches and stops the servers and services of one checkout.
+"""The supervisor, which starts, watches and stops the servers and services of one checkout.
 
-Owns the lifetime of processes. What they read is composed in `environment`.
+Owns the lifetime of processes; `environment` composes their environment variables.
 """

@@ -1,6 +1,7 @@
-"""How commands reach the supervisor of a checkout: a lock that says it runs, a socket to ask it.
+"""The connection between commands and the supervisor of a checkout: a lock and a Unix socket.
 
-One JSON object a line each way. The lock is the kernel's, so that a killed supervisor leaves none.
+Requests and responses are JSON objects, one per line. The kernel releases the lock of a killed
+supervisor (flock(2)).
 """
 
 from __future__ import annotations
@@ -22,19 +23,19 @@ Message = dict[str, Any]
 Handler = Callable[[Message], AsyncIterator[Message]]
 _SOCKET = "control.sock"
 END_TIMEOUT = 90.0  # seconds for a whole stack to end in order
-_LINE_BYTES = 262_144
-_POLL = 0.05
+_MAX_LINE_BYTES = 262_144
+_POLL_INTERVAL = 0.05  # seconds
 
 
 class RunLock:
-    """Held by the one supervisor of a checkout for its life."""
+    """The lock that the only supervisor of a checkout holds for its whole life."""
 
     def __init__(self, run: Path) -> None:
         self._path = run / "lock"
         self._descriptor: int | None = None
 
     def acquire(self) -> bool:
-        """Whether it is ours now."""
+        """Try to take the lock and return whether this process holds it now."""
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -51,7 +52,7 @@ class RunLock:
 
     @property
     def is_held(self) -> bool:
-        """Whether somebody else holds it."""
+        """Whether another process holds the lock."""
         if not self._path.exists():
             return False
         probe = RunLock(self._path.parent)
@@ -60,21 +61,22 @@ class RunLock:
         return held
 
     def wait_until_free(self, within: float) -> bool:
+        """Return whether the lock became free within so many seconds."""
         deadline = time.monotonic() + within
         while self.is_held:
             if time.monotonic() > deadline:
                 return False
-            time.sleep(_POLL)
+            time.sleep(_POLL_INTERVAL)
         return True
 
 
 def _address(run: Path) -> contextlib.AbstractContextManager[None]:
-    # A Unix socket's path may have 107 bytes: by its name alone it always fits.
+    # The path of a Unix socket has at most 107 bytes, so it is opened by its name alone.
     return contextlib.chdir(run)
 
 
 class ControlServer:
-    """Answers each line that comes with what `handler` yields, then ends the connection."""
+    """Serves one request per connection: sends what `handler` yields, then closes it."""
 
     def __init__(self, run: Path, handler: Handler) -> None:
         self._path = run / _SOCKET
@@ -82,17 +84,18 @@ class ControlServer:
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
-        self._path.unlink(missing_ok=True)  # of a supervisor that was killed; we hold the lock
+        # A killed supervisor leaves its socket; the caller holds the lock.
+        self._path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with _address(self._path.parent):
             listener.bind(_SOCKET)
         self._path.chmod(0o600)
         self._server = await asyncio.start_unix_server(
-            self._serve, sock=listener, limit=_LINE_BYTES
+            self._serve, sock=listener, limit=_MAX_LINE_BYTES
         )
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):  # the client may leave at any time
+        with contextlib.suppress(OSError):  # the client may disconnect at any time
             try:
                 request = json.loads(await reader.readline())
                 async for message in self._handler(request):
@@ -110,7 +113,11 @@ class ControlServer:
 
 
 def ask(run: Path, within: float, **request: Any) -> Iterator[Message]:
-    """The supervisor's answers, one by one. Raises StackError where none comes in time."""
+    """Send a request and yield the supervisor's responses.
+
+    Raises StackError where it reports an error, or where no response arrives within so many
+    seconds.
+    """
     client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     client.settimeout(within)
     try:
@@ -118,36 +125,38 @@ def ask(run: Path, within: float, **request: Any) -> Iterator[Message]:
             with _address(run):
                 client.connect(_SOCKET)
             client.sendall(json.dumps(request).encode() + b"\n")
-            with client.makefile("rb") as answers:
-                for line in answers:
+            with client.makefile("rb") as responses:
+                for line in responses:
                     message: Message = json.loads(line)
                     if "error" in message:
                         raise StackError(message["error"])
                     yield message
     except OSError as error:
-        raise _silent(error) from error
+        raise _unreachable(error) from error
 
 
 async def ask_async(run: Path, within: float, **request: Any) -> Message:
-    """The supervisor's first answer. Raises StackError where none comes in time."""
+    """Send a request and return the first response. Raises StackError as `ask` does."""
     try:
         async with asyncio.timeout(within):
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
                 with _address(run):
-                    client.connect(_SOCKET)  # of this machine: at once or not at all
+                    client.connect(_SOCKET)  # a Unix socket connects at once or fails
                 client.setblocking(False)
-                reader, writer = await asyncio.open_unix_connection(sock=client, limit=_LINE_BYTES)
+                reader, writer = await asyncio.open_unix_connection(
+                    sock=client, limit=_MAX_LINE_BYTES
+                )
                 writer.write(json.dumps(request).encode() + b"\n")
                 try:
                     message: Message = json.loads(await reader.readline())
                 finally:
                     writer.close()
     except (OSError, ValueError) as error:
-        raise _silent(error) from error
+        raise _unreachable(error) from error
     if "error" in message:
         raise StackError(message["error"])
     return message
 
 
-def _silent(error: Exception) -> StackError:
-    return StackError(f"the supervisor does not answer ({error})")
+def _unreachable(error: Exception) -> StackError:
+    return StackError(f"the supervisor does not respond ({error})")

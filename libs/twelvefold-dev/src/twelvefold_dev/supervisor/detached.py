@@ -1,6 +1,6 @@
-"""Starts a supervisor of its own session, and follows the start of one that runs.
+"""Start of a supervisor in its own session, and progress of a supervisor that is starting.
 
-Imports next to nothing: it is on the way of every `up`, before the supervisor's own imports.
+Imports little, since every `up` loads it before the supervisor's own imports.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from twelvefold_dev.terminal.progress import Progress
 
 START_TIMEOUT = 180.0  # seconds, cold and on a slow machine
-EXIT_TAKEN = 3  # of a supervisor that finds another one
+EXIT_ALREADY_RUNNING = 3  # exit code of a supervisor that finds another one
 SUPERVISOR = "twelvefold"
-_POLL = 0.05
-_TAIL_BYTES = 2_000
+_POLL_INTERVAL = 0.05  # seconds
+_MAX_TAIL_BYTES = 2_000
 
 
 def run_detached(checkout: Checkout, scale: Mapping[str, int], progress: Progress) -> None:
-    """Starts a supervisor of its own session and follows it until all is ready.
+    """Start a supervisor in its own session and show its progress until the stack is ready.
 
-    Raises StackError where it is not; nothing runs then.
+    Raises StackError where the start fails; no process remains then.
     """
     output = checkout.logs / f"{SUPERVISOR}.out"
     with output.open("wb") as file:
@@ -51,15 +51,15 @@ def run_detached(checkout: Checkout, scale: Mapping[str, int], progress: Progres
     deadline = time.monotonic() + START_TIMEOUT
     while True:
         code = supervisor.poll()
-        if code is not None and code != EXIT_TAKEN:
-            said = output.read_bytes()[-_TAIL_BYTES:].decode(errors="replace").strip()
-            raise StackError(f"the supervisor ended with code {code}: {said or f'see {output}'}")
+        if code is not None and code != EXIT_ALREADY_RUNNING:
+            tail = output.read_bytes()[-_MAX_TAIL_BYTES:].decode(errors="replace").strip()
+            raise StackError(f"the supervisor ended with code {code}: {tail or f'see {output}'}")
         try:
             follow(checkout, progress)
         except StackError:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(_POLL)  # it does not listen yet
+            time.sleep(_POLL_INTERVAL)  # it does not listen yet
         else:
             break
     if progress.outcome == "failed":
@@ -67,8 +67,11 @@ def run_detached(checkout: Checkout, scale: Mapping[str, int], progress: Progres
 
 
 def follow(checkout: Checkout, progress: Progress) -> None:
-    """Shows the start of the supervisor that runs, from its first step to its outcome."""
+    """Show the start of the running supervisor, from its first step to its outcome.
+
+    Raises StackError where the supervisor does not respond or was stopped before the outcome.
+    """
     for message in ask(checkout.run, START_TIMEOUT, command="follow"):
         progress.take(message)
     if progress.outcome is None:
-        raise StackError("the stack was ended before it was ready")
+        raise StackError("the stack was stopped before it was ready")

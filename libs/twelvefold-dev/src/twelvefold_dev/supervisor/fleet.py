@@ -1,6 +1,6 @@
-"""The processes of every service of a stack: how many there are, and which takes whose place.
+"""The processes of all services of a stack: their number and their replacement.
 
-Owns their order at the start, at a restart and at the end. One process is `supervised`'s business.
+Owns their order at start, restart and stop; `supervised` handles a single process.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from .supervised import SupervisedProcess
 from .wiring import Wiring
 
 _READY_TIMEOUT = 60.0  # seconds for a service to become ready for work
-_READY_POLL = 0.05
+_READY_POLL_INTERVAL = 0.05  # seconds
 MAX_PROCESSES = 16  # of one service
 
 
 class Fleet:
-    """`supervise` makes the keeper of one process, on a log pipe if it is given one."""
+    """The processes of every service. `supervise` wraps one server, on a given log pipe if any."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Fleet:
         self._wiring = wiring
         self._supervise = supervise
         self._processes = {
-            name: [self._process(name, number) for number in range(1, count + 1)]
+            name: [self._create_process(name, number) for number in range(1, count + 1)]
             for name, count in counts.items()
         }
 
@@ -43,14 +43,14 @@ class Fleet:
             yield from processes
 
     @property
-    def firsts(self) -> dict[str, ServiceProcess]:
-        """The first process of each service, by which it is known outside."""
-        firsts = {name: found[0].server for name, found in self._processes.items() if found}
-        return {name: one for name, one in firsts.items() if isinstance(one, ServiceProcess)}
+    def first_processes(self) -> dict[str, ServiceProcess]:
+        """The first process of each service, whose URL endpoints.json lists."""
+        servers = {name: group[0].server for name, group in self._processes.items() if group}
+        return {name: one for name, one in servers.items() if isinstance(one, ServiceProcess)}
 
     @staticmethod
-    async def until_ready(process: SupervisedProcess) -> None:
-        """Starts it; returns once it is ready for work. Raises ServerFailed."""
+    async def start_process(process: SupervisedProcess) -> None:
+        """Start the process and return once it is ready for work. Raises ServerFailed."""
         await process.start()
         server = process.server
         deadline = time.monotonic() + _READY_TIMEOUT
@@ -59,15 +59,15 @@ class Fleet:
                 raise ServerFailed(process.name, "ended before it was ready")
             if time.monotonic() > deadline:
                 raise ServerFailed(process.name, "did not become ready for work in time")
-            await asyncio.sleep(_READY_POLL)
+            await asyncio.sleep(_READY_POLL_INTERVAL)
 
     async def reload(self, services: Iterable[str]) -> None:
-        """Restarts each process where it is; several of one service in turn, so that the others
-        go on accepting meanwhile.
+        """Restart the processes of these services, those of one service one after the other, so
+        that the remaining ones accept requests.
         """
-        await asyncio.gather(*(self._in_turn(self._processes[name]) for name in services))
+        await asyncio.gather(*(self._restart_in_turn(self._processes[name]) for name in services))
 
-    async def _in_turn(self, processes: list[SupervisedProcess]) -> None:
+    async def _restart_in_turn(self, processes: list[SupervisedProcess]) -> None:
         for process in processes:
             process.restart()
             if len(processes) > 1:
@@ -75,53 +75,56 @@ class Fleet:
                     await asyncio.wait_for(process.wait_until_up(), _READY_TIMEOUT)
 
     async def scale(self, service: str, count: int) -> None:
-        """Starts or ends processes until `service` has `count`, which may be none.
+        """Start or stop processes until `service` has `count` of them (0 to MAX_PROCESSES).
 
-        Raises StackError.
+        Raises StackError for an unknown service, for another count, or where a start fails.
         """
-        processes = self._of(service)
+        processes = self._find_processes(service)
         if not 0 <= count <= MAX_PROCESSES:
-            raise StackError(f"0 to {MAX_PROCESSES} processes, not {count}")
-        more = [self._process(service, number) for number in range(len(processes) + 1, count + 1)]
-        fewer = processes[count:]
+            raise StackError(f"a service has 0 to {MAX_PROCESSES} processes, not {count}")
+        added = [
+            self._create_process(service, number) for number in range(len(processes) + 1, count + 1)
+        ]
+        removed = processes[count:]
         del processes[count:]
-        for process in more:
+        for process in added:
             await process.pipe.open()
-        processes += more
-        await asyncio.gather(*(self.until_ready(process) for process in more))
-        await _stop(fewer)
+        processes += added
+        await asyncio.gather(*(self.start_process(process) for process in added))
+        await _stop(removed)
 
     async def replace(self, service: str) -> AsyncIterator[str]:
-        """Puts a new process in the place of each, one after the other; says which is done.
+        """Replace the processes of `service` one after the other and yield the name of each.
 
-        The new one takes requests before the old one gives up the sockets, which both share: no
-        request is refused. Raises StackError where a new one does not come up; the old stays.
+        Old and new process share their sockets, and the new one accepts requests before the old
+        one closes them, so that no request is refused. Raises StackError where a new process does
+        not start; the old one stays.
         """
-        processes = self._of(service)
+        processes = self._find_processes(service)
         for number, old in enumerate(list(processes), start=1):
             new = self._supervise(self._wiring.process(service, number), old.pipe)
             try:
-                await self.until_ready(new)
+                await self.start_process(new)
             except BaseException:
                 await new.stop()
-                _give_up_sockets(new)
+                _close_sockets(new)
                 raise
             processes[processes.index(old)] = new
             await old.stop(replaced=True)
-            _give_up_sockets(old)
+            _close_sockets(old)
             yield new.name
 
     async def stop(self) -> None:
-        """Ends every process: the edge first, so that nothing new comes in, users last."""
+        """Stop all processes: the edge first, so that no new requests arrive, users last."""
         for name in sorted(self._processes, key=_end_order):
             await _stop(self._processes[name])
 
-    def _of(self, service: str) -> list[SupervisedProcess]:
+    def _find_processes(self, service: str) -> list[SupervisedProcess]:
         if service not in self._processes:
-            raise StackError(f"no service {service!r}: {', '.join(self._processes)}")
+            raise StackError(f"no service {service!r}: choose from {', '.join(self._processes)}")
         return self._processes[service]
 
-    def _process(self, service: str, number: int) -> SupervisedProcess:
+    def _create_process(self, service: str, number: int) -> SupervisedProcess:
         return self._supervise(self._wiring.process(service, number), None)
 
 
@@ -129,15 +132,15 @@ async def _stop(processes: list[SupervisedProcess]) -> None:
     await asyncio.gather(*(process.stop() for process in processes))
     for process in processes:
         process.pipe.close()
-        _give_up_sockets(process)
+        _close_sockets(process)
 
 
-def _give_up_sockets(process: SupervisedProcess) -> None:
-    """What only it held; after its last stop."""
+def _close_sockets(process: SupervisedProcess) -> None:
+    """Close the sockets of this process only, after its last stop."""
     if isinstance(process.server, ServiceProcess):
         process.server.close()
 
 
 def _end_order(service: str) -> int:
-    """Users last, since others ask it."""
+    # Users last, since the other services call it.
     return {EDGE: 0, "users": 2}.get(service, 1)

@@ -1,6 +1,6 @@
-"""Runs a stack: in this terminal, or as the process that `detached` starts.
+"""Start of a stack in this terminal, or as the process that `detached` starts.
 
-`python -m twelvefold_dev.supervisor.launch ROOT [SERVICE=COUNT …]` is the detached supervisor.
+`python -m twelvefold_dev.supervisor.launch ROOT [SERVICE=COUNT]*` is the detached supervisor.
 """
 
 from __future__ import annotations
@@ -18,22 +18,23 @@ from twelvefold_dev.terminal.logs import Show, Terminal
 from twelvefold_dev.terminal.progress import Progress
 
 from .control import Message, RunLock
-from .detached import EXIT_TAKEN, SUPERVISOR
+from .detached import EXIT_ALREADY_RUNNING, SUPERVISOR
 from .supervisor import Supervisor
 
 Scale = Mapping[str, int]
 
 
 def run_here(checkout: Checkout, scale: Scale, progress: Progress) -> None:
-    """Runs the stack until a signal or `down`; the caller holds the lock.
+    """Run the stack until a signal or `down`. The caller holds the lock.
 
-    Raises StackError where the start fails; `progress` has shown why, if its outcome says so.
+    Raises StackError where the start fails. If the outcome of `progress` is "failed", it has
+    shown the reason.
     """
-    terminal, ours = Terminal(), {SUPERVISOR, *installed_services()}
+    terminal, visible = Terminal(), {SUPERVISOR, *installed_services()}
 
     def show(name: str, text: str) -> None:
-        # Until all is ready, and for the servers always, lines go to the files only.
-        if progress.outcome == "ready" and name.partition(".")[0] in ours:
+        # Lines before the stack is ready, and all lines of servers, go to the files only.
+        if progress.outcome == "ready" and name.partition(".")[0] in visible:
             terminal.show(name, text)
 
     asyncio.run(_run(checkout, scale, show, progress.take))
@@ -52,7 +53,7 @@ async def _run(
             notify=notify,
         )
     except OSError as error:
-        raise StackError(f"the stack cannot be laid out: {error}") from error
+        raise StackError(f"the stack cannot be prepared: {error}") from error
     await stack.run()
 
 
@@ -61,7 +62,7 @@ def main(arguments: list[str]) -> int:
     checkout = Checkout(Path(root))
     lock = RunLock(checkout.run)
     if not lock.acquire():
-        return EXIT_TAKEN
+        return EXIT_ALREADY_RUNNING
     scale = {name: int(count) for name, _, count in (entry.partition("=") for entry in counts)}
     try:
         asyncio.run(_run(checkout, scale, lambda _name, _text: None, lambda _message: None))

@@ -1,7 +1,7 @@
-"""Notes of running processes, and the end of those that outlived their supervisor.
+"""Records of running processes, and termination of those that outlived their supervisor.
 
-On Linux the kernel ends the children of a killed supervisor. Elsewhere, and where one takes its
-time, the next start finds them here.
+On Linux the kernel signals the children of a killed supervisor. On other systems, and where a
+child ends slowly, the next start finds them by these records.
 """
 
 from __future__ import annotations
@@ -11,38 +11,42 @@ from pathlib import Path
 
 import psutil
 
-_SAME_START = 1.0  # seconds between two readings of one process's start
-_GRACE = 12.0  # seconds for an orderly end, that under way included
+_START_TOLERANCE = 1.0  # seconds between two readings of one process's start time
+_GRACE = 12.0  # seconds for an orderly end
 
 
-def note(path: Path, pid: int) -> None:
-    """Remembers which process this is: a pid alone may be another's later."""
+def record_process(path: Path, pid: int) -> None:
+    """Write pid and start time of a process to `path`, since a pid alone may be reused."""
     try:
         path.write_text(f"{pid} {psutil.Process(pid).create_time()}\n", encoding="ascii")
     except psutil.NoSuchProcess:
-        return  # it has ended already; its start will say so
+        return  # it has ended; the check of its readiness reports that
 
 
-def noted(directory: Path) -> list[psutil.Process]:
-    """The processes that were noted in `directory` and still run."""
-    found = []
+def find_recorded(directory: Path) -> list[psutil.Process]:
+    """Return the processes that are recorded in `directory` and still run."""
+    running = []
     for path in directory.glob("*.pid"):
         pid, _, start = path.read_text(encoding="ascii").partition(" ")
         try:
             process = psutil.Process(int(pid))
-            if abs(process.create_time() - float(start)) < _SAME_START and _runs(process):
-                found.append(process)
+            same = abs(process.create_time() - float(start)) < _START_TOLERANCE
+            if same and _is_running(process):
+                running.append(process)
         except (psutil.NoSuchProcess, ValueError):
             continue
-    return found
+    return running
 
 
 def terminate_orphans(directory: Path) -> int:
-    """Ends them in order, then by force; removes the notes. Returns how many there were."""
-    processes = noted(directory)
+    """Stop the recorded processes in order, then by force, and return how many there were.
+
+    Takes up to 24 seconds. Removes the records.
+    """
+    processes = find_recorded(directory)
     for process in processes:
         try:
-            # PostgreSQL takes SIGINT for a fast shutdown; with SIGTERM it waits for its clients.
+            # SIGINT is PostgreSQL's fast shutdown; after SIGTERM it waits for its clients.
             process.send_signal(signal.SIGINT if process.name() == "postgres" else signal.SIGTERM)
         except psutil.NoSuchProcess:
             continue
@@ -55,5 +59,5 @@ def terminate_orphans(directory: Path) -> int:
     return len(processes)
 
 
-def _runs(process: psutil.Process) -> bool:
+def _is_running(process: psutil.Process) -> bool:
     return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)

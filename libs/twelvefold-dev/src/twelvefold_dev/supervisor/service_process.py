@@ -1,6 +1,6 @@
-"""One process of one of our services, as the supervisor sees it.
+"""One process of a service of the suite, as the supervisor sees it.
 
-Owns its sockets and its probe. Its environment comes from `environment`.
+Owns its sockets and its probes; `environment` composes its environment.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from twelvefold_dev.system.sockets import listen_on_first_free, public_ports, ur
 
 _PROBE_TIMEOUT = 1.0  # seconds
 PUBLIC, INTERNAL, MANAGEMENT = "HTTP_FD", "INTERNAL_FD", "MANAGEMENT_FD"
-# Which listeners a service has, beside its management port. One that is not named here has both.
+# The listeners of a service besides its management port. A service not named here has both.
 _LISTENERS: Mapping[str, Sequence[str]] = {
     "api": (PUBLIC, INTERNAL),
     "users": (INTERNAL,),
@@ -32,14 +32,14 @@ EDGE = "api"
 
 @dataclass(frozen=True, slots=True)
 class ServiceSockets:
-    """The listeners that all processes of one service accept from, by setting."""
+    """The listeners, by setting, from which all processes of one service accept connections."""
 
     name: str
     shared: Mapping[str, socket.socket]
 
     @classmethod
     def bind(cls, name: str) -> ServiceSockets:
-        """Raises OSError where no port is free."""
+        """Bind the listeners of a service. Raises OSError where no port is free."""
         shared = {}
         for setting in _LISTENERS.get(name, (PUBLIC, INTERNAL)):
             ports = public_ports() if (name, setting) == (EDGE, PUBLIC) else (0,)
@@ -47,6 +47,7 @@ class ServiceSockets:
         return cls(name, shared)
 
     def url(self, setting: str) -> str | None:
+        """Return the URL of a listener, or None where the service has no such listener."""
         listener = self.shared.get(setting)
         return url_of(listener) if listener else None
 
@@ -56,10 +57,10 @@ class ServiceSockets:
 
 
 class ServiceProcess(EmbeddedServer):
-    """`python -m NAME` with inherited sockets. `url` is that of its management port."""
+    """`python -m NAME` with inherited sockets. `url` is the URL of its management port."""
 
     start_timeout = 60.0
-    # Its own grace is shorter; what exceeds it hangs. SIGINT leaves the lame duck out.
+    # Longer than the service's own grace period. SIGINT skips the lame-duck phase.
     stop_signals = ((signal.SIGINT, 15.0),)
     replaced_signals = ((signal.SIGTERM, 20.0),)
 
@@ -94,11 +95,12 @@ class ServiceProcess(EmbeddedServer):
         )
 
     async def is_ready(self) -> bool:
-        """Whether the process serves; whether it is ready for work is `is_ready_for_work`."""
+        """Return whether the process is alive; `is_ready_for_work` checks its readiness."""
         status, _ = await get(self.url, "/livez", within=_PROBE_TIMEOUT)
         return status == HTTPStatus.OK
 
     async def is_ready_for_work(self) -> bool:
+        """Return whether /readyz of the process reports readiness."""
         try:
             status, _ = await get(self.url, "/readyz", within=_PROBE_TIMEOUT)
         except OSError:
@@ -106,5 +108,5 @@ class ServiceProcess(EmbeddedServer):
         return status == HTTPStatus.OK
 
     def close(self) -> None:
-        """Gives up the management port; after the last stop."""
+        """Close the management port, after the last stop."""
         self._management.close()

@@ -1,4 +1,4 @@
-"""The wish to end: where it comes from, and how work in hand gives way to it."""
+"""Requests to shut down, by a signal or a command, and work that such a request cancels."""
 
 from __future__ import annotations
 
@@ -9,40 +9,43 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-_IMPATIENT = 1.0  # seconds between a signal and another one that means it
+_FORCE_AFTER = 1.0  # seconds after the first signal from which another one forces the end
 
 
 async def run_unless(requested: asyncio.Event, work: Awaitable[T]) -> T | None:
-    """The result of `work`, or None where `requested` came first; `work` is cancelled then."""
+    """Return the result of `work`, or cancel it and return None once `requested` is set."""
     working = asyncio.ensure_future(work)
-    asking = asyncio.ensure_future(requested.wait())
+    waiting = asyncio.ensure_future(requested.wait())
     try:
-        await asyncio.wait([working, asking], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([working, waiting], return_when=asyncio.FIRST_COMPLETED)
         return working.result() if working.done() else None
     finally:
-        for task in (working, asking):
+        for task in (working, waiting):
             task.cancel()
-        await asyncio.gather(working, asking, return_exceptions=True)
+        await asyncio.gather(working, waiting, return_exceptions=True)
 
 
 class ShutdownRequest:
-    """Set once, by a signal or by `down`. A signal much later than the first calls `force`."""
+    """A request to shut down, set once, by a signal or by `down`.
+
+    A signal more than a second after the first calls `force`.
+    """
 
     def __init__(self, force: Callable[[], None]) -> None:
-        self.asked = asyncio.Event()
+        self.requested = asyncio.Event()
         self._requested_at = 0.0
         self._force = force
 
     def listen(self) -> None:
-        """Takes over the signals of this process; from its event loop."""
+        """Handle SIGINT, SIGTERM and SIGHUP of this process. Requires a running event loop."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._on_signal)
 
     def _on_signal(self) -> None:
-        if not self.asked.is_set():
+        if not self.requested.is_set():
             self._requested_at = time.monotonic()
-            self.asked.set()
-        # The first may come twice, from the terminal and from make.
-        elif time.monotonic() - self._requested_at > _IMPATIENT:
+            self.requested.set()
+        # The terminal and make may both send the first signal.
+        elif time.monotonic() - self._requested_at > _FORCE_AFTER:
             self._force()

@@ -1,6 +1,6 @@
-"""What the supervisor tells about its start, also to those who ask later.
+"""The messages about the start of a stack, which later subscribers receive from the first on.
 
-Messages are objects with a `kind`: starting, up, notice, and one outcome: ready or failed.
+Each message is an object with a `kind`: starting, up, notice, or the outcome, ready or failed.
 """
 
 from __future__ import annotations
@@ -12,22 +12,23 @@ from .control import Message
 
 
 class StartupEvents:
-    """Every message so far, and those to come. A start makes a few dozen."""
+    """All messages of one start, a few dozen."""
 
     def __init__(self, notify: Callable[[Message], None]) -> None:
-        """`notify` takes each message in this process."""
+        """Create an empty list. `notify` receives each message in this process."""
         self._notify = notify
         self._messages: list[Message] = []
         self._added = asyncio.Condition()
 
     async def add(self, message: Message) -> None:
+        """Store a message and send it to every subscriber."""
         self._notify(message)
         async with self._added:
             self._messages.append(message)
             self._added.notify_all()
 
     async def until_outcome(self) -> AsyncIterator[Message]:
-        """From the first to the outcome."""
+        """Yield all messages, from the first to the outcome."""
         seen = 0
         while True:
             async with self._added:

@@ -1,4 +1,4 @@
-"""What `ps` shows: one row for each process, from the system and from the process itself."""
+"""The rows of `ps`, one per process, from the operating system and from /info of the process."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from twelvefold_dev.servers.server import without_password
-from twelvefold_dev.system.child_process import memory_of, own_memory
+from twelvefold_dev.servers.server import strip_password
+from twelvefold_dev.system.child_process import measure_memory, measure_own_memory
 from twelvefold_dev.system.probe import get
 
 from .service_process import ServiceProcess
@@ -21,7 +21,7 @@ _INFO_TIMEOUT = 1.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One process. Bytes and seconds; None where nobody can tell."""
+    """One process, in bytes and seconds. None stands for an unknown value."""
 
     name: str
     pid: int | None
@@ -37,13 +37,14 @@ class Row:
 
 
 async def rows(processes: list[SupervisedProcess], supervisor: Row) -> list[dict[str, Any]]:
-    found = await asyncio.gather(*(_row(one) for one in processes))
-    return [asdict(row) for row in (*found, supervisor)]
+    """Return the rows of `processes`, then that of the supervisor, as JSON objects."""
+    process_rows = await asyncio.gather(*(_row(one) for one in processes))
+    return [asdict(row) for row in (*process_rows, supervisor)]
 
 
 def own_row(name: str, uptime_seconds: float) -> Row:
-    """This process: the supervisor, without its children."""
-    memory = own_memory()
+    """Return the row of this process, the supervisor, without its children."""
+    memory = measure_own_memory()
     return Row(
         name=name,
         pid=os.getpid(),
@@ -61,7 +62,7 @@ async def _row(process: SupervisedProcess) -> Row:
     running = process.state is SupervisionState.RUNNING
     uptime = time.time() - process.started_at if running and process.started_at else None
     pid = server.pid
-    memory = await asyncio.to_thread(memory_of, pid) if pid is not None else None
+    memory = await asyncio.to_thread(measure_memory, pid) if pid is not None else None
     info = await _info(server) if running and isinstance(server, ServiceProcess) else {}
     return Row(
         name=process.name,
@@ -69,7 +70,7 @@ async def _row(process: SupervisedProcess) -> Row:
         state=str(process.state),
         restarts=process.restarts,
         uptime_seconds=info.get("uptime_seconds", uptime),
-        url=without_password(server.url),
+        url=strip_password(server.url),
         requests=info.get("requests"),
         errors=info.get("errors"),
         rss_bytes=memory.rss if memory else info.get("rss_bytes"),
@@ -81,7 +82,7 @@ async def _row(process: SupervisedProcess) -> Row:
 async def _info(server: ServiceProcess) -> dict[str, Any]:
     try:
         _, body = await get(server.url, "/info", within=_INFO_TIMEOUT)
-        found = json.loads(body)
+        info = json.loads(body)
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return info if isinstance(info, dict) else {}

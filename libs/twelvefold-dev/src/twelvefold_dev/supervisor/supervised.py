@@ -1,6 +1,6 @@
-"""Keeps one process running: starts it, starts it again with growing pauses, stops it.
+"""Supervision of one process: start, restart with exponential backoff, stop.
 
-Knows nothing of which process it is; the order among several is the stack's.
+Independent of which process it is; `fleet` and `supervisor` decide the order among several.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from twelvefold_dev.terminal.logs import LogPipe
 
 from .shutdown import run_unless
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0  # seconds
-_STEADY = 20.0  # seconds after which a process counts as well again
+MIN_RESTART_DELAY, _MAX_RESTART_DELAY = 1.0, 30.0  # seconds
+_STABLE_AFTER = 20.0  # seconds of uptime after which the delay starts from its minimum again
 
 
 class SupervisionState(StrEnum):
@@ -31,41 +31,54 @@ class SupervisionState(StrEnum):
 class SupervisedProcess:
     """One server or service process, its output and its state."""
 
-    def __init__(self, server: Server, pipe: LogPipe, say: Callable[[str], None]) -> None:
-        """`say` takes what there is to tell about it, in a line."""
+    def __init__(
+        self,
+        server: Server,
+        pipe: LogPipe,
+        report: Callable[[str], None],
+        min_restart_delay: float = MIN_RESTART_DELAY,
+    ) -> None:
+        """Wrap `server`, whose output goes to `pipe`. `report` receives one line per event.
+
+        `min_restart_delay` is the delay in seconds before the first restart; it doubles for each
+        further one, up to 30.
+        """
         self.server = server
         self.pipe = pipe
-        self._say = say
+        self._report = report
+        self._min_restart_delay = min_restart_delay
         self.state = SupervisionState.STOPPED
         self.restarts = 0
         self.started_at: float | None = None  # seconds since the epoch
         self._up = asyncio.Event()
-        self._again = asyncio.Event()
-        self._keeper: asyncio.Task[None] | None = None
+        self._restart_requested = asyncio.Event()
+        self._supervision: asyncio.Task[None] | None = None
 
     @property
     def name(self) -> str:
         return self.server.name
 
     async def start(self) -> None:
-        """Returns once it runs. Raises StackError where the first start fails."""
+        """Start the process and return once it runs. Raises StackError where that fails."""
         await self._start_once()
-        self._keeper = asyncio.create_task(self._keep(), name=f"keep-{self.name}")
+        self._supervision = asyncio.create_task(self._run(), name=f"supervise-{self.name}")
 
     async def wait_until_up(self) -> None:
+        """Wait until the process runs, after a restart until it runs again."""
         await self._up.wait()
 
     def restart(self) -> None:
-        """At once, whatever pause it is in. `wait_until_up` tells when it runs again."""
+        """Request a restart without delay. `wait_until_up` returns when it is done."""
         self._up.clear()
-        self._again.set()
+        self._restart_requested.set()
 
     async def stop(self, *, replaced: bool = False) -> None:
+        """Stop the process for good. `replaced`: see `Server.stop`."""
         self.state = SupervisionState.STOPPING
-        if self._keeper is not None:
-            self._keeper.cancel()
+        if self._supervision is not None:
+            self._supervision.cancel()
             with suppress(asyncio.CancelledError):
-                await self._keeper
+                await self._supervision
         await self.server.stop(replaced=replaced)
         self.state = SupervisionState.STOPPED
 
@@ -76,33 +89,33 @@ class SupervisedProcess:
         self.started_at = time.time()
         self._up.set()
 
-    async def _keep(self) -> None:
-        pause = _FIRST_PAUSE
+    async def _run(self) -> None:
+        requested, delay = self._restart_requested, self._min_restart_delay
         while True:
             if self.state is SupervisionState.RUNNING:
                 since = time.monotonic()
-                code = await run_unless(self._again, self.server.wait())
-                if time.monotonic() - since > _STEADY:
-                    pause = _FIRST_PAUSE
+                code = await run_unless(requested, self.server.wait())
+                if time.monotonic() - since > _STABLE_AFTER:
+                    delay = self._min_restart_delay
                 self._up.clear()
-                if not self._again.is_set():
-                    self._say(f"{self.name} ended with code {code}; starts again in {pause:.0f} s")
-            if not self._again.is_set():
+                if not requested.is_set():
+                    self._report(f"{self.name} ended with code {code}; restart in {delay:.0f} s")
+            if not requested.is_set():
                 self.state = SupervisionState.BACKING_OFF
-                await run_unless(self._again, asyncio.sleep(pause))
-                pause = min(pause * 2, _LONGEST_PAUSE)
-            if self._again.is_set():
-                self._again.clear()
-                pause = _FIRST_PAUSE
+                await run_unless(requested, asyncio.sleep(delay))
+                delay = min(delay * 2, _MAX_RESTART_DELAY)
+            if requested.is_set():
+                requested.clear()
+                delay = self._min_restart_delay
             self.restarts += 1
-            await self._restarted(pause)
+            await self._restart_once(delay)
 
-    async def _restarted(self, pause: float) -> None:
+    async def _restart_once(self, next_delay: float) -> None:
         self.state = SupervisionState.STARTING
-        # What is left of it, or all of it where a restart was asked for.
+        # The process still runs after a requested restart; otherwise its children may remain.
         await self.server.stop()
         try:
-            await run_unless(self._again, self._start_once())
+            await run_unless(self._restart_requested, self._start_once())
         except (StackError, OSError) as error:
             self.state = SupervisionState.BACKING_OFF
-            self._say(f"{error}; next try in {pause:.0f} s")
+            self._report(f"{error}; next attempt in {next_delay:.0f} s")

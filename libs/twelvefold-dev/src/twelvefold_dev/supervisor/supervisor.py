@@ -1,7 +1,7 @@
-"""The supervisor: starts everything at once where the order allows, keeps it up, ends it in order.
+"""The supervisor, which starts all processes of a stack, keeps them running and stops them.
 
-Owns the order and the messages about it. One process is `supervised`'s business, what is
-connected to what is `wiring`'s.
+Owns the order and the messages about it; starts run concurrently where the order allows.
+`supervised` handles a single process, `wiring` the connections between them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from twelvefold_dev.checkout import Checkout, write_private
-from twelvefold_dev.environment.demo_account import DemoFailed, demo_account
+from twelvefold_dev.environment.demo_account import DemoFailed, ensure_demo_account
 from twelvefold_dev.environment.schema_record import SCHEMAS, migrate
 from twelvefold_dev.servers.server import EmbeddedServer, Server, ServerFailed, StackError
 from twelvefold_dev.terminal.logs import LogFile, LogPipe, Show
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
 
 
 class Supervisor:
-    """One checkout's servers and services. The caller holds the checkout's RunLock."""
+    """The servers and services of one checkout. The caller holds the checkout's RunLock."""
 
     def __init__(
         self,
         checkout: Checkout,
         services: Mapping[str, Service],
-        own: Mapping[str, str],
+        user_environment: Mapping[str, str],
         *,
         scale: Mapping[str, int],
         show: Show,
@@ -53,76 +53,79 @@ class Supervisor:
     ) -> None:
         self._checkout = checkout
         self._show = show
-        self._announced = StartupEvents(notify)
+        self._events = StartupEvents(notify)
         self._started = time.monotonic()
         self._numbers = itertools.count(1)
-        self._ending = ShutdownRequest(self._kill_all)
+        self._shutdown = ShutdownRequest(self._kill_all)
         self._journal = LogFile(checkout.logs / f"{SUPERVISOR}.log")
-        if earlier := terminate_orphans(checkout.run):
-            self._say(f"ended {earlier} process(es) of an earlier run")
-        self._wiring = Wiring(checkout, services, own)
-        self._servers = [self._supervised(server) for server in self._wiring.servers]
+        if orphans := terminate_orphans(checkout.run):
+            self._log(f"ended {orphans} process(es) of an earlier run")
+        self._wiring = Wiring(checkout, services, user_environment)
+        self._servers = [self._supervise(server) for server in self._wiring.servers]
         counts = {name: scale.get(name, 1) for name in services}
-        self._fleet = Fleet(self._wiring, counts, self._supervised)
-        self._schemas = self._pipe(SCHEMAS)
+        self._fleet = Fleet(self._wiring, counts, self._supervise)
+        self._schemas = self._create_pipe(SCHEMAS)
         self._sources = Sources(checkout.root, services)
 
     async def run(self) -> None:
-        """Until a signal or `down`. Raises StackError where the start fails; all is ended then."""
-        self._ending.listen()
-        control = ControlServer(self._checkout.run, self._answer)
+        """Run the stack until a signal or `down`.
+
+        Raises StackError where the start fails, after stopping every process.
+        """
+        self._shutdown.listen()
+        control = ControlServer(self._checkout.run, self._handle_command)
         try:
             await control.open()
-            await run_unless(self._ending.asked, self._start())
-            await run_unless(self._ending.asked, self._follow_sources())
+            await run_unless(self._shutdown.requested, self._start())
+            await run_unless(self._shutdown.requested, self._watch_sources())
         except StackError as error:
-            await self._announced.add(
-                {"kind": "failed", "text": str(error), "tail": self._tail(error)}
+            await self._events.add(
+                {"kind": "failed", "text": str(error), "tail": self._log_tail(error)}
             )
             raise
         finally:
-            await self._end()
+            await self._stop()
             control.close()
 
     # Start
 
     async def _start(self) -> None:
-        for pipe in (self._schemas, *(process.pipe for process in self._everyone())):
+        for pipe in (self._schemas, *(process.pipe for process in self._all_processes())):
             await pipe.open()
         try:
             async with asyncio.TaskGroup() as starting:
                 for server in self._servers:
                     starting.create_task(self._start_server(server))
-                starting.create_task(self._step(SCHEMAS, self._prepare()))
+                starting.create_task(self._run_step(SCHEMAS, self._prepare_schemas()))
                 for process in self._fleet:
-                    starting.create_task(self._step(process.name, Fleet.until_ready(process)))
+                    starting.create_task(self._run_step(process.name, Fleet.start_process(process)))
         except BaseExceptionGroup as group:
-            # Not except*: before 3.11.4 it wraps what is raised in it once more.
+            # Not except*: before Python 3.11.4 it wraps a raised error in another group.
             failures = group.subgroup(StackError)
             if failures is None:
                 raise
-            raise _first(failures) from None
+            raise _first_error(failures) from None
         self._checkout.note_homes(self._wiring.data_homes())
         for server in self._servers:
             if server.server.notice:
-                await self._announced.add({"kind": "notice", "text": server.server.notice})
-        await self._announced.add(await self._ready())
+                await self._events.add({"kind": "notice", "text": server.server.notice})
+        await self._events.add(await self._ready_message())
 
-    async def _step(self, name: str, work: Awaitable[None]) -> None:
-        await self._announced.add({"kind": "starting", "name": name})
+    async def _run_step(self, name: str, work: Awaitable[None]) -> None:
+        await self._events.add({"kind": "starting", "name": name})
         await work
         seconds = time.monotonic() - self._started
-        await self._announced.add({"kind": "up", "name": name, "seconds": seconds})
+        await self._events.add({"kind": "up", "name": name, "seconds": seconds})
 
     async def _start_server(self, server: SupervisedProcess) -> None:
         try:
-            await self._step(server.name, server.start())
+            await self._run_step(server.name, server.start())
         except StackError as error:
             if server.server is not self._wiring.console:
                 raise
-            await self._announced.add({"kind": "notice", "text": f"console did not start: {error}"})
+            await self._events.add({"kind": "notice", "text": f"console did not start: {error}"})
 
-    async def _prepare(self) -> None:
+    async def _prepare_schemas(self) -> None:
         record = self._wiring.schema_record()
         if record.exists():
             await self._servers[0].wait_until_up()
@@ -130,14 +133,14 @@ class Supervisor:
                 return
         environment = self._wiring.environments.of_preparation()
         await migrate(environment, self._checkout.root, self._schemas.writing)
-        record.note()
+        record.save()
 
     def _write_endpoints(self) -> dict[str, Any]:
-        endpoints = self._wiring.endpoints(self._fleet.firsts)
+        endpoints = self._wiring.endpoints(self._fleet.first_processes)
         write_private(self._checkout.endpoints, endpoints)
         return endpoints
 
-    async def _ready(self) -> Message:
+    async def _ready_message(self) -> Message:
         endpoints = self._write_endpoints()
         message: Message = {
             "kind": "ready",
@@ -146,47 +149,47 @@ class Supervisor:
             "mail_folder": mail_folder(self._checkout, self._wiring.mail),
             "console": self._wiring.console_link,
         }
-        if EDGE in self._fleet.firsts:
+        if EDGE in self._fleet.first_processes:
             try:
-                message["demo"] = await demo_account(endpoints["api"], self._checkout.demo)
+                message["demo"] = await ensure_demo_account(endpoints["api"], self._checkout.demo)
             except DemoFailed as error:
-                await self._announced.add({"kind": "notice", "text": str(error)})
+                await self._events.add({"kind": "notice", "text": str(error)})
         return message | {"seconds": time.monotonic() - self._started}
 
-    # While it runs
+    # Changes and commands
 
-    async def _follow_sources(self) -> None:
+    async def _watch_sources(self) -> None:
         try:
             async for change in self._sources.changes():
-                await self._take(change)
+                await self._apply_change(change)
         except (OSError, RuntimeError) as error:
-            # The kernel's bound on watched files, for one: no reason to end.
-            self._say(f"sources are not watched, nothing reloads: {error}")
-            await self._ending.asked.wait()
+            # The stack runs without reload, for example at the kernel's limit of watched files.
+            self._log(f"sources are not watched, reload is off: {error}")
+            await self._shutdown.requested.wait()
 
-    async def _take(self, change: SourceChange) -> None:
-        self._say(f"{change.example} changed: restarting {', '.join(sorted(change.services))}")
+    async def _apply_change(self, change: SourceChange) -> None:
+        self._log(f"{change.example} changed: restarting {', '.join(sorted(change.services))}")
         if change.migrations:
             try:
-                await self._prepare()
+                await self._prepare_schemas()
             except StackError as error:
-                self._say(str(error))
+                self._log(str(error))
         await self._fleet.reload(change.services)
 
-    async def _answer(self, request: Message) -> AsyncIterator[Message]:
+    async def _handle_command(self, request: Message) -> AsyncIterator[Message]:
         command = request.get("command")
         if command == "follow":
-            async for message in self._announced.until_outcome():
+            async for message in self._events.until_outcome():
                 yield message
         elif command == "ps":
-            yield await self._processes_now()
+            yield await self._list_processes()
         elif command == "down":
-            self._ending.asked.set()
+            self._shutdown.requested.set()
             yield {"ending": True}
         elif command == "scale":
             await self._fleet.scale(request["service"], request["count"])
             self._write_endpoints()
-            yield await self._processes_now()
+            yield await self._list_processes()
         elif command == "env":
             yield {"environment": self._wiring.environments.of(request["process"])}
         elif command == "restart":
@@ -196,14 +199,14 @@ class Supervisor:
         else:
             raise StackError(f"unknown command {command!r}")
 
-    async def _processes_now(self) -> Message:
+    async def _list_processes(self) -> Message:
         supervisor = own_row(SUPERVISOR, time.monotonic() - self._started)
-        return {"processes": await rows(self._everyone(), supervisor)}
+        return {"processes": await rows(self._all_processes(), supervisor)}
 
-    # End
+    # Stop
 
-    async def _end(self) -> None:
-        self._say("ending")
+    async def _stop(self) -> None:
+        self._log("ending")
         self._checkout.endpoints.unlink(missing_ok=True)
         await self._fleet.stop()
         await asyncio.gather(*(server.stop() for server in self._servers))
@@ -211,43 +214,43 @@ class Supervisor:
             server.pipe.close()
         self._schemas.close()
         self._wiring.close()
-        self._say("ended")
+        self._log("ended")
 
     def _kill_all(self) -> None:
-        for process in self._everyone():
+        for process in self._all_processes():
             if process.server.pid is not None:
                 os.kill(process.server.pid, signal.SIGKILL)
 
-    # What there is
+    # Processes
 
-    def _everyone(self) -> list[SupervisedProcess]:
+    def _all_processes(self) -> list[SupervisedProcess]:
         return [*self._fleet, *self._servers]
 
-    def _supervised(self, server: Server, pipe: LogPipe | None = None) -> SupervisedProcess:
+    def _supervise(self, server: Server, pipe: LogPipe | None = None) -> SupervisedProcess:
         if isinstance(server, EmbeddedServer):
-            # Numbered, since a process and the one in its place have the same name for a while.
+            # Numbered, since a process and its replacement have the same name.
             server.pid_file = self._checkout.run / f"{server.name}-{next(self._numbers)}.pid"
-        return SupervisedProcess(server, pipe or self._pipe(server.name), self._say)
+        return SupervisedProcess(server, pipe or self._create_pipe(server.name), self._log)
 
-    def _pipe(self, name: str) -> LogPipe:
+    def _create_pipe(self, name: str) -> LogPipe:
         return LogPipe(name, LogFile(self._checkout.logs / f"{name}.log"), self._show)
 
-    # What is told
+    # Log
 
-    def _say(self, text: str) -> None:
+    def _log(self, text: str) -> None:
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         with suppress(OSError):
             self._journal.write(f"{stamp} {text}".encode())
         self._show(SUPERVISOR, text)
 
-    def _tail(self, error: StackError) -> list[str]:
-        """The last lines of the process that failed."""
-        pipes = [self._schemas, *(process.pipe for process in self._everyone())]
+    def _log_tail(self, error: StackError) -> list[str]:
+        """Return the last lines of the process that failed."""
+        pipes = [self._schemas, *(process.pipe for process in self._all_processes())]
         failed = error.name if isinstance(error, ServerFailed) else None
         return [line for pipe in pipes if pipe.name == failed for line in pipe.tail]
 
 
-def _first(group: BaseExceptionGroup[StackError]) -> StackError:
+def _first_error(group: BaseExceptionGroup[StackError]) -> StackError:
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

@@ -1,6 +1,7 @@
-"""Which servers a stack has, where everything listens, and what each process is told of it.
+"""Composition of a stack: its servers, the addresses they listen on, the environment of each
+process.
 
-Owns the composition only: nothing is started here.
+Starts no process.
 """
 
 from __future__ import annotations
@@ -38,12 +39,18 @@ if TYPE_CHECKING:
 
 
 class Wiring:
-    """One stack's servers, sockets and environments."""
+    """The servers, sockets and environments of one stack."""
 
     def __init__(
-        self, checkout: Checkout, services: Mapping[str, Service], own: Mapping[str, str]
+        self,
+        checkout: Checkout,
+        services: Mapping[str, Service],
+        user_environment: Mapping[str, str],
     ) -> None:
-        """Binds the services' sockets. Raises OSError where no port is free."""
+        """Bind the sockets of the services. Raises OSError where no port is free.
+
+        `user_environment` may name external servers and override settings.
+        """
         self.checkout = checkout
         self._services = services
         secrets = SecretStore(checkout.secrets)
@@ -51,10 +58,10 @@ class Wiring:
         embedded = EmbeddedServers(
             checkout.data, credentials, PortPicker(str(checkout.root)), mail_folder=checkout.mail
         )
-        self.postgres = _chosen(own, EXTERNAL_POSTGRES, embedded.postgres)
-        self.redis = _chosen(own, EXTERNAL_REDIS, embedded.redis)
-        self.object_store = _chosen(own, EXTERNAL_S3, embedded.object_store)
-        self.mail = _chosen(own, EXTERNAL_SMTP, embedded.mail)
+        self.postgres = _select_server(user_environment, EXTERNAL_POSTGRES, embedded.postgres)
+        self.redis = _select_server(user_environment, EXTERNAL_REDIS, embedded.redis)
+        self.object_store = _select_server(user_environment, EXTERNAL_S3, embedded.object_store)
+        self.mail = _select_server(user_environment, EXTERNAL_SMTP, embedded.mail)
         self.sockets = {name: ServiceSockets.bind(name) for name in services}
         self.console = ConsoleServer(checkout.run, self._configure_console)
         self._started = time.time()
@@ -62,20 +69,20 @@ class Wiring:
         self.addresses = Addresses(
             postgres=self.postgres.url,
             redis=self.redis.url,
-            s3=_s3(self.object_store, credentials.s3, own),
+            s3=_s3(self.object_store, credentials.s3, user_environment),
             smtp=self.mail.url,
             public=self._url(EDGE, PUBLIC) or "",
             console=self.console.url,
             internal=self._internal(),
         )
-        self.environments = Environments(services, secrets, self.addresses, own)
+        self.environments = Environments(services, secrets, self.addresses, user_environment)
 
     @property
     def servers(self) -> tuple[Server, ...]:
         return self.postgres, self.redis, self.object_store, self.mail, self.console
 
     def process(self, service: str, number: int) -> ServiceProcess:
-        """One more process of `service`, on the sockets that all of them share."""
+        """Create one process of `service`, on the sockets that all of its processes share."""
         return ServiceProcess(
             self.sockets[service],
             number,
@@ -84,7 +91,7 @@ class Wiring:
         )
 
     def endpoints(self, processes: Mapping[str, ServiceProcess]) -> dict[str, Any]:
-        """The content of endpoints.json; `processes` holds the first of each service."""
+        """Return the content of endpoints.json. `processes` holds the first of each service."""
         management = {name: process.url for name, process in processes.items()}
         return {**self._fixed_endpoints(), "management": management}
 
@@ -116,7 +123,10 @@ class Wiring:
 
     @property
     def console_link(self) -> str | None:
-        """With the console's token, which endpoints.json does not hold."""
+        """The console's URL with its token, or None while it does not run.
+
+        endpoints.json does not contain the token.
+        """
         return link(self.console.url, self._token) if self.console.is_alive else None
 
     def schema_record(self) -> SchemaRecord:
@@ -124,9 +134,11 @@ class Wiring:
         return SchemaRecord(self.checkout.schemas, self.postgres, self._services, passwords)
 
     def data_homes(self) -> list[Path]:
+        """Return the data directories of the embedded servers."""
         return [server.home for server in self.servers if isinstance(server, EmbeddedServer)]
 
     def close(self) -> None:
+        """Close the sockets of the console and of the services."""
         self.console.close()
         for sockets in self.sockets.values():
             sockets.close()
@@ -139,14 +151,18 @@ class Wiring:
         return {name: url for name, url in urls.items() if url is not None}
 
 
-def _chosen(own: Mapping[str, str], setting: str, embedded: EmbeddedServer) -> Server:
-    url = own.get(setting)
+def _select_server(
+    user_environment: Mapping[str, str], setting: str, embedded: EmbeddedServer
+) -> Server:
+    url = user_environment.get(setting)
     return ExternalServer(embedded.name, url) if url else embedded
 
 
-def _s3(server: Server, credentials: S3Credentials, own: Mapping[str, str]) -> dict[str, str]:
+def _s3(
+    server: Server, credentials: S3Credentials, user_environment: Mapping[str, str]
+) -> dict[str, str]:
     if isinstance(server, ExternalServer):
-        return external_s3(own)
+        return external_s3(user_environment)
     return {
         "S3_ENDPOINT": server.url,
         "S3_PUBLIC_ENDPOINT": server.url,
@@ -158,5 +174,5 @@ def _s3(server: Server, credentials: S3Credentials, own: Mapping[str, str]) -> d
 
 
 def mail_folder(checkout: Checkout, server: Server) -> str:
-    """Where caught mail lies, or to whom it goes."""
+    """Return the folder of caught mail, or the URL of the external mail server."""
     return str(checkout.mail) if isinstance(server, EmbeddedServer) else server.url

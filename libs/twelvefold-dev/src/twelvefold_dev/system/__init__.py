@@ -1,4 +1,4 @@
-"""What the operating system gives: child processes, ports, sockets, the user of PostgreSQL.
+"""Access to the operating system: child processes, ports, sockets, PostgreSQL's system user.
 
-Knows nothing about the suite.
+Independent of the suite.
 """

@@ -1,7 +1,7 @@
-"""Child processes that end in order, and that never outlive the process that started them.
+"""Child processes that stop in order and never outlive the process that started them.
 
-Owns spawning, signals and exit. Not what a child is (servers, services), nor when it is started
-again (the supervisor).
+Owns spawning, signals and exit. The `servers` and the supervisor decide what a child runs and when
+it is started again.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     import psutil
 
 _PR_SET_PDEATHSIG = 1
-_POLL = 0.02  # seconds between looks where the kernel cannot tell us
-# Loaded before any fork: between fork and exec nothing may be imported or allocated at length.
+_POLL_INTERVAL = 0.02  # seconds, where the kernel offers no notification
+# Loaded before any fork: code between fork and exec must neither import nor allocate much.
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 @dataclass(frozen=True, slots=True)
 class SystemUser:
-    """A system user that a child runs as."""
+    """The system user that a child runs as."""
 
     name: str
     uid: int
@@ -39,7 +39,7 @@ class SystemUser:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What to run. `output` takes stdout and stderr; `pass_fds` keep their numbers."""
+    """A command to run. `output` receives stdout and stderr; `pass_fds` keep their numbers."""
 
     command: Sequence[str | Path]
     environment: Mapping[str, str]
@@ -47,18 +47,18 @@ class Launch:
     output: int | IO[bytes] = subprocess.DEVNULL
     account: SystemUser | None = None
     pass_fds: Sequence[int] = ()
-    # Sent by the kernel when the parent dies without having stopped the child.
+    # The signal that the kernel sends when the parent dies without having stopped the child.
     orphan_signal: signal.Signals = signal.SIGTERM
 
 
 class ChildProcess:
-    """One running child, in a session of its own: a Ctrl-C in the terminal is ours to handle."""
+    """One running child in its own session, so that Ctrl-C reaches only the parent."""
 
     def __init__(self, launch: Launch) -> None:
-        """Starts it. Raises OSError where the command cannot be run.
+        """Start the child. Raises OSError where the command cannot be run.
 
-        Call it from a thread that lives as long as the child should: the kernel takes the end of
-        the starting thread for the death of the parent.
+        The calling thread must live as long as the child: the kernel sends `orphan_signal` when
+        that thread ends (PR_SET_PDEATHSIG in prctl(2)).
         """
         account = launch.account
         self._popen = subprocess.Popen(
@@ -73,8 +73,8 @@ class ChildProcess:
             user=account.uid if account else None,
             group=account.gid if account else None,
             extra_groups=[] if account else None,
-            # One system call of a library that is loaded: safe beside threads.
-            preexec_fn=_die_with_parent(launch.orphan_signal),  # noqa: PLW1509 (as said)
+            # One system call of a library that is already loaded, so it is safe with threads.
+            preexec_fn=_die_with_parent(launch.orphan_signal),  # noqa: PLW1509 (see above)
         )
         self.started_at = time.time()
 
@@ -84,7 +84,7 @@ class ChildProcess:
 
     @property
     def returncode(self) -> int | None:
-        """None while it runs; negative: the signal that ended it."""
+        """The exit code, None while it runs, or the negative number of the signal that ended it."""
         return self._popen.poll()
 
     @property
@@ -92,30 +92,34 @@ class ChildProcess:
         return self.returncode is None
 
     async def wait(self) -> int:
-        """Returns its exit code once it has ended."""
-        await process_end(self.pid, lambda: not self.is_alive)
+        """Wait until the child ended and return its exit code."""
+        await wait_for_exit(self.pid, lambda: not self.is_alive)
         return self._popen.wait()
 
     async def stop(self, signals: Sequence[tuple[signal.Signals, float]]) -> int:
-        """Sends each signal in turn, with so many seconds for it, at last SIGKILL to the group."""
+        """Send each signal and wait its number of seconds, then send SIGKILL to the group.
+
+        Return the exit code.
+        """
         for number, grace in signals:
             if not self.is_alive:
                 break
             self.send(number)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.wait(), grace)
-        # Also after an orderly end: nothing that it started may stay behind.
+        # Also after an orderly exit: none of its own children may remain.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         return await self.wait()
 
     def send(self, number: signal.Signals) -> None:
-        # Popen does not signal what it has already reaped, whose pid may be another's by now.
+        """Send one signal. Does nothing once the child has ended."""
+        # Popen never signals a reaped child, whose pid another process may have by now.
         self._popen.send_signal(number)
 
 
-async def process_end(pid: int, has_ended: Callable[[], bool]) -> None:
-    """Returns when the process has ended: by its pidfd, or by looking where there is none."""
+async def wait_for_exit(pid: int, has_ended: Callable[[], bool]) -> None:
+    """Wait until the process ended, by its pidfd or, where there is none, by polling."""
     try:
         descriptor = os.pidfd_open(pid) if sys.platform == "linux" else None
     except ProcessLookupError:
@@ -123,8 +127,8 @@ async def process_end(pid: int, has_ended: Callable[[], bool]) -> None:
     except OSError:
         descriptor = None
     if descriptor is None:
-        while not has_ended():  # noqa: ASYNC110 (it happens in another process)
-            await asyncio.sleep(_POLL)
+        while not has_ended():  # noqa: ASYNC110 (the event happens in another process)
+            await asyncio.sleep(_POLL_INTERVAL)
         return
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(descriptor, ended.set)
@@ -141,7 +145,7 @@ def _die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
     libc, parent = _LIBC, os.getpid()
 
     def before_exec() -> None:
-        # Runs after the change of user, which would clear the setting.
+        # Runs after the change of user, since that change clears the setting.
         libc.prctl(_PR_SET_PDEATHSIG, number.value)
         if os.getppid() != parent:
             os._exit(1)
@@ -151,14 +155,17 @@ def _die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes. `pss` counts a page that n processes share as one n-th (Linux only, else None)."""
+    """Bytes in memory. `pss` counts a page shared by n processes as 1/n (Linux only, else None)."""
 
     rss: int
     pss: int | None = field(default=None)
 
 
-def memory_of(pid: int) -> Memory | None:
-    """Of the process and its descendants; None where it is gone or not ours to look at."""
+def measure_memory(pid: int) -> Memory | None:
+    """Return the memory of a process and its descendants.
+
+    None where the process has ended or may not be inspected.
+    """
     import psutil
 
     try:
@@ -168,8 +175,8 @@ def memory_of(pid: int) -> Memory | None:
         return None
 
 
-def own_memory() -> Memory:
-    """Of this process alone."""
+def measure_own_memory() -> Memory:
+    """Return the memory of this process without its children."""
     import psutil
 
     return _sum([psutil.Process()])

@@ -1,6 +1,6 @@
-"""Free TCP ports on the loopback address, stable for a checkout while nobody else takes them.
+"""Free TCP ports on the loopback address, the same for a checkout as long as they stay free.
 
-Owns the choice only; the servers bind them a moment later.
+Chooses ports only; the servers bind them a moment later.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import socket
 from collections.abc import Iterator
 
 LOOPBACK = "127.0.0.1"
-# Below what kernels hand out for outgoing connections, so that none of those takes our port
-# between choice and bind. The upper 10,000 are for servers that count on `port + 10000`.
+# Below the range that kernels use for outgoing connections, so that none of those takes a port
+# between choice and bind. A server may also use `port + 10000`.
 _FIRST, _COUNT = 15_000, 7_600
 COMPANION = 10_000
 
 
 class PortPicker:
-    """Hands out each port once, walking from a place that `seed` decides."""
+    """Offers each port once, in an order that starts at a port derived from `seed`."""
 
     def __init__(self, seed: str) -> None:
         digest = hashlib.sha256(seed.encode()).digest()
@@ -28,7 +28,10 @@ class PortPicker:
         )
 
     def take(self, *, with_companion: bool = False) -> int:
-        """A free port; with companion: of which `port + COMPANION` is free as well."""
+        """Return a free port; with companion, `port + COMPANION` is free as well.
+
+        Raises OSError where no port is free.
+        """
         for port in itertools.islice(self._candidates, _COUNT):
             if is_free(port) and (not with_companion or is_free(port + COMPANION)):
                 return port
@@ -36,8 +39,9 @@ class PortPicker:
 
 
 def is_free(port: int) -> bool:
+    """Return whether a server can bind `port` on the loopback address."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As servers bind: connections that linger in TIME_WAIT are no hindrance.
+        # Servers bind with the same option: connections in TIME_WAIT do not prevent it.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))

@@ -1,4 +1,4 @@
-"""One small GET, for probes and /info: no HTTP client is worth its memory in the supervisor."""
+"""A minimal HTTP GET for probes and /info. It saves the supervisor an HTTP client's memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _MAX_BYTES = 262_144
 
 
 async def get(url: str, path: str, *, within: float) -> tuple[int, bytes]:
-    """Status and body. Raises OSError where nobody answers within so many seconds."""
+    """Return status and body. Raises OSError without a complete response in `within` seconds."""
     parts = urlsplit(url)
     try:
         async with asyncio.timeout(within):
@@ -17,23 +17,23 @@ async def get(url: str, path: str, *, within: float) -> tuple[int, bytes]:
             try:
                 request = f"GET {path} HTTP/1.0\r\nHost: {parts.netloc}\r\n\r\n"
                 writer.write(request.encode())
-                response = await _everything(reader)
+                response = await _read_to_end(reader)
             finally:
                 writer.close()
     except (TimeoutError, ValueError) as error:
-        raise OSError(f"no answer from {url}{path}") from error
+        raise OSError(f"no response from {url}{path}") from error
     head, _, body = response.partition(b"\r\n\r\n")
     status = head.split(b" ", 2)
     if len(status) < 2 or not status[1].isdigit():  # noqa: PLR2004 (protocol and code)
-        raise OSError(f"no HTTP answer from {url}{path}")
+        raise OSError(f"no HTTP response from {url}{path}")
     return int(status[1]), body
 
 
-async def _everything(reader: asyncio.StreamReader) -> bytes:
-    """Until the end: HTTP/1.0 without keep-alive closes after the body."""
+async def _read_to_end(reader: asyncio.StreamReader) -> bytes:
+    # HTTP/1.0 without keep-alive closes the connection after the body.
     received = bytearray()
     while chunk := await reader.read(65_536):
         received += chunk
         if len(received) > _MAX_BYTES:
-            raise ValueError("the answer is too long")
+            raise ValueError("the response is too long")
     return bytes(received)

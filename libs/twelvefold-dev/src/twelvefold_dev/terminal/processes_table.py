@@ -1,4 +1,4 @@
-"""The table of `ps`: one line for each process, for people or for machines."""
+"""The table of `ps`, with one line per process, or the same as JSON."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 
 def show(processes: list[dict[str, Any]], *, as_json: bool) -> None:
+    """Print the rows that the supervisor reports for `ps`."""
     if as_json:
         typer.echo(json.dumps(processes, indent=2))
         return
@@ -17,16 +18,16 @@ def show(processes: list[dict[str, Any]], *, as_json: bool) -> None:
     total = sum(process["pss_bytes"] or 0 for process in processes)
     widths = [max(len(row[column]) for row in table) for column in range(len(headings))]
     for row in table:
-        # Not a rich table: it would cut URLs where nobody looks but a pipe.
-        typer.echo("  ".join(_aligned(row, widths)).rstrip())
+        # A table of rich would cut long URLs in a pipe.
+        typer.echo("  ".join(_align(row, widths)).rstrip())
     if total:
-        typer.echo(f"in all {_megabytes(total)} PSS (a page that n processes share counts 1/n)")
+        typer.echo(f"total: {_megabytes(total)} PSS (a page shared by n processes counts as 1/n)")
 
 
-_LEFT = frozenset({0, 2, 8})  # columns of words; the others hold numbers
+_LEFT = frozenset({0, 2, 8})  # left-aligned columns, which contain words
 
 
-def _aligned(row: tuple[str, ...], widths: list[int]) -> list[str]:
+def _align(row: tuple[str, ...], widths: list[int]) -> list[str]:
     return [
         cell.ljust(width) if column in _LEFT else cell.rjust(width)
         for column, (cell, width) in enumerate(zip(row, widths, strict=True))
@@ -34,11 +35,11 @@ def _aligned(row: tuple[str, ...], widths: list[int]) -> list[str]:
 
 
 def _cells(process: dict[str, Any]) -> tuple[str, ...]:
-    again = f" ({process['restarts']} restarts)" if process["restarts"] else ""
+    restarts = f" ({process['restarts']} restarts)" if process["restarts"] else ""
     return (
         process["name"],
         _or_dash(process["pid"]),
-        f"{process['state']}{again}",
+        f"{process['state']}{restarts}",
         _duration(process["uptime_seconds"]),
         _or_dash(process["requests"]),
         _or_dash(process["errors"]),

@@ -1,4 +1,4 @@
-"""Shows the start of the stack: what is awaited, what is there, and at the end where it is."""
+"""Progress of a start in the terminal: processes awaited, processes running, the final summary."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from rich.markup import escape
 from rich.table import Table
 
 from twelvefold.contracts.terminal import escape_unprintable
-from twelvefold_dev.servers.server import without_password
+from twelvefold_dev.servers.server import strip_password
 from twelvefold_dev.supervisor.control import Message
 
 
 class Progress:
-    """Takes the supervisor's messages, from this process or over the control socket."""
+    """Prints the startup messages, from this process or from the control socket."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._waiting: dict[str, float] = {}
         self._status = console.status("Starting")
-        self._quiet = False
+        self._outcome_only = False
         self.outcome: str | None = None  # "ready" or "failed"
 
-    def quiet(self) -> Self:
-        """Shows the outcome only."""
-        self._quiet = True
+    def outcome_only(self) -> Self:
+        """Print no single steps from now on, and return itself."""
+        self._outcome_only = True
         return self
 
     def __enter__(self) -> Self:
@@ -37,13 +37,14 @@ class Progress:
         self._status.stop()
 
     def take(self, message: Message) -> None:
+        """Print one message; see `startup_events` for its kinds."""
         kind = message.get("kind")
         if kind == "starting":
             self._waiting[message["name"]] = time.monotonic()
         elif kind == "up":
             self._waiting.pop(message["name"], None)
             seconds = f"[dim]{message['seconds']:5.1f} s[/dim]"
-            if not self._quiet:
+            if not self._outcome_only:
                 self._console.print(
                     f"[green]✓[/green] {message['name']:<10} {seconds}", highlight=False
                 )
@@ -73,7 +74,7 @@ class Progress:
 
 
 def summary(message: Message) -> Table:
-    """Where everything is, as at the end of a start."""
+    """Return the addresses of a running stack as a table, from a message of kind ready."""
     endpoints: dict[str, Any] = message["endpoints"]
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
@@ -84,10 +85,10 @@ def summary(message: Message) -> Table:
         table.add_row("console", link)
     table.add_row("mail", message["mail_folder"])
     for name in ("postgres", "redis", "s3"):
-        table.add_row(name, without_password(endpoints[name]))
+        table.add_row(name, strip_password(endpoints[name]))
     table.add_row("all URLs", message["endpoints_file"])
     if demo := message.get("demo"):
         table.add_row("demo", f"{demo['email']}  password {demo['password']}")
     seconds = f"ready in {message['seconds']:.1f} s"
-    table.add_row("", f"[dim]{seconds}; Ctrl-C or `make down` ends everything[/dim]")
+    table.add_row("", f"[dim]{seconds}; Ctrl-C or `make down` stops the stack[/dim]")
     return table

@@ -19,7 +19,7 @@ from email.parser import BytesHeaderParser, BytesParser
 from pathlib import Path
 from typing import Any
 
-from twelvefold_dev.servers.mail_catcher import caught
+from twelvefold_dev.servers.mail_catcher import list_emails
 
 # Links open in a new tab, which is an ordinary one; nothing else leaves the frame.
 SANDBOX = "allow-popups allow-popups-to-escape-sandbox"
@@ -58,7 +58,7 @@ class Mails:
 
     def newest(self, limit: int) -> tuple[list[dict[str, Any]], int]:
         """Summaries, the last one first, and how many there are."""
-        paths = caught(self._folder)
+        paths = list_emails(self._folder)
         shown = [self._summary(path) for path in reversed(paths[-limit:] if limit else [])]
         return [entry for entry in shown if entry], len(paths)
 
