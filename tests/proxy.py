@@ -38,6 +38,11 @@ class Proxy:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no connection leads through here."""
+        return not self._open
+
     def hold(self) -> None:
         """The server's answers no longer arrive; what we send still does."""
         self._flowing.clear()

@@ -187,7 +187,7 @@ async def test_connections_that_the_server_has_closed_cost_no_miss(cache, key, p
     await asyncio.gather(*(cache.get(key) for _ in range(10)))
     proxy.drop()
     async with asyncio.timeout(5):
-        while proxy._open:
+        while not proxy.is_idle:
             await asyncio.sleep(0.01)
     assert (
         await asyncio.gather(*(cache.get(key) for _ in range(10))) == [CacheEntry(1, b"row")] * 10

@@ -10,7 +10,6 @@ from tests.integration.jobs.workbench import (
     Probe,
     redis_settings,
     registry_of,
-    until,
 )
 from tests.proxy import open_proxy
 
@@ -31,7 +30,7 @@ async def test_a_watcher_sees_the_states_up_to_the_end(bench):
     events = JobEvents(bench.producer, bench.redis, poll_interval=UNHURRIED)
     async with events.running():
         watching = asyncio.create_task(states(events, job_id))
-        await until(lambda: bool(events._subscriber._subscribed))
+        await bench.watched(job_id)
         async with bench.consuming(registry_of(probe)):
             await probe.started.wait()
             probe.let_go.set()
@@ -76,7 +75,7 @@ async def test_many_watchers_share_one_connection(bench, redis_url):
         wakeups = RedisWakeupPublisher(bench.redis)
         async with events.running(), wakeups.running():
             watching = [asyncio.create_task(states(events, job_id)) for job_id in ids]
-            await until(lambda: len(events._subscriber._subscribed) == 20)
+            await bench.watched(*ids)
             assert proxy.accepted == 1
             for job_id in ids:
                 async with bench.producer.transaction() as transaction:
@@ -94,9 +93,9 @@ async def test_a_lost_subscription_is_renewed_and_what_was_missed_is_read(bench,
         )
         async with events.running():
             watching = asyncio.create_task(states(events, job_id))
-            await until(lambda: bool(events._subscriber._subscribed))
+            await bench.watched(job_id)
             await proxy.refuse()
-            await until(lambda: not events._subscriber._subscribed)
+            await bench.unwatched(job_id)
             await bench.cancel(job_id)  # the bench publishes no hint
             await proxy.listen()
             async with asyncio.timeout(10):
@@ -110,6 +109,5 @@ async def test_when_nobody_watches_nothing_is_subscribed(bench):
     async with events.running():
         async with aclosing(events.watch(job_id)) as stream:
             assert (await anext(stream)).status == "queued"
-            await until(lambda: bool(events._subscriber._subscribed))
-        await until(lambda: not events._subscriber._subscribed)
-        assert not events._subscriber._callbacks
+            await bench.watched(job_id)
+        await bench.unwatched(job_id)

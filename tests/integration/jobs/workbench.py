@@ -13,6 +13,7 @@ from uuid import UUID
 
 import asyncpg
 from pydantic import SecretStr
+from redis.asyncio import Redis
 
 from twelvefold.contracts.jobs import JobPayload
 from twelvefold.database.database import Database
@@ -26,6 +27,7 @@ from twelvefold.jobs import (
     PeriodicJob,
     RedisWakeupPublisher,
 )
+from twelvefold.jobs.channels import change_channel
 from twelvefold.jobs.lease_repository import LeaseConfig, LeaseRepository
 from twelvefold.jobs.worker.consumer import Consumer, ConsumerOptions
 from twelvefold.jobs.worker.maintenance import MaintenanceOptions, QueueMaintenance
@@ -170,6 +172,23 @@ class Workbench:
         row = await self.sql.fetchrow("SELECT * FROM jobs.jobs WHERE id = $1", job_id)
         assert row is not None
         return {**row, "errors": json.loads(row["errors"])}
+
+    async def watched(self, *job_ids: UUID) -> None:
+        """Wait until a process is subscribed to the changes of each job."""
+        await self._subscriptions(job_ids, lambda count: count > 0)
+
+    async def unwatched(self, *job_ids: UUID) -> None:
+        """Wait until no process is subscribed to the changes of any of the jobs."""
+        await self._subscriptions(job_ids, lambda count: count == 0)
+
+    async def _subscriptions(self, ids: Sequence[UUID], holds: Callable[[int], bool]) -> None:
+        channels = [change_channel(job_id) for job_id in ids]
+
+        async def reached() -> bool:
+            return all(holds(count) for _, count in await redis.pubsub_numsub(*channels))
+
+        async with Redis.from_url(self.redis.redis_url.get_secret_value()) as redis:
+            await until(reached)
 
     async def becomes(self, status: str, *job_ids: UUID) -> None:
         async def reached() -> bool:

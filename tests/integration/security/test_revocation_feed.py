@@ -118,7 +118,7 @@ class Clock:
 
 
 def count_dropped():
-    return metrics.pool_exhausted.labels("revocations")._value.get()
+    return metrics.REGISTRY.get_sample_value("pool_exhausted_total", {"pool": "revocations"})
 
 
 def test_a_full_memory_drops_the_subject_that_expires_first_and_counts_it():

@@ -103,5 +103,5 @@ async def test_closing_leaves_no_connection(settings, redis_url, postgres_superu
             assert await reader.scalar(text("SELECT 1")) == 1
         await backing.aclose()
         async with asyncio.timeout(5):
-            while redis._open or postgres._open:
+            while not (redis.is_idle and postgres.is_idle):
                 await asyncio.sleep(0.01)

@@ -3,10 +3,9 @@
 import unicodedata
 import uuid
 
+import argon2
 import pytest
 from tests.integration.users.running_users import PASSWORD, registration
-
-from twelvefold.security.passwords import PasswordHasher
 
 UNICODE, A_LABELS = "b\u00fccher.example", "xn--bcher-kva.example"
 HASH = "SELECT password_hash FROM users.accounts WHERE id = $1::uuid"
@@ -79,9 +78,7 @@ async def test_a_password_hashed_as_it_was_given_goes_on_counting_and_is_hashed_
     """As the release before has hashed it."""
     account = await api.register()
     given = unicodedata.normalize("NFD", "Zo\u00eb findet \u00c5")
-    hasher = PasswordHasher(memory=1024, passes=1, threads=1)
-    old = await hasher._run(hasher._argon2.hash, given.encode())
-    await hasher.aclose()
+    old = argon2.PasswordHasher(1, 1024, 1).hash(given.encode())
     await sql.execute(
         "UPDATE users.accounts SET password_hash = $2 WHERE id = $1::uuid", account.id, old
     )

@@ -195,9 +195,11 @@ async def test_a_deletion_needs_a_login_of_the_last_five_minutes(api, sql):
 
 async def test_a_loader_that_is_late_cannot_bring_a_deleted_account_back(api, use_cases):
     account = await api.member()
-    key = cache_key(uuid.UUID(account.id))
-    late = await use_cases.accounts._load(uuid.UUID(account.id))
-    await api.http.delete(f"/users/{account.id}", headers=account.bearer)
+    path, key = f"/users/{account.id}", cache_key(uuid.UUID(account.id))
+    assert (await api.http.get(path, headers=account.bearer)).status_code == 200
+    late = await use_cases.accounts.cached.cache.get(key)
+    assert late.body is not None
+    await api.http.delete(path, headers=account.bearer)
     assert await use_cases.accounts.cached.cache.set(key, late, 60)
     assert (await use_cases.accounts.cached.cache.get(key)).body is None
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from twelvefold.database.database import Transaction
+from twelvefold.observability import metrics
 from users.service import post_commit as module
 from users.service.post_commit import PostCommitTasks
 
@@ -89,7 +90,7 @@ async def test_closing_waits_a_bounded_time(transaction, monkeypatch):
     await post_commit_tasks.aclose()
     assert task is not None
     assert task.cancelled()
-    assert not post_commit_tasks._running
+    assert metrics.REGISTRY.get_sample_value("pool_in_use", {"pool": "post_commit_tasks"}) == 0
 
 
 async def test_too_much_at_a_time_is_dropped(monkeypatch):
