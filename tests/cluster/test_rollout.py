@@ -52,7 +52,7 @@ def test_a_version_with_errors_is_undone_and_the_cluster_is_as_before(
     note(f"rollout errors api  {run.seconds:.0f} s; {load.result}; {run.why}")
 
     assert run.code == 1, run.told()
-    assert "answered 5xx" in run.why
+    assert "answered with 5xx" in run.why
     assert differences == []
     assert run.seconds < 120
     assert load.result.failed <= load.result.requests * 0.01, load.result.told()

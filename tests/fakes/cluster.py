@@ -1,7 +1,7 @@
-"""A cluster in memory, for the order of a rollout's steps: state of Helm and Kubernetes, no time.
+"""A cluster in memory, for tests of a rollout's steps: Helm's releases and pods, without time.
 
-Every change is one operation with a number; at a chosen one the run is killed, before or after it
-took effect, as SIGKILL would. What Helm does half way is `pending` then, as in a real cluster.
+Every change is a numbered operation. At operation `kill_at` the run is killed as by SIGKILL, before
+the change or half-way. A release that Helm changed half-way is then pending, as in a real cluster.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from twelvefold_ops.rollout.canary_analysis import Sample
-from twelvefold_ops.rollout.kubernetes import routed, scaled
+from twelvefold_ops.rollout.kubernetes import route_values, scale_values
 from twelvefold_ops.rollout.model import (
     CandidateFailed,
     ClusterError,
@@ -26,7 +26,7 @@ from twelvefold_ops.rollout.model import (
 
 
 class Killed(BaseException):
-    """The process is gone: nothing of it catches this."""
+    """The process was killed: no code of it handles this."""
 
 
 @dataclass
@@ -39,8 +39,8 @@ class Revision:
 
 
 @dataclass
-class Conduct:
-    """How a version behaves, by its tag."""
+class Behaviour:
+    """How the pods of a version behave."""
 
     pulls: bool = True
     starts: bool = True
@@ -50,13 +50,14 @@ class Conduct:
     passes_test: bool = True
     kinds: frozenset[str] = frozenset({"email.send"})
     crashes: bool = False
+    restarts: int = 0  # of each container, while it started
 
 
 @dataclass
 class FakeCluster:
-    """Releases by name; what runs is what the last revision that Helm applied says."""
+    """Releases by name. `live` holds the values of the revision that Helm applied last."""
 
-    conduct: dict[str, Conduct] = field(default_factory=dict)
+    behaviour: dict[str, Behaviour] = field(default_factory=dict)
     worker_kinds: frozenset[str] = frozenset({"email.send"})
     kill_at: int | None = None
     half_done: bool = False
@@ -65,12 +66,12 @@ class FakeCluster:
     live: dict[str, dict[str, Any]] = field(default_factory=dict)
     operations: list[str] = field(default_factory=list)
     weights: list[int | None] = field(default_factory=list)
-    requests_per_look: int = 100
+    requests_per_sample: int = 100
     lease_left: bool = False
-    _looks: int = 0
+    _samples: int = 0
 
     def start(self, service: str, image: str, *, routing: bool = True, pods: int = 3) -> None:
-        """A service as `helm install` would leave it."""
+        """Install a service as `helm install` does."""
         values = {"image": {"tag": image}, "autoscaling": {"minReplicas": pods}}
         self._apply(service, values, {}, "deployed")
         if routing:
@@ -78,16 +79,16 @@ class FakeCluster:
 
     @property
     def deployed(self) -> dict[str, dict[str, Any]]:
-        """What a diff of all objects would see: contents of what is live, by release."""
+        """The values of what runs, by release, as a diff of all objects would show them."""
         return dict(self.live)
 
     # The port.
 
     @asynccontextmanager
     async def lease(self, service: str, waiting: Callable[[str], None]) -> AsyncIterator[bool]:
-        abandoned, self.lease_left = self.lease_left, True
+        was_abandoned, self.lease_left = self.lease_left, True
         try:
-            yield abandoned
+            yield was_abandoned
         except RolloutRefused:
             self.lease_left = False
             raise
@@ -123,15 +124,15 @@ class FakeCluster:
         labels: Mapping[str, str] | None = None,
         hooks: bool = True,
     ) -> None:
-        values = dict(target.values) if pods is None else scaled(target.values, pods)
-        stuck = hooks and not self.conduct.get(values["image"]["tag"], Conduct()).pulls
+        values = dict(target.values) if pods is None else scale_values(target.values, pods)
+        stuck = hooks and not self.behaviour.get(values["image"]["tag"], Behaviour()).pulls
         self._change(f"upgrade {release}", release, values, labels or {}, half=stuck)
         if stuck:
             await asyncio.Event().wait()  # as Helm waits for a migration that never starts
 
     async def route(self, service: str, weight: int | None) -> None:
         name = f"{service}-routing"
-        values = routed((await self._deployed(name)).values, weight)
+        values = route_values((await self._deployed(name)).values, weight)
         self._change(f"route {weight}", name, values, {})
         self.weights.append(weight)
 
@@ -157,7 +158,7 @@ class FakeCluster:
                 one for one in self.history[release.name] if one.number != release.revision
             ]
 
-        self._operate(f"forget {release.name}", effect, lambda: None)
+        self._operate(f"delete revision of {release.name}", effect, lambda: None)
 
     async def label(self, release: Release, labels: Mapping[str, str]) -> None:
         def effect() -> None:
@@ -169,58 +170,58 @@ class FakeCluster:
         values = self.live.get(release)
         if values is None:
             return Workload(0, settled=False, pods=[])
-        conduct, wanted = self._conduct(release), values["autoscaling"]["minReplicas"]
-        ready = conduct.starts and conduct.ready
+        behaviour, desired = self._behaviour_of(release), values["autoscaling"]["minReplicas"]
+        ready = behaviour.starts and behaviour.ready
         pods = [
             Pod(
                 name=f"{release}-{number}",
                 uid=f"{release}-{number}-{values['image']['tag']}",
                 ready=ready,
-                restarts=self._looks if conduct.crashes else 0,
-                running_for=1000.0 if conduct.starts else 0.0,
+                restarts=self._samples if behaviour.crashes else behaviour.restarts,
+                running_for=1000.0 if behaviour.starts else 0.0,
                 is_newest=True,
-                waiting_reason=None if conduct.starts else "CrashLoopBackOff",
+                waiting_reason=None if behaviour.starts else "CrashLoopBackOff",
             )
-            for number in range(wanted)
+            for number in range(desired)
         ]
-        return Workload(wanted, settled=True, pods=pods)
+        return Workload(desired, settled=True, pods=pods)
 
     async def hooks(self, release: str) -> list[Pod]:
-        trouble = None if self._conduct(release).pulls else "ImagePullBackOff"
+        reason = None if self._behaviour_of(release).pulls else "ImagePullBackOff"
         name = f"{release}-migrate"
-        one = Pod(name, name, False, 0, 0.0, is_newest=True, waiting_reason=trouble)
-        return [one] if trouble else []
+        one = Pod(name, name, False, 0, 0.0, is_newest=True, waiting_reason=reason)
+        return [one] if reason else []
 
     async def test(self, release: str) -> None:
-        if not self._conduct(release).passes_test:
-            raise CandidateFailed("its own test failed")
+        if not self._behaviour_of(release).passes_test:
+            raise CandidateFailed("its test failed")
 
     async def sample(self, service: str, release: str, threshold: float) -> Mapping[str, Sample]:
-        self._looks += 1
-        conduct, seen = self._conduct(release), self._looks * self.requests_per_look
+        self._samples += 1
+        behaviour, seen = self._behaviour_of(release), self._samples * self.requests_per_sample
         if release not in self.live:
             return {}
         return {
             release: Sample(
                 requests=seen,
-                errors=int(seen * conduct.errors),
-                slow=int(seen * conduct.slow),
+                errors=int(seen * behaviour.errors),
+                slow=int(seen * behaviour.slow),
                 runs=seen,
-                failed_runs=int(seen * conduct.errors),
+                failed_runs=int(seen * behaviour.errors),
             )
         }
 
     async def job_kinds(self, service: str, release: str) -> frozenset[str] | None:
-        return self.worker_kinds if service == "worker" else self._conduct(release).kinds
+        return self.worker_kinds if service == "worker" else self._behaviour_of(release).kinds
 
     async def failure_logs(self, release: str) -> str:
-        return f"the last words of {release}" if release in self.live else ""
+        return f"the log of {release}" if release in self.live else ""
 
-    # How changes come about.
+    # Changes.
 
-    def _conduct(self, release: str) -> Conduct:
+    def _behaviour_of(self, release: str) -> Behaviour:
         tag = self.live.get(release, {}).get("image", {}).get("tag", "")
-        return self.conduct.get(tag, Conduct())
+        return self.behaviour.get(tag, Behaviour())
 
     async def _deployed(self, name: str) -> Revision:
         return [one for one in self.history[name] if one.was_in_force][-1]

@@ -1,4 +1,4 @@
-"""Backup and restore, as drills: all data is there again, and no completed job runs twice."""
+"""Backup and restore: all data returns, and no completed job runs again."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from twelvefold_ops import postgres_tools
 from twelvefold_ops.archive import ArchiveError, BucketArchive, DirectoryArchive
 from twelvefold_ops.backup import DUMP, MANIFEST, BackupError, create_backup
 from twelvefold_ops.cli import app
-from twelvefold_ops.restore import restore
+from twelvefold_ops.restore import restore_backup
 
 USERS, IMAGES, JOBS = 1000, 200, 60
 SCHEMAS = installed_migrations()
 PASSWORDS = {
-    role: f"{role}-test-password"  # as the whole run has them: roles are the server's
+    role: f"{role}-test-password"  # one password for the whole test run: roles belong to the server
     for entry in SCHEMAS
     for role in (entry.owner_role, entry.app_role)
 }
@@ -50,30 +50,30 @@ VALUES ($1, gen_random_uuid(), 'processing', $2, 'image/png', $3, 'x')
 """
 
 
-async def one(content: bytes) -> AsyncIterator[bytes]:
+async def stream(content: bytes) -> AsyncIterator[bytes]:
     yield content
 
 
 @pytest.fixture
 async def new_store(s3_settings) -> AsyncIterator[Any]:
-    """Makes stores on buckets of their own."""
-    made: list[S3ObjectStore] = []
+    """Create stores, each on its own bucket."""
+    stores: list[S3ObjectStore] = []
 
     async def create() -> S3ObjectStore:
         settings = {**s3_settings, "s3_bucket": f"drill-{uuid.uuid4().hex[:12]}"}
         credentials = S3Credentials(settings["s3_access_key_id"], settings["s3_secret_access_key"])
         assert await create_bucket(settings["s3_endpoint"], credentials, settings["s3_bucket"])
-        made.append(S3ObjectStore(ObjectStoreSettings(environment="testing", **settings)))
-        return made[-1]
+        stores.append(S3ObjectStore(ObjectStoreSettings(environment="testing", **settings)))
+        return stores[-1]
 
     yield create
-    for store in made:
+    for store in stores:
         await store.aclose()
 
 
 @pytest.fixture
 async def source(new_database) -> AsyncIterator[Workbench]:
-    """A database with people and their images in it."""
+    """A database with accounts, into which tests add images and jobs."""
     database = await new_database()
     sql = await asyncpg.connect(database.superuser_url)
     producer = open_database(database.url("api_app"))
@@ -102,7 +102,7 @@ def source_url(source, postgres_superuser_url) -> str:
     return f"{postgres_superuser_url.rpartition('/')[0]}/{name}"
 
 
-async def backed_up(url: str, archive, store=None, *, copy: bool = False):
+async def make_backup(url: str, archive, store=None, *, copy: bool = False):
     return await create_backup(
         url,
         SCHEMAS,
@@ -114,8 +114,8 @@ async def backed_up(url: str, archive, store=None, *, copy: bool = False):
     )
 
 
-async def restored(url: str, archive, store=None, *, replace: bool = False, schemas=SCHEMAS):
-    return await restore(
+async def restore_from(url: str, archive, store=None, *, replace: bool = False, schemas=SCHEMAS):
+    return await restore_backup(
         url,
         schemas,
         archive,
@@ -133,31 +133,31 @@ async def test_a_restore_drill_loses_nothing_and_runs_no_job_twice(
     before, after = await new_store(), await new_store()
     contents = {f"uploads/{new_id()}": f"image {n}".encode() for n in range(IMAGES)}
     for key, content in contents.items():
-        await before.put(key, one(content), "image/png")
+        await before.put(key, stream(content), "image/png")
         await source.sql.execute(INSERT_IMAGE, new_id(), key, len(content))
     ran: dict[str, list[Any]] = {"before": [], "after": []}
-    let_go = asyncio.Event()
+    release = asyncio.Event()
     phase = "before"
 
     async def work(job, payload):
         ran[phase].append(job.id)
         if payload.name == "long":
-            await let_go.wait()
+            await release.wait()
 
-    done = [await source.enqueue() for _ in range(JOBS)]
+    completed = [await source.enqueue() for _ in range(JOBS)]
     registry = registry_of(work, timeout=60)
     archive = DirectoryArchive(tmp_path / "backup")
     async with source.running(registry, lease=2.0):
-        await source.becomes("succeeded", *done)
+        await source.becomes("succeeded", *completed)
         running = [await source.enqueue("long") for _ in range(5)]
         await source.becomes("running", *running)
         waiting = [await source.enqueue("long") for _ in range(JOBS)]
-        manifest = await backed_up(source_url, archive, before, copy=True)
-        let_go.set()
+        manifest = await make_backup(source_url, archive, before, copy=True)
+        release.set()
     assert (manifest.rows["users.accounts"], manifest.objects) == (USERS, IMAGES)
 
     phase = "after"
-    await restored(empty_url, archive, after)
+    await restore_from(empty_url, archive, after)
     for key, content in contents.items():
         async with after.open(key) as chunks:
             assert b"".join([chunk async for chunk in chunks]) == content
@@ -176,8 +176,10 @@ async def test_a_restore_drill_loses_nothing_and_runs_no_job_twice(
     bench = Workbench(producer, worker, sql, NOWHERE)
     async with bench.running(registry, lease=2.0), bench.maintenance().running():
         await bench.becomes("succeeded", *running, *waiting)
-    assert sorted(ran["after"]) == sorted([*running, *waiting]), "each of them once, and no other"
-    assert set(ran["before"]) >= set(done)
+    assert sorted(ran["after"]) == sorted([*running, *waiting]), (
+        "every unfinished job runs once, and no other job runs"
+    )
+    assert set(ran["before"]) >= set(completed)
     for opened in (producer, worker):
         await opened.aclose()
     await sql.close()
@@ -187,83 +189,83 @@ async def test_a_backup_in_a_bucket_is_restored_from_there(
     source, source_url, empty_url, new_store
 ):
     store = await new_store()
-    await backed_up(source_url, BucketArchive(store, "backups/monday/"))
-    manifest = await restored(empty_url, BucketArchive(store, "backups/monday/"))
+    await make_backup(source_url, BucketArchive(store, "backups/monday/"))
+    manifest = await restore_from(empty_url, BucketArchive(store, "backups/monday/"))
     assert manifest.rows["users.accounts"] == USERS
 
 
-async def test_objects_that_were_listed_only_are_looked_for_and_left_where_they_are(
+async def test_objects_that_were_only_listed_are_reported_where_they_are_missing(
     source, source_url, empty_url, new_store, tmp_path
 ):
     store = await new_store()
-    await store.put("uploads/a", one(b"there"), "image/png")
+    await store.put("uploads/a", stream(b"there"), "image/png")
     archive = DirectoryArchive(tmp_path / "backup")
-    await backed_up(source_url, archive, store)
+    await make_backup(source_url, archive, store)
     assert not (tmp_path / "backup/objects").exists()
-    told: list[str] = []
+    lines: list[str] = []
     await store.delete("uploads/a")
-    await restore(
+    await restore_backup(
         empty_url,
         SCHEMAS,
         archive,
         passwords=PASSWORDS,
         store=store,
         replace=False,
-        report=told.append,
+        report=lines.append,
     )
-    assert "1 objects: 0 put back, 1 missing" in told
+    assert "1 objects: 0 restored, 1 missing" in lines
 
 
-async def test_nothing_is_overwritten_unasked(source, source_url, empty_url, tmp_path):
+async def test_a_restore_overwrites_data_only_with_replace(source, source_url, empty_url, tmp_path):
     archive = DirectoryArchive(tmp_path / "backup")
-    await backed_up(source_url, archive)
+    await make_backup(source_url, archive)
     with pytest.raises(BackupError, match="not empty"):
-        await backed_up(source_url, archive)
-    await restored(empty_url, archive)
+        await make_backup(source_url, archive)
+    await restore_from(empty_url, archive)
     with pytest.raises(BackupError, match="--replace"):
-        await restored(empty_url, archive)
+        await restore_from(empty_url, archive)
     sql = await asyncpg.connect(empty_url)
     await sql.execute("DELETE FROM users.accounts")
-    await restored(empty_url, archive, replace=True)
+    await restore_from(empty_url, archive, replace=True)
     assert await sql.fetchval("SELECT count(*) FROM users.accounts") == USERS
     await sql.close()
 
 
-async def test_a_damaged_dump_touches_nothing(source, source_url, empty_url, tmp_path):
+async def test_a_damaged_dump_changes_nothing(source, source_url, empty_url, tmp_path):
     archive = DirectoryArchive(tmp_path / "backup")
-    await backed_up(source_url, archive)
+    await make_backup(source_url, archive)
     dump = tmp_path / "backup" / DUMP
     content = bytearray(dump.read_bytes())
     content[len(content) // 2] ^= 1
     dump.write_bytes(content)
     with pytest.raises(BackupError, match="damaged"):
-        await restored(empty_url, archive)
+        await restore_from(empty_url, archive)
     sql = await asyncpg.connect(empty_url)
     assert not await sql.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'users'")
     await sql.close()
 
 
-async def test_while_a_process_of_the_suite_runs_nothing_is_restored(
+async def test_a_restore_is_rejected_while_a_process_of_the_suite_runs(
     source, source_url, empty_url, tmp_path
 ):
     archive = DirectoryArchive(tmp_path / "backup")
-    await backed_up(source_url, archive)
-    announced = {"application_name": "twelvefold-api@api:0003,jobs:0003"}
-    running = await asyncpg.connect(empty_url, server_settings=announced)
+    await make_backup(source_url, archive)
+    settings = {"application_name": "twelvefold-api@api:0003,jobs:0003"}
+    running = await asyncpg.connect(empty_url, server_settings=settings)
     with pytest.raises(BackupError, match="twelvefold-api@api:0003"):
-        await restored(empty_url, archive)
+        await restore_from(empty_url, archive)
     await running.close()
 
 
-async def test_a_backup_of_a_newer_release_is_left_to_that(source, source_url, empty_url, tmp_path):
+async def test_a_backup_of_a_newer_release_is_rejected(source, source_url, empty_url, tmp_path):
     archive = DirectoryArchive(tmp_path / "backup")
-    await backed_up(source_url, archive)
+    await make_backup(source_url, archive)
     manifest = tmp_path / "backup" / MANIFEST
     content = json.loads(manifest.read_text())
     content["schemas"]["users"] = "9999"
     manifest.write_text(json.dumps(content))
     with pytest.raises(BackupError, match="users at revision 9999"):
-        await restored(empty_url, archive)
+        await restore_from(empty_url, archive)
 
 
 @pytest.fixture
@@ -279,24 +281,24 @@ def command(monkeypatch):
     return invoke
 
 
-async def test_both_commands_say_what_they_do(command, source, source_url, empty_url, tmp_path):
-    place = str(tmp_path / "backup")
-    made = await command("backup", place, "--no-objects", BACKUP_DATABASE_URL=source_url)
-    assert made.exit_code == 0, made.output
-    assert f"backed up to {place}" in made.output
-    back = await command(
+async def test_both_commands_report_what_they_did(command, source, source_url, empty_url, tmp_path):
+    location = str(tmp_path / "backup")
+    backup = await command("backup", location, "--no-objects", BACKUP_DATABASE_URL=source_url)
+    assert backup.exit_code == 0, backup.output
+    assert f"backed up to {location}" in backup.output
+    result = await command(
         "restore",
-        place,
+        location,
         "--no-objects",
         BOOTSTRAP_DATABASE_URL=empty_url,
         BOOTSTRAP_ROLE_PASSWORDS=json.dumps(PASSWORDS),
     )
-    assert back.exit_code == 0, back.output
-    assert "is whole" in back.output
+    assert result.exit_code == 0, result.output
+    assert "is undamaged" in result.output
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environment", "said"),
+    ("arguments", "environment", "message"),
     [
         (["backup", "/nowhere"], {}, "BACKUP_DATABASE_URL is missing"),
         (
@@ -315,29 +317,31 @@ async def test_both_commands_say_what_they_do(command, source, source_url, empty
                 "BOOTSTRAP_DATABASE_URL": "postgresql://a:b@127.0.0.1:1/c",
                 "BOOTSTRAP_ROLE_PASSWORDS": "{}",
             },
-            "manifest.json is not there",
+            "manifest.json does not exist",
         ),
     ],
 )
-async def test_what_is_at_fault_is_said_in_a_line(command, tmp_path, arguments, environment, said):
-    done = await command(
+async def test_bad_input_is_reported_in_one_line(
+    command, tmp_path, arguments, environment, message
+):
+    result = await command(
         *(part.replace("{tmp}", str(tmp_path)) for part in arguments), **environment
     )
-    assert done.exit_code in (1, 2)
-    assert said in done.output
-    assert "Traceback" not in done.output
+    assert result.exit_code in (1, 2)
+    assert message in result.output
+    assert "Traceback" not in result.output
 
 
-async def test_what_backs_up_shows_no_password_to_who_lists_processes(source_url, monkeypatch):
+async def test_the_password_is_in_no_argument_of_the_dump(source_url, monkeypatch):
     seen: list[Any] = []
 
-    async def look(*arguments: Any, **_: Any) -> Any:
+    async def record_arguments(*arguments: Any, **_: Any) -> Any:
         seen.extend(arguments)
         raise OSError("seen")
 
-    monkeypatch.setattr(asyncio, "create_subprocess_exec", look)
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", record_arguments)
     with pytest.raises(OSError, match="seen"):
-        await postgres_tools.run("pg_dump", source_url, [])
+        await postgres_tools.run_tool("pg_dump", source_url, [])
     password = source_url.split(":")[2].partition("@")[0]
     assert len(password) > 8
     assert not any(password in str(argument) for argument in seen)
@@ -347,29 +351,29 @@ async def test_what_backs_up_shows_no_password_to_who_lists_processes(source_url
     "name",
     ["../outside", "objects/../../outside", "/outside", "objects//a", "objects/./a", "", "a\0b"],
 )
-async def test_a_name_that_leaves_the_archive_is_refused(tmp_path, name) -> None:
+async def test_a_name_outside_the_archive_is_rejected(tmp_path, name) -> None:
     archive = DirectoryArchive(tmp_path / "backup")
     with pytest.raises(ArchiveError):
-        await archive.write(name, one(b"planted"))
+        await archive.write(name, stream(b"content"))
     with pytest.raises(ArchiveError):
         async with archive.read(name):
             pass
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-async def test_a_name_below_that_of_a_file_is_refused(tmp_path) -> None:
+async def test_a_name_below_a_file_is_rejected(tmp_path) -> None:
     archive = DirectoryArchive(tmp_path)
-    await archive.write("a", one(b"x"))
+    await archive.write("a", stream(b"x"))
     with pytest.raises(ArchiveError):
-        await archive.write("a/b", one(b"x"))
+        await archive.write("a/b", stream(b"x"))
 
 
-async def test_a_backup_is_its_owners_alone_wherever_it_lies(tmp_path) -> None:
+async def test_only_the_owner_can_read_a_backup_in_any_directory(tmp_path) -> None:
     directory = tmp_path / "there-already"
     directory.mkdir(mode=0o755)
     former = os.umask(0o022)
     try:
-        await DirectoryArchive(directory).write("objects/originals/a", one(b"x"))
+        await DirectoryArchive(directory).write("objects/originals/a", stream(b"x"))
     finally:
         os.umask(former)
     assert stat.S_IMODE((directory / "objects/originals/a").stat().st_mode) == 0o600

@@ -1,1 +1,1 @@
-"""For operators, from outside: backup, restore and rollout. Never in a service's image."""
+"""Commands for operators: backup, restore and rollout. No service's image contains them."""

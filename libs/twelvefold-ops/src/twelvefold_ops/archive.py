@@ -1,4 +1,4 @@
-"""Where a backup lies: files in a directory, or objects below a prefix of a bucket."""
+"""The place of a backup: a directory of files, or the objects below a prefix of a bucket."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from twelvefold.errors import NotFound, TwelvefoldError
 from twelvefold.settings import ObjectStoreSettings
 from twelvefold.storage.object_store import ObjectStore, S3ObjectStore
 
-CHUNK = 1024 * 1024  # bytes
+_CHUNK_BYTES = 1024 * 1024
 
 
 class ArchiveError(TwelvefoldError):
-    """A file cannot lie in the archive under its name."""
+    """The archive cannot hold a file under the given name."""
 
 
 class Archive(Protocol):
-    """Files by name, as streams. A name may hold slashes."""
+    """Files by name, read and written as streams. A name may contain slashes."""
 
     async def write(self, name: str, chunks: AsyncIterator[bytes]) -> None:
-        """The whole stream or nothing of it. Replaces what was there. Raises ArchiveError."""
+        """Write the whole stream or nothing, and replace an existing file. Raises ArchiveError."""
 
     def read(self, name: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Raises NotFound, ArchiveError."""
+        """Open a file as a stream of chunks. Raises NotFound, ArchiveError."""
 
     async def is_empty(self) -> bool:
-        """Whether nothing lies there yet."""
+        """Return whether the archive holds no file."""
 
     async def aclose(self) -> None:
-        """Gives up connections."""
+        """Close connections."""
 
 
 class DirectoryArchive:
-    """Files below one directory, for its owner alone."""
+    """Files below one directory, readable by their owner only."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -47,7 +47,7 @@ class DirectoryArchive:
         path = self._path(name)
         descriptor, partial = self._open_partial(path)
         try:
-            # Into the page cache, a megabyte at a time: no write is long, and nobody else waits.
+            # A write of one chunk into the page cache is too short to delay the event loop.
             with os.fdopen(descriptor, "wb") as file:
                 async for chunk in chunks:
                     file.write(chunk)
@@ -60,24 +60,24 @@ class DirectoryArchive:
     async def read(self, name: str) -> AsyncIterator[AsyncIterator[bytes]]:
         path = self._path(name)
         if not path.is_file():
-            raise NotFound(f"{path} is not there")
+            raise NotFound(f"{path} does not exist")
 
         async def chunks() -> AsyncIterator[bytes]:
             with path.open("rb") as file:
-                while chunk := file.read(CHUNK):
+                while chunk := file.read(_CHUNK_BYTES):
                     yield chunk
 
         yield chunks()
 
     def _path(self, name: str) -> Path:
-        """Where `name` lies. Raises ArchiveError where that would not be below the directory."""
+        """Return the path of `name`. Raises ArchiveError where it is not below the directory."""
         parts = name.split("/")
         if "\0" in name or not {"", ".", ".."}.isdisjoint(parts):
-            raise ArchiveError(f"{name!r} would leave the archive, or is no name of a file")
+            raise ArchiveError(f"{name!r} is not the name of a file in the archive")
         return self._directory.joinpath(*parts)
 
     def _open_partial(self, path: Path) -> tuple[int, Path]:
-        """A new file beside `path`, for its owner alone whatever umask and directory say."""
+        """Create a temporary file beside `path` with mode 0600, whatever the umask."""
         try:
             self._make_folder(path.parent)
             descriptor, partial = tempfile.mkstemp(prefix=".partial-", dir=path.parent)
@@ -86,7 +86,7 @@ class DirectoryArchive:
         return descriptor, Path(partial)
 
     def _make_folder(self, folder: Path) -> None:
-        """Each level for its owner alone: `mkdir` sees to the last one only."""
+        """Create each level below the archive with mode 0700; `parents=True` applies the umask."""
         for level in (*reversed(folder.parents), folder):
             if level == self._directory or self._directory in level.parents:
                 level.mkdir(exist_ok=True, mode=0o700)
@@ -101,7 +101,7 @@ class DirectoryArchive:
 
 
 class BucketArchive:
-    """Objects below one prefix."""
+    """Objects below one prefix of a bucket."""
 
     def __init__(self, store: ObjectStore, prefix: str) -> None:
         self._store = store
@@ -125,11 +125,14 @@ class BucketArchive:
 
 
 def open_archive(location: str, s3: ObjectStoreSettings | None) -> Archive:
-    """A path, or `s3://bucket/prefix` on the S3 of `s3`. Raises ValueError where that is missing."""
+    """Open a directory, or `s3://bucket/prefix` with the settings `s3`.
+
+    Raises ValueError where `location` is in S3 and `s3` is None.
+    """
     if not location.startswith("s3://"):
         return DirectoryArchive(Path(location))
     if s3 is None:
-        raise ValueError("a backup in S3 needs the S3_… settings")
+        raise ValueError("a backup in S3 needs the S3_* settings")
     parts = urlsplit(location)
     settings = s3.model_copy(update={"s3_bucket": parts.netloc})
     prefix = parts.path.strip("/")

@@ -1,7 +1,7 @@
-"""The commands of operators: rollout, backup and restore.
+"""The operators' commands: rollout, backup and restore.
 
-Merged into the top of `twelvefold` by the entry point `ops`, where the extra is installed. Each
-reads its settings from the environment, as every process does.
+The entry point `ops` adds them to the top level of `twelvefold` where this distribution is
+installed. Each command reads its settings from the environment.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 app = typer.Typer()
 app.command()(rollout)
 Location = Annotated[str, typer.Argument(help="A directory, or s3://bucket/prefix.")]
-Objects = Annotated[bool, typer.Option(help="Whether to look at the objects in S3 at all.")]
+Objects = Annotated[bool, typer.Option(help="Include the objects in S3.")]
 
 
-def _s3(location: str, *, objects: bool) -> tuple[Archive, ObjectStore | None]:
-    """Where the backup lies, and the bucket of the suite."""
+def _open_stores(location: str, *, objects: bool) -> tuple[Archive, ObjectStore | None]:
+    """Return the backup's archive, and the suite's bucket if `objects`. Exits on bad settings."""
     from twelvefold.storage.object_store import S3ObjectStore
 
     from .archive import open_archive
 
-    named = "S3_BUCKET" in process_environment()
-    settings = load_or_fail(ObjectStoreSettings) if objects or named else None
+    is_configured = "S3_BUCKET" in process_environment()
+    settings = load_or_fail(ObjectStoreSettings) if objects or is_configured else None
     try:
         archive = open_archive(location, settings)
     except ValueError as error:
@@ -50,11 +50,11 @@ def _s3(location: str, *, objects: bool) -> tuple[Archive, ObjectStore | None]:
 
 
 @asynccontextmanager
-async def _closing(*opened: Archive | ObjectStore | None) -> AsyncIterator[None]:
+async def _close_all(*resources: Archive | ObjectStore | None) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
-        for one in opened:
-            if one is not None:
-                stack.push_async_callback(one.aclose)
+        for resource in resources:
+            if resource is not None:
+                stack.push_async_callback(resource.aclose)
         yield
 
 
@@ -68,21 +68,21 @@ def backup(
     location: Location,
     objects: Objects = True,
     copy: Annotated[
-        bool, typer.Option(help="Copies the objects, too; without, the bucket must outlive us.")
+        bool, typer.Option(help="Copy the objects too; otherwise only list them.")
     ] = False,
 ) -> None:
-    """Backs up the database as of one moment, with a list or a copy of the objects in S3.
+    """Back up one snapshot of the database, with a list or a copy of the objects in S3.
 
-    Reads BACKUP_DATABASE_URL and S3_…; safe while the suite runs.
+    Reads BACKUP_DATABASE_URL and the S3_* settings. Safe while the suite runs.
     """
     from .backup import create_backup
 
     settings = load_or_fail(BackupSettings)
-    archive, store = _s3(location, objects=objects or copy)
+    archive, store = _open_stores(location, objects=objects or copy)
 
     async def main() -> None:
-        async with _closing(archive, store):
-            made = await create_backup(
+        async with _close_all(archive, store):
+            manifest = await create_backup(
                 settings.backup_database_url.get_secret_value(),
                 installed_migrations(),
                 archive,
@@ -91,8 +91,8 @@ def backup(
                 copy_objects=copy,
                 report=_report,
             )
-        if made.missing:
-            _report(f"{len(made.missing)} objects were deleted while they were copied")
+        if manifest.missing:
+            _report(f"{len(manifest.missing)} objects were deleted while they were copied")
         _report(f"backed up to {location}")
 
     run_async(main)
@@ -103,24 +103,24 @@ def restore(
     location: Location,
     objects: Objects = True,
     replace: Annotated[
-        bool, typer.Option(help="Deletes what the database holds of the suite first.")
+        bool, typer.Option(help="Delete the suite's data in the database first.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Restores a backup; end every process of the suite first.
+    """Restore a backup. Stop every process of the suite first.
 
-    Reads BOOTSTRAP_DATABASE_URL, BOOTSTRAP_ROLE_PASSWORDS and S3_….
+    Reads BOOTSTRAP_DATABASE_URL, BOOTSTRAP_ROLE_PASSWORDS and the S3_* settings.
     """
-    from .restore import restore as bring_back
+    from .restore import restore_backup
 
     settings = load_or_fail(BootstrapSettings)
-    archive, store = _s3(location, objects=objects)
+    archive, store = _open_stores(location, objects=objects)
     if replace and not yes:
-        typer.confirm("Delete every account, image and job that the database holds?", abort=True)
+        typer.confirm("Delete every account, image and job in the database?", abort=True)
 
     async def main() -> None:
-        async with _closing(archive, store):
-            await bring_back(
+        async with _close_all(archive, store):
+            await restore_backup(
                 settings.bootstrap_database_url.get_secret_value(),
                 installed_migrations(),
                 archive,
@@ -129,6 +129,6 @@ def restore(
                 replace=replace,
                 report=_report,
             )
-        _report(f"restored from {location}: start the suite")
+        _report(f"restored from {location}: the suite can be started")
 
     run_async(main)

@@ -1,4 +1,4 @@
-"""`twelvefold rollout` on the command line: one line and a code for whatever is wrong."""
+"""`twelvefold rollout` reports every error in one line with an exit code."""
 
 from __future__ import annotations
 
@@ -10,47 +10,47 @@ from typer.testing import CliRunner
 from twelvefold_ops.cli import app
 
 
-def outcome(*arguments: str) -> tuple[int, str]:
+def invoke(*arguments: str) -> tuple[int, str]:
     result = CliRunner().invoke(app, ["rollout", *arguments])
     return result.exit_code, result.output
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        (["shop", "--to", "1"], "there is no service shop"),
+        (["shop", "--to", "1"], "no service shop"),
         (["api"], "--to VERSION"),
-        (["api", "--to", "1", "--pause", "soon"], "'soon' is no duration"),
-        (["api", "--to", "1", "--canary", "50,25"], "shares grow"),
-        (["api", "--to", "1", "--max-p99", "fast"], "'fast' is no duration"),
-        (["api", "--to", "1", "--site", "site.yaml"], "--site goes with --environment"),
+        (["api", "--to", "1", "--pause", "soon"], "'soon' is not a duration"),
+        (["api", "--to", "1", "--canary", "50,25"], "shares must increase"),
+        (["api", "--to", "1", "--max-p99", "fast"], "'fast' is not a duration"),
+        (["api", "--to", "1", "--site", "site.yaml"], "--site needs --environment"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_before_any_cluster_is_asked(
-    arguments: list[str], said: str
+def test_invalid_arguments_are_refused_before_any_call_to_the_cluster(
+    arguments: list[str], message: str
 ) -> None:
-    code, output = outcome(*arguments)
+    code, output = invoke(*arguments)
 
     assert code == 2
-    assert said in output
+    assert message in output
     assert "Traceback" not in output
 
 
-def test_without_a_cluster_it_says_so_and_that_nothing_was_changed(
+def test_a_missing_cluster_is_reported_and_nothing_is_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "helm").touch(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
 
-    code, output = outcome("api", "--to", "1.0")
+    code, output = invoke("api", "--to", "1.0")
 
     assert code == 2
     assert "nothing was changed: no cluster" in output
     assert "Traceback" not in output
 
 
-def test_a_cluster_that_does_not_answer_is_one_line(
+def test_a_cluster_that_does_not_respond_is_reported_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "helm").touch(0o755)
@@ -64,16 +64,16 @@ def test_a_cluster_that_does_not_answer_is_one_line(
     )
     monkeypatch.setenv("KUBECONFIG", str(config))
 
-    code, output = outcome("api", "--abort")
+    code, output = invoke("api", "--abort")
 
     assert code == 2
     assert "nothing was changed" in output
     assert "Traceback" not in output
 
 
-def test_its_help_tells_the_exit_codes() -> None:
-    code, output = outcome("--help")
+def test_the_help_lists_the_exit_codes() -> None:
+    code, output = invoke("--help")
 
     assert code == 0
-    for word in ("0: the new version", "1: it was bad", "2: refused", "3: neither"):
+    for word in ("0: the new version", "1: the new version failed", "2: refused", "3: incomplete"):
         assert word in " ".join(output.split())

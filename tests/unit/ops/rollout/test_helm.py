@@ -1,6 +1,6 @@
-"""Helm runs under a watchdog: it ends with its parent, within its time, and reports one line.
+"""Helm ends with its parent and within its timeout, and reports a failure in one line.
 
-A program of that name stands in for it: what the real one does is for tests/cluster.
+A script named helm replaces the real program, which tests/cluster runs.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from twelvefold_ops.rollout.model import ClusterError, RolloutRefused
 WATCHDOG = Path(child_watchdog.__file__)
 
 
-# Starts a command with a pipe to it, and does nothing more.
-_HOLDER = """
+# Starts a command with a pipe as its standard input, and waits.
+_PARENT = """
 import subprocess, sys, time
 subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE)
 time.sleep(300)
 """
 
 
-async def wait_until(seen: Callable[[], bool]) -> None:
+async def wait_until(is_true: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
-        while not seen():
+        while not is_true():
             await asyncio.sleep(0.02)
 
 
 @pytest.fixture
 def helm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A program that is found as helm; the test writes what it does."""
+    """A script on the PATH named helm, whose content the test writes."""
     program = tmp_path / "helm"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
@@ -47,22 +47,25 @@ def helm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return program
 
 
-def does(program: Path, script: str) -> None:
+def write_script(program: Path, script: str) -> None:
     program.write_text(f"#!/bin/sh\n{script}\n")
 
 
-async def test_what_helm_writes_is_read_and_the_namespace_is_always_said(helm: Path) -> None:
-    does(helm, 'echo "{\\"said\\": \\"$*\\"}"')
+async def test_helms_output_is_parsed_and_every_call_names_the_namespace(helm: Path) -> None:
+    write_script(helm, 'echo "{\\"arguments\\": \\"$*\\"}"')
 
-    found = await Helm("shop", "staging").values("api", 3)
+    values = await Helm("shop", "staging").values("api", 3)
 
-    assert found == {
-        "said": "get values api --output json --revision 3 --namespace shop --kube-context staging"
+    assert values == {
+        "arguments": "get values api --output json --revision 3"
+        " --namespace shop --kube-context staging"
     }
 
 
-async def test_a_failure_is_one_line_without_helms_layers(helm: Path) -> None:
-    does(helm, 'echo "W1125 a warning" >&2; echo "Error: UPGRADE FAILED: no matches" >&2; exit 1')
+async def test_a_failure_is_one_line_without_helms_prefixes(helm: Path) -> None:
+    write_script(
+        helm, 'echo "W1125 a warning" >&2; echo "Error: UPGRADE FAILED: no matches" >&2; exit 1'
+    )
 
     with pytest.raises(ClusterError) as failed:
         await Helm("shop", None).uninstall("api")
@@ -70,22 +73,22 @@ async def test_a_failure_is_one_line_without_helms_layers(helm: Path) -> None:
     assert failed.value.detail == "helm uninstall: no matches"
 
 
-async def test_what_helm_lists_below_its_complaint_is_told_too(helm: Path) -> None:
-    does(
+async def test_the_lines_below_helms_error_are_reported_too(helm: Path) -> None:
+    write_script(
         helm,
-        """printf 'walk.go: a link\\nError: wrong values:\\napi:\\n- no unheard\\n' >&2; exit 1""",
+        """printf 'a warning\\nError: wrong values:\\napi:\\n- unknown field\\n' >&2; exit 1""",
     )
 
     with pytest.raises(ClusterError) as failed:
         await Helm("shop", None).values("api", 3)
 
-    assert failed.value.detail == "helm get: wrong values: api: - no unheard"
+    assert failed.value.detail == "helm get: wrong values: api: - unknown field"
 
 
-async def test_a_helm_that_hangs_is_ended(helm: Path, tmp_path: Path) -> None:
-    does(helm, f"echo $$ > {tmp_path}/pid; exec sleep 300")
+async def test_a_helm_that_exceeds_its_timeout_is_ended(helm: Path, tmp_path: Path) -> None:
+    write_script(helm, f"echo $$ > {tmp_path}/pid; exec sleep 300")
 
-    with pytest.raises(ClusterError, match="took too long"):
+    with pytest.raises(ClusterError, match="timed out"):
         await Helm("shop", None).run("upgrade", within=1.0)
 
     await wait_until(lambda: not psutil.pid_exists(int((tmp_path / "pid").read_text())))
@@ -94,9 +97,9 @@ async def test_a_helm_that_hangs_is_ended(helm: Path, tmp_path: Path) -> None:
 async def test_a_cancelled_run_ends_helm_by_sigterm_before_it_returns(
     helm: Path, tmp_path: Path
 ) -> None:
-    does(
+    write_script(
         helm,
-        f"trap 'echo told > {tmp_path}/told; exit 1' TERM; touch {tmp_path}/began; "
+        f"trap 'touch {tmp_path}/terminated; exit 1' TERM; touch {tmp_path}/began; "
         "while :; do sleep 0.05; done",
     )
     run = asyncio.create_task(Helm("shop", None).run("upgrade"))
@@ -106,36 +109,38 @@ async def test_a_cancelled_run_ends_helm_by_sigterm_before_it_returns(
     with pytest.raises(asyncio.CancelledError):
         await run
 
-    assert (tmp_path / "told").exists()
+    assert (tmp_path / "terminated").exists()
 
 
-async def test_no_helm_is_refused_with_where_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_missing_helm_is_refused_with_a_link_to_its_installation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
 
     with pytest.raises(RolloutRefused, match="helm is not installed"):
         Helm("shop", None)
 
 
-async def test_a_watched_command_ends_with_the_parent_that_was_killed(tmp_path: Path) -> None:
+async def test_the_watchdogs_command_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     script = f"echo $$ > {tmp_path}/pid; exec sleep 300"
-    holder = subprocess.Popen(  # noqa: S603, ASYNC220 (this test's own, as below; it takes no time)
+    parent = subprocess.Popen(  # noqa: S603, ASYNC220 (this test's own command)
         [
             sys.executable,
             "-c",
-            _HOLDER,
+            _PARENT,
             *(sys.executable, str(WATCHDOG), "sh", "-c", script),
         ]
     )
     await wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
-    led = int((tmp_path / "pid").read_text())
+    pid = int((tmp_path / "pid").read_text())
 
-    holder.send_signal(signal.SIGKILL)
-    holder.wait()
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
 
-    await wait_until(lambda: not psutil.pid_exists(led))
+    await wait_until(lambda: not psutil.pid_exists(pid))
 
 
-def test_the_watchdog_passes_on_exit_code_and_output() -> None:
+def test_the_watchdog_passes_on_the_exit_code_and_the_output() -> None:
     command = [sys.executable, str(WATCHDOG), "sh", "-c", "echo out; echo err >&2; exit 7"]
     with subprocess.Popen(  # noqa: S603
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE

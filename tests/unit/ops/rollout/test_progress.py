@@ -1,4 +1,4 @@
-"""What a person and a pipeline see of a rollout."""
+"""How a rollout is displayed on a terminal, in a log, and to a pipeline."""
 
 from __future__ import annotations
 
@@ -35,22 +35,26 @@ FIGURES = {
 }
 EVENTS = (
     Event("stage", "5 % of the requests to the new version", {"step": "weight-5", "weight": 5}),
-    Event("figures", "nothing to complain of so far", FIGURES),
+    Event("figures", "no criterion exceeded so far", FIGURES),
     Event("words", "api-canary-1:\nValueError: [nothing]\n", {"release": "api-canary"}),
-    Event("ended", "api: everything is as before: too slow", {"exit_code": 1, "outcome": "undone"}),
+    Event(
+        "ended",
+        "api: the former state is restored: too slow",
+        {"exit_code": 1, "outcome": "undone"},
+    ),
 )
 
 
-def shown(progress: Progress) -> None:
+def show_all(progress: Progress) -> None:
     for event in EVENTS:
-        progress.take(event)
+        progress.show(event)
     progress.close()
 
 
-def test_a_pipeline_gets_one_object_a_line_with_the_figures() -> None:
+def test_a_pipeline_gets_one_object_per_line_with_the_metrics() -> None:
     out = io.StringIO()
 
-    shown(JsonLines(out))
+    show_all(JsonLines(out))
 
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
     assert [line["kind"] for line in lines] == ["stage", "figures", "words", "ended"]
@@ -62,7 +66,7 @@ def test_a_pipeline_gets_one_object_a_line_with_the_figures() -> None:
 def test_a_log_gets_lines_of_text_with_the_time() -> None:
     out = io.StringIO()
 
-    shown(Lines(out))
+    show_all(Lines(out))
 
     text = out.getvalue()
     assert "- 5 % of the requests" in text
@@ -70,34 +74,34 @@ def test_a_log_gets_lines_of_text_with_the_time() -> None:
     assert "ValueError: [nothing]" in text
 
 
-def test_a_log_is_not_flooded_with_figures() -> None:
+def test_a_log_gets_few_lines_of_metrics() -> None:
     out = io.StringIO()
     lines = Lines(out)
 
     for _ in range(100):
-        lines.take(EVENTS[1])
+        lines.show(EVENTS[1])
 
     assert len(out.getvalue().splitlines()) == 1
 
 
-def test_a_reader_that_goes_does_not_end_the_rollout() -> None:
-    reading, writing = os.pipe()
-    os.close(reading)
-    with open(writing, "w") as out:  # noqa: PTH123 (a descriptor)
+def test_a_closed_pipe_does_not_end_the_rollout() -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with open(write_end, "w") as out:  # noqa: PTH123 (a descriptor)
         for kind in (JsonLines, Lines):
-            shown(kind(out))
-            shown(kind(out))  # and what follows goes nowhere
+            show_all(kind(out))
+            show_all(kind(out))  # later events are discarded
 
 
-def test_a_terminal_shows_what_is_done_and_both_versions_beside_each_other() -> None:
+def test_a_terminal_shows_finished_stages_and_the_metrics_of_both_versions() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=100, record=True)
     screen = Screen(console)
-    screen.take(EVENTS[0])
-    screen.take(EVENTS[1])
+    screen.show(EVENTS[0])
+    screen.show(EVENTS[1])
     live = Console(file=io.StringIO(), width=100, record=True)
-    live.print(screen._shown())
+    live.print(screen.render())
     for event in EVENTS[2:]:
-        screen.take(event)
+        screen.show(event)
     screen.close()
 
     now = live.export_text()
@@ -106,5 +110,5 @@ def test_a_terminal_shows_what_is_done_and_both_versions_beside_each_other() -> 
     assert "245 ms" in now
     after = console.export_text()
     assert "5 % of the requests" in after
-    assert "ValueError: [nothing]" in after  # not read as markup
-    assert "everything is as before: too slow" in after
+    assert "ValueError: [nothing]" in after  # not interpreted as markup
+    assert "the former state is restored: too slow" in after

@@ -1,6 +1,6 @@
-"""A rollout's lease is given back where nothing is half done, and left behind everywhere else.
+"""A rollout's lease is released at a regular end, and left in place after a failure.
 
-An API server of one object stands in for the cluster's; the real one is for tests/cluster.
+A fake API server keeps the one object; tests/cluster uses a real one.
 """
 
 from __future__ import annotations
@@ -19,43 +19,43 @@ from twelvefold_ops.rollout.rollout_lock import hold_lease
 
 
 class OneLease:
-    """Keeps one lease and counts its versions, as an API server does."""
+    """Keeps one Lease and increments its version, as an API server does."""
 
     def __init__(self) -> None:
-        self.kept: Lease | None = None
+        self.lease: Lease | None = None
         self._version = 0
 
-    async def create(self, made: Lease) -> None:
-        if self.kept is not None:
+    async def create(self, lease: Lease) -> None:
+        if self.lease is not None:
             raise _conflict()
-        self._keep(made)
+        self._store(lease)
 
-    async def replace(self, made: Lease) -> None:
-        assert made.metadata is not None
-        if made.metadata.resourceVersion != str(self._version):
+    async def replace(self, lease: Lease) -> None:
+        assert lease.metadata is not None
+        if lease.metadata.resourceVersion != str(self._version):
             raise _conflict()
-        self._keep(made)
+        self._store(lease)
 
     async def get(self, _: type[Lease], **__: Any) -> Lease:
-        assert self.kept is not None
-        return self.kept
+        assert self.lease is not None
+        return self.lease
 
     async def delete(self, _: type[Lease], **__: Any) -> None:
-        self.kept = None
+        self.lease = None
 
     async def list(self, _: type[Lease], **__: Any) -> AsyncIterator[Lease]:
-        if self.kept is not None:
-            yield self.kept
+        if self.lease is not None:
+            yield self.lease
 
-    def _keep(self, made: Lease) -> None:
-        assert made.metadata is not None
+    def _store(self, lease: Lease) -> None:
+        assert lease.metadata is not None
         self._version += 1
-        made.metadata.resourceVersion = str(self._version)
-        self.kept = made
+        lease.metadata.resourceVersion = str(self._version)
+        self.lease = lease
 
 
 def _conflict() -> ApiError:
-    status = {"code": 409, "message": "it is there already"}
+    status = {"code": 409, "message": "already exists"}
     request = httpx.Request("POST", "https://cluster.example")
     return ApiError(response=httpx.Response(409, json=status, request=request))
 
@@ -70,40 +70,40 @@ def hold(server: OneLease, notes: list[str] | None = None) -> Any:
     return hold_lease(cast("AsyncClient", server), "shop", "rollout-api", report)
 
 
-async def test_a_lease_is_there_while_it_is_held_and_gone_afterwards(server: OneLease) -> None:
-    async with hold(server) as abandoned:
-        assert (abandoned, server.kept is not None) == (False, True)
-    assert server.kept is None
+async def test_a_lease_exists_while_it_is_held_and_is_deleted_afterwards(server: OneLease) -> None:
+    async with hold(server) as was_abandoned:
+        assert (was_abandoned, server.lease is not None) == (False, True)
+    assert server.lease is None
 
 
-async def test_refusing_leaves_nothing_behind(server: OneLease) -> None:
+async def test_a_refusal_releases_the_lease(server: OneLease) -> None:
     with pytest.raises(RolloutRefused):
         async with hold(server):
-            raise RolloutRefused("something else is under way")
-    assert server.kept is None
+            raise RolloutRefused("another target is in progress")
+    assert server.lease is None
 
 
-@pytest.mark.parametrize("error", [ClusterError("no answer"), KeyError("unforeseen")])
-async def test_whoever_fails_half_way_leaves_the_lease_to_tell_of_it(
+@pytest.mark.parametrize("error", [ClusterError("no response"), KeyError("unforeseen")])
+async def test_a_failure_half_way_leaves_the_lease_in_place(
     server: OneLease, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    monkeypatch.setattr(rollout_lock, "_DURATION", 0.0)
+    monkeypatch.setattr(rollout_lock, "_LEASE_DURATION", 0.0)
     with pytest.raises(type(error)):
         async with hold(server):
             raise error
     notes: list[str] = []
-    async with hold(server, notes) as abandoned:
-        assert abandoned
-    assert "seeing whether it lives" in notes[0]
-    assert server.kept is None
+    async with hold(server, notes) as was_abandoned:
+        assert was_abandoned
+    assert "waiting to see whether it renews it" in notes[0]
+    assert server.lease is None
 
 
 async def test_a_lease_that_is_renewed_is_refused_to_others(
     server: OneLease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rollout_lock, "_WAIT", 0.5)
+    monkeypatch.setattr(rollout_lock, "_ACQUIRE_TIMEOUT", 0.5)
     async with hold(server):
-        with pytest.raises(RolloutRefused, match="another rollout is at work"):
+        with pytest.raises(RolloutRefused, match="another rollout is in progress"):
             async with hold(server):
-                pytest.fail("two hold it")
-        assert server.kept is not None
+                pytest.fail("two processes hold the lease")
+        assert server.lease is not None

@@ -1,5 +1,6 @@
-"""A service's next version, brought into a cluster beside the present one, judged, and kept or undone.
+"""Deploy a new version of a service beside the old one, compare the two, and promote or roll back.
 
-`model` says what a rollout is and what it needs of a cluster, `canary_analysis` decides by figures,
-`engine` is the order of the steps, `kubernetes` and `helm` are the cluster, `progress` shows it.
+`model` defines a rollout and the port to the cluster, `engine` orders the steps, `release_watcher`
+waits for pods and verdicts, `canary_analysis` computes verdicts, `kubernetes` and `helm` implement
+the port, `progress` displays the rollout, `command` is the command line.
 """

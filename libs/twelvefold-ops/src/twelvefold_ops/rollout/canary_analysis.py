@@ -1,15 +1,14 @@
-"""Whether a new version is as good as the old one, by what their pods counted in the meantime.
+"""Canary analysis: compare the metrics of a new version's pods with those of the old version.
 
-Owns samples of a pod's metrics, their differences over a window, and the verdict. Knows neither
-Kubernetes nor time: who takes the samples says when the window is over.
+Parses a pod's counters, computes their increase over a window, and derives a verdict. The caller
+takes the samples and decides when the window is complete.
 
-Every criterion is a share: of requests that failed, of requests slower than the limit (a p99 over
-500 ms is the same as over 1 % of them slower than that), of jobs that gave up. What the old version
-does itself is not held against the new one. A share is too high only once chance is ruled out, by the
-exact binomial test: a version that is just good enough would do as badly once in a thousand looks.
-Once the window is over, errors are held to once in a hundred: the longer one doubts, the more
-people meet them. Slowness is not, since slow requests come together and the test takes them for
-independent.
+Each criterion is a share: of failed requests, of requests slower than the limit (a p99 above 500 ms
+means that more than 1 % of requests are slower than that), or of dead jobs. The old version's own
+share is added to what is allowed. A share counts as too high only if the exact binomial test
+rejects chance: a version exactly at the limit fails one evaluation in a thousand. After the window
+the test for errors uses one in a hundred, because a longer analysis exposes more clients to them.
+The test for slowness stays stricter: slow requests cluster, and the test assumes independence.
 """
 
 from __future__ import annotations
@@ -21,59 +20,59 @@ from enum import StrEnum
 
 from prometheus_client.parser import text_string_to_metric_families
 
-_CHANCE = 0.001  # that a version which is just good enough is called bad at one look
-_CHANCE_OVER = 0.01  # the same for its errors, once the window is over
-_SLOWEST = 0.01  # the share that a p99 leaves
+_SIGNIFICANCE = 0.001  # probability that a version exactly at the limit fails an evaluation
+_ERROR_SIGNIFICANCE = 0.01  # the same for errors, once the window is complete
+_SLOW_RATIO = 0.01  # the share of requests above the p99
 _FAILED_RUNS = frozenset({"failed", "dead"})
 
 
 @dataclass(frozen=True, slots=True)
 class AnalysisLimits:
-    """What a new version may do worse than the old one, and from how many requests on one can tell."""
+    """By how much a new version may be worse, and how many requests a verdict needs."""
 
     error_ratio: float = 0.01
     p99: float = 0.5  # seconds
-    requests: int = 100  # requests, or runs of jobs, of the new version
+    requests: int = 100  # minimum of requests (worker: job runs) of the new version
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Counters of one pod since its process began."""
+    """The counters of one pod since its process started."""
 
     requests: float = 0
     errors: float = 0
-    slow: float = 0  # slower than the limit
-    runs: float = 0  # of jobs
+    slow: float = 0  # requests slower than the limit
+    runs: float = 0  # job runs
     failed_runs: float = 0
-    dead: float = 0  # jobs that gave up
-    cumulative: Mapping[float, float] = field(default_factory=dict)  # requests by upper bound, in s
+    dead: float = 0  # jobs out of attempts
+    cumulative: Mapping[float, float] = field(default_factory=dict)  # requests by upper bound (s)
 
 
-def read(exposition: str, threshold: float) -> Sample:
-    """The counters in what a pod serves at /metrics; `threshold` in seconds says what is slow."""
-    found = dict.fromkeys(("requests", "errors", "runs", "failed_runs", "dead"), 0.0)
+def parse_metrics(exposition: str, threshold: float) -> Sample:
+    """Parse the counters of a pod's /metrics. Requests slower than `threshold` seconds are slow."""
+    counters = dict.fromkeys(("requests", "errors", "runs", "failed_runs", "dead"), 0.0)
     cumulative: dict[float, float] = {}
     for family in text_string_to_metric_families(exposition):
-        for one in family.samples:
-            if one.name == "http_requests_total":
-                found["requests"] += one.value
-                found["errors"] += one.value if one.labels["status"].startswith("5") else 0
-            elif one.name == "http_request_duration_seconds_bucket":
-                bound = float(one.labels["le"])
-                cumulative[bound] = cumulative.get(bound, 0.0) + one.value
-            elif one.name == "jobs_finished_total":
-                status = one.labels["status"]
-                found["runs"] += one.value
-                found["failed_runs"] += one.value if status in _FAILED_RUNS else 0
-                found["dead"] += one.value if status == "dead" else 0
-    # The bucket that holds the threshold counts as fast: what is called slow, is.
+        for sample in family.samples:
+            if sample.name == "http_requests_total":
+                counters["requests"] += sample.value
+                counters["errors"] += sample.value if sample.labels["status"].startswith("5") else 0
+            elif sample.name == "http_request_duration_seconds_bucket":
+                bound = float(sample.labels["le"])
+                cumulative[bound] = cumulative.get(bound, 0.0) + sample.value
+            elif sample.name == "jobs_finished_total":
+                status = sample.labels["status"]
+                counters["runs"] += sample.value
+                counters["failed_runs"] += sample.value if status in _FAILED_RUNS else 0
+                counters["dead"] += sample.value if status == "dead" else 0
+    # Requests in the threshold's own bucket count as fast, so that every slow request is slow.
     fast = min((count for bound, count in cumulative.items() if bound >= threshold), default=0.0)
-    return Sample(**found, slow=cumulative.get(math.inf, 0.0) - fast, cumulative=cumulative)
+    return Sample(**counters, slow=cumulative.get(math.inf, 0.0) - fast, cumulative=cumulative)
 
 
 @dataclass(frozen=True, slots=True)
 class VersionMetrics:
-    """What one version did in a window."""
+    """The counts of one version's pods in a window."""
 
     requests: int = 0
     errors: int = 0
@@ -85,57 +84,60 @@ class VersionMetrics:
 
     @property
     def error_ratio(self) -> float:
+        """The share of requests that got a 5xx response."""
         return _share(self.errors, self.requests)
 
 
 class Window:
-    """Counts of a version's pods between the window's beginning and each pod's last sample."""
+    """Counts of a version's pods from the window's start to each pod's last sample."""
 
     def __init__(self) -> None:
         self._first: dict[str, Sample] = {}
         self._last: dict[str, Sample] = {}
-        self._began = False
+        self._has_started = False
 
-    def take(self, samples: Mapping[str, Sample]) -> None:
-        """One look at all pods. A pod that came later began at zero."""
+    def add(self, samples: Mapping[str, Sample]) -> None:
+        """Add one sample of each pod, by its uid. A pod that appears later starts at zero."""
         for pod, sample in samples.items():
             if pod not in self._first:
-                self._first[pod] = Sample() if self._began else sample
+                self._first[pod] = Sample() if self._has_started else sample
             elif sample.requests + sample.runs < self._last[pod].requests + self._last[pod].runs:
-                self._first[pod] = Sample()  # its process is another
+                self._first[pod] = Sample()  # its process restarted
             self._last[pod] = sample
-        self._began = self._began or bool(samples)
+        self._has_started = self._has_started or bool(samples)
 
     @property
-    def figures(self) -> VersionMetrics:
-        def grown(name: str) -> int:
-            grown_by: float = sum(
+    def metrics(self) -> VersionMetrics:
+        """What the pods counted in the window so far."""
+
+        def increase(name: str) -> int:
+            total: float = sum(
                 getattr(last, name) - getattr(self._first[pod], name)
                 for pod, last in self._last.items()
             )
-            return round(grown_by)
+            return round(total)
 
         return VersionMetrics(
-            requests=grown("requests"),
-            errors=grown("errors"),
-            slow=grown("slow"),
-            runs=grown("runs"),
-            failed_runs=grown("failed_runs"),
-            dead=grown("dead"),
-            p99=_quantile(self._buckets(), 1 - _SLOWEST),
+            requests=increase("requests"),
+            errors=increase("errors"),
+            slow=increase("slow"),
+            runs=increase("runs"),
+            failed_runs=increase("failed_runs"),
+            dead=increase("dead"),
+            p99=_quantile(self._sum_buckets(), 1 - _SLOW_RATIO),
         )
 
-    def _buckets(self) -> dict[float, float]:
-        summed: dict[float, float] = {}
+    def _sum_buckets(self) -> dict[float, float]:
+        totals: dict[float, float] = {}
         for pod, last in self._last.items():
             first = self._first[pod].cumulative
             for bound, count in last.cumulative.items():
-                summed[bound] = summed.get(bound, 0.0) + count - first.get(bound, 0.0)
-        return summed
+                totals[bound] = totals.get(bound, 0.0) + count - first.get(bound, 0.0)
+        return totals
 
 
 def _quantile(cumulative: Mapping[float, float], share: float) -> float | None:
-    """As Prometheus' histogram_quantile: linear within a bucket."""
+    """Interpolate within a bucket, as Prometheus' histogram_quantile; None without requests."""
     bounds = sorted(cumulative)
     if not bounds or cumulative[bounds[-1]] <= 0:
         return None
@@ -152,6 +154,8 @@ def _quantile(cumulative: Mapping[float, float], share: float) -> float | None:
 
 
 class VerdictKind(StrEnum):
+    """OPEN: more samples are needed."""
+
     GOOD = "good"
     BAD = "bad"
     OPEN = "open"
@@ -159,37 +163,48 @@ class VerdictKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    judgement: VerdictKind
+    """A verdict, and the counts that explain it."""
+
+    kind: VerdictKind
     why: str
 
 
 def evaluate(
-    new: VersionMetrics, old: VersionMetrics, limits: AnalysisLimits, *, by_jobs: bool, over: bool
+    new: VersionMetrics,
+    old: VersionMetrics,
+    limits: AnalysisLimits,
+    *,
+    by_jobs: bool,
+    is_complete: bool,
 ) -> Verdict:
-    """The verdict at this moment; `over`: the window is, so that it may be good.
+    """Return the present verdict. It is GOOD only if `is_complete`: the window has passed.
 
-    `by_jobs`: the service serves no requests, runs of jobs are what counts.
+    `by_jobs` compares job runs instead of requests, for a service that receives none.
     """
-    seen, noun = (new.runs, "jobs") if by_jobs else (new.requests, "requests")
+    count, noun = (new.runs, "jobs") if by_jobs else (new.requests, "requests")
     undecided: list[str] = []
     for criterion in _criteria(new, old, limits, by_jobs=by_jobs):
-        chance = _CHANCE_OVER if over and criterion.is_of_errors else _CHANCE
-        if exceeds(criterion.count, criterion.of, criterion.allowed, chance):
+        significance = (
+            _ERROR_SIGNIFICANCE if is_complete and criterion.is_of_errors else _SIGNIFICANCE
+        )
+        if exceeds(criterion.count, criterion.of, criterion.allowed, significance):
             return Verdict(VerdictKind.BAD, str(criterion))
         if _share(criterion.count, criterion.of) > criterion.allowed:
-            undecided.append(f"{criterion}, which may be chance")
-    if seen < limits.requests:
-        return Verdict(VerdictKind.OPEN, f"{seen} of the {limits.requests} {noun} that it takes")
+            undecided.append(f"{criterion}, which may be due to chance")
+    if count < limits.requests:
+        return Verdict(
+            VerdictKind.OPEN, f"{count} of the {limits.requests} {noun} that a verdict needs"
+        )
     if undecided:
         return Verdict(VerdictKind.OPEN, "; ".join(undecided))
-    if not over:
-        return Verdict(VerdictKind.OPEN, "nothing to complain of so far")
-    return Verdict(VerdictKind.GOOD, f"as good as the old one in {seen} {noun}")
+    if not is_complete:
+        return Verdict(VerdictKind.OPEN, "no criterion exceeded so far")
+    return Verdict(VerdictKind.GOOD, f"as good as the old version in {count} {noun}")
 
 
 @dataclass(frozen=True, slots=True)
 class _Criterion:
-    what: str
+    description: str
     count: int
     of: int
     allowed: float
@@ -197,7 +212,7 @@ class _Criterion:
 
     def __str__(self) -> str:
         return (
-            f"{self.count} of {self.of} {self.what} ({_share(self.count, self.of):.2%}, "
+            f"{self.count} of {self.of} {self.description} ({_share(self.count, self.of):.2%}, "
             f"allowed {self.allowed:.2%})"
         )
 
@@ -207,30 +222,36 @@ def _criteria(
 ) -> Iterator[_Criterion]:
     if by_jobs:
         allowed = limits.error_ratio + _share(old.failed_runs, old.runs)
-        yield _Criterion("runs of jobs failed", new.failed_runs, new.runs, allowed)
+        yield _Criterion("job runs failed", new.failed_runs, new.runs, allowed)
         return
     allowed = limits.error_ratio + old.error_ratio
-    yield _Criterion("requests answered 5xx", new.errors, new.requests, allowed)
-    allowed = _SLOWEST + _share(old.slow, old.requests)
+    yield _Criterion("requests answered with 5xx", new.errors, new.requests, allowed)
+    allowed = _SLOW_RATIO + _share(old.slow, old.requests)
     slow = f"requests slower than {limits.p99 * 1000:.0f} ms"
     yield _Criterion(slow, new.slow, new.requests, allowed, is_of_errors=False)
 
 
 def evaluate_jobs(worker: VersionMetrics, limits: AnalysisLimits) -> Verdict:
-    """Whether jobs give up while a service that makes some is new; runs are the worker's."""
-    dead = _Criterion("jobs gave up", worker.dead, worker.runs, limits.error_ratio)
+    """Return BAD if too many of the worker's jobs are dead, else OPEN.
+
+    For the rollout of a service that enqueues jobs: a bad version may enqueue jobs that fail.
+    """
+    dead = _Criterion("jobs are dead", worker.dead, worker.runs, limits.error_ratio)
     if exceeds(dead.count, dead.of, dead.allowed):
         return Verdict(VerdictKind.BAD, str(dead))
-    return Verdict(VerdictKind.OPEN, "jobs end")
+    return Verdict(VerdictKind.OPEN, "few jobs are dead")
 
 
-def exceeds(count: int, of: int, allowed: float, chance: float = _CHANCE) -> bool:
-    """Whether a share of `count` in `of` is more than `allowed`, but for a `chance` so small."""
+def exceeds(count: int, of: int, allowed: float, significance: float = _SIGNIFICANCE) -> bool:
+    """Return whether `count` in `of` exceeds the share `allowed`, by the exact binomial test.
+
+    `significance` is the probability of a wrong True for a true share of `allowed`.
+    """
     if of <= 0 or _share(count, of) <= allowed:
         return False
     if allowed <= 0:
         return True
-    # The upper tail of the binomial distribution, whose terms fall from here on.
+    # Sum the upper tail of the binomial distribution, whose terms decrease from `count` on.
     term = math.exp(
         math.lgamma(of + 1)
         - math.lgamma(count + 1)
@@ -241,10 +262,10 @@ def exceeds(count: int, of: int, allowed: float, chance: float = _CHANCE) -> boo
     tail, odds = 0.0, allowed / (1 - allowed)
     for successes in range(count, of + 1):
         tail += term
-        if tail >= chance or term < chance * 1e-6:
+        if tail >= significance or term < significance * 1e-6:
             break
         term *= odds * (of - successes) / (successes + 1)
-    return tail < chance
+    return tail < significance
 
 
 def _share(count: int, of: int) -> float:

@@ -1,9 +1,9 @@
-"""Runs a command that ends with whoever started it: `python child_watchdog.py COMMAND ARGUMENT...`.
+"""Run a command that ends when its parent does: `python child_watchdog.py COMMAND ARGUMENT...`.
 
-When standard input ends, and it does when our parent is killed in whatever way, the command gets
-SIGTERM, which makes Helm write down that its work failed, and some seconds later SIGKILL. Without it,
-a Helm that lives on would work against the run that comes after.
-Standard library only, and no import of the package: it starts in some milliseconds.
+Standard input closes when the parent ends, even by SIGKILL. The command then gets SIGTERM, upon
+which Helm records that its operation failed, and after a timeout SIGKILL. A Helm process that
+survived its parent would interfere with the next run.
+The script imports the standard library only, so that it starts within milliseconds.
 """
 
 import os
@@ -12,27 +12,29 @@ import signal
 import subprocess
 import sys
 
-_PATIENCE = 10.0  # seconds from SIGTERM to SIGKILL
+_TERMINATION_TIMEOUT = 10.0  # seconds from SIGTERM to SIGKILL
 
 
 def main(command: list[str]) -> int:
-    """The command's exit code."""
-    # What the terminal sends to everybody (Ctrl-C) is for our parent to decide.
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603 (the caller's own)
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    """Return the command's exit code."""
+    # A terminal sends SIGINT to the whole process group; the parent decides what to do about it.
+    process = subprocess.Popen(  # noqa: S603 (the caller's command)
+        command, stdin=subprocess.DEVNULL, start_new_session=True
+    )
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    for ignored in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ignored, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     while process.poll() is None:
-        ready, _, _ = select.select([sys.stdin, reading], [], [], 1.0)
-        if reading in ready:
-            os.read(reading, 64)
+        ready, _, _ = select.select([sys.stdin, read_end], [], [], 1.0)
+        if read_end in ready:
+            os.read(read_end, 64)
         if sys.stdin in ready and not os.read(sys.stdin.fileno(), 64):
             process.terminate()
             try:
-                process.wait(_PATIENCE)
+                process.wait(_TERMINATION_TIMEOUT)
             except subprocess.TimeoutExpired:
                 process.kill()
     return process.wait()

@@ -1,6 +1,6 @@
-"""`twelvefold rollout`: reads what is asked for, runs it, shows it, and ends with a code.
+"""The command `twelvefold rollout`: its options, signals, and exit codes.
 
-Owns the command line and signals. Nothing heavy is imported before the command runs.
+Large dependencies are imported only when the command runs, to keep `twelvefold --help` fast.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from .model import Options, Target
     from .progress import Progress
 
-PROMOTED, UNDONE, REFUSED, UNFINISHED = 0, 1, 2, 3
+EXIT_PROMOTED, EXIT_ROLLED_BACK, EXIT_REFUSED, EXIT_INCOMPLETE = 0, 1, 2, 3
 
 _SERVICES = ("api", "users", "worker")
 
 
 @dataclass(frozen=True, slots=True)
 class _Arguments:
-    """What the command line says, but for how the rollout goes."""
+    """The command's arguments, without those in `Options`."""
 
     service: str
     to: str
@@ -49,64 +49,74 @@ def rollout(
     *,
     to: Annotated[
         str | None,
-        typer.Option(help="Tag, sha256:… or a whole image reference.", show_default=False),
+        typer.Option(
+            help="Tag, digest (sha256:…) or complete image reference.", show_default=False
+        ),
     ] = None,
     canary: Annotated[
-        str, typer.Option(metavar="SHARES", help="Percent of the requests, step by step.")
+        str, typer.Option(metavar="SHARES", help="Percent of the requests in each step.")
     ] = "5,25,50,100",
     blue_green: Annotated[
-        bool, typer.Option("--blue-green", help="All requests at once, instead of step by step.")
+        bool, typer.Option("--blue-green", help="Switch all requests at once.")
     ] = False,
     pause: Annotated[str, typer.Option(help="How long each step is watched.")] = "30s",
     max_error_ratio: Annotated[
         float,
-        typer.Option(min=0, max=1, help="Answers of 5xx (failed runs of jobs) beyond the old."),
+        typer.Option(min=0, max=1, help="Allowed 5xx (failed jobs) above the old version's."),
     ] = 0.01,
-    max_p99: Annotated[str, typer.Option(help="p99 that is always good enough.")] = "500ms",
+    max_p99: Annotated[str, typer.Option(help="Allowed p99 of the response time.")] = "500ms",
     min_requests: Annotated[
-        int, typer.Option(min=0, help="Requests (jobs) of the new version before a verdict.")
+        int, typer.Option(min=0, help="Requests (jobs) that a verdict needs.")
     ] = 100,
-    patience: Annotated[str, typer.Option(help="How long a step waits for them.")] = "10m",
-    ready_within: Annotated[str, typer.Option(help="From a pod's start to readiness.")] = "60s",
+    patience: Annotated[str, typer.Option(help="Limit of a step without enough requests.")] = "10m",
+    ready_within: Annotated[
+        str, typer.Option(help="Limit from a pod's start to readiness.")
+    ] = "60s",
     check: Annotated[
-        str | None, typer.Option(help="A command that decides while `canary: true` leads there.")
+        str | None, typer.Option(help="Command to run while only `canary: true` reaches it.")
     ] = None,
     environment: Annotated[
-        str | None, typer.Option(help="Takes values-ENVIRONMENT.yaml of the charts.")
+        str | None, typer.Option(help="Use the charts' values-ENVIRONMENT.yaml.")
     ] = None,
-    site: Annotated[Path | None, typer.Option(help="Your site file, with --environment.")] = None,
+    site: Annotated[
+        Path | None, typer.Option(help="Values file of your site; needs --environment.")
+    ] = None,
     values: Annotated[
-        list[Path] | None, typer.Option("--values", "-f", help="Values over those.")
+        list[Path] | None, typer.Option("--values", "-f", help="Values file that overrides those.")
     ] = None,
-    sets: Annotated[list[str] | None, typer.Option("--set", help="NAME.NAME=VALUE.")] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", help="Single value: NAME.NAME=VALUE.")
+    ] = None,
     namespace: Annotated[str, typer.Option("--namespace", "-n")] = "twelvefold",
-    context: Annotated[str | None, typer.Option(help="Of kubeconfig.")] = None,
+    context: Annotated[str | None, typer.Option(help="Context of the kubeconfig.")] = None,
     charts: Annotated[Path, typer.Option(help="Folder with charts/ and istio/.")] = Path(),
-    abort: Annotated[bool, typer.Option("--abort", help="Goes back, wherever it stands.")] = False,
+    abort: Annotated[bool, typer.Option("--abort", help="Undo the rollout.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Says what would be done; changes nothing.")
+        bool, typer.Option("--dry-run", help="Print the steps; change nothing.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per line.")
+    ] = False,
 ) -> None:
-    """Brings a new version of a service into the cluster beside the old one, and judges it.
+    """Deploy a new version of a service beside the old one, compare both, and promote or roll back.
 
-    Without --environment it keeps the values of the release and changes the image alone. Ctrl-C goes
-    back. It may be killed: the same command goes on where that one stopped.
+    Without --environment the release keeps its values and only the image changes. Ctrl-C rolls
+    back. If the command is killed, the same command continues where it stopped.
 
-    Ends with 0: the new version serves everybody (with --abort: the old one). 1: it was bad, and
-    everything is as before. 2: refused, nothing was changed. 3: neither: repeat the command, and it
-    goes on from there. docs/guides/rollout.md has every state.
+    Exit codes: 0: the new version serves all traffic (with --abort: the old one). 1: the new
+    version failed, and the former state is restored. 2: refused, nothing was changed. 3:
+    incomplete, repeat the command to continue. docs/guides/rollout.md describes every state.
     """
-    from .arguments import duration, shares
+    from .arguments import parse_duration, parse_shares
     from .canary_analysis import AnalysisLimits
     from .model import Options, RolloutRefused
 
     if service not in _SERVICES:
-        fail(f"there is no service {service}: {', '.join(_SERVICES)}", REFUSED)
+        fail(f"no service {service}: choose one of {', '.join(_SERVICES)}", EXIT_REFUSED)
     if to is None and not abort:
-        fail("say which version: --to VERSION (or --abort)", REFUSED)
+        fail("no version: give --to VERSION (or --abort)", EXIT_REFUSED)
     if site is not None and environment is None:
-        fail("--site goes with --environment; a single file is --values", REFUSED)
+        fail("--site needs --environment; use --values for a single file", EXIT_REFUSED)
     arguments = _Arguments(
         service=service,
         to=to or "",
@@ -122,16 +132,16 @@ def rollout(
     )
     try:
         options = Options(
-            steps=(100,) if blue_green else shares(canary),
-            window=duration(pause),
-            patience=duration(patience),
-            limits=AnalysisLimits(max_error_ratio, duration(max_p99), min_requests),
-            ready_within=duration(ready_within),
+            steps=(100,) if blue_green else parse_shares(canary),
+            window=parse_duration(pause),
+            patience=parse_duration(patience),
+            limits=AnalysisLimits(max_error_ratio, parse_duration(max_p99), min_requests),
+            ready_timeout=parse_duration(ready_within),
             check=check,
         )
     except RolloutRefused as error:
-        fail(error.detail, REFUSED)
-    progress = _progress(as_json=as_json)
+        fail(error.detail, EXIT_REFUSED)
+    progress = _open_progress(as_json=as_json)
     try:
         code = asyncio.run(_main(arguments, options, progress))
     finally:
@@ -139,7 +149,7 @@ def rollout(
     raise typer.Exit(code)
 
 
-def _progress(*, as_json: bool) -> Progress:
+def _open_progress(*, as_json: bool) -> Progress:
     from rich.console import Console
 
     from .progress import JsonLines, Lines, Screen
@@ -151,34 +161,34 @@ def _progress(*, as_json: bool) -> Progress:
 
 
 async def _main(arguments: _Arguments, options: Options, progress: Progress) -> int:
-    """Runs what is asked for and tells how it ended; the exit code."""
+    """Run the command, display its end, and return the exit code."""
     from .model import CandidateFailed, ClusterError, Event, RolloutIncomplete, RolloutRefused
 
     task = asyncio.current_task()
-    assert task is not None  # noqa: S101 (we run in one)
+    assert task is not None  # noqa: S101 (asyncio.run creates one)
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     outcome: str | None = None
     try:
-        ended = await _run(arguments, options, progress)
+        result = await _run(arguments, options, progress)
     except RolloutIncomplete as error:
-        why, code = error.detail, UNFINISHED
+        why, code = error.detail, EXIT_INCOMPLETE
     except CandidateFailed as error:
-        why, code = error.detail, UNDONE
+        why, code = error.detail, EXIT_ROLLED_BACK
     except (RolloutRefused, ClusterError) as error:
-        why, code = f"nothing was changed: {error.detail}", REFUSED
+        why, code = f"nothing was changed: {error.detail}", EXIT_REFUSED
     except asyncio.CancelledError:
-        why, code = "stopped before anything was changed", REFUSED
+        why, code = "stopped before anything was changed", EXIT_REFUSED
     else:
-        if ended is None:
-            return PROMOTED
-        undone = ended.outcome == "undone"
-        outcome, why = str(ended.outcome), ended.why
-        code = UNDONE if undone and not arguments.abort else PROMOTED
-        if undone:
-            why = f"everything is as before: {why}"
+        if result is None:
+            return EXIT_PROMOTED
+        is_undone = result.outcome == "undone"
+        outcome, why = str(result.outcome), result.why
+        code = EXIT_ROLLED_BACK if is_undone and not arguments.abort else EXIT_PROMOTED
+        if is_undone:
+            why = f"the former state is restored: {why}"
     facts: dict[str, Any] = {"exit_code": code, "outcome": outcome}
-    progress.take(Event("ended", f"{arguments.service}: {why}", facts))
+    progress.show(Event("ended", f"{arguments.service}: {why}", facts))
     return code
 
 
@@ -187,94 +197,100 @@ async def _run(arguments: _Arguments, options: Options, progress: Progress) -> R
     from .kubernetes import KubernetesCluster
     from .model import Target
 
-    cluster = KubernetesCluster(arguments.namespace, arguments.context, _source(arguments))
+    cluster = KubernetesCluster(arguments.namespace, arguments.context, _find_source(arguments))
     try:
         if arguments.abort:
-            nowhere = Target(arguments.service, "", {})
-            return await Rollout(cluster, nowhere, options, progress.take).abort()
-        target = await _target(cluster, arguments)
+            no_target = Target(arguments.service, "", {})
+            return await Rollout(cluster, no_target, options, progress.show).abort()
+        target = await _build_target(cluster, arguments)
         if arguments.dry_run:
-            await _planned(cluster, target, options, progress)
+            await _show_plan(cluster, target, options, progress)
             return None
-        return await Rollout(cluster, target, options, progress.take).run()
+        return await Rollout(cluster, target, options, progress.show).run()
     finally:
         await cluster.aclose()
 
 
-def _source(arguments: _Arguments) -> Source:
+def _find_source(arguments: _Arguments) -> Source:
     from .kubernetes import Source
 
-    return Source(arguments.charts, _files(arguments, "istio") if arguments.environment else None)
+    return Source(
+        arguments.charts, _load_values(arguments, "istio") if arguments.environment else None
+    )
 
 
-def _files(arguments: _Arguments, kind: str) -> dict[str, Any]:
-    """Values of an environment, with the site's."""
-    from .arguments import merged
+def _load_values(arguments: _Arguments, kind: str) -> dict[str, Any]:
+    """Return the values of the environment, with those of the site."""
+    from .arguments import merge_values
 
     files = [arguments.charts / kind / arguments.service / f"values-{arguments.environment}.yaml"]
     if arguments.site is not None:
         files.append(arguments.site)
-    return merged({}, files)
+    return merge_values({}, files)
 
 
-async def _target(cluster: KubernetesCluster, arguments: _Arguments) -> Target:
-    from .arguments import image, merged
+async def _build_target(cluster: KubernetesCluster, arguments: _Arguments) -> Target:
+    from .arguments import merge_values, parse_image
     from .model import Target
 
-    chosen = image(arguments.to)
+    image = parse_image(arguments.to)
     if arguments.environment is not None:
-        base = _files(arguments, "charts")
+        base = _load_values(arguments, "charts")
     else:
-        base = await _present_values(cluster, arguments)
-    values = merged(base, arguments.values, arguments.sets, {"image": chosen})
+        base = await _read_present_values(cluster, arguments)
+    values = merge_values(base, arguments.values, arguments.sets, {"image": image})
     return Target(arguments.service, f"version {arguments.to}", values)
 
 
-async def _present_values(cluster: KubernetesCluster, arguments: _Arguments) -> dict[str, Any]:
-    """Of the release as it is, or was when the rollout that is under way began."""
+async def _read_present_values(cluster: KubernetesCluster, arguments: _Arguments) -> dict[str, Any]:
+    """Return the values of the primary release before the rollout in progress, if there is one."""
     from .model import PRIMARY_BEFORE, ReleaseNames, RolloutRefused
 
     names = ReleaseNames(arguments.service)
-    second = await cluster.release(names.canary)
-    if second is not None and PRIMARY_BEFORE in second.labels:
-        return await cluster.values(names.primary, int(second.labels[PRIMARY_BEFORE]))
+    canary = await cluster.release(names.canary)
+    if canary is not None and PRIMARY_BEFORE in canary.labels:
+        return await cluster.values(names.primary, int(canary.labels[PRIMARY_BEFORE]))
     primary = await cluster.release(names.primary)
     if primary is None or primary.deployed is None:
         raise RolloutRefused(
-            f"there is no release {names.primary} in {arguments.namespace} to take values from: say "
+            f"no release {names.primary} in {arguments.namespace} has values to reuse: give "
             "--environment (and --site), or another --namespace"
         )
     return await cluster.values(names.primary, primary.deployed)
 
 
-async def _planned(
+async def _show_plan(
     cluster: KubernetesCluster, target: Target, options: Options, progress: Progress
 ) -> None:
-    """What a run would do, in its order, once Helm and the API server have taken all of it."""
+    """Validate the manifests with Helm and the API server, and display the steps of a run."""
     from .model import Event, ReleaseNames
 
     names = ReleaseNames(target.service)
     await cluster.dry_run(target, options.steps[0])
     limits = options.limits
     lines = [
-        f"helm upgrade --install {names.canary}: {target.title}, beside {names.primary}",
+        f"helm upgrade --install {names.canary}: {target.title}, in addition to {names.primary}",
         f"helm test {names.canary}" + (f", then {options.check}" if options.check else ""),
     ]
-    judged = f"at least {options.window:.0f} s and {limits.requests} requests or jobs"
+    duration = f"at least {options.window:.0f} s and {limits.requests} requests or jobs"
     if names.routing:
-        lines.insert(1, f"helm upgrade {names.routing}: `canary: true` leads there")
+        lines.insert(1, f"helm upgrade {names.routing}: requests with `canary: true` reach it")
         shares = ", ".join(str(step) for step in options.steps)
-        lines.append(f"helm upgrade {names.routing}: {shares} % of the requests, each for {judged}")
+        lines.append(
+            f"helm upgrade {names.routing}: {shares} % of the requests, each for {duration}"
+        )
     else:
-        lines.append(f"more pods of {names.canary} for each of {options.steps} %, {judged}")
+        lines.append(f"more pods of {names.canary} for each of {options.steps} %, {duration}")
     lines += [
         (
-            f"back where more than {limits.error_ratio:.2%} beyond the old one fail, "
-            f"or p99 is over {limits.p99 * 1000:.0f} ms and the old one's is not"
+            f"roll back if errors exceed the old version's by over {limits.error_ratio:.2%}, or "
+            f"p99 exceeds {limits.p99 * 1000:.0f} ms and the old version's does not"
         ),
         f"helm upgrade {names.primary}: {target.title}; all traffic goes to the primary",
         f"helm uninstall {names.canary}",
     ]
     for number, line in enumerate(lines, 1):
-        progress.take(Event("plan", f"{number}. {line}", {"step": number}))
-    progress.take(Event("plan", "Helm and the API server take all of it; nothing was changed", {}))
+        progress.show(Event("plan", f"{number}. {line}", {"step": number}))
+    progress.show(
+        Event("plan", "Helm and the API server accept all of it; nothing was changed", {})
+    )

@@ -1,6 +1,7 @@
-"""Helm, by its own program: releases are installed, upgraded, rolled back and taken away.
+"""Run the program `helm` to install, upgrade, roll back and uninstall releases.
 
-Owns running it: under a watchdog, with a bound on its time, and one line of what it says when it fails.
+Each run ends with its parent (see `child_watchdog`), has a timeout, and reports a failure in one
+line.
 """
 
 from __future__ import annotations
@@ -18,28 +19,31 @@ from typing import Any
 from .model import ClusterError, RolloutRefused
 
 _WATCHDOG = Path(__file__).with_name("child_watchdog.py")
-_GRACE = 15.0  # seconds for Helm to write down that it was stopped
+_GRACE = 15.0  # seconds for Helm to record that it was stopped
 
 
 class Helm:
     """The program `helm` on one namespace of one cluster."""
 
     def __init__(self, namespace: str, context: str | None, *, timeout: float = 300.0) -> None:
-        """`timeout` bounds what Helm waits for (hooks, deletions), in seconds. Raises Refused."""
+        """`timeout` limits how long Helm waits for hooks and deletions, in seconds.
+
+        Raises RolloutRefused where `helm` is not installed.
+        """
         if shutil.which("helm") is None:
             raise RolloutRefused("helm is not installed: https://helm.sh/docs/intro/install")
-        self._where = ["--namespace", namespace]
+        self._target_options = ["--namespace", namespace]
         if context:
-            self._where += ["--kube-context", context]
+            self._target_options += ["--kube-context", context]
         self._timeout = timeout
 
     async def values(self, release: str, revision: int | None = None) -> dict[str, Any]:
-        """What was given to a release, without its chart's defaults."""
+        """Return a release's own values, without its chart's defaults."""
         command = ["get", "values", release, "--output", "json"]
         if revision is not None:
             command += ["--revision", str(revision)]
-        told = json.loads(await self.run(*command, within=30.0))
-        return dict(told or {})
+        values = json.loads(await self.run(*command, within=30.0))
+        return dict(values or {})
 
     async def upgrade(
         self,
@@ -49,20 +53,20 @@ class Helm:
         *options: str,
         labels: Mapping[str, str] | None = None,
     ) -> None:
-        """Installs or upgrades; waits for hooks and not for pods."""
+        """Install or upgrade a release. Waits for hooks, and not for pods."""
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "values.json"
             file.write_text(json.dumps(values))
-            chosen = ",".join(f"{name}={value}" for name, value in (labels or {}).items())
+            label_list = ",".join(f"{name}={value}" for name, value in (labels or {}).items())
             await self.run(
                 *("upgrade", "--install", release, str(chart), "--values", str(file)),
                 *("--reset-values", "--timeout", f"{self._timeout:.0f}s"),
-                *(["--labels", chosen] if chosen else []),
+                *(["--labels", label_list] if label_list else []),
                 *options,
             )
 
     async def render(self, release: str, chart: Path, values: Mapping[str, Any]) -> str:
-        """What an upgrade would apply; the API server is asked, nothing is changed."""
+        """Return the manifests of an upgrade, validated by the API server. Changes nothing."""
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "values.json"
             file.write_text(json.dumps(values))
@@ -73,50 +77,65 @@ class Helm:
             )
 
     async def rollback(self, release: str, revision: int, *options: str) -> None:
+        """Return a release to an earlier revision."""
         timeout = f"{self._timeout:.0f}s"
         await self.run("rollback", release, str(revision), "--timeout", timeout, *options)
 
     async def uninstall(self, release: str) -> None:
-        """Waits until its objects are gone; one that is not there is no error."""
+        """Remove a release, if there is one, and wait until its objects are deleted."""
         timeout = f"{self._timeout:.0f}s"
         await self.run("uninstall", release, "--ignore-not-found", "--wait", "--timeout", timeout)
 
     async def test(self, release: str) -> None:
+        """Run the release's test pods."""
         await self.run("test", release, "--timeout", "120s", within=150.0)
 
     async def run(self, *arguments: str, within: float | None = None) -> str:
-        """Standard output. Raises ClusterError; where it is cancelled, Helm has ended."""
+        """Run `helm` and return its standard output. A cancelled call returns once Helm has ended.
+
+        Raises ClusterError where Helm fails or exceeds `within` seconds.
+        """
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", str(_WATCHDOG), "helm", *arguments, *self._where),
+            *(
+                sys.executable,
+                "-I",
+                "-S",
+                str(_WATCHDOG),
+                "helm",
+                *arguments,
+                *self._target_options,
+            ),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
         try:
             async with asyncio.timeout(within or self._timeout + 60.0):
-                out, err = await _outputs(process)
+                out, err = await _read_outputs(process)
         except TimeoutError:
-            raise ClusterError(f"helm {arguments[0]} took too long") from None
+            raise ClusterError(f"helm {arguments[0]} timed out") from None
         finally:
             if process.returncode is None:
-                await _let_go(process)
+                await _terminate(process)
         if process.returncode:
-            raise ClusterError(f"helm {arguments[0]}: {_one_line(err.decode(errors='replace'))}")
+            raise ClusterError(
+                f"helm {arguments[0]}: {_summarize_error(err.decode(errors='replace'))}"
+            )
         return out.decode()
 
 
-async def _outputs(process: asyncio.subprocess.Process) -> tuple[bytes, bytes]:
-    """Both outputs, without closing the input, whose end the watchdog takes for the parent's."""
-    out, err = await asyncio.gather(*(_all(pipe) for pipe in (process.stdout, process.stderr)))
+async def _read_outputs(process: asyncio.subprocess.Process) -> tuple[bytes, bytes]:
+    """Return stdout and stderr. Standard input stays open: closing it ends the watchdog's child."""
+    out, err = await asyncio.gather(*(_read_all(pipe) for pipe in (process.stdout, process.stderr)))
     await process.wait()
     return out, err
 
 
-async def _all(pipe: asyncio.StreamReader | None) -> bytes:
+async def _read_all(pipe: asyncio.StreamReader | None) -> bytes:
     return await pipe.read() if pipe else b""
 
 
-async def _let_go(process: asyncio.subprocess.Process) -> None:
+async def _terminate(process: asyncio.subprocess.Process) -> None:
     if process.stdin:
         process.stdin.close()
     ended = asyncio.ensure_future(process.wait())
@@ -124,10 +143,12 @@ async def _let_go(process: asyncio.subprocess.Process) -> None:
         await asyncio.wait_for(asyncio.shield(ended), _GRACE)
 
 
-def _one_line(output: str) -> str:
-    """What Helm complains of, without its warnings and its name for every layer."""
+def _summarize_error(output: str) -> str:
+    """Return Helm's error in one line, without warnings and Helm's prefixes."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    began = [number for number, line in enumerate(lines) if line.startswith("Error:")]
-    # A schema's findings, for one, follow in lines of their own.
-    told = lines[began[0] :] if began else lines[-1:]
-    return " ".join(told).removeprefix("Error: ").removeprefix("UPGRADE FAILED: ") or "failed"
+    starts = [number for number, line in enumerate(lines) if line.startswith("Error:")]
+    # The errors of a schema, for example, follow in separate lines.
+    error_lines = lines[starts[0] :] if starts else lines[-1:]
+    return (
+        " ".join(error_lines).removeprefix("Error: ").removeprefix("UPGRADE FAILED: ") or "failed"
+    )

@@ -1,12 +1,10 @@
-"""The cluster of a rollout: Helm's program, and the API server through lightkube.
+"""The rollout's port to a cluster, implemented with Helm and the Kubernetes API server.
 
-Owns how the port's words are said in Helm's and Kubernetes' terms. Reads are tried again for some
-seconds; what changes something is left to the engine, which looks first and then repeats it.
+Reads are retried. Changes are not: the engine reads the state of the cluster and repeats them.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
@@ -14,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import httpx2 as httpx
 from lightkube import ApiError, AsyncClient, KubeConfig
 from lightkube.core.exceptions import ConfigError
 from lightkube.generic_resource import create_namespaced_resource
@@ -25,9 +22,17 @@ from lightkube.resources.core_v1 import Pod as PodResource
 from lightkube.resources.networking_v1 import NetworkPolicy
 from lightkube.types import CascadeType, PatchType
 
-from .canary_analysis import Sample, read
+from .canary_analysis import Sample, parse_metrics
 from .helm import Helm
-from .kubernetes_api import NOT_FOUND, KubernetesApi, code_of
+from .kubernetes_api import (
+    COMPONENT_LABEL,
+    INSTANCE_LABEL,
+    NOT_FOUND,
+    KubernetesApi,
+    describe_pod,
+    main_container,
+    status_code,
+)
 from .model import (
     CandidateFailed,
     ClusterError,
@@ -39,46 +44,36 @@ from .model import (
     Values,
     Workload,
 )
-from .pods import pod_of, running
 from .rollout_lock import hold_lease
 
 _VirtualService: Any = create_namespaced_resource(
     "networking.istio.io", "v1", "VirtualService", "virtualservices"
 )
-_NAME, _INSTANCE = "app.kubernetes.io/name", "app.kubernetes.io/instance"
-_TEMPLATE, _REVISION = "pod-template-hash", "deployment.kubernetes.io/revision"
-# Jobs first: they would make their pods anew.
-_LEFT_BY_HOOKS = (Job, PodResource, ConfigMap, Secret, ServiceAccount, NetworkPolicy, Service)
-_AT_ONCE = 8
-_TIMEOUT = 10.0  # seconds of one call
-_LINES = 15
-# Runs in the service's own container, past NetworkPolicies and the mesh, as a probe does.
-_ASK = (
-    "import sys,urllib.request as u;"
-    "sys.stdout.write(u.urlopen(sys.argv[1],timeout=5).read().decode())"
-)
+_TEMPLATE_LABEL, _REVISION_ANNOTATION = "pod-template-hash", "deployment.kubernetes.io/revision"
+# Jobs come first, because they would recreate their pods.
+_HOOK_KINDS = (Job, PodResource, ConfigMap, Secret, ServiceAccount, NetworkPolicy, Service)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where charts are, and values for the routing in place of its release's own."""
+    """The folder of the charts, and values that replace those of the routing release."""
 
     folder: Path
     routing_values: Values | None = None
 
     def chart(self, kind: str, service: str) -> Path:
-        """`kind` is charts or istio. Raises Refused."""
-        found = self.folder / kind / service
-        if not (found / "Chart.yaml").is_file():
-            raise RolloutRefused(f"there is no chart {found}: --charts names the folder of {kind}/")
-        return found
+        """Return the path of a chart; `kind` is charts or istio. Raises RolloutRefused."""
+        path = self.folder / kind / service
+        if not (path / "Chart.yaml").is_file():
+            raise RolloutRefused(f"no chart at {path}: --charts names the folder of {kind}/")
+        return path
 
 
 class KubernetesCluster:
     """One namespace of a cluster. Close it with `aclose`."""
 
     def __init__(self, namespace: str, context: str | None, source: Source) -> None:
-        """Raises Refused where there is no kubeconfig or no Helm."""
+        """Raises RolloutRefused where there is no kubeconfig or no Helm."""
         try:
             config = KubeConfig.from_env().get(context)
         except ConfigError as error:
@@ -100,15 +95,15 @@ class KubernetesCluster:
     # Releases.
 
     async def release(self, name: str) -> Release | None:
-        chosen = {"owner": "helm", "name": name}
-        found = await self._api.listed(Secret, chosen)
+        secrets = await self._api.list_objects(Secret, {"owner": "helm", "name": name})
         revisions = sorted(
-            (dict(one.metadata.labels) for one in found), key=lambda labels: int(labels["version"])
+            (dict(secret.metadata.labels) for secret in secrets),
+            key=lambda labels: int(labels["version"]),
         )
         if not revisions:
             return None
         newest = revisions[-1]
-        in_force = [
+        deployed = [
             int(labels["version"])
             for labels in revisions
             if labels["status"] in {"deployed", "superseded", "uninstalling"}
@@ -118,7 +113,7 @@ class KubernetesCluster:
             int(newest["version"]),
             newest["status"],
             {label: value for label, value in newest.items() if "/" in label},
-            max(in_force, default=None),
+            max(deployed, default=None),
         )
 
     async def values(self, release: str, revision: int | None = None) -> dict[str, Any]:
@@ -133,32 +128,32 @@ class KubernetesCluster:
         labels: Mapping[str, str] | None = None,
         hooks: bool = True,
     ) -> None:
-        values = target.values if pods is None else scaled(target.values, pods)
+        values = target.values if pods is None else scale_values(target.values, pods)
         chart = self._source.chart("charts", target.service)
         options = [] if hooks else ["--no-hooks"]
         await self._helm.upgrade(release, chart, values, *options, labels=labels)
 
     async def route(self, service: str, weight: int | None) -> None:
         routing = f"{service}-routing"
-        values = routed(await self._base(routing), weight)
-        # Replaced, not patched: Helm compares such objects with what it believes to be there. And the
-        # revision to go back to must not be pruned meanwhile.
+        values = route_values(await self._routing_values(routing), weight)
+        # --force replaces objects: Helm would compare them with its record, not with the cluster.
+        # The history must keep the revision to which a rollback returns.
         options = ["--force", "--history-max", "0" if weight is not None else "10"]
         await self._helm.upgrade(routing, self._source.chart("istio", service), values, *options)
 
-    async def _base(self, routing: str) -> Values:
+    async def _routing_values(self, routing: str) -> Values:
         if self._source.routing_values is not None:
             return self._source.routing_values
         return await self._helm.values(routing)
 
     async def dry_run(self, target: Target, weight: int) -> None:
-        """Has Helm and the API server look at all that a rollout applies. Raises ClusterError."""
+        """Validate everything that a rollout applies. Changes nothing. Raises ClusterError."""
         names = ReleaseNames(target.service)
         chart = self._source.chart("charts", target.service)
         for release in (names.canary, names.primary):
             await self._helm.render(release, chart, target.values)
         if names.routing:
-            values = routed(await self._base(names.routing), weight)
+            values = route_values(await self._routing_values(names.routing), weight)
             chart = self._source.chart("istio", target.service)
             await self._helm.render(names.routing, chart, values)
 
@@ -168,16 +163,15 @@ class KubernetesCluster:
 
     async def uninstall(self, release: str) -> None:
         await self._helm.uninstall(release)
-        for kind in _LEFT_BY_HOOKS:
-            for left in await self._api.listed(cast("Any", kind), {_INSTANCE: release}):
-                if kind is PodResource and "/component" in str(left.metadata.labels):
-                    component = left.metadata.labels.get("app.kubernetes.io/component")
-                    if component == "service":
-                        continue  # it drains
+        for kind in _HOOK_KINDS:
+            for resource in await self._api.list_objects(kind, {INSTANCE_LABEL: release}):
+                labels = resource.metadata.labels or {}
+                if kind is PodResource and labels.get(COMPONENT_LABEL) == "service":
+                    continue  # it drains
                 with suppress(ApiError):
-                    # Said, because the API server lets a Job's pods stand by default.
+                    # By default the API server keeps the pods of a deleted Job.
                     await self._client.delete(
-                        cast("Any", kind), left.metadata.name, cascade=CascadeType.BACKGROUND
+                        cast("Any", kind), resource.metadata.name, cascade=CascadeType.BACKGROUND
                     )
 
     async def delete_revision(self, release: Release) -> None:
@@ -190,17 +184,17 @@ class KubernetesCluster:
         await self._api.change(self._client.patch(Secret, name, patch, patch_type=PatchType.MERGE))
 
     async def weight(self, routing: str) -> int | None:
-        """Of what is live: what Helm wrote down may have come half way."""
-        found = await self._api.listed(_VirtualService, {_INSTANCE: routing})
-        shares = [
+        # Read the live objects: a killed Helm may have applied its record only in part.
+        services = await self._api.list_objects(_VirtualService, {INSTANCE_LABEL: routing})
+        weights = [
             destination.get("weight", 100)
-            for one in found
-            for route in (one.spec or {}).get("http", [])
+            for service in services
+            for route in (service.spec or {}).get("http", [])
             if not str(route.get("name", "")).endswith(("-canary", "-experiment"))
             for destination in route["route"]
             if destination["destination"].get("subset") == "v2"
         ]
-        return max(shares, default=None)
+        return max(weights, default=None)
 
     # Pods.
 
@@ -208,105 +202,71 @@ class KubernetesCluster:
         try:
             deployment: Any = await self._api.read(lambda: self._client.get(Deployment, release))
         except ClusterError as error:
-            if code_of(error.__cause__) == NOT_FOUND:
+            if status_code(error.__cause__) == NOT_FOUND:
                 return Workload(0, settled=False, pods=[])
             raise
-        chosen = dict(deployment.spec.selector.matchLabels)
-        revision = (deployment.metadata.annotations or {}).get(_REVISION)
+        selector = dict(deployment.spec.selector.matchLabels)
+        revision = (deployment.metadata.annotations or {}).get(_REVISION_ANNOTATION)
         newest = {
-            one.metadata.labels[_TEMPLATE]
-            for one in await self._api.listed(ReplicaSet, chosen)
-            if (one.metadata.annotations or {}).get(_REVISION) == revision
+            replica_set.metadata.labels[_TEMPLATE_LABEL]
+            for replica_set in await self._api.list_objects(ReplicaSet, selector)
+            if (replica_set.metadata.annotations or {}).get(_REVISION_ANNOTATION) == revision
         }
         pods = [
-            pod_of(one, is_newest=one.metadata.labels.get(_TEMPLATE) in newest)
-            for one in await self._api.listed(PodResource, chosen)
-            if one.metadata.deletionTimestamp is None
+            describe_pod(pod, is_newest=pod.metadata.labels.get(_TEMPLATE_LABEL) in newest)
+            for pod in await self._api.list_pods(selector)
         ]
-        status, wanted = deployment.status, deployment.spec.replicas or 0
+        status, desired = deployment.status, deployment.spec.replicas or 0
         settled = (
             status is not None
             and (status.observedGeneration or 0) >= deployment.metadata.generation
-            and (status.updatedReplicas or 0) == wanted == (status.replicas or 0)
+            and (status.updatedReplicas or 0) == desired == (status.replicas or 0)
         )
-        return Workload(wanted, settled, pods)
+        return Workload(desired, settled, pods)
 
     async def hooks(self, release: str) -> list[Pod]:
-        chosen = {_INSTANCE: release, "app.kubernetes.io/component": "migration"}
-        return [
-            pod_of(one, is_newest=True)
-            for one in await self._api.listed(PodResource, chosen)
-            if one.metadata.deletionTimestamp is None
-        ]
+        pods = await self._api.list_pods({INSTANCE_LABEL: release, COMPONENT_LABEL: "migration"})
+        return [describe_pod(pod, is_newest=True) for pod in pods]
 
     async def test(self, release: str) -> None:
         try:
             await self._helm.test(release)
         except ClusterError as error:
-            words = await self._log(f"{release}-test", None)
+            output = await self._api.read_log(f"{release}-test", None)
             raise CandidateFailed(
-                f"its own test failed (helm test {release}): {words or error.detail}"
+                f"its test failed (helm test {release}): {output or error.detail}"
             ) from None
 
     async def sample(self, service: str, release: str, threshold: float) -> Mapping[str, Sample]:
-        told = await self._metrics_text(service, release, "/metrics")
-        return {uid: read(text, threshold) for uid, text in told.items()}
+        responses = await self._api.fetch_from_pods(service, release, "/metrics")
+        return {uid: parse_metrics(text, threshold) for uid, text in responses.items()}
 
     async def job_kinds(self, service: str, release: str) -> frozenset[str] | None:
-        told = await self._metrics_text(service, release, "/info")
-        kinds = [frozenset(json.loads(text).get("job_kinds", ())) for text in told.values()]
+        responses = await self._api.fetch_from_pods(service, release, "/info")
+        kinds = [frozenset(json.loads(text).get("job_kinds", ())) for text in responses.values()]
         return frozenset.intersection(*kinds) if kinds else None
 
     async def failure_logs(self, release: str) -> str:
-        words = []
-        for one in await self._api.listed(PodResource, {_INSTANCE: release}):
-            component = (one.metadata.labels or {}).get("app.kubernetes.io/component")
-            ready = component == "service" and pod_of(one, is_newest=True).ready
-            if component in {"service", "migration"} and not ready:
-                container = one.spec.containers[0].name if component == "migration" else None
-                text = await self._log(one.metadata.name, container or _main(one))
+        logs = []
+        for pod in await self._api.list_objects(PodResource, {INSTANCE_LABEL: release}):
+            component = (pod.metadata.labels or {}).get(COMPONENT_LABEL)
+            is_ready = component == "service" and describe_pod(pod, is_newest=True).ready
+            if component in {"service", "migration"} and not is_ready:
+                container = pod.spec.containers[0].name if component == "migration" else None
+                text = await self._api.read_log(pod.metadata.name, container or main_container(pod))
                 if text:
-                    words.append(f"{one.metadata.name}:\n{text}")
-        return "\n".join(words)
-
-    async def _metrics_text(self, service: str, release: str, path: str) -> dict[str, str]:
-        """What each running pod of a release answers on its management port, by uid."""
-        found = await self._api.listed(PodResource, {_NAME: service, _INSTANCE: release})
-        room = asyncio.Semaphore(_AT_ONCE)
-
-        async def ask(one: Any) -> tuple[str, str] | None:
-            port = running(one, service)
-            if port is None:
-                return None
-            command = ["python3", "-I", "-S", "-c", _ASK, f"http://127.0.0.1:{port}{path}"]
-            async with room:
-                # Whatever fails, a pod that does not tell is one that is not counted.
-                with suppress(ApiError, httpx.HTTPError, OSError, ValueError, TimeoutError):
-                    async with asyncio.timeout(_TIMEOUT):
-                        said = await self._client.exec(
-                            one.metadata.name, container=service, command=command, stdout=True
-                        )
-                    if said.exit_code == 0 and isinstance(said.stdout, str):
-                        return one.metadata.uid, said.stdout
-            return None
-
-        return dict(filter(None, await asyncio.gather(*map(ask, found))))
-
-    async def _log(self, pod: str, container: str | None) -> str:
-        with suppress(ApiError, httpx.HTTPError):
-            told = self._client.log(pod, container=container, tail_lines=_LINES)
-            return "".join([line async for line in told]).rstrip()
-        return ""
+                    logs.append(f"{pod.metadata.name}:\n{text}")
+        return "\n".join(logs)
 
 
-def scaled(values: Values, pods: int) -> dict[str, Any]:
-    """Values with so many pods at least, however the service is scaled."""
+def scale_values(values: Values, pods: int) -> dict[str, Any]:
+    """Return values with at least `pods` pods, with or without an autoscaler."""
     scaling = {**values.get("autoscaling", {}), "minReplicas": pods}
     return {**values, "replicas": pods, "autoscaling": scaling}
 
 
-def routed(values: Values, weight: int | None) -> dict[str, Any]:
-    """Values of the routing with a share for the second release; None: without one."""
+def route_values(values: Values, weight: int | None) -> dict[str, Any]:
+    """Return routing values with the canary's weight in percent; None removes the canary."""
     canary = {
         name: value
         for name, value in values.get("canary", {}).items()
@@ -316,8 +276,3 @@ def routed(values: Values, weight: int | None) -> dict[str, Any]:
         canary |= {"enabled": True, "weight": weight}
     rest = {name: value for name, value in values.items() if name != "canary"}
     return {**rest, "canary": canary} if canary else rest
-
-
-def _main(pod: Any) -> str:
-    annotated = (pod.metadata.annotations or {}).get("kubectl.kubernetes.io/default-container")
-    return str(annotated or pod.spec.containers[0].name)

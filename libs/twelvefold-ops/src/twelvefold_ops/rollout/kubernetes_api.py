@@ -1,64 +1,181 @@
-"""Calls of the API server: reads are tried again for some seconds, errors become ours."""
+"""Access the Kubernetes API server: calls with retries, and pods with their metrics and logs.
+
+Reads are retried for some seconds. Errors of the client library become ClusterError.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import httpx2 as httpx
 from lightkube import ApiError, AsyncClient
+from lightkube.resources.core_v1 import Pod as PodResource
 
-from .model import ClusterError
+from .model import ClusterError, Pod
 
 T = TypeVar("T")
+NAME_LABEL, INSTANCE_LABEL = "app.kubernetes.io/name", "app.kubernetes.io/instance"
+COMPONENT_LABEL = "app.kubernetes.io/component"
 NOT_FOUND = 404
-_SERVER_ERROR, _TOO_MANY = 500, 429
-_TRIES = 4
+_SERVER_ERROR, _TOO_MANY_REQUESTS = 500, 429
+_MAX_TRIES = 4
+_MAX_PARALLEL_FETCHES = 8
+_FETCH_TIMEOUT = 10.0  # seconds
+_LOG_LINES = 15
+_STARTING_REASONS = frozenset({"ContainerCreating", "PodInitializing"})
+# Runs in the service's own container, so that NetworkPolicies and the mesh do not apply.
+_FETCH_SCRIPT = (
+    "import sys,urllib.request as u;"
+    "sys.stdout.write(u.urlopen(sys.argv[1],timeout=5).read().decode())"
+)
 
 
 class KubernetesApi:
-    """An API server, seen from one namespace."""
+    """The API server, in the client's namespace."""
 
     def __init__(self, client: AsyncClient) -> None:
         self.client = client
 
-    async def listed(self, kind: Any, labels: Mapping[str, str]) -> list[Any]:
-        """Objects of a kind by their labels. Raises ClusterError."""
+    async def list_objects(self, kind: Any, labels: Mapping[str, str]) -> list[Any]:
+        """Return the objects of a kind with the given labels. Raises ClusterError."""
 
         async def call() -> list[Any]:
-            return [one async for one in self.client.list(kind, labels=dict(labels))]
+            return [resource async for resource in self.client.list(kind, labels=dict(labels))]
 
         return await self.read(call)
 
+    async def list_pods(self, labels: Mapping[str, str]) -> list[Any]:
+        """Return the pods that are not being deleted. Raises ClusterError."""
+        pods = await self.list_objects(PodResource, labels)
+        return [pod for pod in pods if pod.metadata.deletionTimestamp is None]
+
     async def read(self, call: Callable[[], Awaitable[T]]) -> T:
-        """The answer of a call that may be repeated. Raises ClusterError."""
-        for tried in range(_TRIES):
+        """Await an idempotent call, with up to 3 retries. Raises ClusterError."""
+        for attempt in range(_MAX_TRIES):
             try:
                 return await call()
             except (ApiError, httpx.HTTPError) as error:
-                code = code_of(error)
-                lasting = code not in {0, _TOO_MANY} and code < _SERVER_ERROR
-                if lasting or tried == _TRIES - 1:
-                    raise ClusterError(_said(error)) from error
-            await asyncio.sleep(0.5 * 2**tried)
+                code = status_code(error)
+                is_permanent = code not in {0, _TOO_MANY_REQUESTS} and code < _SERVER_ERROR
+                if is_permanent or attempt == _MAX_TRIES - 1:
+                    raise ClusterError(_describe(error)) from error
+            await asyncio.sleep(0.5 * 2**attempt)
         raise AssertionError("the loop returns or raises")
 
     async def change(self, call: Awaitable[object]) -> None:
-        """Awaits a change, once; what is gone already is no error. Raises ClusterError."""
+        """Await a change once. A missing object is not an error. Raises ClusterError."""
         try:
             await call
         except (ApiError, httpx.HTTPError) as error:
-            if code_of(error) != NOT_FOUND:
-                raise ClusterError(_said(error)) from error
+            if status_code(error) != NOT_FOUND:
+                raise ClusterError(_describe(error)) from error
+
+    async def fetch_from_pods(self, service: str, release: str, path: str) -> dict[str, str]:
+        """Return the response of each running pod's management port to `path`, by uid.
+
+        A pod that does not respond is left out.
+        """
+        pods = await self.list_objects(PodResource, {NAME_LABEL: service, INSTANCE_LABEL: release})
+        slots = asyncio.Semaphore(_MAX_PARALLEL_FETCHES)
+
+        async def fetch(pod: Any) -> tuple[str, str] | None:
+            port = find_management_port(pod, service)
+            if port is None:
+                return None
+            url = f"http://127.0.0.1:{port}{path}"
+            command = ["python3", "-I", "-S", "-c", _FETCH_SCRIPT, url]
+            async with slots:
+                with suppress(ApiError, httpx.HTTPError, OSError, ValueError, TimeoutError):
+                    async with asyncio.timeout(_FETCH_TIMEOUT):
+                        result = await self.client.exec(
+                            pod.metadata.name, container=service, command=command, stdout=True
+                        )
+                    if result.exit_code == 0 and isinstance(result.stdout, str):
+                        return pod.metadata.uid, result.stdout
+            return None
+
+        return dict(filter(None, await asyncio.gather(*map(fetch, pods))))
+
+    async def read_log(self, pod: str, container: str | None) -> str:
+        """Return the last lines of a container's log; empty where there is none."""
+        with suppress(ApiError, httpx.HTTPError):
+            lines = self.client.log(pod, container=container, tail_lines=_LOG_LINES)
+            return "".join([line async for line in lines]).rstrip()
+        return ""
 
 
-def code_of(error: BaseException | None) -> int:
-    """The status of an answer; 0 where there was none."""
+def status_code(error: BaseException | None) -> int:
+    """Return the HTTP status of an API error; 0 where there was no response."""
     return int(error.status.code or 0) if isinstance(error, ApiError) else 0
 
 
-def _said(error: Exception) -> str:
+def describe_pod(pod: Any, *, is_newest: bool) -> Pod:
+    """Convert a pod of the API server. `is_newest`: it is of the Deployment's present template."""
+    status = pod.status
+    containers = list(status.containerStatuses or []) if status else []
+    conditions = {entry.type: entry for entry in (status.conditions or [])} if status else {}
+    ready = conditions.get("Ready")
+    return Pod(
+        name=pod.metadata.name,
+        uid=pod.metadata.uid,
+        ready=ready is not None and ready.status == "True",
+        restarts=sum(container.restartCount for container in containers),
+        running_for=min((_running_for(container) for container in containers), default=0.0),
+        is_newest=is_newest,
+        waiting_reason=_find_waiting_reason(status, containers, conditions),
+    )
+
+
+def find_management_port(pod: Any, container: str) -> int | None:
+    """Return the management port of a running container; None where it does not run."""
+    statuses = (pod.status.containerStatuses or []) if pod.status else []
+    if not any(entry.name == container and _is_running(entry) for entry in statuses):
+        return None
+    for spec in pod.spec.containers:
+        if spec.name == container:
+            for port in spec.ports or []:
+                if port.name == "management":
+                    return int(port.containerPort)
+    return None
+
+
+def main_container(pod: Any) -> str:
+    """Return the name of the container whose log explains a failure."""
+    annotated = (pod.metadata.annotations or {}).get("kubectl.kubernetes.io/default-container")
+    return str(annotated or pod.spec.containers[0].name)
+
+
+def _is_running(container: Any) -> bool:
+    return bool(container.state and container.state.running)
+
+
+def _running_for(container: Any) -> float:
+    state = container.state.running if container.state else None
+    if state is None or state.startedAt is None:
+        return 0.0
+    since: datetime = state.startedAt
+    return max(0.0, (datetime.now(UTC) - since).total_seconds())
+
+
+def _find_waiting_reason(
+    status: Any, containers: list[Any], conditions: dict[str, Any]
+) -> str | None:
+    init_containers = list(status.initContainerStatuses or []) if status else []
+    for container in (*init_containers, *containers):
+        waiting = container.state.waiting if container.state else None
+        if waiting is not None and waiting.reason not in _STARTING_REASONS:
+            return str(waiting.reason)
+    scheduled = conditions.get("PodScheduled")
+    if scheduled is not None and scheduled.status == "False":
+        return str(scheduled.reason)
+    return None
+
+
+def _describe(error: Exception) -> str:
     if isinstance(error, ApiError):
         return str(error.status.message)
-    return f"the API server does not answer ({type(error).__name__})"
+    return f"the API server does not respond ({type(error).__name__})"

@@ -1,7 +1,7 @@
-"""What a rollout is made of: its target, what stands in the cluster, and the port to the cluster.
+"""The model of a rollout: its target, the state of the cluster, and the port to the cluster.
 
-Owns names and labels. Everything that a rollout remembers is in labels of the second release, so
-that the command can be killed anywhere and run again.
+Defines names and labels. A rollout keeps its state in labels of the canary release only, so that
+the command can be killed at any time and run again.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ Values = Mapping[str, Any]
 PREFIX = "rollout.twelvefold.dev"
 PHASE, TARGET = f"{PREFIX}/phase", f"{PREFIX}/target"
 PRIMARY_BEFORE, ROUTING_BEFORE = f"{PREFIX}/primary-before", f"{PREFIX}/routing-before"
-PROMOTION = f"{PREFIX}/promotion"  # "begun" once the primary release may have been touched
-WORKER = "worker"  # nobody calls it: its share is its share of the pods
+PROMOTION = f"{PREFIX}/promotion"  # "begun" once the primary release may have changed
+WORKER = "worker"  # receives no requests: its weight is its share of the pods
 
 
 class Phase(StrEnum):
-    """What the second release is there for."""
+    """The state of a rollout, stored as a label of the canary release."""
 
-    TRYING = "trying"  # judged; the way on is not decided
-    PROMOTING = "promoting"  # good: the primary release becomes the same
-    DONE = "done"  # the primary release is the new version: the second one has only to go
-    UNDOING = "undoing"  # bad, or called off: everything becomes as before
+    TRYING = "trying"  # under analysis; no decision yet
+    PROMOTING = "promoting"  # passed: the primary release is upgraded to the same version
+    DONE = "done"  # the primary release is the new version; the canary is to be removed
+    UNDOING = "undoing"  # failed or cancelled: the former state is restored
 
 
 class RolloutOutcome(StrEnum):
-    """How a rollout ends."""
+    """The result of a rollout that ended."""
 
     PROMOTED = "promoted"
     UNCHANGED = "unchanged"
@@ -44,28 +44,28 @@ class RolloutOutcome(StrEnum):
 
 
 class RolloutError(TwelvefoldError):
-    """Base of what ends a rollout."""
+    """Base class of the errors that end a rollout."""
 
 
 class RolloutRefused(RolloutError):
-    """It would be wrong to begin; nothing was changed."""
+    """The rollout may not start; nothing was changed."""
 
 
 class CandidateFailed(RolloutError):
-    """The new version is not to be had: it does not start, or it is worse."""
+    """The new version does not start, or it performs worse than the old one."""
 
 
 class ClusterError(RolloutError):
-    """Helm or the API server said no, or nothing."""
+    """Helm or the API server reported an error or did not respond."""
 
 
 class RolloutIncomplete(RolloutError):
-    """Neither forth nor back; running the command again goes on from there."""
+    """Neither promoted nor rolled back. The same command continues from the present state."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseNames:
-    """Of one service's releases in Helm."""
+    """The names of one service's releases in Helm."""
 
     service: str
 
@@ -79,13 +79,13 @@ class ReleaseNames:
 
     @property
     def routing(self) -> str | None:
-        """None: requests do not lead to it, so there is nothing to route."""
+        """None for a service that receives no requests."""
         return None if self.service == WORKER else f"{self.service}-routing"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is to run: an image, named for people, and the values that the service's chart gets."""
+    """The version to run: its title for display, and the values for its chart."""
 
     service: str
     title: str
@@ -93,62 +93,63 @@ class Target:
 
     @property
     def digest(self) -> str:
-        """Tells two targets apart, in what fits into a label."""
-        output = json.dumps(self.values, sort_keys=True).encode()
-        return hashlib.sha256(output).hexdigest()[:16]
+        """Identify the target in a label: the first 16 hex digits of the values' SHA-256."""
+        serialized = json.dumps(self.values, sort_keys=True).encode()
+        return hashlib.sha256(serialized).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a rollout goes. Seconds, and shares of the traffic in percent."""
+    """The settings of a rollout. Durations are in seconds, steps in percent of the traffic."""
 
     steps: tuple[int, ...] = (5, 25, 50, 100)
-    window: float = 30.0  # each step is watched for so long
-    patience: float = 600.0  # and for so long at most, where too few requests come to judge
+    window: float = 30.0  # how long each step is watched
+    patience: float = 600.0  # limit of a step that gets too few requests for a verdict
     limits: AnalysisLimits = field(default_factory=AnalysisLimits)
-    ready_within: float = 60.0  # from a container's start to its readiness
-    placed_within: float = 300.0  # from the Deployment to all of its pods
-    settle: float = 5.0  # until every proxy knows new weights
-    interval: float = 5.0  # between two looks at the figures
-    check: str | None = None  # a command that decides while only the header leads to the new one
+    ready_timeout: float = 60.0  # from a container's start to its readiness
+    placement_timeout: float = 300.0  # from the upgrade to the readiness of all pods
+    propagation_delay: float = 5.0  # until every proxy has received new weights
+    poll_interval: float = 5.0  # between two samples of the metrics
+    check: str | None = None  # shell command run while only the header routes to the canary
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A release in Helm as its newest revision says."""
+    """A release in Helm, described by its newest revision."""
 
     name: str
     revision: int
     status: str
     labels: Mapping[str, str] = field(default_factory=dict)
-    deployed: int | None = None  # the newest revision that ever was in force
+    deployed: int | None = None  # the newest revision that was ever deployed
 
     @property
     def is_pending(self) -> bool:
-        """Helm is at work, or was killed at it."""
+        """Whether Helm is changing it, or was killed while it did."""
         return self.status.startswith(("pending", "uninstalling"))
 
     @property
     def is_void(self) -> bool:
-        """It never was in force, so Helm can only take it away."""
+        """Whether it was never deployed, so that Helm can only uninstall it."""
         return self.deployed is None or self.status in {"uninstalling", "superseded"}
 
     @property
     def phase(self) -> Phase | None:
-        found = self.labels.get(PHASE)
-        return Phase(found) if found in list(Phase) else None
+        """None where no rollout created it."""
+        label = self.labels.get(PHASE)
+        return Phase(label) if label in list(Phase) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod of one release. `waiting_reason` is why it cannot become ready, in Kubernetes' word."""
+    """A pod of one release. `waiting_reason` is Kubernetes' reason why it is not ready."""
 
     name: str
     uid: str
     ready: bool
     restarts: int
-    running_for: float  # seconds since its container's last start; 0: it does not run
-    is_newest: bool  # of the Deployment's present template
+    running_for: float  # seconds since its container's last start; 0 if it does not run
+    is_newest: bool  # created from the Deployment's present template
     waiting_reason: str | None = None
 
 
@@ -156,18 +157,19 @@ class Pod:
 class Workload:
     """A release's Deployment and its pods. `settled`: no pod of an older template is left."""
 
-    wanted: int
+    desired: int
     settled: bool
     pods: Sequence[Pod]
 
     @property
     def ready(self) -> int:
+        """The number of ready pods of the present template."""
         return sum(pod.ready for pod in self.pods if pod.is_newest)
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened, for whoever watches: `kind`, a sentence, and figures."""
+    """A step of the rollout to display: its kind, a text, and facts for JSON."""
 
     kind: str
     text: str
@@ -178,29 +180,31 @@ Report = Callable[[Event], None]
 
 
 class Cluster(Protocol):
-    """What a rollout needs: Helm's releases and Kubernetes' objects of one namespace.
+    """The port of a rollout: Helm's releases and Kubernetes' objects in one namespace.
 
-    Everything may raise ClusterError. Nothing is remembered between two calls.
+    Every method may raise ClusterError. No state is kept between two calls.
     """
 
     def lease(
         self, service: str, waiting: Callable[[str], None]
     ) -> AbstractAsyncContextManager[bool]:
-        """One rollout of a service at a time; True where the last one ended without saying so.
+        """Allow one rollout of a service at a time. Yields True if the last one was killed.
 
-        It is given back at an orderly end, and left to expire where Unfinished goes through it.
-        Raises Refused where another rollout keeps it.
+        The lease is released at a regular end, and left to expire after RolloutIncomplete.
+        Raises RolloutRefused where another rollout holds it.
         """
         ...
 
-    async def release(self, name: str) -> Release | None: ...
+    async def release(self, name: str) -> Release | None:
+        """Return the release; None if there is none of that name."""
+        ...
 
     async def values(self, release: str, revision: int | None = None) -> dict[str, Any]:
-        """What was given to a release, without its chart's defaults."""
+        """Return a release's own values, without its chart's defaults."""
         ...
 
     async def weight(self, routing: str) -> int | None:
-        """The second release's share in percent; None: it is no place to go."""
+        """Return the canary's weight in percent; None if no route names it."""
         ...
 
     async def upgrade(
@@ -212,46 +216,55 @@ class Cluster(Protocol):
         labels: Mapping[str, str] | None = None,
         hooks: bool = True,
     ) -> None:
-        """Installs or upgrades a release of the service, with `pods` at least; does not wait."""
+        """Install or upgrade a release with at least `pods` pods, and do not wait for them."""
         ...
 
     async def route(self, service: str, weight: int | None) -> None:
-        """Gives the second release its share; None: as without one.
+        """Set the canary's weight in percent; None removes it from the routes.
 
-        It holds for what is live, whatever Helm believes to be there.
+        Replaces the objects in the cluster even where Helm's record says that they are equal.
         """
         ...
 
-    async def rollback(self, release: str, revision: int) -> None: ...
+    async def rollback(self, release: str, revision: int) -> None:
+        """Return a release to an earlier revision."""
+        ...
 
     async def uninstall(self, release: str) -> None:
-        """With everything that hooks and tests left; waits until its pods are gone."""
+        """Remove a release and the objects of its hooks and tests; wait until they are deleted."""
         ...
 
     async def delete_revision(self, release: Release) -> None:
-        """Drops a revision that Helm was killed at, so that the one before it counts again."""
+        """Delete a revision that Helm left pending, so that the one before it is the newest."""
         ...
 
-    async def label(self, release: Release, labels: Mapping[str, str]) -> None: ...
+    async def label(self, release: Release, labels: Mapping[str, str]) -> None:
+        """Add labels to the release's newest revision."""
+        ...
 
-    async def workload(self, release: str) -> Workload: ...
+    async def workload(self, release: str) -> Workload:
+        """Return the release's Deployment; an unsettled one without pods if there is none."""
+        ...
 
     async def hooks(self, release: str) -> list[Pod]:
-        """The pods of its migration, for which Helm waits while it upgrades."""
+        """Return the pods of its migration, for which Helm waits during an upgrade."""
         ...
 
     async def test(self, release: str) -> None:
-        """`helm test`. Raises Bad with what the test wrote."""
+        """Run `helm test`. Raises CandidateFailed with the test's output."""
         ...
 
     async def sample(self, service: str, release: str, threshold: float) -> Mapping[str, Sample]:
-        """What the pods of a release counted so far, by the pod; those that answer."""
+        """Return the counters of each pod that responds, by its uid.
+
+        Requests slower than `threshold` seconds count as slow.
+        """
         ...
 
     async def job_kinds(self, service: str, release: str) -> frozenset[str] | None:
-        """Kinds of jobs that every pod of a release knows; None: there is none that says."""
+        """Return the job kinds that every pod of a release knows; None if no pod responds."""
         ...
 
     async def failure_logs(self, release: str) -> str:
-        """The end of the logs of a release's pods and of its migration, for a person."""
+        """Return the last log lines of a release's unready pods and of its migration."""
         ...

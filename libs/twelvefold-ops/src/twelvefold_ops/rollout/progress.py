@@ -1,6 +1,6 @@
-"""Shows a rollout: to a person at a terminal, in lines of text, or in lines of JSON for a pipeline.
+"""Display a rollout's events on a terminal, as lines of text, or as lines of JSON.
 
-Owns how events look. Each of the three takes every event in order and is closed at the end.
+Each display receives every event in order and is closed at the end.
 """
 
 from __future__ import annotations
@@ -23,131 +23,136 @@ from twelvefold.contracts.terminal import escape_unprintable
 
 from .model import Event
 
-_QUIET = 15.0  # seconds between two lines of figures where nobody looks
+_FIGURES_INTERVAL = 15.0  # seconds between two lines of metrics in a log
 
 
-def _plain(event: Event) -> str:
-    """Its text; the words of a pod that failed are its own, and those of who called it."""
+def _printable(event: Event) -> str:
+    """Return the text without control characters, which logs of a pod may contain."""
     return escape_unprintable(event.text, keep_lines=True)
 
 
 class Progress(Protocol):
-    """Takes what happens."""
+    """Displays events."""
 
-    def take(self, event: Event) -> None: ...
+    def show(self, event: Event) -> None:
+        """Display one event."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """End the display."""
 
 
 class JsonLines:
-    """One object a line: `at`, `kind`, `text`, and the event's facts."""
+    """One JSON object per line: `at`, `kind`, `text`, and the event's facts."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
 
-    def take(self, event: Event) -> None:
+    def show(self, event: Event) -> None:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        told = {"at": at, "kind": event.kind, "text": event.text, **event.facts}
-        _write(self._out, json.dumps(told) + "\n")
+        record = {"at": at, "kind": event.kind, "text": event.text, **event.facts}
+        _write(self._out, json.dumps(record) + "\n")
 
     def close(self) -> None:
-        """Nothing is kept."""
+        """Do nothing: every line is flushed."""
 
 
 class Lines:
-    """A line for each event, with the time; figures now and then."""
+    """One line per event with the time; metrics every 15 seconds and at a verdict."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._shown = 0.0
+        self._last_figures = 0.0
 
-    def take(self, event: Event) -> None:
+    def show(self, event: Event) -> None:
         text = event.text
         if event.kind == "figures":
-            decided = event.facts["judgement"] != "open"
-            if not decided and time.monotonic() - self._shown < _QUIET:
+            has_verdict = event.facts["judgement"] != "open"
+            if not has_verdict and time.monotonic() - self._last_figures < _FIGURES_INTERVAL:
                 return
-            self._shown = time.monotonic()
-            text = f"{_sentence('new', event.facts['new'])}; {_sentence('old', event.facts['old'])}"
+            self._last_figures = time.monotonic()
+            text = (
+                f"{_summarize('new', event.facts['new'])}; {_summarize('old', event.facts['old'])}"
+            )
             text += f": {event.text}"
         for number, line in enumerate(text.splitlines()):
-            start = f"{datetime.now(UTC):%H:%M:%S}" if not number else " " * 8
+            prefix = f"{datetime.now(UTC):%H:%M:%S}" if not number else " " * 8
             mark = "- " if event.kind == "stage" else "  "
-            _write(self._out, f"{start}  {mark}{line}\n")
+            _write(self._out, f"{prefix}  {mark}{line}\n")
 
     def close(self) -> None:
-        """Nothing is kept."""
+        """Do nothing: every line is flushed."""
 
 
 class Screen:
-    """For a terminal: what is done, what is being done, and both versions' figures beside it."""
+    """A terminal: finished stages, the present stage, and the metrics of both versions."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._stage: str | None = None
-        self._began = time.monotonic()
+        self._stage_started = time.monotonic()
         self._note = ""
         self._figures: Mapping[str, Any] | None = None
-        self._live = Live(get_renderable=self._shown, console=console, refresh_per_second=4)
+        self._live = Live(get_renderable=self.render, console=console, refresh_per_second=4)
         self._live.start()
 
-    def take(self, event: Event) -> None:
+    def show(self, event: Event) -> None:
         if event.kind == "stage":
-            self._finish("green", "✓")
-            self._stage, self._began = event.text, time.monotonic()
+            self._finish_stage("green", "✓")
+            self._stage, self._stage_started = event.text, time.monotonic()
             self._note, self._figures = "", None
         elif event.kind in {"pods", "note"}:
             self._note = event.text
         elif event.kind == "figures":
             self._note, self._figures = event.text, event.facts
         elif event.kind == "words":
-            self._console.print(Text(_plain(event), style="dim"))
+            self._console.print(Text(_printable(event), style="dim"))
         elif event.kind == "ended":
-            good = event.facts["exit_code"] == 0
-            self._finish(*(("green", "✓") if good else ("yellow", "↩")))
+            is_success = event.facts["exit_code"] == 0
+            self._finish_stage(*(("green", "✓") if is_success else ("yellow", "↩")))
             self._stage = None
-            style = "bold green" if good else "bold red"
-            self._console.print(Text(_plain(event), style=style))
+            style = "bold green" if is_success else "bold red"
+            self._console.print(Text(_printable(event), style=style))
         else:
-            self._console.print(escape(_plain(event)))
+            self._console.print(escape(_printable(event)))
         self._live.refresh()
 
     def close(self) -> None:
-        """Leaves the terminal as it was."""
+        """Stop the live display."""
         self._live.stop()
 
-    def _finish(self, style: str, mark: str) -> None:
+    def _finish_stage(self, style: str, mark: str) -> None:
         if self._stage is not None:
-            seconds = f"[dim]{time.monotonic() - self._began:6.1f} s[/dim]"
+            seconds = f"[dim]{time.monotonic() - self._stage_started:6.1f} s[/dim]"
             self._console.print(
                 f"[{style}]{mark}[/{style}] {seconds}  {escape(self._stage)}", highlight=False
             )
 
-    def _shown(self) -> Group:
+    def render(self) -> Group:
+        """Return the part of the display that changes: the present stage and its metrics."""
         if self._stage is None:
             return Group()
-        seconds = f"{time.monotonic() - self._began:6.1f} s"
+        seconds = f"{time.monotonic() - self._stage_started:6.1f} s"
         parts: list[Any] = [Text(f"● {seconds}  {self._stage}")]
         if self._figures:
             bar = ProgressBar(self._figures["of"], self._figures["seconds"], width=40)
-            parts += [bar, _table(self._figures)]
+            parts += [bar, _build_table(self._figures)]
         if self._note:
             parts.append(Text(f"  {self._note}", style="dim"))
         return Group(*parts)
 
 
 def _write(out: TextIO, text: str) -> None:
-    """Whoever reads may go (`| head`, a closed pipeline): that does not end what is under way."""
+    """Write and flush. Once the pipe is closed (`| head`), discard the output and go on."""
     try:
         out.write(text)
         out.flush()
     except BrokenPipeError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, out.fileno())  # as docs.python.org/3/library/signal.html#note-on-sigpipe
-        os.close(nowhere)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, out.fileno())  # as docs.python.org/3/library/signal.html#note-on-sigpipe
+        os.close(null)
 
 
-def _table(facts: Mapping[str, Any]) -> Table:
+def _build_table(facts: Mapping[str, Any]) -> Table:
     table = Table(box=None, padding=(0, 2))
     for column in ("", "requests", "errors", "p99", "jobs", "failed"):
         table.add_column(column, justify="right" if column else "left")
@@ -165,7 +170,7 @@ def _table(facts: Mapping[str, Any]) -> Table:
     return table
 
 
-def _sentence(version: str, figures: Mapping[str, Any]) -> str:
+def _summarize(version: str, figures: Mapping[str, Any]) -> str:
     if figures["runs"] and not figures["requests"]:
         return f"{version} {figures['runs']} jobs, {figures['failed_runs']} failed"
     p99 = "" if figures["p99"] is None else f", p99 {figures['p99'] * 1000:.0f} ms"
