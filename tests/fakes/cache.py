@@ -39,14 +39,23 @@ class InMemoryCache:
         return True
 
     async def get_or_load(
-        self, key: str, load: Load, ttl: float, negative_ttl: float = 30.0
+        self,
+        key: str,
+        load: Load,
+        ttl: float,
+        negative_ttl: float = 30.0,
+        *,
+        after_miss: bool = False,
     ) -> CacheEntry:
+        async def get() -> CacheEntry | None:
+            return None if after_miss else await self.get(key)
+
         async def load_and_keep() -> CacheEntry:
             entry = await load()
             await self._store(key, entry, negative_ttl if entry.body is None else ttl)
             return entry
 
-        return await self._loads.get_or_load(key, lambda: self.get(key), load_and_keep)
+        return await self._loads.get_or_load(key, get, load_and_keep)
 
     async def ping(self) -> None:
         return None

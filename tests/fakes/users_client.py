@@ -13,7 +13,7 @@ from uuid import UUID
 import jwt
 from pydantic import SecretStr
 
-from api.users_client import TokenRequest, UserDocument
+from api.users_client import CreatedUser, UserDocument
 from twelvefold.contracts.accounts import (
     DailyAccounts,
     DailyAccountsReport,
@@ -23,6 +23,7 @@ from twelvefold.contracts.accounts import (
     Session,
     SessionList,
     TokenPair,
+    TokenRequest,
     User,
     UserAdminUpdate,
     UserCreate,
@@ -44,6 +45,7 @@ from twelvefold.errors import (
     ReauthenticationRequired,
     UnprocessableContent,
 )
+from twelvefold.http.rest.conditional import etag
 from twelvefold.http.rest.idempotency import parse_key
 from twelvefold.identifiers import new_id
 from twelvefold.security.keys import KeySet
@@ -66,7 +68,7 @@ class Account:
 
     @property
     def document(self) -> UserDocument:
-        return UserDocument(self.user.model_dump_json().encode(), self.version)
+        return UserDocument(self.user.model_dump_json().encode(), etag(self.version))
 
 
 class FakeUsersClient:
@@ -76,7 +78,7 @@ class FakeUsersClient:
         self.keys = KeySet.generate()
         self.issuer = TokenIssuer(self.keys, ISSUER, AUDIENCE)
         self.accounts: dict[UUID, Account] = {}
-        self.keyed: dict[tuple[str, str], tuple[UserCreate, UserDocument]] = {}
+        self.keyed: dict[tuple[str, str], tuple[UserCreate, CreatedUser]] = {}
         self.refresh_tokens: dict[str, UUID] = {}
         self.mailed: list[tuple[str, str]] = []
         self.away = False
@@ -98,21 +100,21 @@ class FakeUsersClient:
             raise NotFound("no such account")
         return self.accounts[user_id]
 
-    async def create(self, new: UserCreate, *, idempotency_key: str | None = None) -> UserDocument:
+    async def create(self, new: UserCreate, *, idempotency_key: str | None = None) -> CreatedUser:
         self._called("create")
         parsed = parse_key(idempotency_key)
         if parsed is None:
             return self._create(new)
         key = (email_key(new.email), parsed)
         if key in self.keyed:
-            first, document = self.keyed[key]
+            first, created = self.keyed[key]
             if first != new:
                 raise UnprocessableContent("this Idempotency-Key was used with another request")
-            return replace(document, replayed=True)
+            return replace(created, replayed=True)
         self.keyed[key] = (new, self._create(new))
         return self.keyed[key][1]
 
-    def _create(self, new: UserCreate) -> UserDocument:
+    def _create(self, new: UserCreate) -> CreatedUser:
         if any(
             email_key(account.user.email) == email_key(new.email)
             for account in self.accounts.values()
@@ -122,7 +124,7 @@ class FakeUsersClient:
         user = User(
             id=new_id(),
             email=new.email,
-            name=new.name,
+            **new.profile,
             role=Role.USER,
             email_verified=False,
             disabled=False,
@@ -131,7 +133,7 @@ class FakeUsersClient:
             updated_at=now,
         )
         self.accounts[user.id] = Account(user, new.password.get_secret_value())
-        return self.accounts[user.id].document
+        return CreatedUser(self.accounts[user.id].document, user.id)
 
     async def get(self, user_id: UUID, *, bearer: str) -> UserDocument:
         self._called("get")

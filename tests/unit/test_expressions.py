@@ -178,7 +178,6 @@ OWN = {
     "twelvefold_ops.rollout.arguments:_DIGEST": "an argument of the operator",
     "twelvefold.database.revisions:_REVISION_FILE": "names of files of the release",
     "twelvefold.observability.spans:_COMMAND_TAG": "PostgreSQL's command tag",
-    "api.users_client:_ETAG": "the ETag of users",
 }
 
 

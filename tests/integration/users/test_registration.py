@@ -13,9 +13,9 @@ from tests.integration.users.running_users import (
     settings_for,
 )
 
+from twelvefold.contracts.accounts import user_cache_key
 from twelvefold.errors import Unavailable
 from users.app import create_app
-from users.service.documents import cache_key
 
 
 def fresh_address(prefix="ada"):
@@ -80,7 +80,7 @@ async def test_a_queued_mail_holds_ids_only(api, sql):
 
 async def test_the_new_account_is_in_the_cache_once_it_is_answered(api, use_cases):
     account = await api.register()
-    entry = await use_cases.accounts.cached.cache.get(cache_key(account.id))
+    entry = await use_cases.accounts.cached.cache.get(user_cache_key(account.id))
     assert entry.version == 1
     assert account.email.encode() in entry.body
 

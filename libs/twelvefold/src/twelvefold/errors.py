@@ -5,7 +5,7 @@ Owns what a failure means (its HTTP status and its stable type), not how it is s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,6 +16,11 @@ class FieldError:
 
     pointer: str
     detail: str
+
+
+def json_pointer(location: Iterable[str | int]) -> str:
+    """Return the JSON pointer (RFC 6901 section 3) of a location as pydantic gives it."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
 
 
 class TwelvefoldError(Exception):

@@ -6,8 +6,6 @@ Owns paths and shapes of users' internal API. Deadlines, pooling, secrets and fo
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -21,6 +19,7 @@ from twelvefold.contracts.accounts import (
     EmailChange,
     PasswordChange,
     SessionList,
+    TokenRequest,
     UserAdminUpdate,
     UserCreate,
     UserPage,
@@ -28,38 +27,34 @@ from twelvefold.contracts.accounts import (
     UserUpdate,
 )
 from twelvefold.contracts.images import Variant
+from twelvefold.contracts.secrets import dump_with_secrets
 from twelvefold.errors import DependencyUnavailable
 from twelvefold.http.internal import InternalClient
 from twelvefold.http.rest.conditional import format_if_match
 
 _BASE = "/internal/v1"
-_ETAG = re.compile(r'"v(\d{1,18})"')
 _VARIANTS = TypeAdapter(list[Variant])
 
 
 @dataclass(frozen=True, slots=True)
 class UserDocument:
-    """A `User` as JSON bytes, exactly as users wrote it, and the row version behind its ETag."""
+    """A `User` as JSON bytes and its ETag, both exactly as users wrote them."""
 
     body: bytes = field(repr=False)
-    version: int
-    replayed: bool = False  # the answer to an earlier request with the same Idempotency-Key
-
-    @property
-    def id(self) -> UUID:
-        return UUID(json.loads(self.body)["id"])
+    etag: str
 
 
 @dataclass(frozen=True, slots=True)
-class TokenRequest:
-    """The fields of RFC 6749 sections 4.3 and 6 that we take, and where the request came from."""
+class CreatedUser:
+    """A new account.
 
-    grant_type: str
-    username: str | None = None
-    password: SecretStr | None = None
-    refresh_token: SecretStr | None = None
-    user_agent: str | None = None
-    address: str | None = None
+    `id` is None only where a release of users answered that does not name it beside the body, now
+    or, for a replay, up to 24 hours ago.
+    """
+
+    document: UserDocument
+    id: UUID | None
+    replayed: bool = False  # the response to an earlier request with the same Idempotency-Key
 
 
 class UsersClient(Protocol):
@@ -69,7 +64,7 @@ class UsersClient(Protocol):
     of `twelvefold.errors` that users' problem names where it refuses.
     """
 
-    async def create(self, new: UserCreate, *, idempotency_key: str | None = None) -> UserDocument:
+    async def create(self, new: UserCreate, *, idempotency_key: str | None = None) -> CreatedUser:
         """Raises Conflict where the address is taken; with a key BadRequest where it is malformed,
         Invalid where it was used for another account, Conflict while the first request runs.
         """
@@ -176,16 +171,19 @@ class HttpUsersClient:
     def __init__(self, client: InternalClient) -> None:
         self._client = client
 
-    async def create(self, new: UserCreate, *, idempotency_key: str | None = None) -> UserDocument:
-        body = {
-            "email": new.email,
-            "name": new.name,
-            "password": new.password.get_secret_value(),
-        }
+    async def create(self, new: UserCreate, *, idempotency_key: str | None = None) -> CreatedUser:
         response = await self._client.request(
-            "POST", f"{_BASE}/users", json=body, idempotency_key=idempotency_key
+            "POST",
+            f"{_BASE}/users",
+            json=dump_with_secrets(new),
+            idempotency_key=idempotency_key,
         )
-        return _document(response)
+        location = response.headers.get("location")
+        return CreatedUser(
+            _document(response),
+            None if location is None else UUID(location.rpartition("/")[2]),
+            replayed="idempotency-replayed" in response.headers,
+        )
 
     async def get(self, user_id: UUID, *, bearer: str) -> UserDocument:
         path = f"{_BASE}/users/{user_id}"
@@ -243,17 +241,12 @@ class HttpUsersClient:
         return _document(response)
 
     async def change_password(self, user_id: UUID, request: PasswordChange, *, bearer: str) -> None:
-        body = {
-            "current": request.current.get_secret_value(),
-            "new": request.new.get_secret_value(),
-        }
         path = f"{_BASE}/users/{user_id}/password"
-        await self._client.request("POST", path, json=body, bearer=bearer)
+        await self._client.request("POST", path, json=dump_with_secrets(request), bearer=bearer)
 
     async def change_email(self, user_id: UUID, request: EmailChange, *, bearer: str) -> None:
-        body = {"email": request.email, "password": _revealed(request.password)}
         path = f"{_BASE}/users/{user_id}/email"
-        await self._client.request("POST", path, json=body, bearer=bearer)
+        await self._client.request("POST", path, json=dump_with_secrets(request), bearer=bearer)
 
     async def sessions(self, user_id: UUID, *, bearer: str) -> SessionList:
         path = f"{_BASE}/users/{user_id}/sessions"
@@ -281,14 +274,7 @@ class HttpUsersClient:
         return DailyAccountsReport.model_validate_json(response.content)
 
     async def issue_token(self, request: TokenRequest) -> bytes:
-        body = {
-            "grant_type": request.grant_type,
-            "username": request.username,
-            "password": _revealed(request.password),
-            "refresh_token": _revealed(request.refresh_token),
-            "user_agent": request.user_agent,
-            "address": request.address,
-        }
+        body = dump_with_secrets(request)
         return (await self._client.request("POST", f"{_BASE}/tokens", json=body)).content
 
     async def revoke_token(self, token: SecretStr) -> None:
@@ -318,13 +304,8 @@ class HttpUsersClient:
         await self._client.request("POST", f"{_BASE}/{path}", json=body)
 
 
-def _revealed(secret: SecretStr | None) -> str | None:
-    return None if secret is None else secret.get_secret_value()
-
-
 def _document(response: Any) -> UserDocument:
-    found = _ETAG.fullmatch(response.headers.get("etag", ""))
-    if found is None:  # without a version neither ETag nor cache could be right
+    etag = response.headers.get("etag")
+    if etag is None:  # the client could not make a conditional request
         raise DependencyUnavailable("users")
-    replayed = "idempotency-replayed" in response.headers
-    return UserDocument(response.content, int(found[1]), replayed)
+    return UserDocument(response.content, etag)

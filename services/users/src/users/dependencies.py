@@ -114,7 +114,6 @@ may_read = Depends(self_or_admin("users:read"))
 may_write = Depends(self_or_admin("users:write"))
 Writer = Annotated[Principal, may_write]
 IfMatch = Annotated[str | None, Header(description="ETag that the change is based on.")]
-IfNoneMatch = Annotated[str | None, Header(description="ETag that the caller has.")]
 IdempotencyKey = Annotated[
     str | None,
     Header(description="1 to 255 printable characters; the same key and body act once in 24 h."),

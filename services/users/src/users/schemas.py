@@ -11,17 +11,6 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class TokenRequest(_Body):
-    """RFC 6749 sections 4.3.2 and 6, and what the edge knows of the client."""
-
-    grant_type: str = Field(examples=["password"])
-    username: str | None = None
-    password: SecretStr | None = None
-    refresh_token: SecretStr | None = None
-    user_agent: str | None = None
-    address: str | None = None
-
-
 class TokenRevocation(_Body):
     """RFC 7009 section 2.1."""
 

@@ -53,6 +53,13 @@ async def _nothing() -> None:
     return None
 
 
+async def _run(operation, database, effect):
+    result = await operation.run(
+        database, effect, prepare=_nothing, respond=lambda response: response
+    )
+    return result.response
+
+
 class Effect:
     """Writes a row of its own name and answers 201."""
 
@@ -78,7 +85,7 @@ async def test_ten_concurrent_retries_have_one_effect_and_the_rest_replay_or_wai
     others = IdempotencyStore(TABLE, "a secret of the tests, long enough")  # another process
 
     async def send(process):
-        return await process.once("me", key, b"body").run(keyed_database, effect, prepare=_nothing)
+        return await _run(process.once("me", key, b"body"), keyed_database, effect)
 
     responses = await asyncio.gather(
         *(send(keys if n % 2 else others) for n in range(10)), return_exceptions=True
@@ -92,9 +99,9 @@ async def test_ten_concurrent_retries_have_one_effect_and_the_rest_replay_or_wai
 
 async def test_another_body_under_the_same_key_is_refused(keyed_database, keys):
     effect, key = Effect(), uuid.uuid4().hex
-    await keys.once("me", key, b"one").run(keyed_database, effect, prepare=_nothing)
+    await _run(keys.once("me", key, b"one"), keyed_database, effect)
     with pytest.raises(UnprocessableContent) as refused:
-        await keys.once("me", key, b"two").run(keyed_database, effect, prepare=_nothing)
+        await _run(keys.once("me", key, b"two"), keyed_database, effect)
     assert refused.value.errors[0].pointer == "/header/idempotency-key"
     assert await effect.count(keyed_database) == 1
 
@@ -102,7 +109,7 @@ async def test_another_body_under_the_same_key_is_refused(keyed_database, keys):
 async def test_two_callers_may_use_the_same_key(keyed_database, keys):
     effect, key = Effect(), uuid.uuid4().hex
     for caller in ("one", "two"):
-        await keys.once(caller, key, b"body").run(keyed_database, effect, prepare=_nothing)
+        await _run(keys.once(caller, key, b"body"), keyed_database, effect)
     assert await effect.count(keyed_database) == 2
 
 
@@ -114,9 +121,9 @@ async def test_a_refusal_is_stored_and_its_effect_undone(keyed_database, keys):
         raise NotFound("no such thing")
 
     with pytest.raises(NotFound):
-        await keys.once("me", key, b"body").run(keyed_database, refuse, prepare=_nothing)
+        await _run(keys.once("me", key, b"body"), keyed_database, refuse)
     with pytest.raises(StoredError) as again:
-        await keys.once("me", key, b"body").run(keyed_database, effect, prepare=_nothing)
+        await _run(keys.once("me", key, b"body"), keyed_database, effect)
     assert (again.value.status, again.value.detail) == (404, "no such thing")
     assert await effect.count(keyed_database) == 0
 
@@ -129,8 +136,8 @@ async def test_an_outage_of_ours_is_not_stored(keyed_database, keys):
         raise DependencyUnavailable("s3")
 
     with pytest.raises(DependencyUnavailable):
-        await keys.once("me", key, b"body").run(keyed_database, fail, prepare=_nothing)
-    retried = await keys.once("me", key, b"body").run(keyed_database, effect, prepare=_nothing)
+        await _run(keys.once("me", key, b"body"), keyed_database, fail)
+    retried = await _run(keys.once("me", key, b"body"), keyed_database, effect)
     assert (retried.status, retried.replayed) == (201, False)
     assert await effect.count(keyed_database) == 1
 
@@ -138,20 +145,20 @@ async def test_an_outage_of_ours_is_not_stored(keyed_database, keys):
 async def test_without_a_key_every_request_has_its_effect(keyed_database, keys):
     effect = Effect()
     for _ in range(2):
-        await keys.once("me", None, b"body").run(keyed_database, effect, prepare=_nothing)
+        await _run(keys.once("me", None, b"body"), keyed_database, effect)
     assert await effect.count(keyed_database) == 2
 
 
 async def test_an_expired_key_is_forgotten_and_pruned(keyed_database, keys):
     effect, key = Effect(), uuid.uuid4().hex
-    await keys.once("me", key, b"body").run(keyed_database, effect, prepare=_nothing)
+    await _run(keys.once("me", key, b"body"), keyed_database, effect)
     async with keyed_database.transaction() as transaction:
         expire = text(
             f"UPDATE {SCHEMA}.idempotency_keys SET expires_at = now() - interval '1 s' "
             "WHERE key = :key"
         )
         await transaction.execute(expire, {"key": key})
-    await keys.once("me", uuid.uuid4().hex, b"b").run(keyed_database, Effect(), prepare=_nothing)
+    await _run(keys.once("me", uuid.uuid4().hex, b"b"), keyed_database, Effect())
     async with keyed_database.read() as reader:
         query = text(f"SELECT count(*) FROM {SCHEMA}.idempotency_keys WHERE key = :key")
         assert await reader.scalar(query, {"key": key}) == 0

@@ -21,7 +21,7 @@ def test_a_version_makes_a_strong_tag_that_comes_back():
     ],
 )  # fmt: skip
 def test_if_none_match_compares_weakly(header, matching):
-    assert is_not_modified(header, 3) is matching
+    assert is_not_modified(header, etag(3)) is matching
 
 
 def test_if_match_is_required():

@@ -62,9 +62,18 @@ class Cache(Protocol):
         """Forgets the entry, its version included. Returns False where it may still be there."""
 
     async def get_or_load(
-        self, key: str, load: Load, ttl: float, negative_ttl: float = 30.0
+        self,
+        key: str,
+        load: Load,
+        ttl: float,
+        negative_ttl: float = 30.0,
+        *,
+        after_miss: bool = False,
     ) -> CacheEntry:
         """The entry; on a miss that of `load`, kept for `ttl` s (`negative_ttl` if absent).
+
+        With `after_miss` the cache is not read: the caller, maybe another process, has just
+        missed.
 
         Concurrent misses of one key in this process share one `load`, its result or its
         exception. It runs in a task of its own: a cancelled caller takes nothing from the others.
@@ -158,14 +167,23 @@ class RedisCache:
         return answered
 
     async def get_or_load(
-        self, key: str, load: Load, ttl: float, negative_ttl: float = 30.0
+        self,
+        key: str,
+        load: Load,
+        ttl: float,
+        negative_ttl: float = 30.0,
+        *,
+        after_miss: bool = False,
     ) -> CacheEntry:
+        async def get() -> CacheEntry | None:
+            return None if after_miss else await self.get(key)
+
         async def load_and_keep() -> CacheEntry:
             entry = await load()
             await self._store(key, entry, negative_ttl if entry.body is None else ttl)
             return entry
 
-        return await self._loads.get_or_load(key, lambda: self.get(key), load_and_keep)
+        return await self._loads.get_or_load(key, get, load_and_keep)
 
     async def ping(self) -> None:
         # Not through the breaker: this is how we learn that Redis is back.
@@ -207,7 +225,13 @@ class NullCache:
         return True
 
     async def get_or_load(
-        self, key: str, load: Load, ttl: float, negative_ttl: float = 30.0
+        self,
+        key: str,
+        load: Load,
+        ttl: float,
+        negative_ttl: float = 30.0,
+        *,
+        after_miss: bool = False,
     ) -> CacheEntry:
         return await load()
 

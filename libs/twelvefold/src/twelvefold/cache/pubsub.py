@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from twelvefold.observability.outage_log import OutageLog
 from twelvefold.settings import RedisSettings
 from twelvefold.tasks import cancel_and_wait
 
@@ -68,7 +69,7 @@ class Subscriber:
             await redis.aclose()
 
     async def _run(self, redis: Redis) -> None:
-        logged = False
+        outage = OutageLog(_log)
         while True:
             while not self._callbacks:
                 self._changed.clear()
@@ -76,11 +77,9 @@ class Subscriber:
             pubsub = redis.pubsub()
             try:
                 await self._listen(pubsub)
-                logged = False
+                outage.succeeded()
             except Exception as error:
-                if not logged:
-                    _log.warning("subscription_lost", error=type(error).__name__)
-                logged = True
+                outage.failed("subscription_lost", error=type(error).__name__)
                 await asyncio.sleep(_RETRY)
             finally:
                 self._subscribed.clear()

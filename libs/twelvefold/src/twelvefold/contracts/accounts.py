@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import (
@@ -95,12 +95,22 @@ class User(BaseModel):
     updated_at: datetime
 
 
+def user_cache_key(user_id: UUID) -> str:
+    """Return the key of an account's entry in the read cache: users writes it, api reads it."""
+    return f"user:{user_id}"
+
+
 class UserCreate(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=False)
 
     email: Annotated[EmailStr, Field(max_length=254, examples=["ada@example.com"])]
     name: Name
     password: Password
+
+    @property
+    def profile(self) -> dict[str, Any]:
+        """The fields that are columns of the account as they are."""
+        return self.model_dump(exclude={"email", "password"})
 
 
 class UserUpdate(BaseModel):
@@ -233,6 +243,20 @@ class AccountErasure(BaseModel):
     """Sent by the worker to each owner of an account's data; idempotent."""
 
     job_id: UUID
+
+
+class TokenRequest(BaseModel):
+    """A grant by RFC 6749 section 4.3.2 or 6, and what the edge knows of the client."""
+
+    # A newer edge may send more than this release knows.
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    grant_type: str = Field(examples=["password"])
+    username: str | None = None
+    password: SecretStr | None = None
+    refresh_token: SecretStr | None = None
+    user_agent: str | None = None
+    address: str | None = None
 
 
 class TokenPair(BaseModel):

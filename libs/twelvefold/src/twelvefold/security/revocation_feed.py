@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from twelvefold.cache.pubsub import Subscriber
 from twelvefold.errors import DependencyUnavailable, LoopStalled
 from twelvefold.observability import metrics
+from twelvefold.observability.outage_log import OutageLog
 from twelvefold.resilience.redis_calls import RedisCalls
 from twelvefold.settings import RedisSettings
 from twelvefold.tasks import cancel_and_wait
@@ -118,17 +119,15 @@ class RevocationFeed:
             self.subjects.add(subject, seconds)
 
     async def _read_when_incomplete(self) -> None:
-        logged = False
+        outage = OutageLog(_log)
         while True:
             await self._incomplete.wait()
             self._incomplete.clear()
             try:
                 await self._read()
-                logged = False
+                outage.succeeded()
             except (RedisError, DependencyUnavailable, LoopStalled) as error:
-                if not logged:
-                    _log.warning("revocations_read_failed", error=type(error).__name__)
-                logged = True
+                outage.failed("revocations_read_failed", error=type(error).__name__)
                 self._incomplete.set()
                 await asyncio.sleep(_RETRY_DELAY)
 

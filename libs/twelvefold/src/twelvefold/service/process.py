@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from twelvefold.observability.outage_log import OutageLog
 from twelvefold.settings import ServiceSettings
 from twelvefold.tasks import cancel_and_wait
 
@@ -67,7 +68,7 @@ class ServiceProcess:
             yield self
 
     async def _become_ready(self) -> None:
-        logged = False
+        outage = OutageLog(_log)
         while self.schema_ready is not None:
             try:
                 if await self.schema_ready():
@@ -75,9 +76,7 @@ class ServiceProcess:
                 reason = "schema is not at this release's head"
             except Exception as error:
                 reason = str(error)
-            if not logged:
-                _log.warning("waiting_for_schema", reason=reason)
-                logged = True
+            outage.failed("waiting_for_schema", reason=reason)
             await asyncio.sleep(SCHEMA_POLL_INTERVAL)
         # Objects that are loaded by now stay. A full collection over all of them would stop the
         # loop for 0.1 s, and objects that live for a while (spans, jobs) trigger full collections.

@@ -67,7 +67,7 @@ async def update_user(
     """Ends the account's sessions. 409 where no admin would be left."""
     expected = parse_if_match(if_match)
     document = await services.accounts.administer(principal, user_id, changes, expected)
-    return versioned(document.body, document.version, None)
+    return versioned(document.body, document.etag, None)
 
 
 @router.get(

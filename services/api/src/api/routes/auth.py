@@ -11,8 +11,7 @@ from api.auth import anyone
 from api.dependencies import Services
 from api.rate_limits import RateLimitName
 from api.schemas import EmailAddress, EmailChangeUndo, EmailConfirmation, PasswordReset
-from api.users_client import TokenRequest
-from twelvefold.contracts.accounts import TokenPair
+from twelvefold.contracts.accounts import TokenPair, TokenRequest
 from twelvefold.errors import OAuthError
 
 from .responses import Responses, described, document_problems
@@ -135,19 +134,23 @@ async def create_token(request: Request, services: Services) -> Response:
     user_agent = request.headers.get("user-agent", "")[:_MAX_USER_AGENT] or None
     address = request.client.host if request.client else None
     if grant == "password":
-        asked = TokenRequest(
-            grant,
+        grant_request = TokenRequest(
+            grant_type=grant,
             username=_required(fields, "username"),
             password=SecretStr(_required(fields, "password")),
             user_agent=user_agent,
             address=address,
         )
     elif grant == "refresh_token":
-        token = SecretStr(_required(fields, "refresh_token"))
-        asked = TokenRequest(grant, refresh_token=token, user_agent=user_agent, address=address)
+        grant_request = TokenRequest(
+            grant_type=grant,
+            refresh_token=SecretStr(_required(fields, "refresh_token")),
+            user_agent=user_agent,
+            address=address,
+        )
     else:
         raise OAuthError("unsupported_grant_type", "password and refresh_token are the grants here")
-    pair = await services.credentials.issue_token(asked)
+    pair = await services.credentials.issue_token(grant_request)
     return Response(pair, 200, _NO_STORE, media_type="application/json")
 
 

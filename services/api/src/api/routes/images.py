@@ -69,7 +69,7 @@ async def create_image(
             principal,
             body_of(request),
             request.headers.get("content-type"),
-            once=services.keys.once(str(principal.id), idempotency_key, "POST /images"),
+            operation=services.keys.once(str(principal.id), idempotency_key, "POST /images"),
             respond=_accepted,
         )
     )
@@ -125,7 +125,7 @@ async def get_image(
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     found: ImageRecord = await services.images.get(principal, image_id)
-    return versioned(Image.of(found).model_dump_json(), found.version, if_none_match)
+    return versioned(Image.of(found).model_dump_json(), etag(found.version), if_none_match)
 
 
 @router.get(

@@ -63,10 +63,10 @@ async def create_job(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     body = await request.body()
-    once = services.keys.once(str(principal.id), idempotency_key, "POST /jobs", body)
+    operation = services.keys.once(str(principal.id), idempotency_key, "POST /jobs", body)
     return replied(
         await services.jobs.create(
-            principal, asked.type, asked.payload, once=once, respond=_accepted
+            principal, asked.type, asked.payload, operation=operation, respond=_accepted
         )
     )
 
@@ -132,8 +132,12 @@ async def cancel_job(
     services: Services,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    once = services.keys.once(str(principal.id), idempotency_key, f"POST /jobs/{job_id}/cancel")
-    return replied(await services.jobs.cancel(principal, job_id, once=once, respond=_accepted))
+    operation = services.keys.once(
+        str(principal.id), idempotency_key, f"POST /jobs/{job_id}/cancel"
+    )
+    return replied(
+        await services.jobs.cancel(principal, job_id, operation=operation, respond=_accepted)
+    )
 
 
 @router.post(
@@ -153,8 +157,10 @@ async def retry_job(
     services: Services,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    once = services.keys.once(str(principal.id), idempotency_key, f"POST /jobs/{job_id}/retry")
-    return replied(await services.jobs.retry(principal, job_id, once=once, respond=_accepted))
+    operation = services.keys.once(str(principal.id), idempotency_key, f"POST /jobs/{job_id}/retry")
+    return replied(
+        await services.jobs.retry(principal, job_id, operation=operation, respond=_accepted)
+    )
 
 
 @router.get(

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from api.service.uploads import IMAGE_TYPES
 from twelvefold.errors import BadRequest
 from twelvefold.http.middleware.routing import is_head
-from twelvefold.http.rest.conditional import etag, is_not_modified
+from twelvefold.http.rest.conditional import is_not_modified
 from twelvefold.http.rest.idempotency import StoredResponse
 from twelvefold.http.rest.pagination import CursorCodec, Page, Position, link_header
 from twelvefold.http.rest.problems import problem_responses
@@ -62,11 +62,11 @@ def replied(found: StoredResponse) -> Response:
 
 
 def versioned(
-    body: bytes | str, version: int, if_none_match: str | None, status: int = 200
+    body: bytes | str, etag: str, if_none_match: str | None, status: int = 200
 ) -> Response:
     """The body with its ETag, or 304 where the caller has it already (RFC 9110 section 15.4.5)."""
-    headers = {"ETag": etag(version), "Cache-Control": REVALIDATED}
-    if is_not_modified(if_none_match, version):
+    headers = {"ETag": etag, "Cache-Control": REVALIDATED}
+    if is_not_modified(if_none_match, etag):
         return Response(status_code=304, headers=headers)
     return Response(body, status, headers, media_type="application/json")
 

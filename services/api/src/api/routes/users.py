@@ -11,7 +11,7 @@ from api.dependencies import IdempotencyKey, IfMatch, IfNoneMatch, Services
 from api.rate_limits import RateLimitName
 from api.schemas import Job
 from twelvefold.contracts.accounts import User, UserCreate, UserUpdate
-from twelvefold.http.rest.conditional import etag, parse_if_match
+from twelvefold.http.rest.conditional import parse_if_match
 from twelvefold.security.principals import Principal
 
 from .responses import (
@@ -54,11 +54,13 @@ UserId = Annotated[UUID, Path(description="Id of the account.")]
 async def create_user(
     new: UserCreate, services: Services, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    document = await services.accounts.create(new, idempotency_key)
-    headers = {"Location": f"{router.prefix}/{document.id}", "ETag": etag(document.version)}
-    if document.replayed:
+    created = await services.accounts.create(new, idempotency_key)
+    headers = {"ETag": created.document.etag}
+    if created.id is not None:
+        headers["Location"] = f"{router.prefix}/{created.id}"
+    if created.replayed:
         headers["Idempotency-Replayed"] = "true"
-    return Response(document.body, 201, headers, media_type="application/json")
+    return Response(created.document.body, 201, headers, media_type="application/json")
 
 
 @router.get(
@@ -76,7 +78,7 @@ async def get_me(
     principal: ReadsUsers, services: Services, if_none_match: IfNoneMatch = None
 ) -> Response:
     document = await services.accounts.get(principal, principal.id)
-    return versioned(document.body, document.version, if_none_match)
+    return versioned(document.body, document.etag, if_none_match)
 
 
 @router.patch(
@@ -94,7 +96,7 @@ async def update_me(
 ) -> Response:
     expected = parse_if_match(if_match)
     document = await services.accounts.update(principal, changes, expected)
-    return versioned(document.body, document.version, None)
+    return versioned(document.body, document.etag, None)
 
 
 @router.delete(
@@ -151,7 +153,7 @@ async def get_user(
 ) -> Response:
     """One's own, or as an admin anybody's. Any other id is 403, whether it exists or not."""
     document = await services.accounts.get(principal, user_id)
-    return versioned(document.body, document.version, if_none_match)
+    return versioned(document.body, document.etag, if_none_match)
 
 
 @router.get(

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from api.users_client import UserDocument, UsersClient
+from api.users_client import CreatedUser, UserDocument, UsersClient
 from twelvefold.cache.cache import Cache
 from twelvefold.contracts.accounts import (
     EmailChange,
@@ -17,8 +17,10 @@ from twelvefold.contracts.accounts import (
     UserPage,
     UserPosition,
     UserUpdate,
+    user_cache_key,
 )
 from twelvefold.errors import NotFound
+from twelvefold.http.rest.conditional import etag
 from twelvefold.security.principals import Principal
 from twelvefold.storage.object_store import ObjectStore, ReadMethod
 
@@ -33,19 +35,19 @@ class Accounts:
         self._cache = cache
         self._store = store
 
-    async def create(self, new: UserCreate, idempotency_key: str | None = None) -> UserDocument:
+    async def create(self, new: UserCreate, idempotency_key: str | None = None) -> CreatedUser:
         """Raises Conflict where the address is taken; the key is users' to judge."""
         return await self._users.create(new, idempotency_key=idempotency_key)
 
     async def get(self, principal: Principal, user_id: UUID) -> UserDocument:
         """Raises Forbidden for another's account (existing or not), NotFound without one."""
         principal.require_self_or_admin(user_id)
-        entry = await self._cache.get(f"user:{user_id}")
+        entry = await self._cache.get(user_cache_key(user_id))
         if entry is None:
             return await self._users.get(user_id, bearer=principal.token)
         if entry.body is None:
             raise NotFound("no such account")
-        return UserDocument(entry.body, entry.version)
+        return UserDocument(entry.body, etag(entry.version))
 
     async def update(
         self, principal: Principal, changes: UserUpdate, expected: Collection[int] | None

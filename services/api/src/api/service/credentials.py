@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from api.users_client import TokenRequest, UsersClient
+from api.users_client import UsersClient
+from twelvefold.contracts.accounts import TokenRequest
 from twelvefold.errors import DependencyUnavailable
 
 KEYS_MAX_AGE = 300.0  # seconds that the published keys are answered without asking users

@@ -72,7 +72,7 @@ class Images:
         body: AsyncIterator[bytes],
         content_type: str | None,
         *,
-        once: IdempotentOperation,
+        operation: IdempotentOperation,
         respond: Callable[[Accepted], StoredResponse],
     ) -> StoredResponse:
         """Stores the bytes first, then commits row, job and answer.
@@ -81,7 +81,7 @@ class Images:
         `JobQuota.require_room`, and Unauthenticated where the account was erased while its token still counts.
         """
 
-        async def effect(transaction: Transaction, upload: Upload) -> StoredResponse:
+        async def insert(transaction: Transaction, upload: Upload) -> Accepted:
             if await erasures.is_erased(transaction, principal.id):
                 raise Unauthenticated("The account was deleted.")
             new = NewImage(
@@ -95,21 +95,23 @@ class Images:
             payload = ImageProcess(target="image", target_id=new.id, object_key=upload.object_key)
             image = await self._images.add(transaction, new)
             job_id = await self._enqueue(transaction, principal, payload)
-            reply = respond(Accepted(image, await self._job(transaction, job_id)))
+            accepted = Accepted(image, await self._job(transaction, job_id))
             upload.keep()
-            return reply
+            return accepted
 
-        if once.key is None:
+        if operation.key is None:
             # Refused before the bytes are stored. With a key this may be an answer to repeat.
             await self._require_room(principal)
         async with AsyncExitStack() as stack:
             received = self._uploads.receive(body, content_type)
-            return await once.run(
+            result = await operation.run(
                 self._database,
-                effect,
+                insert,
                 prepare=lambda: stack.enter_async_context(received),
+                respond=respond,
                 identify=lambda upload: (upload.sha256, upload.content_type),
             )
+        return result.response
 
     async def upload_avatar(
         self, principal: Principal, body: AsyncIterator[bytes], content_type: str | None

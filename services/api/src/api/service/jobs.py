@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from api.repository.images import Position
 from twelvefold.contracts.jobs import ACCOUNT_ERASE, IMAGE_PROCESS, AccountErase
 from twelvefold.database.database import Database, Reader, Transaction, retry_once
-from twelvefold.errors import FieldError, NotFound, UnprocessableContent
+from twelvefold.errors import FieldError, NotFound, UnprocessableContent, json_pointer
 from twelvefold.http.rest.idempotency import IdempotentOperation, StoredResponse
 from twelvefold.jobs import JobEvents, JobQueue, JobRecord, JobStatus
 from twelvefold.security.principals import Principal
@@ -57,7 +57,7 @@ class Jobs:
         kind: str,
         payload: Mapping[str, Any],
         *,
-        once: IdempotentOperation,
+        operation: IdempotentOperation,
         respond: Answer,
     ) -> StoredResponse:
         """Raises Invalid for an unknown type or a bad payload, Forbidden for an admins' type,
@@ -72,16 +72,17 @@ class Jobs:
             if isinstance(checked, AccountErase):
                 await self._rules.require_erasable(principal, checked.user_id)
 
-        async def effect(transaction: Transaction, _: None) -> StoredResponse:
+        async def start(transaction: Transaction, _: None) -> JobRecord:
             if isinstance(checked, ImageReference):
                 job_id = await self._images.reprocess(transaction, principal, checked.image_id)
             else:
                 job_id = await self._queue.enqueue(
                     transaction, kind, checked, owner_id=principal.id
                 )
-            return respond(await self._visible(transaction, principal, job_id))
+            return await self._visible(transaction, principal, job_id)
 
-        return await once.run(self._database, effect, prepare=prepare)
+        result = await operation.run(self._database, start, prepare=prepare, respond=respond)
+        return result.response
 
     @retry_once
     async def get(self, principal: Principal, job_id: UUID) -> JobRecord:
@@ -111,21 +112,22 @@ class Jobs:
             )
 
     async def cancel(
-        self, principal: Principal, job_id: UUID, *, once: IdempotentOperation, respond: Answer
+        self, principal: Principal, job_id: UUID, *, operation: IdempotentOperation, respond: Answer
     ) -> StoredResponse:
         """Raises Conflict where the job has ended, NotFound as `get` does, and as
         `JobRules.require_stoppable` and `IdempotentOperation.run`.
         """
 
-        async def effect(transaction: Transaction, _: None) -> StoredResponse:
+        async def cancel(transaction: Transaction, _: None) -> JobRecord:
             job = await self._visible(transaction, principal, job_id)
             await self._rules.require_stoppable(transaction, principal, job)
-            return respond(await self._queue.cancel(transaction, job_id))
+            return await self._queue.cancel(transaction, job_id)
 
-        return await once.run(self._database, effect, prepare=_nothing)
+        result = await operation.run(self._database, cancel, prepare=_nothing, respond=respond)
+        return result.response
 
     async def retry(
-        self, principal: Principal, job_id: UUID, *, once: IdempotentOperation, respond: Answer
+        self, principal: Principal, job_id: UUID, *, operation: IdempotentOperation, respond: Answer
     ) -> StoredResponse:
         """Raises Conflict where the job waits, runs or succeeded, NotFound as `get` does, and
         whatever starting it now would: by `JobRules`, `JobQuota.require_room` and `IdempotentOperation.run`.
@@ -139,15 +141,16 @@ class Jobs:
             if job.kind == ACCOUNT_ERASE and subject.id is not None:
                 await self._rules.require_erasable(principal, subject.id)
 
-        async def effect(transaction: Transaction, _: None) -> StoredResponse:
+        async def retry(transaction: Transaction, _: None) -> JobRecord:
             job = await self._visible(transaction, principal, job_id)
             await self._rules.require_runnable(transaction, principal, job)
             # A failed one waits already.
             if job.kind == IMAGE_PROCESS and job.owner_id is not None and job.status.is_terminal:
                 await self._quota.require_room(transaction, job.owner_id)
-            return respond(await self._queue.retry(transaction, job_id))
+            return await self._queue.retry(transaction, job_id)
 
-        return await once.run(self._database, effect, prepare=prepare)
+        result = await operation.run(self._database, retry, prepare=prepare, respond=respond)
+        return result.response
 
     def changes(self, job_id: UUID) -> AsyncGenerator[JobRecord]:
         """The job as it is, then after every change, until it ends. Ask `get` first."""
@@ -169,12 +172,7 @@ def _checked(model: type[M], payload: Mapping[str, Any]) -> M:
         return model.model_validate(payload)
     except ValidationError as error:
         faults = [
-            FieldError("/body/payload" + _pointer(detail["loc"]), detail["msg"])
+            FieldError("/body/payload" + json_pointer(detail["loc"]), detail["msg"])
             for detail in error.errors(include_input=False, include_url=False)
         ]
         raise UnprocessableContent("the payload is at fault", errors=faults) from None
-
-
-def _pointer(location: Sequence[str | int]) -> str:
-    """RFC 6901 section 3."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)

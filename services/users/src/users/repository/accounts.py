@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, delete, func, literal, or_, select, tuple_, up
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
-from twelvefold.contracts.accounts import Role
+from twelvefold.contracts.accounts import Role, User
 from twelvefold.contracts.email_address import email_key
 from twelvefold.database.database import Reader, Transaction
 from twelvefold.observability.spans import trace_database_operation
@@ -24,19 +24,12 @@ class _AddressReserved(Exception):
     """Undoes the savepoint in which the address was taken."""
 
 
-@dataclass(frozen=True, slots=True)
-class AccountRecord:
-    """What others see of an account, and its version."""
+class AccountRecord(User):
+    """The public form of an account, and the version of its row.
 
-    id: UUID
-    email: str
-    name: str
-    role: Role
-    email_verified: bool
-    disabled: bool
-    has_avatar: bool
-    created_at: datetime
-    updated_at: datetime
+    A field of `User` is a column of the same name or stands in `_DERIVED`; nothing else lists them.
+    """
+
     version: int
 
 
@@ -49,17 +42,14 @@ class Recipient:
     verified: bool
 
 
-RECORD = (
-    Account.id,
-    Account.email,
-    Account.name,
-    Account.role,
-    Account.email_verified_at.is_not(None),
-    Account.disabled_at.is_not(None),
-    Account.avatar.is_not(None),
-    Account.created_at,
-    Account.updated_at,
-    Account.version,
+_DERIVED = {
+    "email_verified": Account.email_verified_at.is_not(None),
+    "disabled": Account.disabled_at.is_not(None),
+    "has_avatar": Account.avatar.is_not(None),
+}
+RECORD = tuple(
+    _DERIVED[name].label(name) if name in _DERIVED else getattr(Account, name)
+    for name in AccountRecord.model_fields
 )
 _CHANGED: dict[str, Any] = {"version": Account.version + 1, "updated_at": func.now()}
 
@@ -77,9 +67,9 @@ _AVATAR = select(Account.avatar, Account.avatar_job_id).where(Account.id == bind
 
 
 def record(row: Any) -> AccountRecord:
-    values = list(row)
-    values[3] = Role(values[3])
-    return AccountRecord(*values)
+    """Return the record of a row of `RECORD`, without validating what our own tables hold."""
+    values = dict(row._mapping)  # noqa: SLF001  (public by SQLAlchemy's documentation)
+    return AccountRecord.model_construct(**values | {"role": Role(values["role"])})
 
 
 @trace_database_operation("users.accounts", "select")
@@ -99,17 +89,20 @@ async def insert_account(
     *,
     account_id: UUID,
     email: str,
-    name: str,
+    profile: Mapping[str, Any],
     password_hash: str,
     role: Role = Role.USER,
     verified: bool = False,
 ) -> AccountRecord | None:
-    """The new account, or None where the address is taken (waits for a registration under way)."""
+    """Return the new account, or None where the address is taken.
+
+    `profile` is that of `UserCreate`. Waits for a concurrent registration of the address.
+    """
     statement = _INSERT.values(
         id=account_id,
         email=email,
         email_key=email_key(email),
-        name=name,
+        **profile,
         role=role.value,
         password_hash=password_hash,
         email_verified_at=func.now() if verified else None,

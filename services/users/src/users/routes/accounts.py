@@ -8,12 +8,12 @@ from twelvefold.cache.cache import CacheEntry
 from twelvefold.contracts.accounts import User, UserCreate, UserUpdate
 from twelvefold.contracts.email_address import email_key
 from twelvefold.contracts.images import ObjectKeys, VariantReport
-from twelvefold.http.rest.conditional import etag, is_not_modified, parse_if_match
+from twelvefold.http.rest.conditional import etag, parse_if_match
+from twelvefold.http.rest.idempotency import StoredResponse
 from twelvefold.http.rest.problems import problem_responses
 from users.dependencies import (
     IdempotencyKey,
     IfMatch,
-    IfNoneMatch,
     Services,
     Writer,
     from_api,
@@ -21,15 +21,23 @@ from users.dependencies import (
     may_read,
     may_write,
 )
+from users.repository.accounts import AccountRecord
 from users.schemas import Avatar
+from users.service.documents import document
 
 _JSON = "application/json"
 router = APIRouter(prefix="/internal/v1/users", tags=["users"])
 objects = APIRouter(prefix="/internal/v1/objects", tags=["objects"])
 
 
-def _answer(entry: CacheEntry) -> Response:
+def _document(entry: CacheEntry) -> Response:
     return Response(entry.body, headers={"ETag": etag(entry.version)}, media_type=_JSON)
+
+
+def _created(account: AccountRecord) -> StoredResponse:
+    entry = document(account)
+    headers = {"ETag": etag(entry.version), "Location": f"{router.prefix}/{account.id}"}
+    return StoredResponse(201, entry.body or b"", headers)
 
 
 @router.post(
@@ -48,9 +56,9 @@ async def create_user(
     # Whoever registers is known by the address alone: a stranger's key is another key, and a retry
     # may come from another network.
     caller = services.idempotency.pseudonym(email_key(new.email))
-    once = services.idempotency.once(caller, idempotency_key, "POST /users", body)
-    reply = await services.accounts.register(new, once)
-    return Response(reply.body, reply.status, headers=reply.headers, media_type=_JSON)
+    operation = services.idempotency.once(caller, idempotency_key, "POST /users", body)
+    stored = await services.accounts.register(new, operation, _created)
+    return Response(stored.body, stored.status, headers=stored.headers, media_type=_JSON)
 
 
 @router.get(
@@ -58,16 +66,11 @@ async def create_user(
     operation_id="get_user",
     dependencies=[from_api, may_read],
     response_model=User,
-    responses={304: {"description": "Not modified"}, **problem_responses(401, 403, 404, 422, 503)},
+    responses=problem_responses(401, 403, 404, 422, 503),
 )
-async def get_user(
-    user_id: UUID, services: Services, if_none_match: IfNoneMatch = None
-) -> Response:
-    """An account, to itself and to admins."""
-    entry = await services.accounts.get(user_id)
-    if is_not_modified(if_none_match, entry.version):
-        return Response(status_code=304, headers={"ETag": etag(entry.version)})
-    return _answer(entry)
+async def get_user(user_id: UUID, services: Services) -> Response:
+    """Return an account, to itself and to admins. Fills the cache that the edge has missed in."""
+    return _document(await services.accounts.get(user_id))
 
 
 @router.patch(
@@ -81,7 +84,7 @@ async def update_user(
     user_id: UUID, changes: UserUpdate, services: Services, if_match: IfMatch = None
 ) -> Response:
     """Changes the given fields where If-Match names the current version."""
-    return _answer(await services.accounts.update(user_id, changes, parse_if_match(if_match)))
+    return _document(await services.accounts.update(user_id, changes, parse_if_match(if_match)))
 
 
 @router.delete(

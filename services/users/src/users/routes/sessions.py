@@ -1,13 +1,12 @@
 """Tokens and the keys that verify them over HTTP."""
 
 from fastapi import APIRouter, Response
-from pydantic import SecretStr
 
-from twelvefold.contracts.accounts import TokenPair
+from twelvefold.contracts.accounts import TokenPair, TokenRequest
 from twelvefold.errors import OAuthError
 from twelvefold.http.rest.problems import problem_responses
 from users.dependencies import Container, Services, from_api
-from users.schemas import JwkSet, TokenError, TokenRequest, TokenRevocation
+from users.schemas import JwkSet, TokenError, TokenRevocation
 from users.service.sessions import Client
 
 _NOT_STORED = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749 section 5.1
@@ -36,17 +35,15 @@ async def _granted(request: TokenRequest, services: Container) -> TokenPair:
             if not username or request.password is None:
                 raise OAuthError("invalid_request", "username and password are needed")
             client = Client(request.user_agent, request.address)
-            return await services.sessions.log_in(username, _revealed(request.password), client)
+            return await services.sessions.log_in(
+                username, request.password.get_secret_value(), client
+            )
         case "refresh_token":
             if request.refresh_token is None:
                 raise OAuthError("invalid_request", "refresh_token is needed")
-            return await services.sessions.refresh(_revealed(request.refresh_token))
+            return await services.sessions.refresh(request.refresh_token.get_secret_value())
         case _:
             raise OAuthError("unsupported_grant_type", "use password or refresh_token")
-
-
-def _revealed(secret: SecretStr) -> str:
-    return secret.get_secret_value()
 
 
 @router.post(
@@ -57,7 +54,7 @@ def _revealed(secret: SecretStr) -> str:
 )
 async def revoke_token(request: TokenRevocation, services: Services) -> Response:
     """Ends the token's session; 200 for an unknown token too (RFC 7009 section 2.2)."""
-    await services.sessions.revoke(_revealed(request.token))
+    await services.sessions.revoke(request.token.get_secret_value())
     return Response(headers=_NOT_STORED)
 
 

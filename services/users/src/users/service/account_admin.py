@@ -18,7 +18,7 @@ from users.repository import account_admin as repository
 from users.repository import accounts, sessions
 from users.repository.accounts import AccountRecord
 from users.service.cached import CachedAccounts
-from users.service.documents import document, shown
+from users.service.documents import document
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class AccountAdmin:
             found = await repository.page(reader, after, limit + 1)
         last = found[limit - 1] if len(found) > limit else None
         return UserPage.model_construct(
-            items=[shown(account) for account in found[:limit]],
+            items=[*found[:limit]],
             next=None if last is None else UserPosition(created_at=last.created_at, id=last.id),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from functools import partial
@@ -27,7 +27,6 @@ from twelvefold.errors import (
     PreconditionFailed,
     ReauthenticationRequired,
 )
-from twelvefold.http.rest.conditional import etag
 from twelvefold.http.rest.idempotency import IdempotentOperation, StoredResponse
 from twelvefold.identifiers import new_id
 from twelvefold.jobs import JobQueue
@@ -44,7 +43,6 @@ from users.service.emails.recipients import RecipientLimit
 from users.service.password_rules import PasswordRules
 from users.service.post_commit import PostCommitTask
 
-_CREATED = 201
 DELETION_MAX_LOGIN_AGE = timedelta(minutes=5)
 
 
@@ -60,21 +58,25 @@ class Accounts:
     rules: PasswordRules
     recipients: RecipientLimit
 
-    async def register(self, new: UserCreate, once: IdempotentOperation) -> StoredResponse:
-        """The new account as its 201; its welcome mail is queued by the same commit.
+    async def register(
+        self,
+        new: UserCreate,
+        operation: IdempotentOperation,
+        respond: Callable[[AccountRecord], StoredResponse],
+    ) -> StoredResponse:
+        """Return the response to the new account; the same commit queues its welcome mail.
 
         Raises Conflict where the address is taken, Invalid for a password that everybody guesses,
         Overloaded where too many register at once, TooManyRequests where the address was sent
         many emails of this kind.
         """
-        stored: list[PostCommitTask] = []
 
-        async def effect(transaction: Transaction, password_hash: str) -> StoredResponse:
+        async def insert(
+            transaction: Transaction, password_hash: str
+        ) -> tuple[AccountRecord, PostCommitTask]:
             account = await self._insert(transaction, new, password_hash)
             await self._enqueue_welcome(transaction, account.id)
-            entry = document(account)
-            stored.append(self.cached.after_insert(transaction, account))
-            return StoredResponse(_CREATED, entry.body or b"", {"ETag": etag(entry.version)})
+            return account, self.cached.after_insert(transaction, account)
 
         async def prepare() -> str:
             await self._count_welcome(new.email)
@@ -82,14 +84,17 @@ class Accounts:
             await self.rules.check(password, new.email)
             return await self.hasher.hash(password)
 
-        reply = await once.run(self.database, effect, prepare=prepare)
-        for follow_up in stored:
-            await follow_up.finished()
-        return reply
+        result = await operation.run(
+            self.database, insert, prepare=prepare, respond=lambda inserted: respond(inserted[0])
+        )
+        if result.value is not None:
+            _, stored = result.value
+            await stored.finished()
+        return result.response
 
     async def get(self, account_id: UUID) -> CacheEntry:
-        """The account's JSON and version, from the cache first. Raises NotFound."""
-        entry = await self.cached.get(account_id, partial(self._load, account_id))
+        """Return the account's JSON and version, and put them into the cache. Raises NotFound."""
+        entry = await self.cached.load(account_id, partial(self._load, account_id))
         if entry.body is None:
             raise NotFound("no such account")
         return entry
@@ -201,7 +206,7 @@ class Accounts:
             transaction,
             account_id=new_id(),
             email=new.email,
-            name=new.name,
+            profile=new.profile,
             password_hash=password_hash,
         )
         if account is None or await reservations.is_reserved(

@@ -51,7 +51,7 @@ class AdminProvisioning:
                 transaction,
                 account_id=new_id(),
                 email=new.email,
-                name=new.name,
+                profile=new.profile,
                 password_hash=password_hash,
                 role=Role.ADMIN,
                 verified=verified,

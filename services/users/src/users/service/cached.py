@@ -8,11 +8,12 @@ from functools import partial
 from uuid import UUID
 
 from twelvefold.cache.cache import Cache, CacheEntry
+from twelvefold.contracts.accounts import user_cache_key
 from twelvefold.contracts.jobs import CACHE_EVICT, CacheEvict
 from twelvefold.database.database import Database, Transaction
 from twelvefold.jobs import JobQueue
 from users.repository.accounts import AccountRecord
-from users.service.documents import CACHE_TTL, cache_key, document, tombstone
+from users.service.documents import CACHE_TTL, document, tombstone
 from users.service.post_commit import PostCommitTask, PostCommitTasks
 
 
@@ -25,8 +26,14 @@ class CachedAccounts:
     jobs: JobQueue
     post_commit_tasks: PostCommitTasks
 
-    async def get(self, account_id: UUID, load: Callable[[], Awaitable[CacheEntry]]) -> CacheEntry:
-        return await self.cache.get_or_load(cache_key(account_id), load, CACHE_TTL)
+    async def load(self, account_id: UUID, load: Callable[[], Awaitable[CacheEntry]]) -> CacheEntry:
+        """Return what `load` gives, and keep it in the cache.
+
+        The cache is not read: api asks users only where it has missed there. Concurrent calls
+        share one load.
+        """
+        key = user_cache_key(account_id)
+        return await self.cache.get_or_load(key, load, CACHE_TTL, after_miss=True)
 
     def after(
         self,
@@ -42,7 +49,7 @@ class CachedAccounts:
         """As `after` for a new account: no older entry of it can be anywhere."""
         entry = document(account)
         return self.post_commit_tasks.after(
-            transaction, partial(self.cache.set, cache_key(account.id), entry, CACHE_TTL)
+            transaction, partial(self.cache.set, user_cache_key(account.id), entry, CACHE_TTL)
         )
 
     def after_removal(
@@ -53,7 +60,7 @@ class CachedAccounts:
         return self.post_commit_tasks.after(transaction, *first, store)
 
     async def _store(self, account_id: UUID, entry: CacheEntry) -> None:
-        key = cache_key(account_id)
+        key = user_cache_key(account_id)
         if await self.cache.set(key, entry, CACHE_TTL):
             return
         async with self.database.transaction() as transaction:

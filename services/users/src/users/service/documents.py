@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from twelvefold.cache.cache import CacheEntry
 from twelvefold.contracts.accounts import User
 from users.repository.accounts import AccountRecord
@@ -12,28 +10,9 @@ CACHE_TTL = 3600.0  # seconds
 _SERIALIZER = User.__pydantic_serializer__
 
 
-def cache_key(account_id: UUID) -> str:
-    return f"user:{account_id}"
-
-
-def shown(account: AccountRecord) -> User:
-    """Without validating what our own tables hold."""
-    return User.model_construct(
-        id=account.id,
-        email=account.email,
-        name=account.name,
-        role=account.role,
-        email_verified=account.email_verified,
-        disabled=account.disabled,
-        has_avatar=account.has_avatar,
-        created_at=account.created_at,
-        updated_at=account.updated_at,
-    )
-
-
 def document(account: AccountRecord) -> CacheEntry:
-    """Serialised once, for the cache and for every answer."""
-    return CacheEntry(account.version, _SERIALIZER.to_json(shown(account)))
+    """Return the `User` that the record is, serialised for the cache and for every response."""
+    return CacheEntry(account.version, _SERIALIZER.to_json(account))
 
 
 def tombstone(last_version: int | None = None) -> CacheEntry:

@@ -15,7 +15,6 @@ from users.repository import account_admin, accounts, activity, email_tokens, re
 from users.repository import personal as repository
 from users.service.account_admin import require_another_admin
 from users.service.cached import CachedAccounts
-from users.service.documents import shown
 from users.service.sessions import Sessions
 
 
@@ -41,7 +40,7 @@ class PersonalData:
             days = await activity.days_of(reader, account_id)
             mails = await repository.mails(reader, account_id)
         return UserExport.model_construct(
-            user=shown(account),
+            user=account,
             password_changed_at=moments.password_changed_at,
             email_verified_at=moments.email_verified_at,
             disabled_at=moments.disabled_at,

@@ -22,22 +22,24 @@ def etag(version: int) -> str:
     return f'"v{version}"'
 
 
-def _versions(header: str) -> Iterator[tuple[bool, int]]:
-    """Each version that the header names, and whether by a weak tag; tags of others are skipped."""
+def _members(header: str) -> Iterator[tuple[bool, str]]:
+    """Yield each tag of the list: whether it is weak, and what stands between its quotes."""
     at = 0
     while member := _MEMBER.match(header, at):
-        if found := _VERSION.fullmatch(member[2]):
-            yield member[1] is not None, int(found[1])
+        yield member[1] is not None, member[2]
         at = member.end()
 
 
-def is_not_modified(if_none_match: str | None, version: int) -> bool:
-    """Whether If-None-Match names `version`: then a GET answers 304 (weak comparison)."""
+def is_not_modified(if_none_match: str | None, current: str) -> bool:
+    """Return whether If-None-Match names the ETag `current`: then a GET answers 304.
+
+    The comparison is weak (RFC 9110 section 13.1.2).
+    """
     if if_none_match is None:
         return False
     if if_none_match.strip() == "*":
         return True
-    return any(named == version for _, named in _versions(if_none_match))
+    return any(f'"{opaque}"' == current for _, opaque in _members(if_none_match))
 
 
 def parse_if_match(header: str | None) -> frozenset[int] | None:
@@ -50,7 +52,11 @@ def parse_if_match(header: str | None) -> frozenset[int] | None:
         raise PreconditionRequired("Send If-Match with the ETag that the change is based on.")
     if header.strip() == "*":
         return None
-    strong = frozenset(version for is_weak, version in _versions(header) if not is_weak)
+    strong = frozenset(
+        int(version[1])
+        for is_weak, opaque in _members(header)
+        if not is_weak and (version := _VERSION.fullmatch(opaque))
+    )
     if not strong:
         raise PreconditionFailed("If-Match names no version of this resource.")
     return strong

@@ -14,7 +14,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import (
     Column,
@@ -47,7 +47,8 @@ _PRUNED_AT_ONCE = 20  # expired keys removed beside each new one, so that no job
 _KEY = re.compile(r'^(?:"([\x20-\x21\x23-\x5b\x5d-\x7e]{1,255})"|([\x21\x23-\x7e]{1,255}))$')
 _SERVER_ERROR = 500
 _NOT_NOW = (TooManyRequests.status,)
-P = TypeVar("P")
+P = TypeVar("P")  # what was prepared
+R = TypeVar("R")  # what the effect returns
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,14 @@ class StoredResponse:
     body: bytes
     headers: dict[str, str] = field(default_factory=dict)
     replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotentResult(Generic[R]):
+    """The response to a keyed request, and what its effect returned: None where it is replayed."""
+
+    response: StoredResponse
+    value: R | None
 
 
 class StoredError(TwelvefoldError):
@@ -200,12 +209,15 @@ class IdempotentOperation:
     async def run(
         self,
         database: Database,
-        effect: Callable[[Transaction, P], Awaitable[StoredResponse]],
+        effect: Callable[[Transaction, P], Awaitable[R]],
         *,
         prepare: Callable[[], Awaitable[P]],
+        respond: Callable[[R], StoredResponse],
         identify: Callable[[P], Iterable[bytes | str]] | None = None,
-    ) -> StoredResponse:
+    ) -> IdempotentResult[R]:
         """Prepares outside the transaction (a hash, an upload), then commits the effect.
+
+        `respond` makes the response of what the effect returned; it is stored with the effect.
 
         `identify` gives further parts of the fingerprint that only what was prepared tells, such
         as the digest of a streamed body; then a replay is prepared too, and `prepare`'s owner
@@ -214,7 +226,7 @@ class IdempotentOperation:
         used with another one.
         """
         if self.key is None:
-            return await self._unkeyed(database, effect, await prepare())
+            return await self._unkeyed(database, effect, respond, await prepare())
         mine = (self.caller, self.key)
         if mine in self._keys._in_flight:  # noqa: SLF001  (one module, two halves of one thing)
             raise self._still_running()
@@ -222,12 +234,12 @@ class IdempotentOperation:
         try:
             if identify is None:
                 async with database.read() as reader:
-                    if reply := await self._keys.stored(reader, self):
-                        return reply
+                    if replay := await self._keys.stored(reader, self):
+                        return IdempotentResult(replay, None)
             prepared = await prepare()
             if identify is not None:
                 self.fingerprint = self._keys.fingerprint((*self._parts, *identify(prepared)))
-            return await self._commit(database, effect, prepared)
+            return await self._commit(database, effect, respond, prepared)
         finally:
             self._keys._in_flight.discard(mine)  # noqa: SLF001
 
@@ -235,39 +247,44 @@ class IdempotentOperation:
     async def _unkeyed(
         self,
         database: Database,
-        effect: Callable[[Transaction, P], Awaitable[StoredResponse]],
+        effect: Callable[[Transaction, P], Awaitable[R]],
+        respond: Callable[[R], StoredResponse],
         prepared: P,
-    ) -> StoredResponse:
+    ) -> IdempotentResult[R]:
         async with database.transaction() as transaction:
-            return await effect(transaction, prepared)
+            value = await effect(transaction, prepared)
+        return IdempotentResult(respond(value), value)
 
     @retry_once
     async def _commit(
         self,
         database: Database,
-        effect: Callable[[Transaction, P], Awaitable[StoredResponse]],
+        effect: Callable[[Transaction, P], Awaitable[R]],
+        respond: Callable[[R], StoredResponse],
         prepared: P,
-    ) -> StoredResponse:
+    ) -> IdempotentResult[R]:
         refusal: TwelvefoldError | None = None
+        value: R | None = None
         async with database.transaction() as transaction:
             lock = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
             name = f"{self._keys.table.schema}:{self.caller}:{self.key}"
             if not await transaction.scalar(lock, {"name": name}):
                 raise self._still_running()
-            if reply := await self._keys.stored(transaction, self):
-                return reply
+            if replay := await self._keys.stored(transaction, self):
+                return IdempotentResult(replay, None)
             try:
                 async with transaction.savepoint():
-                    reply = await effect(transaction, prepared)
+                    value = await effect(transaction, prepared)
+                response = respond(value)
             except TwelvefoldError as error:
                 # Neither is an answer to the request itself: the next one may be taken.
                 if error.status in _NOT_NOW or error.status >= _SERVER_ERROR:
                     raise
-                refusal, reply = error, _stored(error)
-            await self._keys.record(transaction, self, reply)
+                refusal, response = error, _stored(error)
+            await self._keys.record(transaction, self, response)
         if refusal is not None:
             raise refusal
-        return reply
+        return IdempotentResult(response, value)
 
     def _still_running(self) -> Conflict:
         return Conflict("a request with this Idempotency-Key is still running; try again")

@@ -27,6 +27,7 @@ from twelvefold.errors import (
     TwelvefoldError,
     UnprocessableContent,
     UnsupportedMedia,
+    json_pointer,
 )
 from twelvefold.observability.redaction import redact
 
@@ -212,7 +213,7 @@ def _refusal(request: Request, found: Iterable[Mapping[str, Any]]) -> Twelvefold
         return UnsupportedMedia("Send the body as application/json.")
     return UnprocessableContent(
         "The request is well-formed, but its content is at fault.",
-        errors=[FieldError(pointer(item["loc"]), item["msg"]) for item in found],
+        errors=[FieldError(json_pointer(item["loc"]), item["msg"]) for item in found],
     )
 
 
@@ -223,11 +224,6 @@ def _is_foreign(request: Request) -> bool:
         return False
     essence = headers.get("content-type", "").partition(";")[0].strip().lower()
     return essence != "application/json" and not essence.endswith("+json")
-
-
-def pointer(location: Iterable[str | int]) -> str:
-    """A JSON pointer (RFC 6901 section 3) from a location as pydantic gives it."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
 
 
 async def _on_unexpected(request: Request, _: Exception) -> Response:

@@ -23,6 +23,7 @@ from twelvefold.jobs.claim import Claim, Fence
 from twelvefold.jobs.lease_repository import LeaseRepository
 from twelvefold.jobs.model import Wakeup
 from twelvefold.observability import metrics, spans
+from twelvefold.observability.outage_log import OutageLog
 from twelvefold.tasks import cancel_and_wait
 
 from .context import JobContext
@@ -139,7 +140,7 @@ class Runner:
 
     async def _claims(self) -> None:
         next_look = 0.0
-        logged = False
+        outage = OutageLog(_log)
         while self._stopping_since is None:
             self._wake.clear()
             try:
@@ -153,12 +154,10 @@ class Runner:
                     )
                     next_look = time.monotonic() + pause
                 await self._serve_slot_requests()
-                logged = False
+                outage.succeeded()
             except Exception as error:
                 # PostgreSQL away, or its schema not there yet: nothing to do but to try again.
-                if not logged:
-                    _log.warning("claim_failed", error=type(error).__name__, reason=str(error))
-                logged = True
+                outage.failed("claim_failed", error=type(error).__name__, reason=str(error))
                 next_look = 0.0
                 await self._pause(self._options.retry)
                 continue
