@@ -82,14 +82,14 @@ audit-workflows: $(DELIVERY) ## zizmor with its online audits (GH_TOKEN); check-
 version: ## Of the release that this commit would be
 	@echo version=$(VERSION)
 
-.PHONY: changelog
-changelog: ## What changed since the last release
+.PHONY: commits
+commits: ## Commits since the last release, as notes of the next one
 	@last=$$(git describe --tags --abbrev=0 --match '20*' HEAD^ 2>/dev/null || true); \
 	git log --no-merges --format='- %s (%h)' "$${last:+$$last..}HEAD"
 
 .PHONY: release
-release: ## Tag this commit and publish its changelog (gh)
-	@mkdir -p dist && $(MAKE) --silent changelog > dist/changelog.md
+release: ## Tag this commit and publish its notes (gh)
+	@mkdir -p dist && $(MAKE) --silent commits > dist/changelog.md
 	@gh release create "$(VERSION)" --target "$$(git rev-parse HEAD)" --notes-file dist/changelog.md
 
 .PHONY: charts-push

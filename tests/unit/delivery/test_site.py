@@ -1,10 +1,25 @@
 """The documentation site is built from every page, and a link that leads nowhere fails it."""
 
+import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
+PAGES = sorted(
+    page
+    for page in (
+        ROOT / "README.md",
+        *ROOT.glob(".github/**/*.md"),
+        *ROOT.glob("docs/**/*.md"),
+    )
+    if page.name != "changelog.md"  # it keeps the names of its time
+)
+_PATH = re.compile(r"(?:\.ci|\.github|charts|docs|istio|libs|services|tests)(?:/[\w.*<>-]+)+/?")
+_SYMBOL = re.compile(r"twelvefold(?:_dev|_ops)?(?:\.\w+)+")
 
 
 def build(root: Path, into: Path) -> subprocess.CompletedProcess[str]:
@@ -39,3 +54,19 @@ def test_a_link_that_leads_nowhere_fails_the_build(tmp_path):
     done = build(tmp_path, tmp_path / "site")
     assert done.returncode == 1
     assert "README.md: the link docs/gone.md leads nowhere" in done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_the_paths_and_modules_that_a_page_names_exist(page):
+    missing = []
+    for name in re.findall(r"`([^`\n]+)`", page.read_text()):
+        if _PATH.fullmatch(name):
+            pattern = re.sub(r"<\w+>", "*", name.rstrip("/"))
+            if not any(ROOT.glob(pattern)):
+                missing.append(name)
+        elif _SYMBOL.fullmatch(name):
+            try:
+                pkgutil.resolve_name(name)
+            except (ImportError, AttributeError):
+                missing.append(name)
+    assert missing == []
