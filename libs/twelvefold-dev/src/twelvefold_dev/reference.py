@@ -97,7 +97,8 @@ def _commands() -> Iterator[str]:
         if rows:
             yield "| argument or option | meaning |\n|---|---|"
         for option, meaning in rows:
-            yield "| `{}` | {} |".format(*(text.replace("|", "\\|") for text in (option, meaning)))
+            # In code, the site shows an escaped bar with its backslash.
+            yield "| `{}` | {} |".format(option.replace("|", ", "), meaning.replace("|", "\\|"))
 
 
 def _leaves(command: Any, name: str) -> Iterator[tuple[str, Any]]:
