@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -15,6 +16,10 @@ from twelvefold.resilience.circuit_breaker import CircuitBreaker
 
 T = TypeVar("T")
 
+# Tries begin for so many times the timeout while the loop is stalled: by default two seconds, which
+# a process on a busy node has to ride out. A client is better served late than refused.
+_STALL_PATIENCE = 8
+
 # Redis is unreachable or too slow; any other RedisError is its answer to one command.
 UNAVAILABLE_ERRORS = (RedisConnectionError, RedisTimeoutError, TimeoutError, OSError)
 
@@ -24,35 +29,37 @@ class RedisCalls:
 
     `timeout` (seconds) bounds one try, including the wait for a connection. A failure while the
     event loop of this process was late for over half of `timeout` says nothing about Redis: the
-    call is tried again and is not reported to `breaker`, so that a client that stalls the loop does
-    not disable the features that are kept in Redis.
+    call is tried again until eight times `timeout` have passed, and is not reported to `breaker`, so
+    that a client that stalls the loop does not disable the features that are kept in Redis.
     """
 
     def __init__(self, *, timeout: float, breaker: CircuitBreaker | None = None) -> None:
         self._timeout = timeout
         self._breaker = breaker
 
-    async def call(self, command: Callable[[], Awaitable[T]], *, tries: int = 2) -> T:
+    async def call(self, command: Callable[[], Awaitable[T]]) -> T:
         """Return the reply. `command` is called once for each try, so it must be repeatable.
 
         Raises DependencyUnavailable where Redis does not respond or the circuit is open,
-        LoopStalled where the loop was stalled in each of `tries`, RedisError where Redis refuses
-        the command.
+        LoopStalled where the loop was stalled in every try, RedisError where Redis refuses the
+        command.
         """
         if self._breaker is not None and not self._breaker.allow_call():
             raise DependencyUnavailable("redis")
-        for _ in range(tries):
+        until = time.perf_counter() + _STALL_PATIENCE * self._timeout
+        while True:
             with LagWatch() as watch:
                 try:
                     async with asyncio.timeout(self._timeout):
                         reply = await command()
                 except UNAVAILABLE_ERRORS as error:
                     if watch.excuses(self._timeout):
-                        continue
+                        if time.perf_counter() < until:
+                            continue
+                        raise LoopStalled from error
                     if self._breaker is not None:
                         self._breaker.record_failure(error)
                     raise DependencyUnavailable("redis") from error
             if self._breaker is not None:
                 self._breaker.record_success()
             return reply
-        raise LoopStalled

@@ -23,7 +23,6 @@ from .tokens import LEEWAY, TOKEN_TTL
 LIFETIME = TOKEN_TTL + LEEWAY + 1  # seconds after which each earlier token has expired
 REVOCATIONS = "revocations"  # sorted set and channel
 RESTORED_PREFIX = "-"  # of a subject whose revocation was lifted
-_TRIES = 5  # while the event loop is stalled: an acknowledged revocation should be written
 _TIMEOUT = 1.0  # seconds per try
 _SPAN_ATTRIBUTES = {"db.system.name": "redis"}
 _log = structlog.get_logger(__name__)
@@ -75,9 +74,7 @@ class RevocationList:
         arguments: list[int | str] = [self._lifetime, *map(str, subjects)]
         try:
             with spans.span("revocations.set", _SPAN_ATTRIBUTES, kind=SpanKind.CLIENT):
-                await self._calls.call(
-                    lambda: self._revoke(keys=keys, args=arguments), tries=_TRIES
-                )
+                await self._calls.call(lambda: self._revoke(keys=keys, args=arguments))
         except (RedisError, DependencyUnavailable, LoopStalled) as error:
             _log.warning("revocation_mark_failed", count=len(subjects), reason=repr(error))
             return False
@@ -88,7 +85,7 @@ class RevocationList:
         keys = [REVOCATIONS, revocation_key(account_id)]
         arguments: list[int | str] = [self._lifetime, str(account_id)]
         try:
-            await self._calls.call(lambda: self._restore(keys=keys, args=arguments), tries=_TRIES)
+            await self._calls.call(lambda: self._restore(keys=keys, args=arguments))
         except (RedisError, DependencyUnavailable, LoopStalled) as error:
             _log.warning("revocation_lift_failed", reason=repr(error))
             return False
