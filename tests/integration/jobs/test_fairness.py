@@ -14,10 +14,9 @@ from twelvefold.contracts.jobs import JobPayload
 from twelvefold.identifiers import new_id
 from twelvefold.jobs import HandlerRegistry, JobKind
 from twelvefold.jobs import fair_claim as fair
-from twelvefold.jobs.claim import Settlement
-from twelvefold.jobs.model import JobStatus
+from twelvefold.jobs.model import JobStatus, Settlement
 
-CLIENTS = fair.OWNERS + 10
+CLIENTS = fair.MAX_OWNERS + 10
 
 
 def owners_of(claims) -> list[UUID | None]:

@@ -7,8 +7,8 @@ import pytest
 from tests.integration.jobs.workbench import WORK, work_kind
 
 from twelvefold.jobs import JobStatus, LeaseLost
-from twelvefold.jobs.claim import Settlement
 from twelvefold.jobs.lease_repository import KEPT_ERRORS
+from twelvefold.jobs.model import Settlement
 
 
 def settlement(claim, status=JobStatus.SUCCEEDED, **fields):
@@ -59,8 +59,8 @@ async def test_a_late_worker_can_neither_beat_nor_progress_nor_hold_nor_fail(ben
     await bench.maintenance().reap_expired_leases()
     (fresh,) = await leases.claim(1)
 
-    assert await leases.heartbeat([late.fence, fresh.fence]) == {fresh.fence: False}
-    assert await leases.progress(late, 50) is None
+    assert await leases.renew([late.fence, fresh.fence]) == {fresh.fence: False}
+    assert await leases.record_progress(late, 50) is None
     with pytest.raises(LeaseLost):
         async with bench.database.transaction() as transaction:
             await leases.lock_claim(transaction, late)
@@ -77,7 +77,7 @@ async def test_an_expired_lease_that_nobody_reaped_is_kept_by_a_heartbeat(bench)
     leases = bench.leases()
     (claim,) = await leases.claim(1)
     await bench.expire(job_id)
-    assert await leases.heartbeat([claim.fence]) == {claim.fence: False}
+    assert await leases.renew([claim.fence]) == {claim.fence: False}
     assert await bench.maintenance().reap_expired_leases() == 0
 
 
@@ -104,7 +104,7 @@ async def test_only_what_is_overdue_is_claimed_where_that_is_asked(bench):
     fresh = await bench.enqueue()
     old = await bench.enqueue()
     await bench.due_since(old, 6.0)
-    assert [claim.id for claim in await bench.leases().claim(5, overdue=5.0)] == [old]
+    assert [claim.id for claim in await bench.leases().claim(5, min_overdue=5.0)] == [old]
     assert [claim.id for claim in await bench.leases().claim(5)] == [fresh]
 
 

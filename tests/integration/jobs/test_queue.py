@@ -22,26 +22,26 @@ async def test_what_is_rolled_back_is_neither_a_job_nor_a_ring(bench):
             await bench.jobs.enqueue(transaction, WORK, Work())
             raise ZeroDivisionError
     assert await bench.sql.fetchval("SELECT count(*) FROM jobs.jobs") == 0
-    assert bench.wakeups.rings == []
+    assert bench.wakeups.sent == []
 
 
 async def test_the_bell_rings_after_the_commit_and_not_before(bench):
     async with bench.producer.transaction() as transaction:
         job_id = await bench.jobs.enqueue(transaction, WORK, Work())
-        assert bench.wakeups.rings == []
-    assert bench.wakeups.rings == [Wakeup(job_id, 0, "default")]
+        assert bench.wakeups.sent == []
+    assert bench.wakeups.sent == [Wakeup(job_id, 0, "default")]
 
 
 async def test_a_scheduled_job_is_not_rung_for(bench):
     await bench.enqueue(run_at=datetime.now(UTC) + timedelta(minutes=5))
-    assert bench.wakeups.rings == []
+    assert bench.wakeups.sent == []
 
 
 async def test_a_unique_key_makes_one_job_and_everybody_learns_its_id(bench):
     ids = await asyncio.gather(*(bench.enqueue(unique_key="evict 42") for _ in range(8)))
     assert len(set(ids)) == 1
     assert await bench.sql.fetchval("SELECT count(*) FROM jobs.jobs") == 1
-    assert len(bench.wakeups.rings) == 1
+    assert len(bench.wakeups.sent) == 1
     assert await bench.enqueue(unique_key="evict 43") != ids[0]
     assert await bench.enqueue(kind="test.other", unique_key="evict 42") != ids[0]
 
@@ -111,7 +111,7 @@ async def test_a_waiting_job_is_cancelled_at_once(bench):
     assert (record.status, record.cancel_requested) == ("cancelled", True)
     assert record.finished_at is not None
     assert await bench.leases().claim(1) == []
-    assert bench.wakeups.notes == [(change_channel(job_id), str(record.version))]
+    assert bench.wakeups.published == [(change_channel(job_id), str(record.version))]
     assert (await bench.cancel(job_id)).version == record.version
 
 
@@ -120,7 +120,7 @@ async def test_a_running_job_is_asked_to_stop(bench):
     await bench.leases().claim(1)
     record = await bench.cancel(job_id)
     assert (record.status, record.cancel_requested) == ("running", True)
-    assert (CANCEL_CHANNEL, str(job_id)) in bench.wakeups.notes
+    assert (CANCEL_CHANNEL, str(job_id)) in bench.wakeups.published
 
 
 @pytest.mark.parametrize("status", ["succeeded", "rejected", "dead"])
@@ -139,11 +139,11 @@ async def test_what_ended_without_success_starts_afresh(bench, status):
         "cancel_requested = true, finished_at = now(), unusable_since = now()",
         status,
     )
-    bench.wakeups.rings.clear()
+    bench.wakeups.sent.clear()
     record = await bench.retry(job_id)
     assert (record.status, record.attempts, record.crashes) == ("queued", 0, 0)
     assert (record.cancel_requested, record.finished_at) == (False, None)
-    assert bench.wakeups.rings == [Wakeup(job_id, 8, "default")]
+    assert bench.wakeups.sent == [Wakeup(job_id, 8, "default")]
     assert [claim.claim_no for claim in await bench.leases().claim(1)] == [9]
 
 
@@ -196,7 +196,7 @@ async def test_every_change_raises_the_version(bench):
     leases = bench.leases()
     (claim,) = await leases.claim(1)
     versions.append(claim.version)
-    versions.append(await leases.progress(claim, 50))
+    versions.append(await leases.record_progress(claim, 50))
     versions.append((await bench.cancel(job_id)).version)
     assert versions == sorted(set(versions))
 

@@ -94,14 +94,14 @@ class RecordingWakeups:
     """Keeps what was rung and told, and wakes nobody."""
 
     def __init__(self) -> None:
-        self.rings: list[Any] = []
-        self.notes: list[tuple[str, str]] = []
+        self.sent: list[Any] = []
+        self.published: list[tuple[str, str]] = []
 
     def wake(self, wakeup: Any) -> None:
-        self.rings.append(wakeup)
+        self.sent.append(wakeup)
 
     def publish(self, channel: str, message: str) -> None:
-        self.notes.append((channel, message))
+        self.published.append((channel, message))
 
 
 def work_kind(**policy: Any) -> JobKind[Work]:

@@ -15,15 +15,16 @@ from tests.integration.jobs.workbench import NOWHERE, Workbench, open_database
 
 from twelvefold.cache.cache import RedisCache
 from twelvefold.jobs import Backoff, HandlerRegistry, JobKind
-from twelvefold.jobs.retention import suite_id
+from twelvefold.jobs.retention import fetch_suite_id
 from twelvefold.mail.mailer import SmtpMailer
 from twelvefold.settings import MailSettings, ObjectStoreSettings
 from twelvefold.storage.object_store import S3ObjectStore
-from worker.erasure import AccountEraser, CacheEvictor
 from worker.handlers import create_registry
 from worker.imaging.variants import ImageLimits
-from worker.object_sweeper import ObjectSweeper
-from worker.service import EmailSender, ImageProcessor
+from worker.service.email_sender import EmailSender
+from worker.service.erasure import AccountEraser, CacheEvictor
+from worker.service.image_processor import ImageProcessor
+from worker.service.object_sweeper import ObjectSweeper
 from worker.settings import WorkerSettings
 
 SENDER = "Twelvefold <no-reply@mail.example>"
@@ -99,7 +100,7 @@ async def registry(
         image_processor=ImageProcessor(owners, store, ImageLimits(), max_bytes=1_000_000),
         account_eraser=AccountEraser(owners, store),
         cache_evictor=CacheEvictor(cache),
-        sweeper=ObjectSweeper(owners, store, timedelta(), partial(suite_id, bench.database)),
+        sweeper=ObjectSweeper(owners, store, timedelta(), partial(fetch_suite_id, bench.database)),
     )
     hurried = HandlerRegistry()
     for kind in real.kinds:

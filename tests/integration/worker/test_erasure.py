@@ -3,7 +3,7 @@
 from twelvefold.cache.cache import CacheEntry, RedisCache
 from twelvefold.contracts.jobs import ACCOUNT_ERASE, CACHE_EVICT, AccountErase, CacheEvict
 from twelvefold.identifiers import new_id
-from worker.erasure import CacheEvictor
+from worker.service.erasure import CacheEvictor
 
 
 async def enqueue(bench, kind, payload):

@@ -9,7 +9,7 @@ from PIL import Image
 from twelvefold.contracts.images import VariantReport
 from twelvefold.contracts.jobs import IMAGE_PROCESS, ImageProcess
 from twelvefold.identifiers import new_id
-from worker.service import prefix
+from worker.service.image_processor import variant_prefix
 
 
 def jpeg(size=(1600, 1200)) -> bytes:
@@ -43,7 +43,7 @@ def upload(bench, owners, store):
 
 
 async def stored(store, payload):
-    return [found.key async for found in store.list(prefix(payload))]
+    return [found.key async for found in store.list(variant_prefix(payload))]
 
 
 @pytest.mark.parametrize("target", ["image", "avatar"])
@@ -58,7 +58,7 @@ async def test_an_upload_becomes_three_upright_variants_without_metadata(
     assert report.job_created_at == (await bench.record(job_id)).created_at
     assert {variant.name for variant in report.variants} == {"128", "512", "1024"}
     for variant in report.variants:
-        assert variant.object_key == f"{prefix(payload)}{job_id}/{variant.name}.webp"
+        assert variant.object_key == f"{variant_prefix(payload)}{job_id}/{variant.name}.webp"
         async with store.open(variant.object_key) as chunks:
             content = b"".join([chunk async for chunk in chunks])
         image = Image.open(io.BytesIO(content), formats=["WEBP"])

@@ -8,10 +8,15 @@ import pytest
 from tests.integration.worker.test_erasure import account_with, enqueue, keys_of, stored
 
 from twelvefold.identifiers import new_id
-from twelvefold.jobs.retention import EmptyPayload, suite_id
-from worker import object_sweeper
+from twelvefold.jobs.retention import EmptyPayload, fetch_suite_id
 from worker.handlers import OBJECTS_SWEEP
-from worker.object_sweeper import MARK, BucketOwnerMismatch, ObjectSweeper, TooMuchMissing
+from worker.service import object_sweeper
+from worker.service.object_sweeper import (
+    SUITE_ID_KEY,
+    BucketOwnerMismatch,
+    ObjectSweeper,
+    TooManyMissingObjects,
+)
 
 
 class IdleJob:
@@ -30,7 +35,7 @@ class IdleJob:
 @pytest.fixture
 async def sweep(bench, owners, store):
     """Sweeps at once; afterwards the bucket is empty for the next test."""
-    ours = partial(suite_id, bench.database)
+    ours = partial(fetch_suite_id, bench.database)
 
     async def now(age=timedelta(), identity=ours):
         return await ObjectSweeper(owners, store, age, identity).sweep(IdleJob(), EmptyPayload())
@@ -52,7 +57,7 @@ async def test_objects_of_nobody_are_swept_and_what_a_row_names_stays(
     async with bench.running(registry):
         await bench.becomes("succeeded", job_id)
     named = {key for keys in owners.images[user_id].values() for key in keys}
-    assert named < set(await keys_of(store, *prefixes, MARK))
+    assert named < set(await keys_of(store, *prefixes, SUITE_ID_KEY))
     assert [await store.stat(key) for key in lost] == [None, None]
     superseded = [key for key in await keys_of(store, *prefixes) if "superseded" in key]
     assert superseded == []
@@ -65,7 +70,7 @@ async def test_a_young_object_is_left_alone(owners, store, sweep):
 
 
 async def test_rows_that_miss_an_object_are_mended(owners, store, sweep, monkeypatch):
-    monkeypatch.setattr(object_sweeper, "_PAGE", 3)
+    monkeypatch.setattr(object_sweeper, "_PAGE_SIZE", 3)
     user_id, _ = await account_with(owners, store, images=5)
     without_source, without_variant, *_ = rows = owners.images[user_id]
     await store.delete(rows[without_source][0])
@@ -77,7 +82,7 @@ async def test_rows_that_miss_an_object_are_mended(owners, store, sweep, monkeyp
 async def test_the_pages_that_owners_are_asked_about_cover_every_key(
     owners, store, sweep, monkeypatch
 ):
-    monkeypatch.setattr(object_sweeper, "_PAGE", 2)
+    monkeypatch.setattr(object_sweeper, "_PAGE_SIZE", 2)
     await account_with(owners, store, images=3)
     await sweep()
     for prefix in ("uploads/", "variants/image/"):
@@ -91,7 +96,7 @@ async def test_the_pages_that_owners_are_asked_about_cover_every_key(
 async def test_where_very_much_is_missing_no_row_is_touched(owners, store, sweep, monkeypatch):
     monkeypatch.setattr(object_sweeper, "_MAX_REPAIRS", 2)
     owners.images[new_id()] = {new_id(): [f"uploads/{new_id()}"] for _ in range(3)}
-    with pytest.raises(TooMuchMissing, match="S3_BUCKET"):
+    with pytest.raises(TooManyMissingObjects, match="S3_BUCKET"):
         await sweep()
     assert owners.mended == []
 

@@ -7,7 +7,7 @@ import pytest
 
 from twelvefold.contracts.accounts import EmailContent
 from twelvefold.contracts.jobs import EmailTemplate
-from worker.email_rendering import render_email
+from worker.service.email_rendering import render_email
 
 JOB = UUID("01a209b3-1f5e-74e9-a682-3dcf22b37e3e")
 SENDER = "Twelvefold <no-reply@mail.example.com>"
@@ -18,7 +18,7 @@ LINK = "https://example.com/verify-email?token=a&b=c"
 
 def letter(template=EmailTemplate.WELCOME, name="Ada", link=LINK):
     content = EmailContent(to="ada@example.com", name=name, link=link)
-    return render_email(template, content, job=JOB, sender=SENDER)
+    return render_email(template, content, job_id=JOB, sender=SENDER)
 
 
 @pytest.mark.parametrize("template", EmailTemplate)
@@ -51,7 +51,7 @@ def test_the_message_id_follows_from_the_job_and_the_senders_domain():
 def test_the_message_id_is_ascii_whatever_the_senders_domain():
     content = EmailContent(to="ada@example.com", name="Ada", link=LINK)
     sender = "Twelvefold <no-reply@b\u00fccher.example>"
-    made = render_email(EmailTemplate.WELCOME, content, job=JOB, sender=sender)
+    made = render_email(EmailTemplate.WELCOME, content, job_id=JOB, sender=sender)
     assert made.message_id == f"<{JOB}@xn--bcher-kva.example>"
 
 

@@ -1,1 +1,1 @@
-"""The worker: runs durable jobs, and owns schema `jobs`."""
+"""The service that runs durable jobs and owns schema `jobs`."""

@@ -1,4 +1,4 @@
-"""`python -m worker`: runs the service until a signal ends it."""
+"""`python -m worker`: run the service until a signal ends it."""
 
 from twelvefold.http.server.lifecycle import main
 from worker.app import SERVICE

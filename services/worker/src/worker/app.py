@@ -1,6 +1,6 @@
-"""The composition root of worker: the only place that picks implementations.
+"""The composition root of worker: the only module that chooses implementations.
 
-Nothing is built at import, and what is slow to import is imported when a process is created.
+Creates nothing at import. Functions import the slow modules when a process is created.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MIGRATIONS = Migrations(service="worker", schema="jobs", package="worker.migrati
 
 
 def create_app(settings: WorkerSettings) -> ServiceProcess:
-    """The worker process: jobs in the background, probes and metrics on the management port."""
+    """Create the worker: jobs in the background, probes and metrics on the management port."""
     from twelvefold.database.migrations import is_ready
     from twelvefold.jobs import RedisWakeupPublisher
     from twelvefold.jobs.worker.consumer import Consumer, ConsumerOptions
@@ -37,7 +37,7 @@ def create_app(settings: WorkerSettings) -> ServiceProcess:
     consumer = Consumer(
         backing.database,
         settings,
-        compose(settings, backing),
+        build_registry(settings, backing),
         wakeups=wakeups,
         schedule=SCHEDULE,
         options=ConsumerOptions(
@@ -63,30 +63,31 @@ def create_app(settings: WorkerSettings) -> ServiceProcess:
     )
 
 
-def compose(settings: WorkerSettings, backing: BackingServices) -> HandlerRegistry:
-    """The use cases on their implementations, by kind of job."""
+def build_registry(settings: WorkerSettings, backing: BackingServices) -> HandlerRegistry:
+    """Create the use cases on their implementations, registered by job kind."""
     from twelvefold.http.internal import InternalClient
-    from twelvefold.jobs.retention import suite_id
-    from worker.erasure import AccountEraser, CacheEvictor
+    from twelvefold.jobs.retention import fetch_suite_id
     from worker.handlers import create_registry
     from worker.imaging.variants import ImageLimits
-    from worker.object_sweeper import ObjectSweeper
     from worker.owners import HttpOwnerClient
-    from worker.service import EmailSender, ImageProcessor
+    from worker.service.email_sender import EmailSender
+    from worker.service.erasure import AccountEraser, CacheEvictor
+    from worker.service.image_processor import ImageProcessor
+    from worker.service.object_sweeper import ObjectSweeper
 
-    def client(name: str, url: str) -> InternalClient:
-        made = InternalClient(
+    def create_client(name: str, url: str) -> InternalClient:
+        client = InternalClient(
             name,
             url,
             caller="worker",
             secret=settings.internal_secret,
             timeout=settings.internal_timeout,
         )
-        backing.register(name, made.ping, made.aclose)
-        return made
+        backing.register(name, client.ping, client.aclose)
+        return client
 
     owners = HttpOwnerClient(
-        users=client("users", settings.users_url), api=client("api", settings.api_url)
+        users=create_client("users", settings.users_url), api=create_client("api", settings.api_url)
     )
     return create_registry(
         settings,
@@ -108,7 +109,7 @@ def compose(settings: WorkerSettings, backing: BackingServices) -> HandlerRegist
             owners,
             backing.object_store,
             timedelta(hours=settings.worker_orphan_hours),
-            partial(suite_id, backing.database),
+            partial(fetch_suite_id, backing.database),
         ),
     )
 

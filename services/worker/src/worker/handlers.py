@@ -1,4 +1,4 @@
-"""Which kinds of jobs this worker runs, how, and by which use case."""
+"""The job kinds of this worker: their policies and use cases."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from twelvefold.contracts.jobs import (
 from twelvefold.database.database import Database
 from twelvefold.jobs import Backoff, HandlerRegistry, JobContext, JobKind
 from twelvefold.jobs.retention import PRUNE, EmptyPayload, prune_ended_jobs
-from worker.erasure import AccountEraser, CacheEvictor
-from worker.object_sweeper import ObjectSweeper
-from worker.service import EmailSender, ImageProcessor
+from worker.service.email_sender import EmailSender
+from worker.service.erasure import AccountEraser, CacheEvictor
+from worker.service.image_processor import ImageProcessor
+from worker.service.object_sweeper import ObjectSweeper
 from worker.settings import WorkerSettings
 
-# Attempts cover the outage of a mail server or of S3 of about two hours.
-_PATIENT = Backoff(base=5.0, cap=600.0)
-_ATTEMPTS = 30
+# Attempts cover an outage of a mail server or of S3 of about two hours.
+_OUTAGE_BACKOFF = Backoff(base=5.0, cap=600.0)
+_OUTAGE_MAX_ATTEMPTS = 30
 OBJECTS_SWEEP = "objects.sweep"
 SWEEP = JobKind(OBJECTS_SWEEP, EmptyPayload, timeout=3600.0, max_attempts=5, concurrency=1)
-_ERASURE = 600.0  # seconds for deleting everything of one account
-_TRANSFERS = 60.0  # seconds for fetching a source and storing its variants
+_ERASURE_TIMEOUT = 600.0  # seconds for deleting everything of one account
+_TRANSFER_TIMEOUT = 60.0  # seconds for fetching a source and storing its variants
 
 
 def create_registry(
@@ -43,15 +44,15 @@ def create_registry(
     cache_evictor: CacheEvictor,
     sweeper: ObjectSweeper,
 ) -> HandlerRegistry:
-    """Every kind that this release knows."""
+    """Return the handlers of every kind that this release knows."""
     registry = HandlerRegistry()
     registry.add(
         JobKind(
             EMAIL_SEND,
             EmailSend,
             timeout=settings.internal_timeout + settings.mail_timeout + 5.0,
-            max_attempts=_ATTEMPTS,
-            backoff=_PATIENT,
+            max_attempts=_OUTAGE_MAX_ATTEMPTS,
+            backoff=_OUTAGE_BACKOFF,
             concurrency=settings.worker_mail_concurrency,
         ),
         email_sender.send,
@@ -60,9 +61,9 @@ def create_registry(
         JobKind(
             IMAGE_PROCESS,
             ImageProcess,
-            timeout=2.0 * settings.image_seconds + _TRANSFERS,
-            max_attempts=_ATTEMPTS,
-            backoff=_PATIENT,
+            timeout=2.0 * settings.image_seconds + _TRANSFER_TIMEOUT,
+            max_attempts=_OUTAGE_MAX_ATTEMPTS,
+            backoff=_OUTAGE_BACKOFF,
             concurrency=settings.worker_image_concurrency,
         ),
         image_processor.process,
@@ -71,8 +72,8 @@ def create_registry(
         JobKind(
             ACCOUNT_ERASE,
             AccountErase,
-            timeout=_ERASURE,
-            # What somebody asked us to forget is not given up after two hours.
+            timeout=_ERASURE_TIMEOUT,
+            # A requested erasure must not end after two hours.
             max_attempts=100,
             backoff=Backoff(base=5.0, cap=3600.0),
         ),
@@ -83,18 +84,20 @@ def create_registry(
             CACHE_EVICT,
             CacheEvict,
             timeout=10.0,
-            # Until Redis is back, or the entry has expired by itself.
+            # Until Redis is available, or the entry has expired.
             max_attempts=100,
             backoff=Backoff(base=2.0, cap=120.0),
         ),
         cache_evictor.evict,
     )
     registry.add(SWEEP, sweeper.sweep)
-    registry.add(PRUNE, partial(_prune, database, timedelta(days=settings.worker_retention_days)))
+    registry.add(
+        PRUNE, partial(_prune_jobs, database, timedelta(days=settings.worker_retention_days))
+    )
     return registry
 
 
-async def _prune(
+async def _prune_jobs(
     database: Database, retention: timedelta, _: JobContext, __: EmptyPayload
 ) -> dict[str, Any]:
     return {"deleted": await prune_ended_jobs(database, retention)}

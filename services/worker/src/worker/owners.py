@@ -1,7 +1,7 @@
-"""The services whose rows a job's result belongs to, and what the worker asks of them.
+"""Client of the owners: the services whose rows a job's result belongs to.
 
-Owns paths and shapes of their internal APIs. Deadlines, pooling, secrets and forwarded headers are
-`twelvefold.http.internal`'s; nothing here retries, the job does.
+Owns the paths and bodies of their internal APIs. `twelvefold.http.internal` owns deadlines,
+pooling, secrets and forwarded headers. Jobs retry; this client does not.
 """
 
 from __future__ import annotations
@@ -23,57 +23,60 @@ from twelvefold.contracts.images import (
 from twelvefold.contracts.jobs import EmailSend, ImageProcess
 from twelvefold.http.internal import InternalClient
 
-_BASE = "/internal/v1"
-AVATARS = "variants/avatar/"
+_BASE_PATH = "/internal/v1"
+AVATAR_PREFIX = "variants/avatar/"
 
 
 class OwnerClient(Protocol):
-    """Every method raises DependencyUnavailable where the owner does not answer in time."""
+    """Every method raises DependencyUnavailable where the owner does not respond in time."""
 
-    async def email_content(self, job_id: UUID, mail: EmailSend) -> EmailContent:
-        """Addressee and link, minted now. Raises NotFound where the account is gone."""
+    async def email_content(self, job_id: UUID, email: EmailSend) -> EmailContent:
+        """Return recipient and a new link. Raises NotFound where the account was deleted."""
         ...
 
     async def report(self, job: ImageProcess, report: VariantReport) -> None:
-        """Hands over what was made. Raises NotFound for a deleted target, Conflict for an older job."""
+        """Report the result of a job to the owner of its target.
+
+        Raises NotFound for a deleted target, Conflict where a newer job has reported.
+        """
         ...
 
     async def images_to_erase(
         self, job_id: UUID, account_id: UUID, deleted: Sequence[UUID]
     ) -> Sequence[ImageObjects]:
-        """Gives up the rows of `deleted`; returns the next images, none at the end."""
+        """Delete the rows of `deleted` and return the next images; none at the end."""
         ...
 
     async def orphans(self, keys: Sequence[str]) -> Sequence[str]:
-        """Those of `keys`, at most 1,000 and all below one prefix, that belong to no row."""
+        """Return those of `keys` (at most 1,000, all below one prefix) that belong to no row."""
         ...
 
-    async def missing(self, found: ObjectRange) -> Sequence[UUID]:
-        """Images of which an object should be in this range of keys and is not."""
+    async def missing(self, keys: ObjectRange) -> Sequence[UUID]:
+        """Return the images whose rows name an object in this range that does not exist."""
         ...
 
     async def repair(self, ids: Sequence[UUID]) -> None:
-        """Has the variants of these images, at most 1,000, made anew, or the images refused."""
+        """Process these images (at most 1,000) again; reject those without a source."""
         ...
 
     async def erase_account(self, job_id: UUID, account_id: UUID) -> None:
-        """Removes what users still keeps on an account. Doing it again finds nothing.
+        """Delete what users keeps about an account. Idempotent.
 
-        Raises Conflict where no active admin would be left.
+        Raises Conflict where no active admin would remain.
         """
         ...
 
 
 class HttpOwnerClient:
-    """The owners over their internal ports."""
+    """Calls the owners on their internal ports."""
 
     def __init__(self, *, users: InternalClient, api: InternalClient) -> None:
         self._users = users
         self._api = api
 
-    async def email_content(self, job_id: UUID, mail: EmailSend) -> EmailContent:
+    async def email_content(self, job_id: UUID, email: EmailSend) -> EmailContent:
         response = await self._users.request(
-            "PUT", f"{_BASE}/emails/{job_id}", json=mail.model_dump(mode="json")
+            "PUT", f"{_BASE_PATH}/emails/{job_id}", json=email.model_dump(mode="json")
         )
         return EmailContent.model_validate_json(response.content)
 
@@ -83,33 +86,33 @@ class HttpOwnerClient:
             if job.target == "avatar"
             else (self._api, f"images/{job.target_id}/variants")
         )
-        await client.request("PUT", f"{_BASE}/{path}", json=report.model_dump(mode="json"))
+        await client.request("PUT", f"{_BASE_PATH}/{path}", json=report.model_dump(mode="json"))
 
     async def images_to_erase(
         self, job_id: UUID, account_id: UUID, deleted: Sequence[UUID]
     ) -> Sequence[ImageObjects]:
         done = ImageErasure(job_id=job_id, deleted=list(deleted))
         response = await self._api.request(
-            "POST", f"{_BASE}/accounts/{account_id}/erasure", json=done.model_dump(mode="json")
+            "POST", f"{_BASE_PATH}/accounts/{account_id}/erasure", json=done.model_dump(mode="json")
         )
         return ImagesToErase.model_validate_json(response.content).images
 
     async def erase_account(self, job_id: UUID, account_id: UUID) -> None:
         body = AccountErasure(job_id=job_id).model_dump(mode="json")
-        await self._users.request("POST", f"{_BASE}/users/{account_id}/erasure", json=body)
+        await self._users.request("POST", f"{_BASE_PATH}/users/{account_id}/erasure", json=body)
 
     async def orphans(self, keys: Sequence[str]) -> Sequence[str]:
-        avatars = any(key.startswith(AVATARS) for key in keys)
+        avatars = any(key.startswith(AVATAR_PREFIX) for key in keys)
         client = self._users if avatars else self._api
         body = ObjectKeys(keys=list(keys)).model_dump(mode="json")
-        response = await client.request("PUT", f"{_BASE}/objects/orphans", json=body)
+        response = await client.request("PUT", f"{_BASE_PATH}/objects/orphans", json=body)
         return ObjectKeys.model_validate_json(response.content).keys
 
-    async def missing(self, found: ObjectRange) -> Sequence[UUID]:
-        body = found.model_dump(mode="json")
-        response = await self._api.request("PUT", f"{_BASE}/objects/missing", json=body)
+    async def missing(self, keys: ObjectRange) -> Sequence[UUID]:
+        body = keys.model_dump(mode="json")
+        response = await self._api.request("PUT", f"{_BASE_PATH}/objects/missing", json=body)
         return ImageIds.model_validate_json(response.content).ids
 
     async def repair(self, ids: Sequence[UUID]) -> None:
         body = ImageIds(ids=list(ids)).model_dump(mode="json")
-        await self._api.request("POST", f"{_BASE}/images/mend", json=body)
+        await self._api.request("POST", f"{_BASE_PATH}/images/mend", json=body)

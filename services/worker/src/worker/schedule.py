@@ -1,4 +1,4 @@
-"""What happens by the clock. A tick is a job row, unique by kind and time."""
+"""The periodic jobs of the worker."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""The settings of worker. Names and defaults; what each is for is in its description."""
+"""The settings of worker."""
 
 from pydantic import Field
 
@@ -22,7 +22,7 @@ class WorkerSettings(
     MailSettings,
     CallerSettings,
 ):
-    """Everything that the worker process reads from the environment."""
+    """All settings that the worker process reads from the environment."""
 
     prefixes = ("WORKER_", "IMAGE_")
 
@@ -33,7 +33,7 @@ class WorkerSettings(
         description="Base URL of api's internal port.", examples=["http://api:8001"]
     )
     http_lame_duck: float = Field(
-        0.0, ge=0, description="Nobody but probes calls a worker: it drains at once."
+        0.0, ge=0, description="Only probes call a worker, so it skips the lame-duck phase."
     )
     worker_queue: str = Field(
         "default", min_length=1, max_length=100, description="Queue that this process works on."
@@ -45,7 +45,10 @@ class WorkerSettings(
         2, ge=1, le=32, description="Images decoded at a time; each may take IMAGE_MEMORY_BYTES."
     )
     worker_mail_concurrency: int = Field(
-        5, ge=1, le=100, description="Mails sent at a time: a slow mail server holds no more jobs."
+        5,
+        ge=1,
+        le=100,
+        description="Emails sent at a time: limits the jobs that a slow mail server delays.",
     )
     worker_grace: float = Field(
         50.0,
@@ -53,7 +56,9 @@ class WorkerSettings(
         description="Seconds for running jobs to end at SIGTERM; then they are released.",
     )
     worker_lease: float = Field(
-        30.0, ge=3, description="Seconds after which a silent worker's jobs are taken over."
+        30.0,
+        ge=3,
+        description="Seconds without a heartbeat after which other workers take over a job.",
     )
     worker_unusable_window: float = Field(
         3600.0,
@@ -61,20 +66,24 @@ class WorkerSettings(
         description="Seconds that a job of unknown kind or payload waits for a newer worker.",
     )
     worker_retention_days: float = Field(
-        7.0, gt=0, description="Days for which ended jobs are kept; dead ones always are."
+        7.0,
+        gt=0,
+        description="Days for which ended jobs are kept; dead jobs are kept for an operator.",
     )
     worker_orphan_hours: float = Field(
         24.0, ge=0, description="Hours after which an object that belongs to no row is deleted."
     )
     image_max_pixels: int = Field(
-        25_000_000, gt=0, description="Largest image that is decoded; beyond it rejected."
+        25_000_000, gt=0, description="Most pixels of an image; larger ones are rejected."
     )
     image_max_bytes: int = Field(
-        10 * MEBIBYTE, gt=0, description="Largest source that is fetched; beyond it rejected."
+        10 * MEBIBYTE, gt=0, description="Most bytes of an image file; larger ones are rejected."
     )
     image_memory_bytes: int = Field(
         512 * MEBIBYTE, ge=128 * MEBIBYTE, description="Address space of one decoding child."
     )
     image_seconds: int = Field(
-        20, ge=1, description="Processor seconds of one decoding child; twice that in all."
+        20,
+        ge=1,
+        description="CPU seconds of one decoding child; its wall-clock limit is twice that.",
     )

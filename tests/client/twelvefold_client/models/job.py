@@ -24,7 +24,7 @@ class Job:
     Attributes:
         id (UUID):
         type_ (str):
-        status (JobStatus): `failed` will be retried; `rejected` has input at fault; `dead` gave up, kept for people.
+        status (JobStatus): `failed` is retried, `rejected` has invalid input, `dead` is kept for an operator.
         progress (int): Per cent.
         attempts (int): Runs that ended in an error.
         max_attempts (int):

@@ -16,7 +16,7 @@ class JobCount:
     """
     Attributes:
         type_ (str):
-        status (JobStatus): `failed` will be retried; `rejected` has input at fault; `dead` gave up, kept for people.
+        status (JobStatus): `failed` is retried, `rejected` has invalid input, `dead` is kept for an operator.
         count (int):
     """
 

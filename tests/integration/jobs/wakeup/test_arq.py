@@ -26,7 +26,7 @@ from tests.proxy import open_proxy
 from twelvefold.identifiers import new_id
 from twelvefold.jobs import JobQueue, RedisWakeupPublisher, Wakeup
 from twelvefold.jobs.wakeup import arq as arq_wakeups
-from twelvefold.jobs.wakeup.arq import FUNCTION, JOB_KEY, dumps, encode_wakeup, queue_key
+from twelvefold.jobs.wakeup.arq import FUNCTION, JOB_KEY, encode_json, encode_wakeup, queue_key
 
 # Never by itself: only a ring can wake the runner within the test's patience.
 DEAF = replace(QUICK, poll=3600.0, fallback_poll_interval=3600.0)
@@ -43,7 +43,7 @@ async def redis_client(bench):
 @pytest.fixture
 def idle_polling(monkeypatch):
     """A worker does not go on polling after a ring, as it does for a second otherwise."""
-    monkeypatch.setattr(arq_wakeups, "_BUSY", 0.0)
+    monkeypatch.setattr(arq_wakeups, "_BUSY_PERIOD", 0.0)
 
 
 async def enqueue(bench, wakeups, count=1):
@@ -57,7 +57,7 @@ async def enqueue(bench, wakeups, count=1):
 
 def test_a_ring_is_what_arq_itself_would_write():
     job_id, now = new_id(), 1_700_000_000_000
-    theirs = arq.jobs.serialize_job(FUNCTION, (str(job_id),), {}, None, now, serializer=dumps)
+    theirs = arq.jobs.serialize_job(FUNCTION, (str(job_id),), {}, None, now, serializer=encode_json)
     assert encode_wakeup(job_id, now) == theirs
     assert arq.constants.job_key_prefix == JOB_KEY
 

@@ -13,7 +13,7 @@ from tests.integration.jobs.workbench import (
 )
 
 from twelvefold.jobs import JobStatus, PeriodicJob, Wakeup
-from twelvefold.jobs.claim import Settlement
+from twelvefold.jobs.model import Settlement
 from twelvefold.jobs.retention import prune_ended_jobs
 from twelvefold.observability import metrics
 
@@ -76,19 +76,19 @@ async def test_a_crashed_job_that_was_asked_to_stop_is_cancelled(bench):
 async def test_due_rows_that_nobody_claimed_are_rung_again_by_one_dispatcher(bench):
     due = [await bench.enqueue() for _ in range(10)]
     await bench.enqueue(run_at=datetime.now(UTC) + timedelta(hours=1))
-    bench.wakeups.rings.clear()
+    bench.wakeups.sent.clear()
     counts = await asyncio.gather(*(bench.maintenance().resend_wakeups() for _ in range(4)))
     assert sum(counts) == 10
-    assert {ring.job_id for ring in bench.wakeups.rings} == set(due)
+    assert {ring.job_id for ring in bench.wakeups.sent} == set(due)
 
 
 async def test_a_ring_names_the_claim_that_it_asks_for(bench):
     job_id = await bench.enqueue()
     (claim,) = await bench.leases().claim(1)
     await bench.leases().settle([Settlement(claim, JobStatus.FAILED, error="x", attempts=1)])
-    bench.wakeups.rings.clear()
+    bench.wakeups.sent.clear()
     await bench.maintenance().resend_wakeups()
-    assert bench.wakeups.rings == [Wakeup(job_id, 1, "default")]
+    assert bench.wakeups.sent == [Wakeup(job_id, 1, "default")]
 
 
 async def test_a_row_that_was_just_rung_is_left_alone_for_a_while(bench):
@@ -109,7 +109,7 @@ async def test_a_tick_is_one_job_however_many_dispatchers_there_are(bench):
         assert await dispatcher.enqueue_scheduled() == 0
     rows = await bench.sql.fetch("SELECT kind, unique_key, payload FROM jobs.jobs")
     assert [row["kind"] for row in rows] == [WORK]
-    assert len(bench.wakeups.rings) == 1
+    assert len(bench.wakeups.sent) == 1
 
 
 async def test_a_tick_of_the_time_before_the_suite_is_skipped(bench):

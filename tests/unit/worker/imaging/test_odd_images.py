@@ -140,12 +140,12 @@ def test_a_jpeg_cut_anywhere_is_refused_or_shows_the_whole_picture(tmp_path, nam
     whole = JPEGS[name]
     source = tmp_path / "source"
     source.write_bytes(whole)
-    pixels = decoder.opened(source, 10**6).tobytes()
+    pixels = decoder.open_image(source, 10**6).tobytes()
     taken = []
     for cut in [*range(1, 40), *range(40, len(whole) - 1, len(whole) // 40)]:
         source.write_bytes(whole[:-cut])
         try:
-            shown = decoder.opened(source, 10**6)
+            shown = decoder.open_image(source, 10**6)
         except decoder.ImageRejected:
             continue
         taken.append(cut)
@@ -166,7 +166,7 @@ def test_a_jpeg_cut_between_its_scans_is_refused(tmp_path):
             assert not jpeg.has_all_scans(whole[:cut])
             source.write_bytes(whole[:cut])
             with pytest.raises(decoder.ImageRejected, match="truncated"):
-                decoder.opened(source, 10**6)
+                decoder.open_image(source, 10**6)
 
 
 TRUNCATED = "is truncated: a part of the picture is missing"

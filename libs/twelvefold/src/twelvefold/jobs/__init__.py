@@ -1,21 +1,21 @@
 """Durable job queue. The PostgreSQL row is authoritative; arq only delivers wake-ups.
 
-A producer needs `JobQueue` and `RedisWakeupPublisher`, whoever shows a job's life `JobEvents`, a worker
-`Consumer` with a `HandlerRegistry` of its kinds. Names are imported at their first use: a use case that
-knows a `JobRecord` and a command line that knows a `JobStatus` load no driver.
+A producer needs `JobQueue` and `RedisWakeupPublisher`, a service that shows jobs `JobEvents`, a
+worker `Consumer` with a `HandlerRegistry` of its kinds. Names are imported at first use, so that a
+use case that needs `JobRecord` and a command that needs `JobStatus` load no driver.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .claim import LeaseLost as LeaseLost
     from .events import JobEvents as JobEvents
     from .model import Backoff as Backoff
     from .model import Completion as Completion
     from .model import JobKind as JobKind
     from .model import JobRecord as JobRecord
     from .model import JobStatus as JobStatus
+    from .model import LeaseLost as LeaseLost
     from .model import PeriodicJob as PeriodicJob
     from .model import Wakeup as Wakeup
     from .queue import JobQueue as JobQueue
@@ -35,12 +35,12 @@ _HOMES = {
     "JobQueue": "queue",
     "JobRecord": "model",
     "JobStatus": "model",
-    "LeaseLost": "claim",
+    "LeaseLost": "model",
     "HandlerRegistry": "worker.registry",
     "Wakeup": "model",
     "RedisWakeupPublisher": "wakeup.arq",
 }
-__all__ = sorted(_HOMES)  # noqa: PLE0605 (one list of names, not two)
+__all__ = sorted(_HOMES)  # noqa: PLE0605 (a single list of names)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,16 +1,16 @@
-"""Names of the channels on which hints travel. Whoever misses one finds out by polling."""
+"""Names of the Redis channels for hints. A receiver that misses a hint finds out by polling."""
 
 from uuid import UUID
 
-# Ids of running jobs that were asked to stop.
+# Carries the ids of running jobs for which a cancellation was requested.
 CANCEL_CHANNEL = "twelvefold:jobs:cancel"
 
 
 def change_channel(job_id: UUID) -> str:
-    """Where every change of one job is told, by the row's version."""
+    """Return the channel that carries the row's version after each change of one job."""
     return f"twelvefold:jobs:changed:{job_id}"
 
 
 def wakeup_channel(queue: str) -> str:
-    """Where a queue's workers are told to look for rings."""
+    """Return the channel that signals a queue's workers to poll for wake-ups."""
     return f"twelvefold:jobs:rings:{queue}"

@@ -1,7 +1,7 @@
-"""`twelvefold jobs`: what is queued, what went wrong, and another try. For operators.
+"""`twelvefold jobs`: list, inspect, retry and discard jobs. For operators.
 
-Reads DATABASE_URL of the worker's own role: nobody else may see payloads and whole histories.
-Drivers are imported when a command runs, since every start of `twelvefold` loads this module.
+Reads DATABASE_URL of the worker's own role: only that role may read payloads and error histories.
+Commands import drivers when they run, because every start of `twelvefold` loads this module.
 """
 
 import json
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 app = typer.Typer(no_args_is_help=True, help="Durable jobs: list, show, retry, discard.")
-AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-_SHOWN = ("id", "kind", "status", "attempts", "crashes", "progress", "created_at", "error")
+_COLUMNS = ("id", "kind", "status", "attempts", "crashes", "progress", "created_at", "error")
 _COLORS = {
     JobStatus.SUCCEEDED: "green",
     JobStatus.RUNNING: "cyan",
@@ -39,7 +39,7 @@ _COLORS = {
     JobStatus.REJECTED: "yellow",
     JobStatus.DEAD: "red",
 }
-_ROW = "SELECT to_jsonb(j) AS job FROM jobs.jobs AS j WHERE id = :id"
+_SELECT_ROW = "SELECT to_jsonb(j) AS job FROM jobs.jobs AS j WHERE id = :id"
 
 
 def _with_database(work: Callable[["Database"], Awaitable[R]]) -> R:
@@ -54,50 +54,51 @@ def _with_database(work: Callable[["Database"], Awaitable[R]]) -> R:
         finally:
             await database.aclose()
 
-    found: R = run_async(main)
-    return found
+    result: R = run_async(main)
+    return result
 
 
 @app.command("list")
 def list_jobs(
-    status: Annotated[JobStatus | None, typer.Option(help="Only in this state.")] = None,
-    kind: Annotated[str | None, typer.Option(help="Only of this kind.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 50,
+    status: Annotated[JobStatus | None, typer.Option(help="Only jobs in this state.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only jobs of this kind.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Maximum number of jobs.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """The newest jobs."""
+    """List the newest jobs."""
 
     async def work(database: "Database") -> list[JobRecord]:
         from .queue import JobQueue
 
         async with database.read() as reader:
-            found = await JobQueue(database).list(reader, status=status, kind=kind, limit=limit)
-            return list(found)
+            return list(
+                await JobQueue(database).list(reader, status=status, kind=kind, limit=limit)
+            )
 
     records = _with_database(work)
     if as_json:
-        typer.echo(json.dumps([_plain(record) for record in records], indent=2))
+        typer.echo(json.dumps([_to_json(record) for record in records], indent=2))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in _SHOWN:
+    for column in _COLUMNS:
         table.add_column(column, no_wrap=column != "error")
     for record in records:
-        table.add_row(*(_cell(record, column) for column in _SHOWN))
+        table.add_row(*(_format_cell(record, column) for column in _COLUMNS))
     Console().print(table)
 
 
 @app.command()
 def show(job_id: UUID, as_json: AsJson = False) -> None:
-    """Everything about one job, its payload and its last errors included."""
+    """Show one job with its payload and its last errors."""
 
     async def work(database: "Database") -> dict[str, Any]:
         from sqlalchemy import text
 
         async with database.read() as reader:
-            found = await reader.scalar(text(_ROW), {"id": job_id})
-        if found is None:
+            value = await reader.scalar(text(_SELECT_ROW), {"id": job_id})
+        if value is None:
             raise NotFound(f"no job {job_id}")
-        row: dict[str, Any] = json.loads(found) if isinstance(found, str) else found
+        row: dict[str, Any] = json.loads(value) if isinstance(value, str) else value
         return row
 
     row = _with_database(work)
@@ -110,33 +111,33 @@ def show(job_id: UUID, as_json: AsJson = False) -> None:
     table.add_column()
     for name, value in row.items():
         if value is not None:
-            shown = json.dumps(value) if isinstance(value, (dict, list)) else str(value)
-            table.add_row(name, escape(escape_unprintable(shown)))
+            content = json.dumps(value) if isinstance(value, (dict, list)) else str(value)
+            table.add_row(name, escape(escape_unprintable(content)))
     for entry in errors:
-        output = f"{entry['at']}  claim {entry['claim_no']}: {entry['error']}"
-        table.add_row("error", escape(escape_unprintable(output, keep_lines=True)))
+        line = f"{entry['at']}  claim {entry['claim_no']}: {entry['error']}"
+        table.add_row("error", escape(escape_unprintable(line, keep_lines=True)))
     Console().print(table, soft_wrap=True)
 
 
 @app.command()
 def retry(
     job_ids: Annotated[
-        list[UUID], typer.Argument(help="Jobs that failed, died or were cancelled.")
+        list[UUID], typer.Argument(help="Failed, dead, rejected or cancelled jobs.")
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Runs jobs again: a failed one now, one that has ended from the start."""
+    """Run failed jobs now, and restart jobs that ended without success."""
 
     async def work(database: "Database") -> list[JobRecord]:
         from .queue import JobQueue
 
-        # All of them or none; the dispatcher rings within a second.
+        # All of them or none. A worker sends the wake-ups within a second.
         async with database.transaction() as transaction:
             return [await JobQueue(database).retry(transaction, job_id) for job_id in job_ids]
 
     records = _with_database(work)
     if as_json:
-        typer.echo(json.dumps([_plain(record) for record in records], indent=2))
+        typer.echo(json.dumps([_to_json(record) for record in records], indent=2))
         return
     for record in records:
         typer.echo(f"{record.id} {record.kind}: {record.status}")
@@ -144,17 +145,17 @@ def retry(
 
 @app.command()
 def discard(
-    job_ids: Annotated[list[UUID], typer.Argument(help="Dead jobs that nobody is to retry.")],
+    job_ids: Annotated[list[UUID], typer.Argument(help="Dead jobs that need no retry.")],
 ) -> None:
-    """Settles dead jobs: they stop the alert and go in time, like others that ended."""
+    """Cancel dead jobs: the alert ends, and they are deleted in time like other ended jobs."""
 
     async def work(database: "Database") -> None:
         from .retention import discard_dead_jobs
 
         # All of them or none.
         async with database.transaction() as transaction:
-            done = await discard_dead_jobs(transaction, job_ids)
-            if missing := [str(job_id) for job_id in job_ids if job_id not in done]:
+            discarded = await discard_dead_jobs(transaction, job_ids)
+            if missing := [str(job_id) for job_id in job_ids if job_id not in discarded]:
                 raise Conflict(f"not dead: {', '.join(missing)}")
 
     _with_database(work)
@@ -162,16 +163,16 @@ def discard(
         typer.echo(f"{job_id}: discarded")
 
 
-def _plain(record: JobRecord) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(json.dumps(asdict(record), default=_text))
-    return plain
+def _to_json(record: JobRecord) -> dict[str, Any]:
+    fields: dict[str, Any] = json.loads(json.dumps(asdict(record), default=_encode_value))
+    return fields
 
 
-def _text(value: Any) -> str:
+def _encode_value(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def _cell(record: JobRecord, column: str) -> str:
+def _format_cell(record: JobRecord, column: str) -> str:
     value = getattr(record, column)
     if column == "status":
         color = _COLORS.get(value)
@@ -180,5 +181,5 @@ def _cell(record: JobRecord, column: str) -> str:
         return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     if column == "progress":
         return f"{value} %"
-    # An error may hold brackets, which would be markup.
+    # An error may contain brackets, which rich would read as markup.
     return "" if value is None else escape(escape_unprintable(str(value)))

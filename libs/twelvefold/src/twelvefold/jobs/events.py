@@ -1,7 +1,7 @@
 """Changes of jobs as they happen, for streams to clients.
 
-A hint by Redis says that a row has changed; the row itself says how. A poll every two seconds is
-the floor, so that a lost hint, or a lost Redis, only makes it slower.
+A hint over Redis says that a row has changed; the row itself says how. The row is also polled
+every two seconds, so that a lost hint or an unavailable Redis only adds latency.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from .channels import change_channel
 from .model import JobRecord
 from .queue import JobQueue
 
-POLL_INTERVAL = 2.0  # seconds between looks at the row without any hint
+POLL_INTERVAL = 2.0  # seconds between reads of the row without a hint
 
 
 class JobEvents:
-    """Follows jobs; one subscription serves every watcher of the process."""
+    """Watch jobs; one subscription serves every watcher of the process."""
 
     def __init__(
         self, database: Database, settings: RedisSettings, *, poll_interval: float = POLL_INTERVAL
@@ -35,27 +35,27 @@ class JobEvents:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Takes hints while the block runs; outside it, watchers go by the floor alone."""
+        """Receive hints while the block runs. Outside it, watchers only poll."""
         async with self._subscriber.running():
             yield
 
     async def watch(
         self, job_id: UUID, last_version: int | None = None
     ) -> AsyncGenerator[JobRecord]:
-        """The job as it is, unless `last_version` has seen that, then each newer state of it.
+        """Yield the job if it is newer than `last_version`, then each newer state.
 
-        Ends with the job. States that follow each other quickly may be left out, the last one
-        never. A PostgreSQL that is away is waited for. Raises NotFound where there is no such
-        job; close the iterator (`contextlib.aclosing`) to stop earlier.
+        Ends when the job is terminal. States in quick succession may be skipped, but never the
+        last one. While PostgreSQL is unavailable, the iterator waits. Raises NotFound where the
+        job does not exist. To stop earlier, close the iterator (`contextlib.aclosing`).
         """
-        seen = -1 if last_version is None else last_version
+        last_seen = -1 if last_version is None else last_version
         hint = asyncio.Event()
         with self._subscriber.listen(change_channel(job_id), lambda _: hint.set()):
             while True:
                 hint.clear()
-                record = await self._poll(job_id)
-                if record is not None and record.version > seen:
-                    seen = record.version
+                record = await self._try_find(job_id)
+                if record is not None and record.version > last_seen:
+                    last_seen = record.version
                     yield record
                 if record is not None and record.status.is_terminal:
                     return
@@ -65,11 +65,11 @@ class JobEvents:
                 except TimeoutError:
                     pass
 
-    async def _poll(self, job_id: UUID) -> JobRecord | None:
+    async def _try_find(self, job_id: UUID) -> JobRecord | None:
         try:
             record = await self._jobs.find(job_id)
         except (DependencyUnavailable, Overloaded):
             return None
         if record is None:
-            raise NotFound("no such job")
+            raise NotFound("No such job.")
         return record

@@ -1,8 +1,8 @@
-"""The claim: which due jobs a worker takes, so that no owner's backlog holds up another's.
+"""Fair claims: which due jobs a worker takes, so that no owner's backlog delays another owner.
 
-Within a priority the owners with the fewest running jobs come first, in any worker; those that are
-equal take turns. All jobs without an owner count as one owner's. Owners are found by a loose index
-scan (one descent each, however long their backlogs are) over the index `jobs_due_by_owner`.
+Within a priority, the owners with the fewest running jobs in all workers come first; equal owners
+take turns. Jobs without an owner count as those of one owner. A loose index scan over the index
+`jobs_due_by_owner` finds the owners: one descent for each, whatever the length of its backlog.
 """
 
 from __future__ import annotations
@@ -16,21 +16,22 @@ from sqlalchemy import text
 
 from .pinned_connection import PinnedConnection
 
-OWNERS = 64  # looked at by one statement, at each priority
-ROUNDS = 8  # statements of one claim, where owners had nothing to take or another was faster
+MAX_OWNERS = 64  # scanned by one statement, at each priority
+MAX_ROUNDS = 8  # statements of one claim, if owners have no due job or other workers are faster
 NO_OWNER = UUID(int=0)
 
-# As in the index, word for word: else it is not used. No other index has this collation, so that
-# without statistics, too, none is taken that leads through whole backlogs.
+# Must equal the index's expressions, or PostgreSQL does not use it. No other index has this
+# collation, so that even without statistics no plan reads whole backlogs.
 _WAITING = """status IN ('queued', 'failed') AND queue COLLATE "C" = :queue"""
 _OWNER = "coalesce(owner_id, '00000000-0000-0000-0000-000000000000'::uuid)"
 
-# `owners` goes round from the one after :last, for each priority; step 0 is no owner yet. `load` is
-# what an owner would have running with this job and those before it. Of that order as many are
-# counted for each owner and kind as there is room for, and only so many rows are locked: others
-# that somebody else claims just now are skipped. Unlimited kinds have no entry in :rooms. The rows
-# are named by an array, and no LIMIT but the innermost is a parameter: so the plan for any values
-# costs as much as one for these, and PostgreSQL plans the statement once, not at every claim.
+# `owners` cycles through the owners after :last, for each priority; step 0 is no owner yet. `load`
+# is what an owner would have running with this job and those before it. In that order, `eligible`
+# keeps as many jobs of each owner and kind as there are free slots, and only that many rows are
+# locked; rows that another worker is claiming are skipped. Unlimited kinds have no entry in
+# :free_slots. The rows are named by an array, and only the innermost LIMIT is a parameter: so the
+# generic plan costs as much as a custom one, and PostgreSQL plans the statement once, not at every
+# claim.
 _CLAIM = text(f"""
 WITH RECURSIVE levels (level) AS (
   (SELECT -priority FROM jobs.jobs WHERE {_WAITING} ORDER BY -priority LIMIT 1)
@@ -55,36 +56,37 @@ WITH RECURSIVE levels (level) AS (
      ORDER BY {_OWNER} LIMIT 1)
     ORDER BY 2 LIMIT 1
   ) AS next
-  WHERE o.step < :owners
+  WHERE o.step < :max_owners
 ), due AS (
-  SELECT o.level, o.step, o.owner, j.kind, row_number() OVER mine + coalesce(busy.n, 0) AS load
+  SELECT o.level, o.step, o.owner, j.kind,
+         row_number() OVER owner_jobs + coalesce(busy.n, 0) AS load
   FROM owners AS o CROSS JOIN LATERAL (
     SELECT id, kind, run_at FROM jobs.jobs
     WHERE {_WAITING} AND -priority = o.level AND {_OWNER} = o.owner
-      AND run_at <= now() - make_interval(secs => :overdue)
+      AND run_at <= now() - make_interval(secs => :min_overdue)
       AND kind <> ALL (CAST(:full AS text[]))
-    ORDER BY run_at, id LIMIT :wanted
+    ORDER BY run_at, id LIMIT :limit
   ) AS j LEFT JOIN (
     SELECT {_OWNER} AS owner, count(*) AS n FROM jobs.jobs
     WHERE status = 'running' AND queue = :queue GROUP BY 1
   ) AS busy ON busy.owner = o.owner
   WHERE o.step > 0
-  WINDOW mine AS (PARTITION BY o.owner ORDER BY o.level, j.run_at, j.id)
-), fitting AS (
+  WINDOW owner_jobs AS (PARTITION BY o.owner ORDER BY o.level, j.run_at, j.id)
+), eligible AS (
   SELECT * FROM (
     SELECT *, row_number() OVER (ORDER BY level, load, step) AS place FROM (
       SELECT *, row_number() OVER (PARTITION BY kind ORDER BY level, load, step) AS nth FROM due
     ) AS ranked
-    WHERE nth <= coalesce(CAST(CAST(:rooms AS jsonb) ->> kind AS integer), :wanted)
+    WHERE nth <= coalesce(CAST(CAST(:free_slots AS jsonb) ->> kind AS integer), :limit)
   ) AS placed
-  WHERE place <= :wanted
+  WHERE place <= :limit
 ), shares AS (
-  SELECT level, owner, kind, count(*) AS n FROM fitting GROUP BY level, owner, kind
-), taken AS MATERIALIZED (
+  SELECT level, owner, kind, count(*) AS n FROM eligible GROUP BY level, owner, kind
+), locked AS MATERIALIZED (
   SELECT j.id FROM shares CROSS JOIN LATERAL (
     SELECT id FROM jobs.jobs
     WHERE {_WAITING} AND -priority = shares.level AND {_OWNER} = shares.owner
-      AND kind = shares.kind AND run_at <= now() - make_interval(secs => :overdue)
+      AND kind = shares.kind AND run_at <= now() - make_interval(secs => :min_overdue)
     ORDER BY run_at, id LIMIT shares.n
     FOR UPDATE SKIP LOCKED
   ) AS j
@@ -95,70 +97,78 @@ WITH RECURSIVE levels (level) AS (
     max_attempts = coalesce(
       j.max_attempts, CAST(CAST(:attempts AS jsonb) ->> j.kind AS smallint)),
     version = j.version + 1
-  WHERE j.id = ANY (ARRAY(SELECT id FROM taken))
+  WHERE j.id = ANY (ARRAY(SELECT id FROM locked))
   RETURNING j.id, j.claim_no, j.kind, j.payload, j.attempts, j.crashes, j.max_attempts,
             j.owner_id, j.created_at, j.run_at, j.request_id, j.trace_context, j.version,
             j.priority, extract(epoch FROM now() - j.run_at) AS waited
 )
-SELECT claimed.*, seen.*
+SELECT claimed.*, scan.*
 FROM (
-  SELECT (SELECT count(*) FROM fitting) AS fitting,
-         (SELECT owner FROM fitting ORDER BY place DESC LIMIT 1) AS last_fitting,
-         (SELECT owner FROM owners WHERE step = :owners LIMIT 1) AS last_of_many
-) AS seen LEFT JOIN claimed ON true
-""")  # noqa: S608 (of our own)
+  SELECT (SELECT count(*) FROM eligible) AS eligible,
+         (SELECT owner FROM eligible ORDER BY place DESC LIMIT 1) AS last_eligible,
+         (SELECT owner FROM owners WHERE step = :max_owners LIMIT 1) AS last_scanned
+) AS scan LEFT JOIN claimed ON true
+""")  # noqa: S608 (constants of this module)
 
 
 class FairClaim:
-    """One process's claims. Whose turn it is next among equals, each process knows for itself."""
+    """The claims of one process, which keeps its own position among equal owners."""
 
     def __init__(
-        self, line: PinnedConnection, parameters: Mapping[str, Any], *, owners: int = OWNERS
+        self,
+        connection: PinnedConnection,
+        parameters: Mapping[str, Any],
+        *,
+        max_owners: int = MAX_OWNERS,
     ) -> None:
-        """`parameters`: what is the same for every claim of this worker."""
-        self._line = line
-        self._parameters = {**parameters, "owners": owners}
+        """`parameters`: values that are equal for every claim of this worker."""
+        self._connection = connection
+        self._parameters = {**parameters, "max_owners": max_owners}
         self._last = NO_OWNER
 
-    async def take(self, wanted: int, *, overdue: float, rooms: Mapping[str, int]) -> list[Any]:
-        """Rows of up to `wanted` jobs, which are the caller's from now on, in no order.
+    async def claim(
+        self, limit: int, *, min_overdue: float, free_slots: Mapping[str, int]
+    ) -> list[Any]:
+        """Claim up to `limit` jobs and return their rows, in no order.
 
-        Of more than `OWNERS` owners those beyond are asked next, at most `ROUNDS` times now and
-        the rest by the next call, since an owner whose jobs are not due is known by looking only.
+        A statement scans `MAX_OWNERS` owners, because only a scan shows whether an owner has a due
+        job. Further owners follow in up to `MAX_ROUNDS` statements, the rest in the next call.
         """
-        left, taken = dict(rooms), list[Any]()
-        for _ in range(ROUNDS):
+        remaining_slots, claimed = dict(free_slots), list[Any]()
+        for _ in range(MAX_ROUNDS):
             try:
-                rows = await self._round(wanted - len(taken), overdue, left)
+                rows = await self._run_round(limit - len(claimed), min_overdue, remaining_slots)
             except Exception:
-                if not taken:
+                if not claimed:
                     raise
-                break  # what was taken before is held, and must not be lost
-            found = [row for row in rows if row.id is not None]
-            taken += found
-            for row in found:
-                if row.kind in left:
-                    left[row.kind] -= 1
-            seen = rows[0]
-            if seen.fitting:
-                self._last = seen.last_fitting
-            if len(taken) >= wanted:
+                break  # this worker holds the jobs of earlier rounds: they must be returned
+            new = [row for row in rows if row.id is not None]
+            claimed += new
+            for row in new:
+                if row.kind in remaining_slots:
+                    remaining_slots[row.kind] -= 1
+            scan = rows[0]
+            if scan.eligible:
+                self._last = scan.last_eligible
+            if len(claimed) >= limit:
                 break
-            if len(found) == seen.fitting:  # else another worker was faster: there may be more
-                if seen.last_of_many is None:
+            if len(new) == scan.eligible:  # otherwise another worker was faster: try again
+                if scan.last_scanned is None:
                     break
-                self._last = seen.last_of_many
-        return taken
+                self._last = scan.last_scanned
+        return claimed
 
-    async def _round(self, wanted: int, overdue: float, rooms: Mapping[str, int]) -> Sequence[Any]:
-        return await self._line.rows(
+    async def _run_round(
+        self, limit: int, min_overdue: float, free_slots: Mapping[str, int]
+    ) -> Sequence[Any]:
+        return await self._connection.fetch_rows(
             _CLAIM,
             {
                 **self._parameters,
                 "last": self._last,
-                "overdue": overdue,
-                "full": [kind for kind, room in rooms.items() if room <= 0],
-                "rooms": json.dumps(dict(rooms)),
-                "wanted": wanted,
+                "min_overdue": min_overdue,
+                "full": [kind for kind, slots in free_slots.items() if slots <= 0],
+                "free_slots": json.dumps(dict(free_slots)),
+                "limit": limit,
             },
         )

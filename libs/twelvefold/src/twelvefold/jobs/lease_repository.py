@@ -1,7 +1,7 @@
-"""The consumer's statements on a job's row: claim, heartbeat, settle, progress.
+"""The worker's statements on a job's row: claim, renew, settle, record progress.
 
-Every one of them is fenced: it changes a row only while `claim_no` is still the caller's and the
-job still runs. Only the database's clock counts. Attempts and crashes are counts, never fences.
+Each is fenced: it changes a row only while the job runs under the caller's `claim_no`. All times
+come from the database's clock. Attempts and crashes are counts, never fences.
 """
 
 from __future__ import annotations
@@ -15,22 +15,29 @@ from sqlalchemy import TextClause, text
 
 from twelvefold.database.database import Database, Transaction
 
-from .claim import Claim, Fence, LeaseLost, Settlement, SettlementResult
 from .fair_claim import FairClaim
-from .model import JobKind, JobStatus
+from .model import (
+    Claim,
+    Fence,
+    JobKind,
+    JobStatus,
+    LeaseLost,
+    Settlement,
+    SettlementResult,
+)
 from .pinned_connection import PinnedConnection
 
-KEPT_ERRORS = 10  # of a job's history
+KEPT_ERRORS = 10  # newest errors in a job's history
 
-_HEARTBEAT = text("""
+_RENEW = text("""
 UPDATE jobs.jobs AS j SET lease_until = now() + make_interval(secs => :lease)
-FROM unnest(CAST(:ids AS uuid[]), CAST(:claims AS bigint[])) AS held (id, claim_no)
-WHERE j.id = held.id AND j.claim_no = held.claim_no AND j.status = 'running'
+FROM unnest(CAST(:ids AS uuid[]), CAST(:claims AS bigint[])) AS fences (id, claim_no)
+WHERE j.id = fences.id AND j.claim_no = fences.claim_no AND j.status = 'running'
 RETURNING j.id, j.claim_no, j.cancel_requested
 """)
 
-# One statement for every way in which a run can end. What was asked to stop and did not get to
-# its end is cancelled instead of being run again.
+# One statement for every result of a run. A job with a requested cancellation whose run did not
+# complete is cancelled instead of being run again.
 _SETTLE = text(f"""
 UPDATE jobs.jobs AS j SET
   status = CASE WHEN o.ended THEN o.status
@@ -62,32 +69,36 @@ FROM unnest(
 ) AS o (id, claim_no, status, ended, attempts, unusable, delay, result, error)
 WHERE j.id = o.id AND j.claim_no = o.claim_no AND j.status = 'running'
 RETURNING j.id, j.status, j.version
-""")  # noqa: S608 (a number of our own)
+""")  # noqa: S608 (a constant of this module)
 
-# Whether a settlement whose answer was lost has arrived all the same.
-_SETTLED = text("""
+# Finds a settlement whose response was lost.
+_FIND_SETTLEMENT = text("""
 SELECT status, version FROM jobs.jobs
 WHERE id = :id AND claim_no = :claim_no AND status <> 'running'
 """)
 
-_PROGRESS = text("""
+_RECORD_PROGRESS = text("""
 UPDATE jobs.jobs SET progress = :progress, version = version + 1
 WHERE id = :id AND claim_no = :claim_no AND status = 'running' AND progress <> :progress
 RETURNING version
 """)
 
-_HOLD = text("""
+_LOCK_CLAIM = text("""
 SELECT 1 FROM jobs.jobs WHERE id = :id AND claim_no = :claim_no AND status = 'running' FOR UPDATE
 """)
 
-_STEP = text("""
+_RECORD_STEP = text("""
 INSERT INTO jobs.job_effects (job_id, step) VALUES (:id, :step) ON CONFLICT DO NOTHING
 """)
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseConfig:
-    """Times in seconds. `unusable_window`: how long a job that no worker understands is kept waiting."""
+    """The identity of a worker and its lease terms, in seconds.
+
+    `unusable_window`: time for which a job of unknown kind or invalid payload waits for a worker
+    of another version before it is dead.
+    """
 
     worker: str
     queue: str
@@ -97,134 +108,143 @@ class LeaseConfig:
 
 
 class LeaseRepository:
-    """The statements, on a database and under the terms of one worker."""
+    """The statements of one worker on its database."""
 
-    def __init__(self, database: Database, terms: LeaseConfig) -> None:
+    def __init__(self, database: Database, config: LeaseConfig) -> None:
         self._database = database
-        self._claims = PinnedConnection(database)
-        self._settling = PinnedConnection(database)
-        self.terms = terms
-        attempts = {kind.name: kind.max_attempts for kind in terms.kinds}
-        self._claiming = FairClaim(
-            self._claims,
+        self._claim_connection = PinnedConnection(database)
+        self._settle_connection = PinnedConnection(database)
+        self.config = config
+        attempts = {kind.name: kind.max_attempts for kind in config.kinds}
+        self._fair_claim = FairClaim(
+            self._claim_connection,
             {
-                "queue": terms.queue,
-                "worker": terms.worker,
-                "lease": terms.lease,
+                "queue": config.queue,
+                "worker": config.worker,
+                "lease": config.lease,
                 "attempts": json.dumps(attempts),
             },
         )
 
     async def claim(
-        self, limit: int, *, overdue: float = 0.0, free_slots: Mapping[str, int] | None = None
+        self, limit: int, *, min_overdue: float = 0.0, free_slots: Mapping[str, int] | None = None
     ) -> list[Claim]:
-        """Takes up to `limit` jobs that are due for `overdue` seconds or more, by `FairClaim`.
+        """Claim up to `limit` jobs that are overdue by at least `min_overdue` seconds.
 
-        They come in the order of their priority and age. `free_slots` bounds the kinds that it names; at 0 they are passed over.
+        Returns them by priority and age; `FairClaim` chooses them. `free_slots` bounds the number
+        of jobs of the kinds that it names; kinds at 0 are skipped.
         """
-        rows = await self._claiming.take(limit, overdue=overdue, rooms=free_slots or {})
+        rows = await self._fair_claim.claim(
+            limit, min_overdue=min_overdue, free_slots=free_slots or {}
+        )
         rows.sort(key=lambda row: (-row.priority, row.run_at, row.id))
-        return [_claim(row) for row in rows]
+        return [_build_claim(row) for row in rows]
 
-    async def heartbeat(self, held: Sequence[Fence]) -> dict[Fence, bool]:
-        """Extends the leases; for each that is still ours, whether the job is asked to stop."""
-        rows = await self._rows(
-            _HEARTBEAT,
+    async def renew(self, fences: Sequence[Fence]) -> dict[Fence, bool]:
+        """Extend the leases. Return, for each still held, whether cancellation was requested."""
+        rows = await self._fetch_rows(
+            _RENEW,
             {
-                "ids": [job_id for job_id, _ in held],
-                "claims": [claim_no for _, claim_no in held],
-                "lease": self.terms.lease,
+                "ids": [job_id for job_id, _ in fences],
+                "claims": [claim_no for _, claim_no in fences],
+                "lease": self.config.lease,
             },
         )
         return {(row.id, row.claim_no): row.cancel_requested for row in rows}
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[SettlementResult | None]:
-        """Ends runs, in one statement and commit; None for those whose lease was lost."""
-        rows = await self._settling.rows(_SETTLE, self._settlement(settlements))
-        return self._matched(settlements, rows)
+        """Settle runs in one statement and commit; None stands for a lost lease."""
+        rows = await self._settle_connection.fetch_rows(
+            _SETTLE, self._settle_parameters(settlements)
+        )
+        return self._match_results(settlements, rows)
 
     async def settle_within(
         self, transaction: Transaction, settlement: Settlement
     ) -> SettlementResult:
-        """Ends one run in the caller's transaction. Raises LeaseLost: roll back."""
-        found = await transaction.execute(_SETTLE, self._settlement([settlement]))
-        settled = self._matched([settlement], list(found))[0]
-        if settled is None:
+        """Settle one run in the caller's transaction.
+
+        Raises LeaseLost; the caller must then roll back.
+        """
+        rows = await transaction.execute(_SETTLE, self._settle_parameters([settlement]))
+        result = self._match_results([settlement], list(rows))[0]
+        if result is None:
             raise LeaseLost
-        return settled
+        return result
 
     async def find_settlement(self, claim: Claim) -> SettlementResult | None:
-        """How this very run was settled, if it was: for when the answer to that was lost."""
-        rows = await self._rows(_SETTLED, _named(claim))
+        """Return how this run was settled, or None: for a settlement whose response was lost."""
+        rows = await self._fetch_rows(_FIND_SETTLEMENT, _fence_parameters(claim))
         return SettlementResult(JobStatus(rows[0].status), rows[0].version) if rows else None
 
-    async def progress(self, claim: Claim, progress: int) -> int | None:
-        """The new version, or None where nothing changed or the lease was lost."""
-        rows = await self._rows(_PROGRESS, {**_named(claim), "progress": progress})
+    async def record_progress(self, claim: Claim, progress: int) -> int | None:
+        """Return the new version, or None if nothing changed or the lease was lost."""
+        parameters = {**_fence_parameters(claim), "progress": progress}
+        rows = await self._fetch_rows(_RECORD_PROGRESS, parameters)
         return int(rows[0].version) if rows else None
 
     async def lock_claim(self, transaction: Transaction, claim: Claim) -> None:
-        """Keeps the job ours until the end of the transaction. Raises LeaseLost."""
-        if await transaction.scalar(_HOLD, _named(claim)) is None:
+        """Lock the row under this claim until the transaction ends. Raises LeaseLost."""
+        if await transaction.scalar(_LOCK_CLAIM, _fence_parameters(claim)) is None:
             raise LeaseLost
 
     async def record_step(self, transaction: Transaction, claim: Claim, step: str) -> bool:
-        """Notes in the ledger that `step` is done; False where it was noted before."""
-        noted = await transaction.execute(_STEP, {"id": claim.id, "step": step})
-        return bool(noted.rowcount)  # type: ignore[attr-defined]  # an INSERT's result is a CursorResult
+        """Record that `step` is done. Return False if it was recorded before."""
+        result = await transaction.execute(_RECORD_STEP, {"id": claim.id, "step": step})
+        return bool(result.rowcount)  # type: ignore[attr-defined]  # INSERT: a CursorResult
 
     async def aclose(self) -> None:
-        """Gives back the connections that were kept at hand."""
-        await self._claims.aclose()
-        await self._settling.aclose()
+        """Return the pinned connections to the pool."""
+        await self._claim_connection.aclose()
+        await self._settle_connection.aclose()
 
-    async def _rows(self, statement: TextClause, parameters: Mapping[str, Any]) -> list[Any]:
+    async def _fetch_rows(self, statement: TextClause, parameters: Mapping[str, Any]) -> list[Any]:
         async with self._database.read() as reader:
             return list(await reader.execute(statement, parameters))
 
-    def _settlement(self, settlements: Sequence[Settlement]) -> dict[str, Any]:
+    def _settle_parameters(self, settlements: Sequence[Settlement]) -> dict[str, Any]:
         return {
-            "window": self.terms.unusable_window,
-            "ids": [one.claim.id for one in settlements],
-            "claims": [one.claim.claim_no for one in settlements],
-            "statuses": [one.status.value for one in settlements],
-            "ended": [one.status.is_terminal for one in settlements],
-            "attempts": [one.attempts for one in settlements],
-            "unusable": [one.unusable for one in settlements],
-            "delays": [one.delay for one in settlements],
-            "results": [one.result for one in settlements],
-            "errors": [one.error for one in settlements],
+            "window": self.config.unusable_window,
+            "ids": [item.claim.id for item in settlements],
+            "claims": [item.claim.claim_no for item in settlements],
+            "statuses": [item.status.value for item in settlements],
+            "ended": [item.status.is_terminal for item in settlements],
+            "attempts": [item.attempts for item in settlements],
+            "unusable": [item.unusable for item in settlements],
+            "delays": [item.delay for item in settlements],
+            "results": [item.result for item in settlements],
+            "errors": [item.error for item in settlements],
         }
 
     @staticmethod
-    def _matched(
+    def _match_results(
         settlements: Sequence[Settlement], rows: Sequence[Any]
     ) -> list[SettlementResult | None]:
-        found = {row.id: SettlementResult(JobStatus(row.status), row.version) for row in rows}
-        return [found.get(one.claim.id) for one in settlements]
+        results = {row.id: SettlementResult(JobStatus(row.status), row.version) for row in rows}
+        return [results.get(item.claim.id) for item in settlements]
 
 
-def _named(claim: Claim) -> dict[str, Any]:
+def _fence_parameters(claim: Claim) -> dict[str, Any]:
     return {"id": claim.id, "claim_no": claim.claim_no}
 
 
-def _claim(row: Any) -> Claim:
+def _build_claim(row: Any) -> Claim:
     return Claim(
         id=row.id,
         claim_no=row.claim_no,
         kind=row.kind,
-        payload=_json(row.payload),
+        payload=_parse_json(row.payload),
         attempts=row.attempts,
         crashes=row.crashes,
         max_attempts=row.max_attempts,
         owner_id=row.owner_id,
         created_at=row.created_at,
         request_id=row.request_id,
-        trace_context=_json(row.trace_context) or {},
+        trace_context=_parse_json(row.trace_context) or {},
         version=row.version,
         waited=float(row.waited),
     )
 
 
-def _json(value: Any) -> Any:
+def _parse_json(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str) else value

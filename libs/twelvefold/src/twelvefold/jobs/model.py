@@ -1,6 +1,6 @@
-"""What a job is: its states, the record that others see, and the policy of its kind.
+"""Domain types of jobs: states, the public record, the policy of a kind, claims and their results.
 
-Imports no driver: a service's use cases may import it. Payloads are in `twelvefold.contracts.jobs`.
+Imports no driver, so that use cases may import it. Payloads are in `twelvefold.contracts.jobs`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
 DEFAULT_QUEUE = "default"
 DEFAULT_MAX_ATTEMPTS = 10
-MAX_CRASHES = 3  # expired leases after which a job is taken for the killer of its workers
+MAX_CRASHES = 3  # expired leases after which a job is dead: it probably crashes its workers
 
 P = TypeVar("P", bound=JobPayload)
+Fence = tuple[UUID, int]  # job id and claim number
 
 
 class JobStatus(StrEnum):
-    """`failed` will be retried; `rejected` has input at fault; `dead` gave up, kept for people."""
+    """`failed` is retried, `rejected` has invalid input, `dead` is kept for an operator."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -39,16 +40,18 @@ class JobStatus(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Nothing more happens by itself."""
-        return self in _ENDED
+        """Return whether the job stays in this state unless it is retried."""
+        return self in _TERMINAL
 
 
-_ENDED = frozenset({JobStatus.SUCCEEDED, JobStatus.CANCELLED, JobStatus.REJECTED, JobStatus.DEAD})
+_TERMINAL = frozenset(
+    {JobStatus.SUCCEEDED, JobStatus.CANCELLED, JobStatus.REJECTED, JobStatus.DEAD}
+)
 
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """One row as everybody may see it: no payload. `version` is raised by every change."""
+    """A job's row without its payload. Every change raises `version`."""
 
     id: UUID
     kind: str
@@ -71,19 +74,19 @@ class JobRecord:
 
     @property
     def type(self) -> str:
-        """The kind, by the name that it has in the public contract."""
+        """Return the kind under its name in the public contract."""
         return self.kind
 
     @property
     def position(self) -> tuple[datetime, UUID]:
-        """Where a page ends."""
+        """Return the sort key at which a page ends."""
         return self.created_at, self.id
 
 
 class JobSubject(NamedTuple):
-    """What a job acts on, as far as its payload says: for whoever must not see that."""
+    """The object that a job's payload names, for callers that may not read the payload."""
 
-    target: str | None  # what `id` is of, where a kind has several
+    target: str | None  # the type of the object, where the kind has several
     id: UUID | None
 
 
@@ -97,35 +100,35 @@ class Wakeup(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Exponential, with full jitter, so that what failed together does not return together."""
+    """Exponential backoff with full jitter: jobs that failed together are not retried together."""
 
-    base: float = 2.0  # seconds, the most after the first failure
-    cap: float = 600.0  # seconds, the most ever
+    base: float = 2.0  # seconds: upper bound after the first failure
+    cap: float = 600.0  # seconds: upper bound after any failure
 
     def delay(self, failures: int, *, at_least: float = 0.0) -> float:
-        """Seconds until the next run, after `failures` of them (1 and on)."""
-        most = min(self.cap, self.base * 2.0 ** min(failures - 1, 30))
-        return max(at_least, random.uniform(0.0, most))  # noqa: S311 (spreads load, keeps no secret)
+        """Return the seconds until the next run after `failures` (1 or more) failed runs."""
+        limit = min(self.cap, self.base * 2.0 ** min(failures - 1, 30))
+        return max(at_least, random.uniform(0.0, limit))  # noqa: S311 (spreads load, no secret)
 
 
 @dataclass(frozen=True, slots=True)
 class JobKind(Generic[P]):
-    """How jobs of one kind are run. A producer needs the name and the payload only."""
+    """How jobs of one kind run. A producer needs only the name and the payload."""
 
     name: str
     payload: type[P]
     timeout: float = 60.0  # seconds for one run
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
     backoff: Backoff = field(default_factory=Backoff)
-    concurrency: int | None = None  # running at a time in one process; none: as many as fit
+    concurrency: int | None = None  # concurrent runs in one process; None: no limit of its own
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a handler returns where effects in the worker's own schema belong to its success.
+    """A handler's result with effects in the worker's own schema.
 
-    `effects` runs in the transaction of the completion, after the fence has been checked there:
-    both commit, once, or neither does.
+    `effects` runs in the transaction that settles the job, after the fence was checked there:
+    both commit once, or neither does.
     """
 
     result: Mapping[str, Any] | None = None
@@ -134,9 +137,58 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class PeriodicJob:
-    """One job for every tick: ticks are `every` apart, counted in UTC from midnight plus `at`."""
+    """One job for every tick. Ticks are `every` apart, counted from midnight UTC plus `at`."""
 
     kind: str
     every: timedelta
     at: timedelta = timedelta()
     payload: Mapping[str, Any] = field(default_factory=dict)
+
+
+class LeaseLost(Exception):
+    """Another worker may run this job: results of this run no longer count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job that this worker may run while the lease lasts. `waited`: seconds since it was due."""
+
+    id: UUID
+    claim_no: int
+    kind: str
+    payload: Any
+    attempts: int
+    crashes: int
+    max_attempts: int | None
+    owner_id: UUID | None
+    created_at: datetime
+    request_id: str | None
+    trace_context: Mapping[str, str]
+    version: int
+    waited: float
+
+    @property
+    def fence(self) -> Fence:
+        """Return the pair that each write about this run must match."""
+        return self.id, self.claim_no
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The result of a run. `delay`: seconds until the next run, if there is one."""
+
+    claim: Claim
+    status: JobStatus
+    result: str | None = None  # JSON
+    error: str | None = None
+    delay: float = 0.0
+    attempts: int = 0  # number to add
+    unusable: bool = False  # this worker cannot run it; dead after the unusable window
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementResult:
+    """The state in which a settlement left the row."""
+
+    status: JobStatus
+    version: int

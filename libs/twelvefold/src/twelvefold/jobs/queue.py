@@ -1,7 +1,7 @@
-"""The producer's side: jobs inserted in the caller's transaction, looked at, cancelled, retried.
+"""The producer's side: insert jobs in the caller's transaction; read, cancel and retry them.
 
-Nothing commits, nothing runs; committed, it will run. No call here reaches Redis: waking a worker
-is handed to the wake-up publisher after the commit, and losing it costs a second of latency.
+A job runs if and only if the caller's transaction commits. No call here waits for Redis: wake-ups
+are published after the commit, and losing one costs a second of latency.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from .channels import CANCEL_CHANNEL, change_channel
 from .model import DEFAULT_MAX_ATTEMPTS, DEFAULT_QUEUE, JobRecord, JobStatus, JobSubject, Wakeup
 from .schema import job_status
 
-# Under it lies the id of every job with a unique key, so that who comes second knows the first's.
-UNIQUE_IDS = UUID("5f6d6b1c-6f0a-4a57-9a3e-0f5a3c6b1f11")
+# Namespace of the ids of jobs with a unique key: a second producer derives the first one's id.
+UNIQUE_ID_NAMESPACE = UUID("5f6d6b1c-6f0a-4a57-9a3e-0f5a3c6b1f11")
 Position = tuple[datetime, UUID]
 
-# As text, since it is part of many requests. Without a conflict target, which would ask for the
-# right to read the table.
+# A text statement, because many requests run it. It names no conflict target, which would require
+# the privilege to read the table.
 _INSERT = text("""
 INSERT INTO jobs.jobs (id, kind, queue, priority, payload, owner_id, run_at, unique_key,
                        max_attempts, request_id, trace_context)
@@ -43,23 +43,23 @@ ON CONFLICT DO NOTHING
 _CANCEL = text("SELECT * FROM jobs.cancel_job(:id)")
 _RETRY = text("SELECT * FROM jobs.retry_job(:id)")
 _SUBJECT = text("SELECT * FROM jobs.job_subject(:id)")
-_WAITING = text("SELECT jobs.count_waiting(:owner, :kind, :queue, :priority, :most)")
+_COUNT_WAITING = text("SELECT jobs.count_waiting(:owner, :kind, :queue, :priority, :max_count)")
 
 
 class WakeupPublisher(Protocol):
-    """Publisher of wake-ups and change hints. Neither call blocks, fails or waits."""
+    """Publishes hints. No call blocks or fails."""
 
     def wake(self, wakeup: Wakeup) -> None:
-        """Wakes a worker for one job."""
+        """Wake a worker for one job."""
         ...
 
     def publish(self, channel: str, message: str) -> None:
-        """Tells whoever listens on a channel of Redis."""
+        """Publish a message on a Redis channel."""
         ...
 
 
 class JobQueue:
-    """Jobs as their producers see them. Without a publisher the worker finds them by itself."""
+    """The jobs as producers see them. Without a publisher, workers find jobs by polling."""
 
     def __init__(self, database: Database, wakeups: WakeupPublisher | None = None) -> None:
         self._database = database
@@ -79,12 +79,12 @@ class JobQueue:
         max_attempts: int | None = None,
         job_id: UUID | None = None,
     ) -> UUID:
-        """Inserts the job in the caller's transaction; returns its id.
+        """Insert the job in the caller's transaction and return its id.
 
         `run_at` (aware; default: now) is the earliest start. `priority`: -100 to 100, higher
-        runs first. `max_attempts`: 1 to 100, default: the kind's. With `unique_key` there is one
-        such job of this kind for as long as its row is kept: who comes second inserts nothing
-        and gets the id of the first. An id that is taken inserts nothing either.
+        runs first. `max_attempts`: 1 to 100, default: the kind's. A `unique_key` allows one job
+        of this kind while its row is kept: a second call inserts nothing and returns the first
+        job's id. An existing `job_id` inserts nothing either.
         Raises ValueError for a naive `run_at`, or a unique key together with an id.
         """
         if unique_key is not None and job_id is not None:
@@ -99,7 +99,7 @@ class JobQueue:
             {"job.id": str(job_id), "job.kind": kind, "job.queue": queue},
             kind=SpanKind.PRODUCER,
         ):
-            # Its run becomes a child of this span.
+            # The run of the job becomes a child of this span.
             inserted = await self._insert(
                 transaction,
                 id=job_id,
@@ -116,27 +116,28 @@ class JobQueue:
             return job_id
         metrics.jobs_enqueued.labels(kind).inc()
         if self._wakeups is not None and (run_at is None or run_at <= datetime.now(UTC)):
-            wakeups, ring = self._wakeups, Wakeup(job_id, 0, queue)
-            transaction.after_commit(lambda: wakeups.wake(ring))
+            wakeups, wakeup = self._wakeups, Wakeup(job_id, 0, queue)
+            transaction.after_commit(lambda: wakeups.wake(wakeup))
         return job_id
 
     async def _insert(self, transaction: Transaction, **row: Any) -> bool:
-        """Whether the row is new."""
+        """Return whether the row is new."""
         carrier = telemetry.current_carrier()
         row["request_id"] = current_request_id()
         row["trace_context"] = json.dumps(carrier) if carrier else None
-        inserted = await transaction.execute(_INSERT, row)
-        return bool(inserted.rowcount)  # type: ignore[attr-defined]  # an INSERT's result is a CursorResult
+        result = await transaction.execute(_INSERT, row)
+        return bool(result.rowcount)  # type: ignore[attr-defined]  # INSERT: a CursorResult
 
     async def find(self, job_id: UUID) -> JobRecord | None:
-        """As `get`, on a connection of its own."""
+        """Return the job, read on a connection of its own, or None if it does not exist."""
         async with self._database.read() as reader:
             return await self.get(reader, job_id)
 
     async def get(self, reader: Reader, job_id: UUID) -> JobRecord | None:
-        found = await reader.execute(select(job_status).where(job_status.c.id == job_id))
-        row = found.one_or_none()
-        return None if row is None else _record(row)
+        """Return the job, or None if it does not exist."""
+        rows = await reader.execute(select(job_status).where(job_status.c.id == job_id))
+        row = rows.one_or_none()
+        return None if row is None else _build_record(row)
 
     async def list(
         self,
@@ -148,7 +149,7 @@ class JobQueue:
         after: Position | None = None,
         limit: int = 50,
     ) -> Sequence[JobRecord]:
-        """Newest first, those beyond `after`; everybody's without `owner_id`."""
+        """Return jobs beyond `after`, newest first; of all owners if `owner_id` is None."""
         query = select(job_status)
         if owner_id is not None:
             query = query.where(job_status.c.owner_id == owner_id)
@@ -159,13 +160,13 @@ class JobQueue:
         if after is not None:
             query = query.where(tuple_(job_status.c.created_at, job_status.c.id) < after)
         query = query.order_by(job_status.c.created_at.desc(), job_status.c.id.desc())
-        found = await reader.execute(query.limit(limit))
-        return [_record(row) for row in found]
+        rows = await reader.execute(query.limit(limit))
+        return [_build_record(row) for row in rows]
 
-    async def subject(self, reader: Reader, job_id: UUID) -> JobSubject:
-        """What the job acts on; nothing of it where there is no such job."""
+    async def find_subject(self, reader: Reader, job_id: UUID) -> JobSubject:
+        """Return the object that the job names; both fields are None if there is no such job."""
         row = (await reader.execute(_SUBJECT, {"id": job_id})).one_or_none()
-        return JobSubject(None, None) if row is None else _subject(row)
+        return JobSubject(None, None) if row is None else _parse_subject(row)
 
     async def count_waiting(
         self,
@@ -173,53 +174,55 @@ class JobQueue:
         owner_id: UUID,
         kind: str,
         *,
-        most: int,
+        max_count: int,
         queue: str = DEFAULT_QUEUE,
         priority: int = 0,
     ) -> int:
-        """Jobs of this owner and kind that wait to be run, at most `most` of them.
+        """Count the waiting jobs of this owner and kind, up to `max_count`.
 
-        What the system started on somebody's behalf, which has a unique key, does not count.
+        Jobs with a unique key do not count: the system enqueues those.
         """
         parameters = {"owner": owner_id, "kind": kind, "queue": queue, "priority": priority}
-        return int(await reader.scalar(_WAITING, {**parameters, "most": most}))
+        return int(await reader.scalar(_COUNT_WAITING, {**parameters, "max_count": max_count}))
 
     async def cancel(self, transaction: Transaction, job_id: UUID) -> JobRecord:
-        """A waiting job is cancelled; a running one is asked to stop, and may still succeed.
+        """Cancel a waiting job, or request the cancellation of a running one, which may succeed.
 
-        Asking again is no error. Raises NotFound, or Conflict where the job has ended otherwise.
+        Idempotent. Raises NotFound, or Conflict where the job has ended in another state.
         """
-        found = await self._change(transaction, _CANCEL, job_id)
-        status = JobStatus(found.status)
-        if not found.changed and status.is_terminal and status is not JobStatus.CANCELLED:
+        row = await self._execute_change(transaction, _CANCEL, job_id)
+        status = JobStatus(row.status)
+        if not row.changed and status.is_terminal and status is not JobStatus.CANCELLED:
             raise Conflict(_CANNOT_CANCEL[status])
-        if found.changed and status is JobStatus.RUNNING:
+        if row.changed and status is JobStatus.RUNNING:
             self._publish_after_commit(transaction, CANCEL_CHANNEL, str(job_id))
-        return await self._changed(transaction, job_id)
+        return await self._publish_change(transaction, job_id)
 
     async def retry(self, transaction: Transaction, job_id: UUID) -> JobRecord:
-        """Runs a job now that failed, or again from the start one that ended without success.
+        """Run a failed job now, or restart a job that ended without success.
 
-        Raises NotFound, or Conflict where it waits, runs or has succeeded.
+        Raises NotFound, or Conflict where the job waits, runs or has succeeded.
         """
-        found = await self._change(transaction, _RETRY, job_id)
-        if not found.changed:
-            raise Conflict(f"the job is {found.status}")
+        row = await self._execute_change(transaction, _RETRY, job_id)
+        if not row.changed:
+            raise Conflict(f"A {row.status} job cannot be retried.")
         if self._wakeups is not None:
-            wakeups, ring = self._wakeups, Wakeup(job_id, found.claim_no, found.queue)
-            transaction.after_commit(lambda: wakeups.wake(ring))
-        return await self._changed(transaction, job_id)
+            wakeups, wakeup = self._wakeups, Wakeup(job_id, row.claim_no, row.queue)
+            transaction.after_commit(lambda: wakeups.wake(wakeup))
+        return await self._publish_change(transaction, job_id)
 
-    async def _change(self, transaction: Transaction, statement: Any, job_id: UUID) -> Row[Any]:
+    async def _execute_change(
+        self, transaction: Transaction, statement: Any, job_id: UUID
+    ) -> Row[Any]:
         row: Row[Any] | None = (await transaction.execute(statement, {"id": job_id})).one_or_none()
         if row is None:
-            raise NotFound("no such job")
+            raise NotFound("No such job.")
         return row
 
-    async def _changed(self, transaction: Transaction, job_id: UUID) -> JobRecord:
+    async def _publish_change(self, transaction: Transaction, job_id: UUID) -> JobRecord:
         record = await self.get(transaction, job_id)
         if record is None:
-            raise NotFound("no such job")
+            raise NotFound("No such job.")
         self._publish_after_commit(transaction, change_channel(job_id), str(record.version))
         return record
 
@@ -237,18 +240,18 @@ _CANNOT_CANCEL = {
 
 
 def unique_id(kind: str, unique_key: str) -> UUID:
-    """The id of the one job of this kind with this key (RFC 9562 section 5.5)."""
-    return uuid5(UNIQUE_IDS, f"{kind}\n{unique_key}")
+    """Return the id of the job of this kind with this key (UUIDv5, RFC 9562 section 5.5)."""
+    return uuid5(UNIQUE_ID_NAMESPACE, f"{kind}\n{unique_key}")
 
 
-def _subject(row: Row[Any]) -> JobSubject:
+def _parse_subject(row: Row[Any]) -> JobSubject:
     try:
         return JobSubject(row.target, UUID(row.subject_id or ""))
     except ValueError:
         return JobSubject(row.target, None)
 
 
-def _record(row: Row[Any]) -> JobRecord:
+def _build_record(row: Row[Any]) -> JobRecord:
     values = dict(row._mapping)  # noqa: SLF001 (SQLAlchemy's public name for it)
     values["status"] = JobStatus(values["status"])
     values["max_attempts"] = values["max_attempts"] or DEFAULT_MAX_ATTEMPTS

@@ -1,6 +1,6 @@
-"""Keeps schema `jobs` small: ended jobs go after a while, dead ones stay until somebody acts.
+"""Retention of schema `jobs`: ended jobs are deleted, dead ones stay until an operator acts.
 
-Knows the suite's identity, too, by which housekeeping elsewhere tells its own things.
+Also reads the suite's identity, by which other maintenance recognises its own data.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from twelvefold.database.database import Database, Transaction
 from .model import JobKind
 
 JOBS_PRUNE = "jobs.prune"
-BATCH = 1000  # rows a statement: short locks, and room for others between
+BATCH_ROWS = 1000  # per statement: short locks, with gaps for other statements
 
 _PRUNE = text("""
 WITH ended AS (
@@ -28,7 +28,7 @@ WITH ended AS (
 )
 DELETE FROM jobs.jobs AS j USING ended WHERE j.id = ended.id
 """)
-# Kept like any other ended job, with its errors, and pruned with them.
+# The row keeps its errors and is pruned like any other ended job.
 _DISCARD = text("""
 UPDATE jobs.jobs SET status = 'cancelled', finished_at = now(), version = version + 1
 WHERE id = ANY (CAST(:ids AS uuid[])) AND status = 'dead' RETURNING id
@@ -36,34 +36,34 @@ WHERE id = ANY (CAST(:ids AS uuid[])) AND status = 'dead' RETURNING id
 
 
 class EmptyPayload(JobPayload):
-    """For jobs that need to know nothing."""
+    """Payload of kinds that need no input."""
 
 
 PRUNE = JobKind(JOBS_PRUNE, EmptyPayload, timeout=300.0, max_attempts=5, concurrency=1)
 
 
 async def prune_ended_jobs(database: Database, retention: timedelta) -> int:
-    """Deletes jobs that ended without being dead longer than `retention` ago; returns how many."""
+    """Delete jobs other than dead ones that ended more than `retention` ago; return the count."""
     total = 0
     while True:
         async with database.transaction() as transaction:
-            done = await transaction.execute(
-                _PRUNE, {"age": retention.total_seconds(), "batch": BATCH}
+            result = await transaction.execute(
+                _PRUNE, {"age": retention.total_seconds(), "batch": BATCH_ROWS}
             )
-            count = int(done.rowcount)  # type: ignore[attr-defined]  # a DELETE's result is a CursorResult
+            count = int(result.rowcount)  # type: ignore[attr-defined]  # DELETE: a CursorResult
         total += count
-        if count < BATCH:
+        if count < BATCH_ROWS:
             return total
 
 
 async def discard_dead_jobs(transaction: Transaction, ids: Sequence[UUID]) -> set[UUID]:
-    """Takes dead jobs for settled: nothing more is to be done. Says which of `ids` were dead."""
+    """Mark dead jobs as cancelled. Return those of `ids` that were dead."""
     rows = await transaction.execute(_DISCARD, {"ids": list(ids)})
     return {row.id for row in rows}
 
 
-async def suite_id(database: Database) -> UUID:
-    """Whose data this is: the same for every process, and after a restore elsewhere."""
+async def fetch_suite_id(database: Database) -> UUID:
+    """Return the id of this suite's data: equal in every process, and kept by a restore."""
     async with database.read() as reader:
-        found: UUID = await reader.scalar(text("SELECT id FROM jobs.suite"))
-    return found
+        suite_id: UUID = await reader.scalar(text("SELECT id FROM jobs.suite"))
+    return suite_id

@@ -1,25 +1,15 @@
-"""The view of schema `jobs` that everybody may read, for queries that are put together.
+"""The view of schema `jobs` that all services may read, for composed queries.
 
 Owned by worker, whose migrations create it.
 """
 
-from sqlalchemy import (
-    Boolean,
-    Column,
-    DateTime,
-    MetaData,
-    SmallInteger,
-    String,
-    Table,
-    Uuid,
-)
+from sqlalchemy import Boolean, Column, DateTime, MetaData, SmallInteger, String, Table, Uuid
 from sqlalchemy.dialects.postgresql import BIGINT, JSONB
 
 SCHEMA = "jobs"
 METADATA = MetaData(schema=SCHEMA)
 _TIME = DateTime(timezone=True)
 
-# What everybody may read.
 job_status = Table(
     "job_status",
     METADATA,

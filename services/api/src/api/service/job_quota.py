@@ -25,7 +25,9 @@ class JobQuota:
 
     async def require_room(self, reader: Reader, owner_id: UUID) -> None:
         """Asked in the transaction that adds one. Raises TooManyRequests where `most` wait."""
-        waiting = await self.queue.count_waiting(reader, owner_id, IMAGE_PROCESS, most=self.most)
+        waiting = await self.queue.count_waiting(
+            reader, owner_id, IMAGE_PROCESS, max_count=self.most
+        )
         if waiting >= self.most:
             raise TooManyRequests(
                 f"{self.most} jobs of yours wait already; add more once some have run",

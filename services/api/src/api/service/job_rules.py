@@ -84,7 +84,7 @@ class JobRules:
         self.require_kind(principal, job.kind)
         if job.kind != IMAGE_PROCESS:
             return True
-        target, subject = await self.queue.subject(reader, job.id)
+        target, subject = await self.queue.find_subject(reader, job.id)
         if target == _AVATAR:
             if subject != principal.id and not principal.is_admin:
                 raise NotFound("no such job")

@@ -137,7 +137,7 @@ class Jobs:
             async with self._database.read() as reader:
                 job = await self._visible(reader, principal, job_id)
                 self._rules.require_kind(principal, job.kind)
-                subject = await self._queue.subject(reader, job_id)
+                subject = await self._queue.find_subject(reader, job_id)
             if job.kind == ACCOUNT_ERASE and subject.id is not None:
                 await self._rules.require_erasable(principal, subject.id)
 

@@ -1,4 +1,4 @@
-"""Images: decoded in a child process with little to lose, checked, and made into variants.
+"""Image variants, decoded and encoded in a child process with limits and without secrets.
 
-Owns no job and no storage: `worker.service` fetches and stores.
+Owns neither jobs nor storage: `worker.service` fetches and stores.
 """

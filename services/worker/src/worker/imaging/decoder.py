@@ -1,9 +1,9 @@
-"""The child process that decodes strangers' images: `python -m worker.imaging.decoder SOURCE DIRECTORY`.
+"""The child process for untrusted images: `python -m worker.imaging.decoder SOURCE DIRECTORY`.
 
-Owns everything that touches Pillow, so that a bomb or a decoder's fault ends this process and not
-the worker. It is given limits by its parent's arguments, writes `<variant>.webp` files of freshly
-encoded pixels (nothing of the source's metadata, profile or trailing bytes survives) and prints
-one JSON object: the variants, or the reason of a refusal. It reaches no network and no settings.
+The only module that uses Pillow, so that a decompression bomb or a fault in a decoder ends this
+process and not the worker. Its arguments set the limits. It writes `<variant>.webp` files of newly
+encoded pixels without metadata, profile or trailing bytes of the source, and prints one JSON
+object: the variants, or the reason of a rejection. It uses neither network nor settings.
 """
 
 import argparse
@@ -24,44 +24,52 @@ from worker.imaging import jpeg, png
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 QUALITY = 82
-_ENOUGH = (2048, 2048)  # pixels, of a JPEG that is decoded
-_BOUNDS = (MemoryError, Image.DecompressionBombError, Image.DecompressionBombWarning)
-_SIGNATURES = (b"\xff\xd8\xff", png.SIGNATURE)
-_TRANSPARENT = {"RGBA", "LA", "PA", "La", "RGBa"}
+_DRAFT_SIZE = (2048, 2048)  # pixels that a JPEG is reduced to while it is decoded
+_LIMIT_ERRORS = (MemoryError, Image.DecompressionBombError, Image.DecompressionBombWarning)
+_JPEG_OR_PNG_SIGNATURES = (b"\xff\xd8\xff", png.SIGNATURE)
+_ALPHA_MODES = {"RGBA", "LA", "PA", "La", "RGBa"}
 
 
 class ImageRejected(Exception):
-    """The image is at fault; the message is shown to its owner."""
+    """The image is invalid. Its owner reads the message."""
 
 
-def limit(memory: int, seconds: int) -> None:
-    """Bounds this process: bytes of address space, seconds of processor time."""
-    with contextlib.suppress(ValueError, OSError):  # macOS does not know RLIMIT_AS
+def limit_resources(memory: int, seconds: int) -> None:
+    """Limit this process to `memory` bytes of address space and `seconds` of CPU time."""
+    with contextlib.suppress(ValueError, OSError):  # macOS does not support RLIMIT_AS
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def opened(source: Path, pixels: int) -> Image.Image:
-    """The decoded first frame, upright, in RGB or RGBA, sRGB where its profile can be read."""
+def open_image(source: Path, pixels: int) -> Image.Image:
+    """Return the decoded first frame, upright, as RGB or RGBA, in sRGB if its profile is valid.
+
+    Raises ImageRejected where the image is invalid or has more than `pixels` pixels, and Pillow's
+    bomb errors and MemoryError where it exceeds a limit.
+    """
     Image.MAX_IMAGE_PIXELS = pixels
-    with source.open("rb") as file:  # one that is not there is no fault of the image
-        picture, profile = _picture_of(file)
-        with _blaming(picture):
+    with source.open(
+        "rb"
+    ) as file:  # outside the guard: a missing file is not the fault of the image
+        picture, profile = _select_picture(file)
+        with _reject_on_error(picture):
             image = _identify(picture)
         width, height = image.size
         if width * height > pixels:
-            raise ImageRejected(f"has {width} x {height} pixels; at most {pixels} in all are taken")
+            raise ImageRejected(
+                f"has {width} x {height} pixels; at most {pixels} in all are allowed"
+            )
         profile = profile or image.info.get("icc_profile")
-        with _blaming(picture):
+        with _reject_on_error(picture):
             image = _load(image, picture)
-    with contextlib.suppress(Exception):  # hostile EXIF costs the orientation, not the image
+    with contextlib.suppress(Exception):  # invalid EXIF data only loses the orientation
         image = ImageOps.exif_transpose(image)
-    return _in_srgb(image, profile)
+    return _convert_to_srgb(image, profile)
 
 
-def _picture_of(file: BinaryIO) -> tuple[BinaryIO, bytes | None]:
-    """What is to be decoded, and the profile where it was taken out."""
+def _select_picture(file: BinaryIO) -> tuple[BinaryIO, bytes | None]:
+    """Return the file to decode, and the profile if it was extracted."""
     if file.read(len(png.SIGNATURE)) == png.SIGNATURE:
         return png.extract_picture(file)
     file.seek(0)
@@ -74,10 +82,10 @@ def _identify(file: BinaryIO) -> Image.Image:
 
 
 def _load(image: Image.Image, file: BinaryIO) -> Image.Image:
-    """Decodes `image`, which was read from `file`; a JPEG may lack its end marker, and only that."""
-    is_jpeg = image.format in ("JPEG", "MPO")  # MPO: several JPEGs, of which the first is shown
-    # JPEG can decode at a fraction of its size: nobody sees more than the largest variant.
-    image.draft("RGB", _ENOUGH)
+    """Decode `image`, which was read from `file`. A JPEG may lack its end marker."""
+    is_jpeg = image.format in ("JPEG", "MPO")  # MPO: several JPEGs, of which viewers show the first
+    # A JPEG can be decoded at a fraction of its size; no variant needs more pixels.
+    image.draft("RGB", _DRAFT_SIZE)
     try:
         image.load()
     except OSError:
@@ -89,23 +97,23 @@ def _load(image: Image.Image, file: BinaryIO) -> Image.Image:
         if len(digests) > 1:
             raise
         image = _identify(io.BytesIO(next(jpeg.complete(content))))
-        image.draft("RGB", _ENOUGH)
+        image.draft("RGB", _DRAFT_SIZE)
         image.load()
     return image
 
 
 def _digest(content: bytes) -> bytes:
-    """Of every pixel, at full size."""
+    """Return the SHA-256 of all pixels at full size."""
     with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
         return hashlib.sha256(image.tobytes()).digest()
 
 
 @contextlib.contextmanager
-def _blaming(file: BinaryIO) -> Iterator[None]:
-    """Whatever a decoder stumbles over is in the input, but for its bounds, told by `main`."""
+def _reject_on_error(file: BinaryIO) -> Iterator[None]:
+    """Reject the image for any error of a decoder, except for exceeded limits (see `main`)."""
     try:
         yield
-    except _BOUNDS:
+    except _LIMIT_ERRORS:
         raise
     except Exception as error:
         raise ImageRejected(_reason(file, error)) from error
@@ -115,15 +123,18 @@ def _reason(file: BinaryIO, error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         file.seek(0)
         head = file.read(12)
-        if not (head.startswith(_SIGNATURES) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")):
+        if not (
+            head.startswith(_JPEG_OR_PNG_SIGNATURES)
+            or (head[:4] == b"RIFF" and head[8:] == b"WEBP")
+        ):
             return "is not a JPEG, PNG or WebP image"
     elif "truncated" in str(error).lower():
         return "is truncated: a part of the picture is missing"
     return "is damaged: it cannot be decoded"
 
 
-def _in_srgb(image: Image.Image, profile: Any) -> Image.Image:
-    mode = "RGBA" if image.mode in _TRANSPARENT or "transparency" in image.info else "RGB"
+def _convert_to_srgb(image: Image.Image, profile: Any) -> Image.Image:
+    mode = "RGBA" if image.mode in _ALPHA_MODES or "transparency" in image.info else "RGB"
     if profile and image.mode in ("RGB", "RGBA", "CMYK"):
         with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError):
             converted = ImageCms.profileToProfile(
@@ -133,20 +144,23 @@ def _in_srgb(image: Image.Image, profile: Any) -> Image.Image:
                 outputMode="RGB" if image.mode == "CMYK" else image.mode,
             )
             image = converted or image
-    if image.mode.startswith("I"):  # 16 bits a sample; a plain conversion would clip them
+    if image.mode.startswith("I"):  # 16 bits per sample, which a plain conversion would clip
         image = image.convert("I").point(lambda value: value / 256).convert("L")
     return image.convert(mode)
 
 
 def write_variants(image: Image.Image, directory: Path, sizes: dict[str, int]) -> list[Any]:
-    """Encodes each variant, the largest first since each is made from the one before."""
-    made = []
+    """Encode the variants, largest first: each is made from the previous one.
+
+    `sizes` maps names to the longest edge in pixels.
+    """
+    variants = []
     image.info.clear()
     for name, longest in sorted(sizes.items(), key=lambda item: -item[1]):
         image.thumbnail((longest, longest), Image.Resampling.LANCZOS, reducing_gap=3.0)
         path = directory / f"{name}.webp"
         image.save(path, "WEBP", quality=QUALITY, method=4, exif=b"", xmp=b"", icc_profile=None)
-        made.append(
+        variants.append(
             {
                 "name": name,
                 "width": image.width,
@@ -154,22 +168,28 @@ def write_variants(image: Image.Image, directory: Path, sizes: dict[str, int]) -
                 "size": path.stat().st_size,
             }
         )
-    return made
+    return variants
 
 
 def main() -> int:
+    """Decode one image; return the exit code."""
     parser = argparse.ArgumentParser()
     parser.add_argument("source", type=Path)
     parser.add_argument("directory", type=Path)
-    parser.add_argument("--sizes", type=json.loads, required=True, help='{"128": 128, …}')
+    parser.add_argument(
+        "--sizes",
+        type=json.loads,
+        required=True,
+        help="JSON object of names and longest edges in pixels",
+    )
     parser.add_argument("--pixels", type=int, required=True)
     parser.add_argument("--memory", type=int, required=True, help="bytes")
     parser.add_argument("--seconds", type=int, required=True)
     options = parser.parse_args()
-    limit(options.memory, options.seconds)
+    limit_resources(options.memory, options.seconds)
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     try:
-        image = opened(options.source, options.pixels)
+        image = open_image(options.source, options.pixels)
         response: dict[str, Any] = {
             "variants": write_variants(image, options.directory, options.sizes)
         }

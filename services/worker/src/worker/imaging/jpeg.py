@@ -1,7 +1,7 @@
-"""Whether a JPEG that lacks its end marker holds its whole picture (ITU-T T.81).
+"""Checks whether a JPEG without its end marker contains the whole picture (ITU-T T.81).
 
-Owns the search for what is missing. libjpeg fills rows that it has no data for, and says so in
-warnings that Pillow does not pass on; so each way of filling is tried, and what is filled shows.
+libjpeg fills rows that have no data, and reports that in warnings which Pillow does not pass on.
+Decoding with different fillings shows whether any pixel was filled.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import struct
 from collections.abc import Iterator
 
 END = b"\xff\xd9"
-# Bits that libjpeg takes for pixels where some are missing; longer than it reads ahead.
+# Entropy-coded data for missing pixels; longer than libjpeg reads ahead.
 _PATTERNS = (b"\x55" * 256, b"\xc6\x3a\x91" * 96)
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SCAN = 0xDA
 _RST0 = 0xD0
-_FILL = 0xFF  # may stand in front of any marker
+_FILL = 0xFF  # may precede any marker
 _STANDALONE = frozenset({0x00, 0x01, *range(0xD0, 0xD9), _FILL})  # no marker, or one without length
 _COEFFICIENTS = 64
 
@@ -24,11 +24,11 @@ _COEFFICIENTS = 64
 def complete(content: bytes) -> Iterator[bytes]:
     """Yield `content` with its end marker, then with each filling in front of the marker.
 
-    All of them show the same picture only where no pixel is missing.
+    All of them decode to the same picture only if no pixel is missing.
     """
-    content = content.rstrip(b"\xff")  # the half of the marker that it was cut in
+    content = content.rstrip(b"\xff")  # half of an end marker
     yield content + END
-    # Where the next restart interval is missing, bits are read only behind its marker.
+    # If the next restart interval is missing, libjpeg reads bits only after its marker.
     restart = bytes((0xFF, _next_restart(content)))
     for pattern in _PATTERNS:
         yield content + pattern + restart + pattern + END
@@ -43,9 +43,9 @@ def _next_restart(content: bytes) -> int:
 
 
 def has_all_scans(content: bytes) -> bool:
-    """Return whether the scans bring every coefficient of every component to its last bit.
+    """Return whether the scans contain every bit of every coefficient of every component.
 
-    True for a sequential JPEG, whose missing scans are missing components, and decode as errors.
+    True for a sequential JPEG: its missing scans are missing components, which fail to decode.
     """
     components: list[int] = []
     bits: dict[tuple[int, int], int] = {}  # by component and coefficient: bits still to come
@@ -68,13 +68,13 @@ def has_all_scans(content: bytes) -> bool:
 
 
 def _segments(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """Each marker with a length, and its body; the entropy-coded data between them is skipped."""
-    at = 2
-    while (at := content.find(b"\xff", at)) >= 0 and at + 4 <= len(content):
-        marker = content[at + 1]
+    """Yield each marker with a length, and its body. Skips the entropy-coded data between them."""
+    offset = 2
+    while (offset := content.find(b"\xff", offset)) >= 0 and offset + 4 <= len(content):
+        marker = content[offset + 1]
         if marker in _STANDALONE:
-            at += 1 if marker == _FILL else 2
+            offset += 1 if marker == _FILL else 2
             continue
-        (length,) = struct.unpack_from(">H", content, at + 2)
-        yield marker, content[at + 4 : at + 2 + length]
-        at += 2 + max(length, 2)
+        (length,) = struct.unpack_from(">H", content, offset + 2)
+        yield marker, content[offset + 4 : offset + 2 + length]
+        offset += 2 + max(length, 2)

@@ -1,8 +1,8 @@
-"""The chunks of a PNG that its picture is made of (PNG, third edition, sections 5 and 11).
+"""Extracts the chunks of a PNG that affect its picture (PNG, third edition, sections 5 and 11).
 
-Owns what is left out before the decoder sees a file: text, times and whatever else is not shown
-is skipped unread, so that no checksum in it costs the picture and nothing in it is inflated. What
-is kept is kept byte for byte; decoding and its bounds are the decoder's.
+Other chunks, such as text and times, are skipped unread: a wrong checksum in them does not reject
+the picture, and nothing in them is inflated. The kept chunks are unchanged; decoding and its
+limits are `decoder`'s.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import zlib
 from typing import BinaryIO
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# What libpng takes by default (PNG_USER_CHUNK_MALLOC_MAX): viewers ignore a larger profile, too.
+# The default of libpng (PNG_USER_CHUNK_MALLOC_MAX): viewers ignore a larger profile, too.
 MAX_PROFILE_BYTES = 8_000_000
-# Ancillary chunks that change what is seen, with the most bytes that one may have.
-_SHOWN = {b"tRNS": 256, b"eXIf": 65_536, b"iCCP": MAX_PROFILE_BYTES}
+# Ancillary chunks that affect the picture, each with its maximum size in bytes.
+_MAX_VISIBLE_CHUNK_BYTES = {b"tRNS": 256, b"eXIf": 65_536, b"iCCP": MAX_PROFILE_BYTES}
 _END = b"\0\0\0\0IEND\xaeB`\x82"
 _HEAD = struct.Struct(">I4s")
 _CHECKSUM_BYTES = 4
@@ -25,9 +25,9 @@ _CHECKSUM_BYTES = 4
 def extract_picture(file: BinaryIO) -> tuple[BinaryIO, bytes | None]:
     """Return a PNG of the critical chunks, transparency and orientation, and its ICC profile.
 
-    `file` stands behind the signature. An ancillary chunk with a wrong checksum is left out, as
-    libpng does; a critical one is passed on as it is. A file that ends after its pixels, without
-    the end marker, gets one: whether all rows are there is for the decoder to say.
+    `file` is positioned after the signature. An ancillary chunk with a wrong checksum is left out,
+    as libpng does; a critical one is passed on unchanged. A file without the end marker gets one:
+    the decoder checks whether all rows exist.
     """
     picture = io.BytesIO()
     picture.write(SIGNATURE)
@@ -38,7 +38,7 @@ def extract_picture(file: BinaryIO) -> tuple[BinaryIO, bytes | None]:
             break
         if _is_critical(kind):
             picture.write(head + file.read(length + _CHECKSUM_BYTES))
-        elif length > _SHOWN.get(kind, -1):
+        elif length > _MAX_VISIBLE_CHUNK_BYTES.get(kind, -1):
             file.seek(length + _CHECKSUM_BYTES, io.SEEK_CUR)
         else:
             data, checksum = file.read(length), file.read(_CHECKSUM_BYTES)
@@ -58,11 +58,11 @@ def _is_critical(kind: bytes) -> bool:
 
 
 def _inflate_profile(data: bytes) -> bytes | None:
-    """The profile of an iCCP chunk; None where it is damaged or larger than a viewer takes."""
+    """Return the profile of an iCCP chunk, or None if it is damaged or too large for viewers."""
     _, _, packed = data.partition(b"\0")
     inflater = zlib.decompressobj()
     try:
-        profile = inflater.decompress(packed[1:], MAX_PROFILE_BYTES)  # behind the method's byte
+        profile = inflater.decompress(packed[1:], MAX_PROFILE_BYTES)  # after the byte of the method
     except zlib.error:
         return None
     return profile if inflater.eof else None

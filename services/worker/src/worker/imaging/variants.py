@@ -1,7 +1,7 @@
-"""Makes the variants of an image in a child process with limits of its own.
+"""Makes the variants of an image in a child process with its own limits.
 
-Owns the child: its limits, its timeout, and what its end means. The decoding is `decoder`'s; this
-module never imports Pillow, so that the worker's own memory stays small and out of reach.
+Owns the child: its limits, its timeout, and the meaning of its exit code. `decoder` decodes. This
+module never imports Pillow, so that a fault in a decoder cannot reach the worker's own memory.
 """
 
 from __future__ import annotations
@@ -18,22 +18,24 @@ from twelvefold.contracts.images import VARIANTS
 from twelvefold.errors import Rejected
 from twelvefold.observability.spans import trace_function
 
-# Ends that a hostile input can bring about by itself; anything else (SIGKILL by the kernel under
-# memory pressure, say) may be the machine's fault and is tried again.
-_FAULT_OF_THE_INPUT = {-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGXCPU, -signal.SIGABRT}
+# Exit codes that a hostile input can cause. Any other, such as SIGKILL by the kernel under memory
+# pressure, may be caused by the machine: the job is retried.
+_INPUT_FAULT_EXIT_CODES = {-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGXCPU, -signal.SIGABRT}
 
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What one image may cost."""
+    """Limits for one image."""
 
     pixels: int = 25_000_000
     memory: int = 768 * 1024 * 1024  # bytes of address space, the interpreter's included
-    seconds: int = 20  # of processor time, and twice that of wall time
+    seconds: int = 20  # of CPU time; twice that of wall-clock time
 
 
 @dataclass(frozen=True, slots=True)
-class MadeVariant:
+class EncodedVariant:
+    """A variant in a file. Sizes are pixels and bytes."""
+
     name: str
     path: Path
     width: int
@@ -42,11 +44,11 @@ class MadeVariant:
 
 
 @trace_function("image.decode")
-async def make_variants(source: Path, directory: Path, limits: ImageLimits) -> list[MadeVariant]:
-    """Decodes `source` and writes its variants into `directory`.
+async def make_variants(source: Path, directory: Path, limits: ImageLimits) -> list[EncodedVariant]:
+    """Decode `source` and write its variants into `directory`.
 
-    Raises Rejected with a reason for the owner where the image is at fault, RuntimeError where
-    the child ended for another reason. The child is always gone on return, cancelled or not.
+    Raises Rejected with a reason for the owner where the image is invalid, RuntimeError where the
+    child ended for another reason. The child has always ended when this returns or is cancelled.
     """
     child = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -59,14 +61,14 @@ async def make_variants(source: Path, directory: Path, limits: ImageLimits) -> l
         *("--pixels", str(limits.pixels)),
         *("--memory", str(limits.memory)),
         *("--seconds", str(limits.seconds)),
-        env={},  # ours holds secrets, and a decoder's fault may be somebody's way in
+        env={},  # this process's environment has secrets that an exploited decoder could read
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     try:
         async with asyncio.timeout(limits.seconds * 2):
-            response, complaint = await child.communicate()
+            response, errors = await child.communicate()
     except TimeoutError:
         raise Rejected("takes too long to be decoded") from None
     finally:
@@ -74,14 +76,15 @@ async def make_variants(source: Path, directory: Path, limits: ImageLimits) -> l
             with contextlib.suppress(ProcessLookupError):
                 child.kill()
             await asyncio.shield(child.wait())
-    if child.returncode in _FAULT_OF_THE_INPUT:
+    if child.returncode in _INPUT_FAULT_EXIT_CODES:
         raise Rejected("cannot be decoded within the limits")
     if child.returncode != 0:
-        last = complaint.decode(errors="replace").strip().rpartition("\n")[2]
-        raise RuntimeError(f"the image decoder ended with {child.returncode}: {last[:200]}")
+        last_line = errors.decode(errors="replace").strip().rpartition("\n")[2]
+        raise RuntimeError(f"the image decoder ended with {child.returncode}: {last_line[:200]}")
     result = json.loads(response)
     if reason := result.get("rejected"):
         raise Rejected(reason)
     return [
-        MadeVariant(path=directory / f"{made['name']}.webp", **made) for made in result["variants"]
+        EncodedVariant(path=directory / f"{fields['name']}.webp", **fields)
+        for fields in result["variants"]
     ]

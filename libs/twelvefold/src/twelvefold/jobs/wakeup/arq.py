@@ -1,8 +1,9 @@
-"""Wake-ups by arq: from processes that commit jobs to workers that run them.
+"""Wake-ups over arq, from the producers of jobs to the workers.
 
-The only module that knows arq. A ring holds an id, as JSON, and nothing depends on its arrival.
+The only module that knows arq. A wake-up is an id as JSON, and nothing depends on its arrival.
 Producers write arq's two keys themselves: one round trip for a whole batch, and no import of arq
-in their processes. Consumers run arq's own worker under supervision, because a lost Redis ends it.
+in their processes. Workers run arq's own worker under supervision, because it ends when Redis is
+lost.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ if TYPE_CHECKING:
 
 FUNCTION = "ring"
 JOB_KEY = "arq:job:"
-_WAKEUP_LIFE = 3600  # seconds; the dispatcher rings again long before
-_WAKEUP_TIMEOUT = 3600  # seconds that arq may wait for the job behind a ring; it never ends a job
-_SKEW = 1000  # milliseconds by which a worker's clock may be behind a producer's
-_BUSY = 1.0  # seconds after a ring in which others are likely
-_RESTART_AFTER = (0.1, 2.0)  # seconds: the first pause before arq runs again, and the longest
+_WAKEUP_TTL = 3600  # seconds; maintenance resends wake-ups much earlier
+_WAKEUP_TIMEOUT = 3600  # seconds that arq waits for the job of a wake-up; it never ends a job
+_CLOCK_SKEW = 1000  # milliseconds by which a worker's clock may be behind a producer's
+_BUSY_PERIOD = 1.0  # seconds after a wake-up in which others are likely
+_RESTART_DELAYS = (0.1, 2.0)  # seconds: the first and the longest pause before arq restarts
 _log = structlog.get_logger(__name__)
 
 
@@ -46,28 +47,29 @@ class _Withdrawal(NamedTuple):
     wakeup: Wakeup
 
 
-class _Note(NamedTuple):
+class _Publication(NamedTuple):
     channel: str
     message: str
 
 
 def queue_key(queue: str) -> str:
-    """The sorted set that arq polls for one of our queues."""
+    """Return the key of the sorted set that arq polls for a queue."""
     return f"twelvefold:jobs:ring:{queue}"
 
 
-def dumps(value: Any) -> bytes:
-    # arq also serializes its own errors, only to throw them away.
+def encode_json(value: Any) -> bytes:
+    """Return compact JSON."""
+    # `default`: arq also serializes its own errors before it discards them.
     return json.dumps(value, separators=(",", ":"), default=str).encode()
 
 
 class RedisWakeupPublisher:
-    """Rings and hints of a process, handed over in the background. Dropped while Redis is away."""
+    """Sends wake-ups and hints in the background. Drops them while Redis is unavailable."""
 
     def __init__(self, settings: RedisSettings, *, capacity: int = 10_000) -> None:
         self._settings = settings
         self._redis: Redis | None = None
-        self._sender: BufferedSender[Wakeup | _Withdrawal | _Note] = BufferedSender(
+        self._sender: BufferedSender[Wakeup | _Withdrawal | _Publication] = BufferedSender(
             self._send,
             name="wakeups",
             capacity=capacity,
@@ -76,20 +78,20 @@ class RedisWakeupPublisher:
         metrics.register_pool("wakeups", capacity, lambda: len(self._sender))
 
     def wake(self, wakeup: Wakeup) -> None:
-        """Wakes a worker for one job. Never blocks, never fails."""
+        """Wake a worker for one job. Never blocks or fails."""
         self._sender.put(wakeup)
 
     def withdraw(self, wakeup: Wakeup) -> None:
-        """Takes a ring back that nobody needs any more; arq would take it up for nothing."""
+        """Remove a wake-up that is no longer needed, so that arq does not process it."""
         self._sender.put(_Withdrawal(wakeup))
 
     def publish(self, channel: str, message: str) -> None:
-        """Tells whoever listens on `channel`. Never blocks, never fails."""
-        self._sender.put(_Note(channel, message))
+        """Publish a message on a Redis channel. Never blocks or fails."""
+        self._sender.put(_Publication(channel, message))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Hands over while the block runs. What was put before waits for it."""
+        """Send while the block runs. Items that were put before wait for it."""
         self._redis = create_redis(self._settings)
         try:
             async with self._sender.running():
@@ -97,45 +99,45 @@ class RedisWakeupPublisher:
         finally:
             await self._redis.aclose()
 
-    async def _send(self, batch: Sequence[Wakeup | _Withdrawal | _Note]) -> None:
+    async def _send(self, batch: Sequence[Wakeup | _Withdrawal | _Publication]) -> None:
         if self._redis is None:
             raise RuntimeError("the wake-up publisher is not running")
         now = int(time.time() * 1000)
         pipe = self._redis.pipeline(transaction=False)
         for item in batch:
             match item:
-                case _Note(channel, message):
+                case _Publication(channel, message):
                     pipe.publish(channel, message)
-                case _Withdrawal(ring):
-                    pipe.zrem(queue_key(ring.queue), _wakeup_id(ring))
-                    pipe.delete(JOB_KEY + _wakeup_id(ring))
+                case _Withdrawal(wakeup):
+                    pipe.zrem(queue_key(wakeup.queue), _wakeup_id(wakeup))
+                    pipe.delete(JOB_KEY + _wakeup_id(wakeup))
                 case Wakeup():
                     content = encode_wakeup(item.job_id, now)
-                    pipe.set(JOB_KEY + _wakeup_id(item), content, nx=True, ex=_WAKEUP_LIFE)
-                    pipe.zadd(queue_key(item.queue), {_wakeup_id(item): now - _SKEW}, nx=True)
-        # Last, so that whoever wakes by it finds the whole batch.
+                    pipe.set(JOB_KEY + _wakeup_id(item), content, nx=True, ex=_WAKEUP_TTL)
+                    pipe.zadd(queue_key(item.queue), {_wakeup_id(item): now - _CLOCK_SKEW}, nx=True)
+        # Last, so that a worker that receives it finds the whole batch.
         for queue in {item.queue for item in batch if isinstance(item, Wakeup)}:
             pipe.publish(wakeup_channel(queue), "")
         await pipe.execute()
 
 
-def _wakeup_id(ring: Wakeup) -> str:
-    return f"{ring.job_id}:{ring.claim_no}"
+def _wakeup_id(wakeup: Wakeup) -> str:
+    return f"{wakeup.job_id}:{wakeup.claim_no}"
 
 
 def encode_wakeup(job_id: UUID, now_ms: int) -> bytes:
-    """A ring as arq's worker reads it (arq.jobs.serialize_job; a test holds us to it)."""
-    return dumps({"t": None, "f": FUNCTION, "a": [str(job_id)], "k": {}, "et": now_ms})
+    """Return a wake-up in the format of `arq.jobs.serialize_job`."""
+    return encode_json({"t": None, "f": FUNCTION, "a": [str(job_id)], "k": {}, "et": now_ms})
 
 
 class ArqListener:
-    """Runs arq's worker, which awaits `on_wakeup` for each ring; at most `concurrency` at a time.
+    """Runs arq's worker, which awaits `on_wakeup` for up to `concurrency` wake-ups at a time.
 
-    arq polls. After a second without a wake-up it waits between two polls until `poll_now`, since
-    fifty polls a second for nothing cost a fifth of a core behind a proxy of the mesh.
+    arq polls. A second after the last wake-up, it waits for `poll_now` or `idle_poll_interval`
+    before each poll: 50 polls per second cost a fifth of a core behind a mesh proxy.
 
-    A lost Redis ends arq's worker: it is started again, with a growing pause, for as long as the
-    block of `running` lasts. What `on_wakeup` has begun is nobody's but the callee's: it goes on.
+    arq's worker ends when Redis is lost. It is restarted with a growing pause while the block of
+    `running` runs. The jobs that `on_wakeup` started are not affected.
     """
 
     def __init__(
@@ -148,8 +150,9 @@ class ArqListener:
         poll_interval: float = 0.02,
         idle_poll_interval: float = 0.25,
     ) -> None:
-        """`poll_interval`: seconds between two polls of a busy worker. `idle_poll_interval`: of an idle one, unless it
-        is woken.
+        """`poll_interval`: seconds between the polls of a busy worker.
+
+        `idle_poll_interval`: the same for an idle worker without a call of `poll_now`.
         """
         self._settings = settings
         self._queue = queue
@@ -159,16 +162,17 @@ class ArqListener:
         self._idle_poll_interval = idle_poll_interval
         self._worker: Worker | None = None
         self._stopping = False
-        self._awake = asyncio.Event()
+        self._poll_requested = asyncio.Event()
         self._busy_until = 0.0
         self.connected = False
 
     def poll_now(self) -> None:
-        """There may be rings: an idle worker polls at once."""
-        self._awake.set()
+        """Poll at once, because there may be wake-ups."""
+        self._poll_requested.set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
+        """Listen while the block runs."""
         task = asyncio.create_task(self._supervise(), name="arq-listener")
         try:
             yield
@@ -176,19 +180,19 @@ class ArqListener:
             await cancel_and_wait([task])
 
     def stop(self) -> None:
-        """Takes no further ring; they stay in Redis for other workers."""
+        """Take no more wake-ups. They stay in Redis for other workers."""
         self._stopping = True
         if self._worker is not None:
             self._worker.allow_pick_jobs = False
 
     async def _supervise(self) -> None:
-        # Slow to import: in a thread, so that the loop goes on meanwhile.
+        # The import is slow: it runs in a thread so that it does not block the loop.
         await asyncio.to_thread(_import_arq)
-        # It warns of rings that came twice or late: nothing that anybody has to know.
+        # arq warns of repeated and late wake-ups, which are harmless.
         logging.getLogger("arq").setLevel(logging.ERROR)
-        pause, longest = _RESTART_AFTER
+        pause, longest = _RESTART_DELAYS
         while True:
-            began = time.monotonic()
+            started = time.monotonic()
             try:
                 await self._listen()
             except Exception as error:
@@ -196,8 +200,8 @@ class ArqListener:
                     _log.warning("wakeup_listener_disconnected", error=type(error).__name__)
             finally:
                 self.connected = False
-            if time.monotonic() - began > longest:
-                pause = _RESTART_AFTER[0]
+            if time.monotonic() - started > longest:
+                pause = _RESTART_DELAYS[0]
             await asyncio.sleep(pause)
             pause = min(longest, pause * 2)
 
@@ -206,18 +210,18 @@ class ArqListener:
         from arq.worker import func
 
         async def ring(_: dict[Any, Any], *args: Any, **__: Any) -> None:
-            # Cancelled at the end of this process: the ring is spent all the same, since arq
-            # would only complain about a second try. The dispatchers ring again.
+            # Cancelled at shutdown: the wake-up counts as processed, because arq would log an
+            # error about a second try. Maintenance resends wake-ups.
             with contextlib.suppress(asyncio.CancelledError):
                 await self._on_wakeup(UUID(args[0]))
 
-        # The connections are separate from the requests' and bounded like theirs.
+        # Separate from the connections of requests, with the same bound.
         pool = ArqRedis(pool_or_conn=create_redis(self._settings).connection_pool)
         worker = _create_worker(
-            self._polled,
-            self._idle_poll,
+            self._mark_connected,
+            self._wait_while_idle,
             functions=[
-                # arq's protocol asks for a __qualname__, which every function has.
+                # arq's Protocol requires a __qualname__, which every function has.
                 func(ring, name=FUNCTION, timeout=_WAKEUP_TIMEOUT)  # type: ignore[arg-type]
             ],
             queue_name=queue_key(self._queue),
@@ -227,7 +231,7 @@ class ArqListener:
             max_tries=1,
             keep_result=0,
             poll_delay=self._poll_interval,
-            job_serializer=dumps,
+            job_serializer=encode_json,
             job_deserializer=json.loads,
             log_results=False,
         )
@@ -237,44 +241,44 @@ class ArqListener:
             await worker.main()
         finally:
             self._worker = None
-            # They only wait for jobs, which are not theirs.
+            # These tasks only wait for jobs, which the runner owns.
             await cancel_and_wait(list(worker.tasks.values()))
             await pool.connection_pool.disconnect()
 
-    def _polled(self) -> None:
+    def _mark_connected(self) -> None:
         if not self.connected:
             _log.info("wakeup_listener_connected", queue=self._queue)
         self.connected = True
 
-    async def _idle_poll(self) -> None:
+    async def _wait_while_idle(self) -> None:
         now = asyncio.get_running_loop().time()
-        if not self._awake.is_set() and now >= self._busy_until:
+        if not self._poll_requested.is_set() and now >= self._busy_until:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._idle_poll_interval):
-                    await self._awake.wait()
-        if self._awake.is_set():
-            # While rings keep coming they are polled for by batches, which is cheaper.
-            self._busy_until = now + _BUSY
-            self._awake.clear()
+                    await self._poll_requested.wait()
+        if self._poll_requested.is_set():
+            # While wake-ups keep arriving, arq polls for batches of them, which is cheaper.
+            self._busy_until = now + _BUSY_PERIOD
+            self._poll_requested.clear()
 
 
 def _import_arq() -> None:
     import arq.connections
-    import arq.worker  # noqa: F401 (imported for later)
+    import arq.worker  # noqa: F401 (loaded for later imports)
 
 
 def _create_worker(
-    polled: Callable[[], None], idle_poll: Callable[[], Awaitable[None]], **arguments: Any
+    on_poll: Callable[[], None], wait_while_idle: Callable[[], Awaitable[None]], **arguments: Any
 ) -> Worker:
     from arq.worker import Worker
 
-    class QuietWorker(Worker):
-        """Without arq's health key and cron. Reports each poll that Redis answered, and waits while idle."""
+    class PollingWorker(Worker):
+        """arq's worker without its health key and cron, with hooks for each poll."""
 
         async def heart_beat(self) -> None:  # arq's last step of a poll
-            polled()
-            # With all its hands full it has left rings where they are, and nobody tells of those.
+            on_poll()
+            # With all slots taken, arq leaves wake-ups in Redis, and no hint announces those.
             if self.job_counter < self.max_jobs:
-                await idle_poll()
+                await wait_while_idle()
 
-    return QuietWorker(**arguments)
+    return PollingWorker(**arguments)

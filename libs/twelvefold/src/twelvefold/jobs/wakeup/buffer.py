@@ -1,7 +1,7 @@
-"""Hands items over to something that may be slow or away, without anybody waiting for it.
+"""Sends items in the background to a receiver that may be slow or unavailable.
 
-Owns a bounded queue, its background task, and what happens when the other side fails: the items
-are dropped and counted, and for a moment nothing is tried. Only for what may be lost.
+Owns a bounded queue and its task. After a failure, items are dropped and counted, and sending
+pauses. Only for items that may be lost.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _log = structlog.get_logger(__name__)
 
 
 class BufferedSender(Generic[T]):
-    """`put` never blocks; batches of what was put are passed to `send` one after the other."""
+    """Passes items in batches to `send`, one batch at a time. `put` never blocks."""
 
     def __init__(
         self,
@@ -35,11 +35,13 @@ class BufferedSender(Generic[T]):
         failure_pause: float = 1.0,
         flush_timeout: float = 1.0,
         spacing: float = 0.005,
-        on_outcome: Callable[[DeliveryOutcome, int], None] = lambda _fate, _count: None,
+        on_outcome: Callable[[DeliveryOutcome, int], None] = lambda _outcome, _count: None,
     ) -> None:
-        """`failure_pause`: seconds without a try after a failure. `flush_timeout`: seconds for the rest at the end.
+        """`capacity`: items in the queue. `batch`: items in one call of `send`.
 
-        `spacing`: seconds after a batch in which others gather for the next.
+        `failure_pause`: seconds without a try after a failure. `flush_timeout`: seconds for
+        sending the remaining items at the end. `spacing`: seconds between two batches, in which
+        items gather. `on_outcome` is called with an outcome and a number of items.
         """
         self._send = send
         self._spacing = spacing
@@ -50,33 +52,33 @@ class BufferedSender(Generic[T]):
         self._flush_timeout = flush_timeout
         self._on_outcome = on_outcome
         self._items: deque[T] = deque()
-        self._filled = asyncio.Event()
+        self._has_items = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._failing = False
-        self._ending = False
+        self._stopping = False
 
     def __len__(self) -> int:
         return len(self._items)
 
     def put(self, item: T) -> bool:
-        """False where the item is dropped: the queue is full, or the other side is away."""
+        """Queue an item. Return False if it is dropped: the queue is full or sending paused."""
         if self._failing or len(self._items) >= self._capacity:
             self._on_outcome("dropped", 1)
             return False
         self._items.append(item)
-        self._filled.set()
+        self._has_items.set()
         self._idle.clear()
         return True
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Sends while the block runs, and afterwards what is left, for a bounded time."""
+        """Send while the block runs, and then the remaining items within `flush_timeout`."""
         task = asyncio.create_task(self._run(), name=f"buffered-sender-{self._name}")
         try:
             yield
         finally:
-            self._ending = True
+            self._stopping = True
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._flush_timeout):
                     await self._idle.wait()
@@ -84,18 +86,18 @@ class BufferedSender(Generic[T]):
 
     async def _run(self) -> None:
         while True:
-            await self._filled.wait()
+            await self._has_items.wait()
             batch = [self._items.popleft() for _ in range(min(self._batch, len(self._items)))]
-            if not await self._sent(batch):
+            if not await self._try_send(batch):
                 self._on_outcome("failed", len(batch))
-                await self._away()
-            elif not self._ending:
+                await self._drop_and_pause()
+            elif not self._stopping:
                 await asyncio.sleep(self._spacing)
             if not self._items:
-                self._filled.clear()
+                self._has_items.clear()
                 self._idle.set()
 
-    async def _away(self) -> None:
+    async def _drop_and_pause(self) -> None:
         self._failing = True
         if self._items:
             self._on_outcome("dropped", len(self._items))
@@ -104,7 +106,7 @@ class BufferedSender(Generic[T]):
         await asyncio.sleep(self._failure_pause)
         self._failing = False
 
-    async def _sent(self, batch: Sequence[T]) -> bool:
+    async def _try_send(self, batch: Sequence[T]) -> bool:
         try:
             await self._send(batch)
         except Exception as error:

@@ -1,4 +1,4 @@
-"""The worker's side of the queue: claim, run, renew, settle, maintain.
+"""The worker's side of the queue: claims, runs, heartbeats, settlements, maintenance.
 
-Owns the execution of jobs. Their rows are changed through `jobs.lease_repository`.
+Owns the execution of jobs. `jobs.lease_repository` owns the statements that change their rows.
 """

@@ -1,6 +1,6 @@
-"""A worker's share of the jobs, put together: wake-ups, runner, maintenance, hints.
+"""The parts of a worker process: wake-up listener, runner, queue maintenance, hint subscriber.
 
-Owns the order in which they begin and end, nothing else.
+Owns only the order in which they start and stop.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from .runner import Runner, RunnerOptions
 
 @dataclass(frozen=True, slots=True)
 class ConsumerOptions:
-    """How one process works on one queue. Times in seconds."""
+    """How one process works on one queue. Times are seconds."""
 
-    worker: str  # names this process in the rows that it works on
+    worker: str  # identifies this process in the rows that it works on
     queue: str = DEFAULT_QUEUE
     lease: float = 30.0
-    unusable_window: float = 3600.0  # how long a job that no worker understands is kept waiting
-    poll_interval: float = 0.02  # between two polls of a busy listener
-    idle_poll_interval: float = 0.25  # of one that nobody rings
+    unusable_window: float = 3600.0  # wait of a job that no worker can run until it is dead
+    poll_interval: float = 0.02  # between two polls for wake-ups
+    idle_poll_interval: float = 0.25  # the same without recent wake-ups
     runner: RunnerOptions = field(default_factory=RunnerOptions)
     maintenance: MaintenanceOptions = field(default_factory=MaintenanceOptions)
 
@@ -50,20 +50,20 @@ class Consumer:
         options: ConsumerOptions,
         schedule: Sequence[PeriodicJob] = (),
     ) -> None:
-        """`wakeups` is the process's own; its running is not ours."""
+        """The caller runs `wakeups`."""
 
-        def changed(job_id: UUID, version: int) -> None:
+        def publish_change(job_id: UUID, version: int) -> None:
             wakeups.publish(change_channel(job_id), str(version))
 
-        terms = LeaseConfig(
+        config = LeaseConfig(
             options.worker, options.queue, options.lease, options.unusable_window, registry.kinds
         )
         self.runner = Runner(
             database,
-            LeaseRepository(database, terms),
+            LeaseRepository(database, config),
             registry,
             options=options.runner,
-            on_change=changed,
+            on_change=publish_change,
             withdraw=wakeups.withdraw,
             redis_unavailable=lambda: not self.listener.connected,
         )
@@ -75,40 +75,40 @@ class Consumer:
             poll_interval=options.poll_interval,
             idle_poll_interval=options.idle_poll_interval,
         )
-        self.dispatcher = QueueMaintenance(
+        self.maintenance = QueueMaintenance(
             database,
             wakeups,
             queue=options.queue,
             schedule=schedule,
             options=options.maintenance,
-            on_change=changed,
+            on_change=publish_change,
         )
         self._subscriber = Subscriber(redis)
-        self._rings = wakeup_channel(options.queue)
+        self._wakeup_channel = wakeup_channel(options.queue)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Works while the block lasts. At its end running jobs may finish, the rest is released."""
+        """Work while the block runs. Its end waits for running jobs and releases the others."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._subscriber.running())
-            stack.enter_context(self._subscriber.listen(CANCEL_CHANNEL, self._asked_to_stop))
+            stack.enter_context(self._subscriber.listen(CANCEL_CHANNEL, self._check_cancellation))
             stack.enter_context(
-                self._subscriber.listen(self._rings, lambda _: self.listener.poll_now())
+                self._subscriber.listen(self._wakeup_channel, lambda _: self.listener.poll_now())
             )
-            # Left in reverse: no new rings, then no dispatching, then the jobs end.
+            # They stop in reverse order: wake-ups, then maintenance, then the jobs.
             await stack.enter_async_context(self.runner.running())
-            await stack.enter_async_context(self.dispatcher.running())
+            await stack.enter_async_context(self.maintenance.running())
             await stack.enter_async_context(self.listener.running())
             yield
 
     async def drain(self) -> None:
-        """The first step of an orderly end: claims nothing more. Running jobs go on."""
+        """Stop claiming, as the first step of a drain. Running jobs continue."""
         self.listener.stop()
         self.runner.stop_claiming()
 
-    def _asked_to_stop(self, message: str) -> None:
+    def _check_cancellation(self, message: str) -> None:
         try:
             job_id = UUID(message)
         except ValueError:
-            return  # a subscription that was confirmed, or not a hint of ours
+            return  # the confirmation of a subscription, or an invalid message
         self.runner.check_cancellation(job_id)

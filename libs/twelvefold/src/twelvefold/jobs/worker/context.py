@@ -1,4 +1,4 @@
-"""What a handler sees of its job: identity, lease, progress, and steps that happen once."""
+"""The context that a handler gets: identity, lease, progress, and steps that happen once."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from datetime import datetime
 from uuid import UUID
 
 from twelvefold.database.database import Database, Transaction
-from twelvefold.jobs.claim import Claim, LeaseLost
 from twelvefold.jobs.lease_repository import LeaseRepository
+from twelvefold.jobs.model import Claim, LeaseLost
 
 
 class JobContext:
-    """What a handler knows of its job. Keys of effects outside derive from `id`."""
+    """A handler's view of its job. Derive the keys of external effects from `id`."""
 
     def __init__(
         self,
@@ -31,8 +31,8 @@ class JobContext:
         self._database = database
         self._on_change = on_change
         self._progress_interval = progress_interval
-        self._progressed_at = float("-inf")
-        # Of `time.monotonic`; moved on by every heartbeat that was answered.
+        self._last_progress_at = float("-inf")
+        # In terms of `time.monotonic`. Each successful heartbeat extends it.
         self.lease_expires_at = lease_expires_at
 
     @property
@@ -49,31 +49,31 @@ class JobContext:
 
     @property
     def attempt(self) -> int:
-        """1 for the first run, counting those that ended in an error."""
+        """Return 1 plus the number of earlier runs that ended in an error."""
         return self._claim.attempts + 1
 
     def require_lease(self) -> None:
-        """Raises LeaseLost once the lease may have expired: ask before an effect outside."""
+        """Raise LeaseLost if the lease may have expired. Call this before an external effect."""
         if time.monotonic() >= self.lease_expires_at:
             raise LeaseLost
 
     async def set_progress(self, percent: int) -> None:
-        """Shows how far the job is (0 to 100). What comes too soon after the last is left out."""
+        """Record the progress in per cent (0 to 100). Calls in quick succession are skipped."""
         now = time.monotonic()
-        if now - self._progressed_at < self._progress_interval:
+        if now - self._last_progress_at < self._progress_interval:
             return
-        self._progressed_at = now
-        version = await self._leases.progress(self._claim, max(0, min(100, percent)))
+        self._last_progress_at = now
+        version = await self._leases.record_progress(self._claim, max(0, min(100, percent)))
         if version is not None:
             self._on_change(self.id, version)
 
     @asynccontextmanager
     async def step(self, name: str) -> AsyncIterator[Transaction | None]:
-        """A transaction for an effect in the worker's own schema that happens once in the job's life.
+        """Open a transaction for an effect in the worker's own schema that happens once per job.
 
-        None where an earlier run has done the step. Raises LeaseLost, and then nothing of it stays.
+        Yields None if an earlier run did the step. Raises LeaseLost; then nothing is committed.
         """
         async with self._database.transaction() as transaction:
             await self._leases.lock_claim(transaction, self._claim)
-            first = await self._leases.record_step(transaction, self._claim, name)
-            yield transaction if first else None
+            is_new = await self._leases.record_step(transaction, self._claim, name)
+            yield transaction if is_new else None

@@ -1,15 +1,15 @@
-"""Keeps the leases of running jobs, and stops the handlers of those that are lost."""
+"""Renew the leases of running jobs and cancel handlers whose lease was lost."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import structlog
 
-from twelvefold.jobs.claim import Fence
 from twelvefold.jobs.lease_repository import LeaseRepository
+from twelvefold.jobs.model import Fence
 
 from .execution import JobRun, StopReason
 
@@ -17,58 +17,59 @@ _log = structlog.get_logger(__name__)
 
 
 class LeaseRenewer:
-    """One statement a beat for all that is `running`. Times in seconds."""
+    """Renews the leases of all `runs` with one statement per heartbeat."""
 
     def __init__(
         self,
         leases: LeaseRepository,
-        running: Mapping[Fence, JobRun],
+        runs: Mapping[Fence, JobRun],
         *,
         interval: float,
         retry: float,
     ) -> None:
+        """`interval`: seconds between heartbeats. `retry`: seconds after one that failed."""
         self._leases = leases
-        self._running = running
+        self._runs = runs
         self._interval = interval
         self._retry = min(retry, interval)
-        self._now = asyncio.Event()
+        self._renew_requested = asyncio.Event()
 
     def renew_now(self) -> None:
-        """Does not wait for the interval to pass."""
-        self._now.set()
+        """Make the next heartbeat due at once."""
+        self._renew_requested.set()
 
     async def run(self) -> None:
-        """Also while PostgreSQL is away: then what could not be extended in time is stopped."""
+        """Renew leases until cancelled, and stop runs whose lease could not be renewed in time."""
         pause = self._interval
         while True:
             try:
                 async with asyncio.timeout(pause):
-                    await self._now.wait()
+                    await self._renew_requested.wait()
             except TimeoutError:
                 pass
-            self._now.clear()
+            self._renew_requested.clear()
             try:
                 await self.renew()
                 pause = self._interval
             except Exception as error:
                 _log.warning("heartbeat_failed", error=type(error).__name__)
                 pause = self._retry
-            for running in list(self._running.values()):
-                if time.monotonic() >= running.job.lease_expires_at:
-                    running.stop(StopReason.LEASE_EXPIRED)
+            for run in list(self._runs.values()):
+                if time.monotonic() >= run.job.lease_expires_at:
+                    run.stop(StopReason.LEASE_EXPIRED)
 
     async def renew(self) -> None:
-        """Extends every lease, and stops what is lost or was asked to stop."""
-        held: Sequence[JobRun] = list(self._running.values())
-        if not held:
+        """Renew every lease, and stop runs whose lease is lost or whose job is to be cancelled."""
+        runs = list(self._runs.values())
+        if not runs:
             return
-        until = time.monotonic() + self._leases.terms.lease
-        found = await self._leases.heartbeat([one.claim.fence for one in held])
-        for one in held:
-            asked = found.get(one.claim.fence)
-            if asked is None:
-                one.stop(StopReason.LEASE_LOST)
+        expires_at = time.monotonic() + self._leases.config.lease
+        renewed = await self._leases.renew([run.claim.fence for run in runs])
+        for run in runs:
+            cancel_requested = renewed.get(run.claim.fence)
+            if cancel_requested is None:
+                run.stop(StopReason.LEASE_LOST)
                 continue
-            one.job.lease_expires_at = until
-            if asked:
-                one.stop(StopReason.CANCELLED)
+            run.job.lease_expires_at = expires_at
+            if cancel_requested:
+                run.stop(StopReason.CANCELLED)

@@ -1,4 +1,4 @@
-"""What one run of a job leaves in logs, metrics and traces."""
+"""Log line, metrics and span of one run of a job."""
 
 from __future__ import annotations
 
@@ -10,32 +10,28 @@ import structlog
 from opentelemetry.trace import Status, StatusCode
 
 from twelvefold.context import RequestContext, accept_request_id, request_context
-from twelvefold.jobs.claim import Claim
-from twelvefold.jobs.model import JobStatus
+from twelvefold.jobs.model import Claim, JobStatus
 from twelvefold.observability import metrics, telemetry
 
-# Ends that a trace shows as an error; None: the lease was lost.
-_BAD = frozenset({JobStatus.FAILED, JobStatus.DEAD, JobStatus.REJECTED, None})
+# Results whose span has the status error; None: the lease was lost.
+_ERROR_STATUSES = frozenset({JobStatus.FAILED, JobStatus.DEAD, JobStatus.REJECTED, None})
 _log = structlog.get_logger(__name__)
 
 
 class RunObservation:
-    """How the run ended, once that is known. No status: the lease was lost."""
+    """Receives the status in which the run left the job; None: the lease was lost."""
 
     def __init__(self) -> None:
         self.status: JobStatus | None = None
 
-    def ended(self, status: JobStatus | None) -> None:
-        self.status = status
-
 
 @contextmanager
 def instrument_job(claim: Claim, kind: str) -> Iterator[RunObservation]:
-    """The run continues the request that asked for it: its id, and its trace.
+    """Continue the request that enqueued the job: its request id and its trace.
 
-    `kind` is a label: of the kinds that we know, or `unknown`.
+    `kind` is a metric label: a registered kind or `unknown`.
     """
-    observed = RunObservation()
+    observation = RunObservation()
     attributes: dict[str, str | int | float] = {
         "job.id": str(claim.id),
         "job.kind": kind,
@@ -59,16 +55,16 @@ def instrument_job(claim: Claim, kind: str) -> Iterator[RunObservation]:
         span.set_attribute("request_id", context.request_id)
         metrics.observe_with_trace(metrics.job_start_delay.labels(kind), claim.waited)
         try:
-            yield observed
+            yield observation
         finally:
             elapsed = time.perf_counter() - started
-            status = observed.status.value if observed.status else "lost"
+            status = observation.status.value if observation.status else "lost"
             span.set_attribute("job.status", status)
-            if observed.status in _BAD:
+            if observation.status in _ERROR_STATUSES:
                 span.set_status(Status(StatusCode.ERROR, status))
             metrics.jobs_running.labels(kind).dec()
             metrics.jobs_finished.labels(kind, status).inc()
-            if observed.status is not None and observed.status.is_terminal:
+            if observation.status is not None and observation.status.is_terminal:
                 metrics.job_attempts.labels(kind).observe(claim.attempts + 1)
             metrics.observe_with_trace(metrics.job_duration.labels(kind), elapsed)
             _log.info(

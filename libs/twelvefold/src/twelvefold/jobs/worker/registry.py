@@ -1,4 +1,4 @@
-"""The kinds that a worker runs, each with its handler."""
+"""The job kinds that a worker runs, each with its handler."""
 
 from __future__ import annotations
 
@@ -14,32 +14,34 @@ from .context import JobContext
 P = TypeVar("P", bound=JobPayload)
 
 HandlerResult = Completion | Mapping[str, Any] | None
-
-
 Handler = Callable[[JobContext, P], Awaitable[HandlerResult]]
 
 
 @dataclass(frozen=True, slots=True)
 class Registration(Generic[P]):
+    """A kind and its handler."""
+
     kind: JobKind[P]
     handler: Handler[P]
 
 
 class HandlerRegistry:
-    """The kinds that this worker runs. A kind that is missing here waits for a newer worker."""
+    """The kinds that this worker runs. Jobs of other kinds wait for a newer worker."""
 
     def __init__(self) -> None:
         self._by_name: dict[str, Registration[Any]] = {}
 
     def add(self, kind: JobKind[P], handler: Handler[P]) -> None:
-        """Raises ValueError where the kind is there already."""
+        """Register a handler. Raises ValueError if the kind has one."""
         if kind.name in self._by_name:
             raise ValueError(f"two handlers for {kind.name}")
         self._by_name[kind.name] = Registration(kind, handler)
 
     def get(self, name: str) -> Registration[Any] | None:
+        """Return the registration of a kind, or None if this worker does not run it."""
         return self._by_name.get(name)
 
     @property
     def kinds(self) -> list[JobKind[Any]]:
+        """Return all registered kinds."""
         return [entry.kind for entry in self._by_name.values()]

@@ -1,8 +1,7 @@
-"""Runs jobs: claims them, keeps their leases, and settles how they ended.
+"""Run jobs: claim them, renew their leases, and settle their results.
 
-Owns the slots of one process. Jobs come by rings and straight from PostgreSQL, through one loop
-that does every claim, so that no cancelled waiter can take a claimed job along. How a handler is
-called is `execution`'s, the statements are `lease`'s.
+Owns the slots of one process. One loop makes every claim, for wake-ups and for polls of PostgreSQL,
+so that a cancelled waiter cannot lose a claimed job. `execution` calls the handlers.
 """
 
 from __future__ import annotations
@@ -19,9 +18,8 @@ from uuid import UUID
 import structlog
 
 from twelvefold.database.database import Database
-from twelvefold.jobs.claim import Claim, Fence
 from twelvefold.jobs.lease_repository import LeaseRepository
-from twelvefold.jobs.model import Wakeup
+from twelvefold.jobs.model import Claim, Fence, Wakeup
 from twelvefold.observability import metrics, spans
 from twelvefold.observability.outage_log import OutageLog
 from twelvefold.tasks import cancel_and_wait
@@ -38,21 +36,21 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RunnerOptions:
-    """Times in seconds."""
+    """Limits of one process. Times are seconds."""
 
     concurrency: int = 10
     heartbeat: float = 10.0
-    poll: float = 1.0  # between looks for jobs that no ring has brought
-    fallback_poll_interval: float = 0.2  # the same while Redis is away
-    wakeup_grace: float = 5.0  # how long a job is left to its ring while Redis is there
-    retry: float = 1.0  # pause after PostgreSQL did not answer
-    grace: float = 50.0  # for running handlers to end by themselves once we stop
-    release: float = 5.0  # then, for cancelled handlers to end and be released
-    progress_interval: float = 0.5  # between two written progresses of one job
+    poll: float = 1.0  # between polls for jobs whose wake-up was lost
+    fallback_poll_interval: float = 0.2  # the same while Redis is unavailable
+    wakeup_grace: float = 5.0  # time for which a due job is left to its wake-up
+    retry: float = 1.0  # pause after PostgreSQL was unavailable
+    grace: float = 50.0  # for running handlers to finish at shutdown
+    release: float = 5.0  # then, for cancelled handlers to stop and be released
+    progress_interval: float = 0.5  # between two progress updates of one job
 
 
 class Runner:
-    """One process's share of a queue. `on_change` is told of every new version of a row."""
+    """Runs jobs of one queue in one process."""
 
     def __init__(
         self,
@@ -62,12 +60,13 @@ class Runner:
         *,
         options: RunnerOptions,
         on_change: Callable[[UUID, int], None] = lambda _id, _version: None,
-        withdraw: Callable[[Wakeup], None] = lambda _ring: None,
+        withdraw: Callable[[Wakeup], None] = lambda _wakeup: None,
         redis_unavailable: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`withdraw` takes back the ring of a job that was claimed without it.
+        """`on_change` is called with the id and each new version of a row.
 
-        `redis_unavailable` says whether rings cannot be expected: then every due job is taken directly.
+        `withdraw` removes the wake-up of a job that was claimed without it. While
+        `redis_unavailable` returns True, polls claim every due job.
         """
         self._database = database
         self._leases = leases
@@ -77,91 +76,91 @@ class Runner:
         self._withdraw = withdraw
         self._redis_unavailable = redis_unavailable
         self._settlement_writer = SettlementWriter(database, leases, retry=options.retry)
-        self._running: dict[Fence, JobRun] = {}
+        self._runs: dict[Fence, JobRun] = {}
         self._renewer = LeaseRenewer(
-            leases, self._running, interval=options.heartbeat, retry=options.retry
+            leases, self._runs, interval=options.heartbeat, retry=options.retry
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._slot_requests: deque[_SlotRequest] = deque()
         self._limits = {
             kind.name: kind.concurrency for kind in registry.kinds if kind.concurrency is not None
         }
-        metrics.register_pool("jobs", options.concurrency, lambda: len(self._running))
+        metrics.register_pool("jobs", options.concurrency, lambda: len(self._runs))
         self._wake = asyncio.Event()
-        self._look = True  # at the next wake, for every due job, straight into PostgreSQL
+        self._poll_all_due = True  # the next iteration claims every due job
         self._stopping_since: float | None = None
 
     @property
     def busy(self) -> int:
-        """Jobs that are running or being settled."""
-        return len(self._running)
+        """Return the number of jobs that run or are being settled."""
+        return len(self._runs)
 
     async def handle_wakeup(self, job_id: UUID | None = None) -> None:
-        """What a ring does: waits for a slot, runs the best job that is due, returns at its end.
+        """Wait for a slot, run the due job that is next, and return when it has ended.
 
-        Not necessarily the job of the ring, `job_id`: a more urgent one goes first, and its own ring
-        finds the other. Returns at once where nothing is due. To be cancelled without harm: the
-        job goes on.
+        That need not be the job of the wake-up, `job_id`: a more urgent one goes first, and its own
+        wake-up leads to the other. Returns at once if no job is due. A cancellation of this call
+        does not affect the job.
         """
-        ticket = _SlotRequest(job_id, asyncio.get_running_loop().create_future())
-        self._slot_requests.append(ticket)
+        request = _SlotRequest(job_id, asyncio.get_running_loop().create_future())
+        self._slot_requests.append(request)
         self._wake.set()
-        await ticket.done
+        await request.done
 
     def check_cancellation(self, job_id: UUID) -> None:
-        """Somebody may have asked this job to stop: asks the database now, not at the next beat."""
-        if any(job_id == held for held, _ in self._running):
+        """Renew the leases now if the job runs here: the response shows requested cancellations."""
+        if any(job_id == running_id for running_id, _ in self._runs):
             self._renewer.renew_now()
 
     def stop_claiming(self) -> None:
-        """The first step of an orderly end; the grace period begins."""
+        """Stop claiming, as the first step of a drain. The grace period starts."""
         if self._stopping_since is None:
             self._stopping_since = time.monotonic()
         self._wake.set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Runs jobs while the block lasts; then ends or releases every one of them."""
+        """Run jobs while the block runs; then finish or release each of them."""
         loops = [
-            asyncio.create_task(self._claims(), name="job-claims"),
+            asyncio.create_task(self._claim_loop(), name="job-claims"),
             asyncio.create_task(self._renewer.run(), name="job-heartbeats"),
         ]
         try:
             yield
         finally:
             self.stop_claiming()
-            # A claim under way is finished, not cancelled: its jobs are ours already.
+            # A claim in flight is finished, not cancelled: this worker may hold its jobs already.
             await asyncio.wait(loops[:1])
-            await self._end_jobs()
+            await self._stop_jobs()
             await cancel_and_wait(loops)
             await self._leases.aclose()
 
     # Claiming
 
-    async def _claims(self) -> None:
-        next_look = 0.0
+    async def _claim_loop(self) -> None:
+        next_poll = 0.0
         outage = OutageLog(_log)
         while self._stopping_since is None:
             self._wake.clear()
             try:
-                if self._look or time.monotonic() >= next_look:
-                    await self._poll_directly()
+                if self._poll_all_due or time.monotonic() >= next_poll:
+                    await self._poll()
                     options = self._options
                     pause = (
                         options.fallback_poll_interval
                         if self._redis_unavailable()
                         else options.poll
                     )
-                    next_look = time.monotonic() + pause
+                    next_poll = time.monotonic() + pause
                 await self._serve_slot_requests()
                 outage.succeeded()
             except Exception as error:
-                # PostgreSQL away, or its schema not there yet: nothing to do but to try again.
+                # PostgreSQL is unavailable, or the schema does not exist yet.
                 outage.failed("claim_failed", error=type(error).__name__, reason=str(error))
-                next_look = 0.0
+                next_poll = 0.0
                 await self._pause(self._options.retry)
                 continue
-            await self._pause(max(0.0, next_look - time.monotonic()))
+            await self._pause(max(0.0, next_poll - time.monotonic()))
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -171,46 +170,47 @@ class Runner:
             pass
 
     @property
-    def _free(self) -> int:
-        return self._options.concurrency - len(self._running)
+    def _free_slots(self) -> int:
+        return self._options.concurrency - len(self._runs)
 
     async def _serve_slot_requests(self) -> None:
         while self._stopping_since is None:
             self._slot_requests = deque(
-                ticket for ticket in self._slot_requests if not ticket.done.done()
+                request for request in self._slot_requests if not request.done.done()
             )
-            wanted = min(self._free, len(self._slot_requests))
-            if wanted <= 0:
+            limit = min(self._free_slots, len(self._slot_requests))
+            if limit <= 0:
                 return
-            taken, limited = await self._claim(wanted, 0.0)
-            for running in taken:
-                self._begin(running, self._slot_requests.popleft() if self._slot_requests else None)
+            runs, limited = await self._claim(limit, 0.0)
+            for run in runs:
+                self._start(run, self._slot_requests.popleft() if self._slot_requests else None)
             if not limited:
-                for _ in range(min(wanted - len(taken), len(self._slot_requests))):
+                for _ in range(min(limit - len(runs), len(self._slot_requests))):
                     self._slot_requests.popleft().resolve()
 
-    async def _poll_directly(self) -> None:
-        overdue = 0.0 if self._look or self._redis_unavailable() else self._options.wakeup_grace
-        while self._free > 0 and self._stopping_since is None:
-            self._look = False
-            taken, limited = await self._claim(self._free, overdue)
-            for running in taken:
-                self._begin(running, None)
+    async def _poll(self) -> None:
+        poll_all_due = self._poll_all_due or self._redis_unavailable()
+        min_overdue = 0.0 if poll_all_due else self._options.wakeup_grace
+        while self._free_slots > 0 and self._stopping_since is None:
+            self._poll_all_due = False
+            runs, limited = await self._claim(self._free_slots, min_overdue)
+            for run in runs:
+                self._start(run, None)
             if not limited:
                 return
 
-    async def _claim(self, wanted: int, overdue: float) -> tuple[list[JobRun], bool]:
-        """Also says whether a kind's limit, and not the lack of jobs, may have cut it short."""
-        at_work = Counter(running.claim.kind for running in self._running.values())
-        rooms = {kind: limit - at_work[kind] for kind, limit in self._limits.items()}
-        held_until = time.monotonic() + self._leases.terms.lease
-        claims = await self._leases.claim(wanted, overdue=overdue, free_slots=rooms)
-        taken = Counter(claim.kind for claim in claims)
-        limited = any(0 < room <= taken[kind] for kind, room in rooms.items())
-        found = [JobRun(claim, self._job(claim, held_until)) for claim in claims]
-        return found, limited and len(claims) < wanted
+    async def _claim(self, limit: int, min_overdue: float) -> tuple[list[JobRun], bool]:
+        """Return new runs, and whether a kind's limit may have kept back further due jobs."""
+        running = Counter(run.claim.kind for run in self._runs.values())
+        free = {kind: maximum - running[kind] for kind, maximum in self._limits.items()}
+        expires_at = time.monotonic() + self._leases.config.lease
+        claims = await self._leases.claim(limit, min_overdue=min_overdue, free_slots=free)
+        claimed = Counter(claim.kind for claim in claims)
+        limited = any(0 < slots <= claimed[kind] for kind, slots in free.items())
+        runs = [JobRun(claim, self._create_context(claim, expires_at)) for claim in claims]
+        return runs, limited and len(claims) < limit
 
-    def _job(self, claim: Claim, lease_expires_at: float) -> JobContext:
+    def _create_context(self, claim: Claim, lease_expires_at: float) -> JobContext:
         return JobContext(
             claim,
             leases=self._leases,
@@ -222,76 +222,77 @@ class Runner:
 
     # Running
 
-    def _begin(self, running: JobRun, ticket: _SlotRequest | None) -> None:
-        claim = running.claim
-        self._running[claim.fence] = running
-        # With every slot taken there may be more. Then the next free one is filled straight away,
-        # and by batches: much cheaper than by the rings, of which arq meanwhile takes no more.
-        self._look = self._look or self._free <= 0
-        if ticket is None or ticket.job_id != claim.id:
-            self._withdraw(Wakeup(claim.id, claim.claim_no - 1, self._leases.terms.queue))
+    def _start(self, run: JobRun, request: _SlotRequest | None) -> None:
+        claim = run.claim
+        self._runs[claim.fence] = run
+        # With every slot taken, more jobs may be due. The next free slots are then filled by a
+        # poll, in batches: cheaper than wake-ups, of which arq takes no more in the meantime.
+        self._poll_all_due = self._poll_all_due or self._free_slots <= 0
+        if request is None or request.job_id != claim.id:
+            self._withdraw(Wakeup(claim.id, claim.claim_no - 1, self._leases.config.queue))
         self._on_change(claim.id, claim.version)
-        task = asyncio.create_task(self._work(running), name=f"run-{claim.id}")
+        task = asyncio.create_task(self._run_job(run), name=f"run-{claim.id}")
         self._tasks.add(task)
 
-        def done(_: asyncio.Task[None]) -> None:
+        def on_done(_: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
             if not task.cancelled() and (error := task.exception()):
-                # A defect of ours. The lease expires and the reaper finds the job.
+                # A defect of this package. The lease expires and the job is reaped.
                 _log.error("job_run_crashed", job_id=str(claim.id), exc_info=error)
-            self._running.pop(claim.fence, None)
-            # Where a limit kept jobs back, no ring is left to start them.
-            self._look = self._look or claim.kind in self._limits
-            if ticket is not None:
-                ticket.resolve()
+            self._runs.pop(claim.fence, None)
+            # Jobs that a limit kept back have used up their wake-ups.
+            self._poll_all_due = self._poll_all_due or claim.kind in self._limits
+            if request is not None:
+                request.resolve()
             self._wake.set()
 
-        task.add_done_callback(done)
+        task.add_done_callback(on_done)
 
-    async def _work(self, running: JobRun) -> None:
-        claim = running.claim
+    async def _run_job(self, run: JobRun) -> None:
+        claim = run.claim
         registration = self._registry.get(claim.kind)
         label = claim.kind if registration else "unknown"
-        with instrument_job(claim, label) as observed:
-            ended = await running.run(registration)
-            settled = None
-            if ended is not None:
+        with instrument_job(claim, label) as observation:
+            outcome = await run.run(registration)
+            result = None
+            if outcome is not None:
                 with spans.span("job.settle"):
-                    settled = await self._settlement_writer.settle(running, registration, ended)
-            observed.ended(settled.status if settled else None)
-        if settled is None:
+                    result = await self._settlement_writer.settle(run, registration, outcome)
+            observation.status = result.status if result else None
+        if result is None:
             metrics.jobs_leases_lost.labels("fenced").inc()
         else:
-            self._on_change(claim.id, settled.version)
+            self._on_change(claim.id, result.version)
 
-    # Ending
+    # Stopping
 
-    async def _end_jobs(self) -> None:
+    async def _stop_jobs(self) -> None:
         since = self._stopping_since or time.monotonic()
-        left = since + self._options.grace - time.monotonic()
-        if self._tasks and left > 0:
-            await asyncio.wait(self._tasks, timeout=left)
-        for running in self._running.values():
-            running.stop(StopReason.SHUTDOWN)
+        remaining = since + self._options.grace - time.monotonic()
+        if self._tasks and remaining > 0:
+            await asyncio.wait(self._tasks, timeout=remaining)
+        for run in self._runs.values():
+            run.stop(StopReason.SHUTDOWN)
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=self._options.release)
             for task in late:
-                # Not released: it may still be at work. The lease expires.
+                # Not released, because the handler may still run. The lease expires.
                 _log.error("job_abandoned", task=task.get_name())
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
                     await cancel_and_wait(late)
-        for ticket in self._slot_requests:
-            ticket.done.cancel()
+        for request in self._slot_requests:
+            request.done.cancel()
 
 
 @dataclass(frozen=True, slots=True)
 class _SlotRequest:
-    """A ring that waits for a slot, and then for the end of the job that it got."""
+    """A wake-up that waits for a slot, and then for the end of the job that runs in it."""
 
     job_id: UUID | None
     done: asyncio.Future[None]
 
     def resolve(self) -> None:
+        """Let the waiting wake-up return, unless it was cancelled."""
         if not self.done.done():
             self.done.set_result(None)

@@ -1,7 +1,7 @@
-"""Jobs: the rows, what others see and may do, and the ledger of effects.
+"""Create the jobs table, the view and functions for other services, and the table of steps.
 
-Other services insert rows and read a view without payloads. They change a row through two
-functions alone, which run as the owner of the schema with a search_path of their own.
+Other services insert rows and read a view without payloads. They change rows only through two
+functions, which run as the owner of the schema with a fixed search_path.
 """
 
 import sqlalchemy as sa
@@ -21,7 +21,7 @@ INSERTABLE = (
 )
 _TIME = sa.DateTime(timezone=True)
 
-# Small rows that change often: room on the page for the heartbeat, and vacuum before it hurts.
+# Small rows that change often: free space on each page for heartbeats, and early vacuums.
 STORAGE = """
 ALTER TABLE jobs.jobs SET (
   fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000
@@ -35,7 +35,7 @@ SELECT id, kind, queue, priority, owner_id, status, progress, attempts, crashes,
 FROM jobs.jobs
 """
 
-# `changed` says whether this call did it; no row: there is no such job.
+# `changed`: whether this call changed the row. No row: the job does not exist.
 CANCEL = """
 CREATE FUNCTION jobs.cancel_job(job uuid)
 RETURNS TABLE (status text, changed boolean, queue text, claim_no bigint, version bigint)
@@ -63,7 +63,7 @@ BEGIN
 END $$
 """
 
-# A failed job runs now; one that ended without success starts afresh. The fence is never lowered.
+# A failed job runs now; one that ended without success restarts. The fence never decreases.
 RETRY = """
 CREATE FUNCTION jobs.retry_job(job uuid)
 RETURNS TABLE (status text, changed boolean, queue text, claim_no bigint, version bigint)
@@ -113,15 +113,15 @@ def _create_jobs() -> None:
         sa.Column("created_at", _TIME, nullable=False, server_default=now),
         sa.Column("started_at", _TIME),
         sa.Column("finished_at", _TIME),
-        # The fence: raised by every claim, never lowered.
+        # The fence: every claim raises it, and nothing lowers it.
         _count("claim_no", sa.BigInteger()),
         sa.Column("lease_until", _TIME),
         sa.Column("worker", sa.Text()),
         sa.Column("rung_at", _TIME),
-        # Exceptions and expired leases are counted apart; neither is a fence.
+        # Errors and expired leases are counted separately; neither is a fence.
         _count("attempts", sa.SmallInteger()),
         _count("crashes", sa.SmallInteger()),
-        sa.Column("max_attempts", sa.SmallInteger()),  # null: the kind's, known at the claim
+        sa.Column("max_attempts", sa.SmallInteger()),  # null: the kind's, set at the claim
         sa.Column("unusable_since", _TIME),
         sa.Column("cancel_requested", sa.Boolean(), nullable=False, server_default=sa.false()),
         _count("progress", sa.SmallInteger()),
@@ -155,7 +155,7 @@ def _create_indexes() -> None:
         op.create_index(
             name,
             "jobs",
-            columns,  # type: ignore[arg-type]  # names and expressions mixed, as Alembic takes them
+            columns,  # type: ignore[arg-type]  # Alembic accepts names and expressions
             schema=SCHEMA,
             unique=unique,
             postgresql_where=sa.text(where) if where else None,
@@ -166,7 +166,7 @@ def _create_indexes() -> None:
         ["queue", sa.text("priority DESC"), "run_at", "id"],
         "status IN ('queued', 'failed')",
     )
-    # Not on lease_until: a heartbeat then touches no index.
+    # Not on lease_until, so that a heartbeat changes no index.
     index("jobs_running", ["id"], "status = 'running'")
     index("jobs_ended", ["finished_at"], "status IN ('succeeded', 'rejected', 'cancelled')")
     index("jobs_dead", ["created_at"], "status = 'dead'")

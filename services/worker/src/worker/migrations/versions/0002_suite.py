@@ -1,4 +1,4 @@
-"""The identity of this suite's data: by it a bucket is known to be ours before it is swept."""
+"""Create the identity of this suite's data, by which the sweeper recognises its own bucket."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Since when there is this suite: what was due before has never been."""
+"""Record when the suite was created: ticks before that are skipped."""
 
 from alembic import op
 
@@ -9,7 +9,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # A suite of before counts from now on: at most one tick of each schedule is left out.
+    # An existing suite counts from now on: at most one tick of each schedule is skipped.
     op.execute(
         "ALTER TABLE jobs.suite "
         "ADD COLUMN IF NOT EXISTS created_at timestamptz NOT NULL DEFAULT now()"

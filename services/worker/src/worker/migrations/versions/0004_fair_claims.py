@@ -1,7 +1,6 @@
-"""Who waits: an index by which a claim goes from owner to owner, how many jobs of one
-owner there are, and what a job acts on.
+"""Add the index for fair claims, and functions for an owner's waiting jobs and a job's subject.
 
-A release of before neither knows the index nor calls the functions.
+The previous release neither uses the index nor calls the functions.
 """
 
 from alembic import op
@@ -13,16 +12,16 @@ depends_on = None
 
 PRODUCERS = ("users_app", "api_app")
 # Negated, so that "a lower priority, or the next owner" is one comparison of rows. Jobs without an
-# owner are those of owner zero: they count as one. The collation keeps the planner from the index
-# `jobs_due` where this one is meant.
+# owner count as those of owner zero. The collation keeps the planner from using the index
+# `jobs_due` instead of this one.
 INDEX = """
 CREATE INDEX CONCURRENTLY jobs_due_by_owner ON jobs.jobs (
-  queue COLLATE "C", (-priority), (coalesce(owner_id, '00000000-0000-0000-0000-000000000000'::uuid)),
-  run_at, id
+  queue COLLATE "C", (-priority),
+  (coalesce(owner_id, '00000000-0000-0000-0000-000000000000'::uuid)), run_at, id
 ) WHERE status IN ('queued', 'failed')
 """
 
-# Ids alone, so that a service can ask whether its caller may act on them. Not the payload.
+# Returns ids only, so that a service can authorise its caller without the payload.
 SUBJECT = """
 CREATE OR REPLACE FUNCTION jobs.job_subject(job uuid)
 RETURNS TABLE (target text, subject_id text)
@@ -32,8 +31,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$
 """
 
-# Of what an owner asked for: a job with a unique key is the system's. Counts no further than
-# `most`, along the index, which the barrier of the view would keep out of reach.
+# Counts the jobs that an owner requested: the system enqueues those with a unique key. Counts up to
+# `most`, by the index, which the security barrier of the view would make unusable.
 WAITING = """
 CREATE OR REPLACE FUNCTION jobs.count_waiting(
   owner uuid, job_kind text, job_queue text, job_priority smallint, most integer
@@ -63,9 +62,9 @@ def upgrade() -> None:
         for role in (*PRODUCERS, "worker_app"):
             op.execute(f"GRANT EXECUTE ON FUNCTION jobs.{name} TO {role}")
     with op.get_context().autocommit_block():
-        # It waits for transactions that are older, a backup's too, and holds up nobody meanwhile.
+        # Waits for older transactions, including those of backups, without blocking others.
         op.execute("SET lock_timeout = '5min'")
-        # What a build that broke off has left is invalid and would stay so.
+        # An interrupted build leaves an invalid index.
         op.execute("DROP INDEX CONCURRENTLY IF EXISTS jobs.jobs_due_by_owner")
         op.execute(INDEX)
         op.execute("SET lock_timeout = '5s'")

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from twelvefold.jobs.worker.batching import Batcher
+from twelvefold.jobs.worker.settlement import Batcher
 
 
 class Sender:

@@ -1,7 +1,4 @@
-"""What the worker removes on somebody's behalf: data of accounts that are gone, entries too old.
-
-Each use case is idempotent: a second run finds less, or nothing.
-"""
+"""The job kinds `account.erase` and `cache.evict`."""
 
 from __future__ import annotations
 
@@ -14,35 +11,38 @@ from twelvefold.contracts.jobs import AccountErase, CacheEvict
 from twelvefold.errors import Conflict, DependencyUnavailable, Rejected
 from twelvefold.storage.object_store import ObjectStore
 from worker.owners import OwnerClient
-from worker.service import JobContext
+from worker.service.job_context import JobContext
 
 
 @dataclass(frozen=True, slots=True)
 class AccountEraser:
-    """Erases an account at each owner. The account goes first: users alone knows whether it may,
-    and from then on it brings in nothing. Objects go before the rows that name them, so that a run
-    that breaks off leaves nothing that the next one cannot find.
+    """Erases an account at each owner.
+
+    Users deletes the account first: it decides whether that is allowed, and afterwards the account
+    can upload nothing. Objects are deleted before the rows that name them, so that the run after
+    an interrupted one finds all of them.
     """
 
     owners: OwnerClient
     store: ObjectStore
 
     async def erase(self, job: JobContext, account: AccountErase) -> dict[str, Any]:
-        """Raises Rejected, with everything still there, where no active admin would be left.
+        """Erase one account and return the number of deleted images.
 
-        Raises DependencyUnavailable where an owner or S3 is away; then the job is retried.
+        Raises Rejected, before any deletion, where no active admin would remain, and
+        DependencyUnavailable where an owner or S3 is unavailable.
         """
         try:
             await self.owners.erase_account(job.id, account.user_id)
-        except Conflict as last_admin:
-            raise Rejected(last_admin.detail) from last_admin
+        except Conflict as error:
+            raise Rejected(error.detail) from error
         erased, deleted = 0, list[UUID]()
         while images := await self.owners.images_to_erase(job.id, account.user_id, deleted):
             for image in images:
                 job.require_lease()
                 for key in image.object_keys:
                     await self.store.delete(key)
-                # Also what a superseded job has made.
+                # Includes the variants of superseded jobs.
                 await self._delete_below(f"variants/image/{image.id}/")
             deleted = [image.id for image in images]
             erased += len(deleted)
@@ -51,17 +51,17 @@ class AccountEraser:
         return {"images": erased}
 
     async def _delete_below(self, prefix: str) -> None:
-        async for found in self.store.list(prefix):
-            await self.store.delete(found.key)
+        async for stored in self.store.list(prefix):
+            await self.store.delete(stored.key)
 
 
 @dataclass(frozen=True, slots=True)
 class CacheEvictor:
-    """Forgets entries that their owner could not replace, once the cache answers again."""
+    """Deletes cache entries that their owner could not replace while Redis was unavailable."""
 
     cache: Cache
 
     async def evict(self, _: JobContext, entry: CacheEvict) -> None:
-        """A newer entry may go, too: that costs one miss. Raises DependencyUnavailable."""
+        """Delete one entry; a newer one costs a miss. Raises DependencyUnavailable."""
         if not await self.cache.delete(entry.key):
             raise DependencyUnavailable("redis")

@@ -1,8 +1,8 @@
-"""The letters that the worker writes: templates, text and HTML of the same words.
+"""Emails from templates, with the same content as plain text and HTML.
 
-Owns wording and form. A template's first line is the subject, its second the label of the link,
-the rest are paragraphs. Values are escaped in HTML; in text they cannot carry a line break. What
-goes to an address that may be a stranger's greets nobody by name: a name is free text.
+A template's first line is the subject, its second the label of the link, the rest are paragraphs.
+Values are escaped in HTML and contain no line break in text. Emails to an unverified address
+contain no name, because a name is free text of whoever entered the address.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _Template:
 
 
 @cache
-def _template(name: str) -> _Template:
+def _load_template(name: str) -> _Template:
     content = (_TEMPLATES / f"{name}.txt").read_text(encoding="utf-8")
     subject, label, body = content.split("\n", 2)
     paragraphs = tuple(part.strip() for part in body.split("\n\n") if part.strip())
@@ -39,37 +39,39 @@ def _template(name: str) -> _Template:
 
 
 @cache
-def _part(name: str) -> Template:
+def _load_part(name: str) -> Template:
     return Template((_TEMPLATES / name).read_text(encoding="utf-8"))
 
 
 def render_email(
-    template: EmailTemplate, content: EmailContent, *, job: UUID, sender: str
+    template: EmailTemplate, content: EmailContent, *, job_id: UUID, sender: str
 ) -> Email:
-    """The letter of one job. Its Message-ID follows from the job, so that a second sending of the
-    same letter can be recognised (RFC 5322 section 3.6.4).
+    """Return the email of one job.
+
+    The Message-ID derives from the job, so that a repeated email can be recognised (RFC 5322
+    section 3.6.4).
     """
-    letter = _template(template.value)
+    source = _load_template(template.value)
     domain = ascii_domain(parseaddr(sender)[1].rpartition("@")[2]) or "localhost"
     name = " ".join(content.name.split())
     greeting = f"Hello {name}," if name else "Hello,"
-    paragraphs = [Template(part).substitute(greeting=greeting) for part in letter.paragraphs]
+    paragraphs = [Template(part).substitute(greeting=greeting) for part in source.paragraphs]
     text = "\n\n".join(paragraphs)
     escaped = [
         f"<p>{Template(part).substitute(greeting=html.escape(greeting))}</p>"
-        for part in letter.paragraphs
+        for part in source.paragraphs
     ]
     if content.link:
-        text += f"\n\n{letter.label}:\n{content.link}"
+        text += f"\n\n{source.label}:\n{content.link}"
         link = html.escape(content.link)
-        escaped.append(_part("button.html").substitute(link=link, label=letter.label))
-    body = _part("layout.html").substitute(subject=letter.subject, body="\n".join(escaped))
+        escaped.append(_load_part("button.html").substitute(link=link, label=source.label))
+    body = _load_part("layout.html").substitute(subject=source.subject, body="\n".join(escaped))
     return Email(
         to=content.to,
-        subject=letter.subject,
+        subject=source.subject,
         text=text + "\n",
         html=body,
-        message_id=f"<{job}@{domain}>",
-        # RFC 3834: nobody's out-of-office should answer.
+        message_id=f"<{job_id}@{domain}>",
+        # RFC 3834: suppresses automatic responses.
         headers={"Auto-Submitted": "auto-generated"},
     )
