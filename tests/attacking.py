@@ -65,5 +65,5 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         return
     terminalreporter.section("figures")
     width = max(len(title) for title, _ in rows)
-    for title, said in rows:
-        terminalreporter.write_line(f"{title:<{width}}  {said}")
+    for title, value in rows:
+        terminalreporter.write_line(f"{title:<{width}}  {value}")

@@ -62,21 +62,25 @@ async def chromium(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Br
 
 @pytest.fixture
 async def page(chromium: BrowserContext) -> AsyncIterator[Page]:
-    """A tab that fails its test where a script fails, a policy is broken or a host is asked."""
+    """A tab that fails its test on a script error, a broken policy or a request to another host."""
     page = await chromium.new_page()
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-    page.on("console", lambda said: complaints.append(said.text) if _complains(said) else None)
-    page.on("request", lambda asked: complaints.append(asked.url) if _is_away(asked.url) else None)
+    page.on(
+        "console", lambda message: complaints.append(message.text) if _complains(message) else None
+    )
+    page.on(
+        "request", lambda request: complaints.append(request.url) if _is_away(request.url) else None
+    )
     await page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
     yield page
     await page.close()
     assert complaints == []
 
 
-def _complains(said: Any) -> bool:
+def _complains(message: Any) -> bool:
     # An answer of 4xx is in the tests' own hands.
-    return said.type == "error" and not said.text.startswith("Failed to load resource")
+    return message.type == "error" and not message.text.startswith("Failed to load resource")
 
 
 def _is_away(url: str) -> bool:
@@ -93,7 +97,7 @@ def axe() -> str:
 
 @pytest.fixture
 def picture(request: pytest.FixtureRequest) -> Callable[[Any, str], Awaitable[None]]:
-    """Writes a picture of what the page shows, where pictures were asked for."""
+    """Writes a picture of what the page shows, where pictures are requested."""
     folder: Path | None = request.config.getoption("--screenshots")
 
     async def take(page: Any, name: str) -> None:

@@ -160,19 +160,19 @@ def forgery(attacker, secrets_of_suite) -> Forgery:
     )
 
 
-async def asked(client: httpx.AsyncClient, token: str) -> httpx.Response:
+async def send(client: httpx.AsyncClient, token: str) -> httpx.Response:
     return await client.get("/api/v1/users/me", headers={"Authorization": f"Bearer {token}"})
 
 
 async def test_no_forged_token_is_accepted(attacker, planted, forgery, figure):
     # Without a change, what the tests sign is as good as ours: each refusal is for its change.
-    assert (await asked(attacker.http, forgery.signed(jti=uuid.uuid4().hex))).status_code == 200
+    assert (await send(attacker.http, forgery.signed(jti=uuid.uuid4().hex))).status_code == 200
     accepted = []
     for name, forge in FORGERIES.items():
         token = forge(forgery)
         if token.strip("."):
             planted.add(token)
-        response = await asked(attacker.http, token)
+        response = await send(attacker.http, token)
         if response.status_code != 401:
             accepted.append(f"{name}: {response.status_code}")
             continue
@@ -183,7 +183,7 @@ async def test_no_forged_token_is_accepted(attacker, planted, forgery, figure):
         assert token not in response.text, name
     figure("forged access tokens", sent=len(FORGERIES), accepted=len(accepted))
     assert not accepted
-    assert (await asked(attacker.http, forgery.token)).status_code == 200
+    assert (await send(attacker.http, forgery.token)).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -212,5 +212,5 @@ async def test_a_token_anywhere_but_in_its_header_is_not_looked_at(attacker):
 async def test_a_token_of_a_deleted_account_is_refused(attacker):
     gone = await attacker.http.delete("/api/v1/users/me", headers=attacker.bearer)
     assert gone.status_code == 204
-    assert_problem(await asked(attacker.http, attacker.tokens["access_token"]), 401)
+    assert_problem(await send(attacker.http, attacker.tokens["access_token"]), 401)
     assert (await attacker.refresh(attacker.tokens["refresh_token"])).status_code == 400

@@ -41,13 +41,13 @@ async def test_a_refused_login_tells_nothing_about_the_account(
         pair = [(known_s, mallory.email), (unknown_s, f"unknown.{mallory.email}")]
         for took, username in pair if number % 2 else reversed(pair):
             took.append(await refused(attacker, username))
-    known, nobody = median(known_s), median(unknown_s)
+    known, absent = median(known_s), median(unknown_s)
     figure(
         "refused logins, known and unknown account",
         each=len(known_s),
         median_known_ms=known * 1000,
-        median_unknown_ms=nobody * 1000,
-        difference_percent=abs(known - nobody) / nobody * 100,
+        median_unknown_ms=absent * 1000,
+        difference_percent=abs(known - absent) / absent * 100,
     )
 
 

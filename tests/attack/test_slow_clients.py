@@ -20,7 +20,7 @@ BODY = (
 async def drip(
     address: tuple[str, int], at_once: bytes, slowly: bytes, phase: float
 ) -> tuple[float, bytes]:
-    """Seconds until the server closed, and what it said. Begins `phase` seconds later than now:
+    """Seconds until the server closed, and its output. Begins `phase` seconds later than now:
     bytes that all come in one instant would tell of this process more than of the server.
     """
     await asyncio.sleep(phase)
@@ -73,15 +73,15 @@ async def test_slow_clients_are_closed_and_hold_nobody_up(suite, fast, scaled, f
     during = await healthy(fast, 5)
     ended = await asyncio.gather(*clients)
     longest = max(seconds for seconds, _ in ended)
-    told = sum(output.startswith(b"HTTP/1.1 408 ") for _, output in ended)
+    answered = sum(output.startswith(b"HTTP/1.1 408 ") for _, output in ended)
     figure(
         f"clients sending a byte of their {slow} a second",
         clients=count,
         longest_s=longest,
-        told_408=told,
+        answered_408=answered,
         healthy_p99_ms=before * 1000,
         during_ms=during * 1000,
         ratio=during / before,
     )
     assert longest < CLOSED_WITHIN
-    assert told == count
+    assert answered == count

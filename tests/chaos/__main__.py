@@ -28,7 +28,7 @@ from tests.chaos.overload import overload
 from tests.chaos.sleepers import wake_late
 from tests.tables import put_between, table
 
-Told = Callable[[str], None]
+Log = Callable[[str], None]
 _BEGIN, _END = "<!-- chaos: the last table -->", "<!-- chaos: end -->"
 
 
@@ -47,14 +47,14 @@ class Options:
     folder: Path
 
 
-async def _run_scenario(options: Options, told: Told) -> Result:
+async def _run_scenario(options: Options, log: Log) -> Result:
     seconds = options.minutes * 60
     terms = scenario.Terms(
         seconds=seconds, jobs=round(2100 * options.minutes), people=8, seed=options.seed
     )
     scale = {"api": "2", "users": "2", "worker": "2"}
     async with open_environment(options.folder / "scenario", workers=3, suite=scale) as environment:
-        report = await scenario.rage(environment, terms, told)
+        report = await scenario.rage(environment, terms, log)
     faults = ", ".join(f"{count} x {what}" for what, count in sorted(report.faults.items()))
     rows = [("faults", faults), *report.rows]
     if report.unfinished:
@@ -62,27 +62,27 @@ async def _run_scenario(options: Options, told: Told) -> Result:
     return Result(report.holds, rows)
 
 
-async def _run_sleepers(options: Options, report: Told) -> Result:
+async def _run_sleepers(options: Options, log: Log) -> Result:
     async with open_environment(options.folder / "sleepers", workers=0) as environment:
-        tried, accepted, effects = await wake_late(environment, 100, report)
+        tried, accepted, effects = await wake_late(environment, 100, log)
     rows = [("late completions tried, accepted", f"{tried}, {accepted}"), ("effects", str(effects))]
     return Result(accepted == 0 and effects == tried, rows)
 
 
-async def _overload(options: Options, report: Told) -> Result:
+async def _overload(options: Options, log: Log) -> Result:
     folder = options.folder / "overload"
     async with open_environment(folder, workers=0, suite={}, proxied=False) as environment:
-        return Result(*await overload(environment, max(3, _in_all(options, 10)), report))
+        return Result(*await overload(environment, max(3, _in_all(options, 10)), log))
 
 
 def _run_network_faults(
-    name: str, act: Callable[[ChaosEnvironment, Options, Told], Awaitable[scenario.Report]]
-) -> Callable[[Options, Told], Awaitable[Result]]:
+    name: str, act: Callable[[ChaosEnvironment, Options, Log], Awaitable[scenario.Report]]
+) -> Callable[[Options, Log], Awaitable[Result]]:
     """An experiment on a suite that people live on."""
 
-    async def run(options: Options, told: Told) -> Result:
+    async def run(options: Options, log: Log) -> Result:
         async with open_environment(options.folder / name, workers=0, suite={}) as environment:
-            report = await act(environment, options, told)
+            report = await act(environment, options, log)
         return Result(report.holds, report.rows)
 
     return run
@@ -93,7 +93,7 @@ def _in_all(options: Options, count: int) -> int:
     return max(1, round(count * min(1.0, options.minutes / 2)))
 
 
-EXPERIMENTS: dict[str, Callable[[Options, Told], Awaitable[Result]]] = {
+EXPERIMENTS: dict[str, Callable[[Options, Log], Awaitable[Result]]] = {
     "scenario": _run_scenario,
     "sleepers": _run_sleepers,
     "redis-away": _run_network_faults(
@@ -132,11 +132,11 @@ def main() -> int:
 async def _run(name: str, options: Options) -> Result:
     began = time.monotonic()
 
-    def told(text: str) -> None:
+    def log(text: str) -> None:
         print(f"{time.monotonic() - began:7.1f} s  {name}: {text}", file=sys.stderr, flush=True)
 
-    told("begins")
-    return await EXPERIMENTS[name](options, told)
+    log("begins")
+    return await EXPERIMENTS[name](options, log)
 
 
 def _table(results: dict[str, Result], options: Options) -> str:

@@ -60,7 +60,7 @@ async def new_worker(worker_environment, tmp_path) -> AsyncIterator[Callable[...
 
 
 @pytest.fixture
-def letters(mailbox: Mailbox) -> Callable[[str], int]:
-    """How many letters an address has got."""
+def count_emails(mailbox: Mailbox) -> Callable[[str], int]:
+    """The number of emails that an address received."""
     folder: Path = mailbox.folder
     return lambda address: len(list(folder.glob(f"*{address}*.eml")))

@@ -70,7 +70,7 @@ async def _one(http: aiohttp.ClientSession, plan: dict[str, Any], due: float, se
 
 
 if __name__ == "__main__":
-    asked = json.load(sys.stdin)
-    if asked.get("processor") is not None:
-        os.sched_setaffinity(0, {asked["processor"]})
-    json.dump(asyncio.run(generate(asked)).latencies, sys.stdout)
+    options = json.load(sys.stdin)
+    if options.get("processor") is not None:
+        os.sched_setaffinity(0, {options["processor"]})
+    json.dump(asyncio.run(generate(options)).latencies, sys.stdout)

@@ -25,7 +25,7 @@ from tests.chaos.history import History
 from tests.chaos.load import Person, Tally
 from tests.chaos.scenario import Report, account_for_people, calm
 
-Told = Callable[[str], None]
+Log = Callable[[str], None]
 STALE_AFTER = 10.0  # seconds after Redis is back, from when on no read may be stale
 _BACKENDS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -71,16 +71,16 @@ async def living(
             history.close()
 
 
-async def _accounted(environment: ChaosEnvironment, clients: ClientPool, told: Told) -> Report:
+async def _accounted(environment: ChaosEnvironment, clients: ClientPool, log: Log) -> Report:
     report = Report()
     sql = await environment.sql()
-    report.unfinished = await calm(sql, 120, told)
+    report.unfinished = await calm(sql, 120, log)
     await account_for_people(sql, environment, clients.history, report)
     await sql.close()
     return report
 
 
-async def without_redis(environment: ChaosEnvironment, seconds: float, told: Told) -> Report:
+async def without_redis(environment: ChaosEnvironment, seconds: float, log: Log) -> Report:
     """Takes Redis away for so long, and brings it back with what it held before."""
     async with living(environment, 8) as clients:
         sql = await environment.sql()
@@ -90,16 +90,16 @@ async def without_redis(environment: ChaosEnvironment, seconds: float, told: Tol
         assert redis.pid is not None
         os.kill(redis.pid, signal.SIGKILL)
         await redis.wait()
-        told(f"Redis is away for {seconds:.0f} s")
+        log(f"Redis is away for {seconds:.0f} s")
         await asyncio.sleep(seconds)
         done_without = await sql.fetchval(done) - before
         during = clients.tally - writes
         await redis.start()
         back = time.time()
-        told("Redis is back")
+        log("Redis is back")
         await asyncio.sleep(2 * STALE_AFTER)
         await sql.close()
-    report = await _accounted(environment, clients, told)
+    report = await _accounted(environment, clients, log)
     stale = [event.at - back for event in clients.history.events("stale") if event.at > back]
     late = [after for after in stale if after > STALE_AFTER]
     report.rows[:0] = [
@@ -111,19 +111,19 @@ async def without_redis(environment: ChaosEnvironment, seconds: float, told: Tol
     return report
 
 
-async def ended_connections(environment: ChaosEnvironment, count: int, told: Told) -> Report:
+async def ended_connections(environment: ChaosEnvironment, count: int, log: Log) -> Report:
     """Ends so many backends in the middle of their work, and leaves as many requests halfway."""
     async with living(environment, 8, pause=0.02) as clients:
         sql = await environment.sql()
-        told(f"{count} backends are ended, {count} clients leave in the middle of a request")
+        log(f"{count} backends are ended, {count} clients leave in the middle of a request")
         await asyncio.gather(_terminate(sql, count), _leave(environment, clients, count))
         await sql.close()
-        told("ten seconds of rest")
+        log("ten seconds of rest")
         await asyncio.sleep(10)
         before = clients.tally.copy()
         await asyncio.sleep(10)
         after = clients.tally - before
-    report = await _accounted(environment, clients, told)
+    report = await _accounted(environment, clients, log)
     crossed = sum(1 for _ in clients.history.events("crossed"))
     report.rows[:0] = [
         ("ten seconds later", f"{after.answered} requests, {after.failed} failed"),
@@ -158,16 +158,16 @@ async def _leave(environment: ChaosEnvironment, clients: ClientPool, count: int)
         await asyncio.sleep(0.01)
 
 
-async def replaced_processes(environment: ChaosEnvironment, times: int, told: Told) -> Report:
+async def replaced_processes(environment: ChaosEnvironment, times: int, log: Log) -> Report:
     """Replaces every process of every service so many times, under keep-alive clients."""
     async with living(environment, 8, pause=0.02) as clients:
         before = clients.tally.copy()
         for number in range(1, times + 1):
-            told(f"restart {number} of {times}")
+            log(f"restart {number} of {times}")
             for service in ("api", "users", "worker"):
                 await environment.command("restart", service)
         during = clients.tally - before
-    report = await _accounted(environment, clients, told)
+    report = await _accounted(environment, clients, log)
     report.rows[:0] = [
         ("requests meanwhile", f"{during.answered}, {during.failed} failed"),
     ]

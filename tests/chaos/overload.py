@@ -24,12 +24,12 @@ CLOSED = (2, 4, 8, 16, 32)
 GOODPUT = 0.8  # of the peak, at least
 REFUSED_MS = 50.0  # at the median, at most
 GROWN_MB = 200.0  # of all processes of a service, at most
-Told = Callable[[str], None]
+Log = Callable[[str], None]
 Latencies = Mapping[int, list[float]]
 
 
 async def overload(
-    environment: ChaosEnvironment, seconds: float, report: Told
+    environment: ChaosEnvironment, seconds: float, log: Log
 ) -> tuple[bool, list[tuple[str, str]]]:
     """Whether it holds for registration and for creating jobs, and the lines of the table."""
     await _part_processors(environment)
@@ -50,15 +50,15 @@ async def overload(
     rows: list[tuple[str, str]] = []
     for name, (path, body, headers) in routes.items():
         plan = {"url": environment.api + path, "body": body, "headers": headers, "seconds": seconds}
-        report(f"{name}: the peak")
+        log(f"{name}: the peak")
         peak = 0.0
         for closed in CLOSED:
             found = await _generated({**plan, "closed": closed})
             peak = max(peak, _rate(found, seconds))
-            report(f"{name}: {closed} connections, {_counts(found)}")
+            log(f"{name}: {closed} connections, {_counts(found)}")
         if not peak:
             return False, [*rows, (name, "nothing was done")]
-        report(f"{name}: {peak:.0f} a second; now {TIMES} times that")
+        log(f"{name}: {peak:.0f} a second; now {TIMES} times that")
         before, pids = await _memory(environment), await _all_pids(environment)
         seen = await _generated({**plan, "rate": TIMES * peak})
         grown = (await _memory(environment) - before) / 1_000_000

@@ -60,7 +60,7 @@ class Process:
         async with asyncio.timeout(60):
             while b'"ready"' not in log.read_bytes():
                 if self._child.returncode is not None:
-                    return  # it may have been told to die
+                    return  # it may have been ordered to exit
                 await asyncio.sleep(0.02)
 
     def keep(self) -> None:

@@ -55,7 +55,7 @@ class Report:
         return not self.unfinished and all(verdict.holds for verdict in self.verdicts.values())
 
 
-async def rage(environment: ChaosEnvironment, terms: Terms, told: Callable[[str], None]) -> Report:
+async def rage(environment: ChaosEnvironment, terms: Terms, log: Callable[[str], None]) -> Report:
     """Run the scenario in `environment`. The history is `history.jsonl` in its folder."""
     history = History(environment.folder / "history.jsonl")
     nemesis = Nemesis(environment, terms.lease, terms.seed)
@@ -65,15 +65,15 @@ async def rage(environment: ChaosEnvironment, terms: Terms, told: Callable[[str]
     async with asyncio.TaskGroup() as group:
         group.create_task(producer.run(terms.jobs))
         if terms.people:
-            group.create_task(run_clients(environment, history, terms.people, stop, told))
-        await nemesis.rage(faults, told)
+            group.create_task(run_clients(environment, history, terms.people, stop, log))
+        await nemesis.rage(faults, log)
         stop.set()
     await environment.heal()
-    told("no more faults")
+    log("no more faults")
     sql = await environment.sql()
     report = Report(faults=nemesis.done)
     try:
-        report.unfinished = await calm(sql, terms.calm, told)
+        report.unfinished = await calm(sql, terms.calm, log)
         await _account_for_jobs(sql, environment, history, report)
         if terms.people:
             await account_for_people(sql, environment, history, report)

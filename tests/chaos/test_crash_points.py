@@ -31,7 +31,7 @@ async def enqueue(chaos_database):
 
 @pytest.mark.parametrize("point", CRASH_POINTS)
 async def test_a_job_whose_worker_dies_at_any_point_is_done_and_its_effect_is_there_once(
-    point, new_worker, enqueue, sql, letters
+    point, new_worker, enqueue, sql, count_emails
 ):
     kind = KINDS.get(point, COUNT)
     job_id = await enqueue(kind)
@@ -51,7 +51,7 @@ async def test_a_job_whose_worker_dies_at_any_point_is_done_and_its_effect_is_th
     assert (row["attempts"], row["crashes"]) == (0, 0 if point == "after_settle" else 1)
     if kind == MAIL:
         # Sent, and lost before it could be noted: the one effect that may be there twice.
-        assert letters(f"{job_id}@chaos.example") == 2
+        assert count_emails(f"{job_id}@chaos.example") == 2
 
 
 async def test_a_stopped_worker_that_wakes_after_its_lease_completes_nothing(

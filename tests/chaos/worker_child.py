@@ -112,17 +112,17 @@ class Handlers:
         return Completion(effects=partial(self._effect, job, OBJECT))
 
     async def mail(self, job: JobContext, payload: Payload) -> Completion:
-        """A letter with the job's own Message-ID."""
+        """An email with the job's own Message-ID."""
         await self._work(job, payload)
         job.require_lease()
-        letter = Email(
+        message = Email(
             to=f"{job.id}@chaos.example",
             subject="chaos",
             text=str(job.id),
             html=None,
             message_id=f"<{job.id}@chaos.example>",
         )
-        await self._backing.mailer.send(letter)
+        await self._backing.mailer.send(message)
         return Completion(effects=partial(self._effect, job, MAIL))
 
     @property

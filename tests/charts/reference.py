@@ -76,10 +76,10 @@ class Value:
         return made
 
     def rows(self, path: str) -> list[str]:
-        """Of the table: leaves, and maps that are open with what is told of their entries."""
+        """Of the table: leaves, and maps that are open with what is described of their entries."""
         if self.is_open:
-            told = [(name, child) for name, child in self.children.items() if child.about]
-            return [self.row(path), *(child.row(f"{path}.{name}") for name, child in told)]
+            described = [(name, child) for name, child in self.children.items() if child.about]
+            return [self.row(path), *(child.row(f"{path}.{name}") for name, child in described)]
         below = [
             row for name, child in self.children.items() for row in child.rows(f"{path}.{name}")
         ]

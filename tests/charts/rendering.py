@@ -157,13 +157,13 @@ class World:
             if workload.owner["kind"] == "Deployment" and workload.service in SERVICES:
                 yield workload
 
-    def told(self, workload: Workload) -> dict[str, str]:
+    def variables(self, workload: Workload) -> dict[str, str]:
         """What the first container reads from ConfigMaps, the later over the earlier."""
-        told: dict[str, str] = {}
+        variables: dict[str, str] = {}
         for source in workload.containers[0]["envFrom"]:
             found = self.named("ConfigMap", source["configMapRef"]["name"])
-            told |= found["data"] if found else {}
-        return told
+            variables |= found["data"] if found else {}
+        return variables
 
     def fewest(self, workload: Workload) -> int:
         """Pods that a Deployment keeps."""

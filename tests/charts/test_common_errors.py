@@ -119,9 +119,9 @@ def test_caught_in_the_charts(name: str, tmp_path: Path) -> None:
     try:
         world = World("production", root)
     except (helm_python.HelmValuesError, helm_python.HelmRenderError) as refusal:
-        told = [str(refusal)]
+        complaints = [str(refusal)]
     else:
-        told = [found for one in INVARIANTS for found in one.check(world)]
-        told += [found for one in world.objects for found in faults(one)]
+        complaints = [found for one in INVARIANTS for found in one.check(world)]
+        complaints += [found for one in world.objects for found in faults(one)]
 
-    assert any(complaint in found for found in told), told
+    assert any(complaint in found for found in complaints), complaints

@@ -51,9 +51,9 @@ def admitted(environment: str, tokens: Values) -> list[str]:
 @pytest.mark.parametrize("environment", ["staging", "production"])
 def test_the_issuer_of_a_deployment_is_its_host(environment: str) -> None:
     for service in ("api", "users"):
-        told = settings(service, environment, {})
-        assert told["JWT_ISSUER"] == HOST
-        assert "JWT_ACCEPTED_ISSUERS" not in told
+        variables = settings(service, environment, {})
+        assert variables["JWT_ISSUER"] == HOST
+        assert "JWT_ACCEPTED_ISSUERS" not in variables
     assert admitted(environment, {}) == [HOST]
 
 
@@ -71,9 +71,9 @@ def test_an_issuer_of_ones_own_stays() -> None:
 def test_the_former_issuer_is_accepted_by_services_and_mesh_during_an_upgrade() -> None:
     changing = {"acceptedIssuers": ["twelvefold", "https://old.example.com"]}
     for service in ("api", "users"):
-        told = settings(service, "production", changing)
-        assert told["JWT_ISSUER"] == HOST
-        assert told["JWT_ACCEPTED_ISSUERS"] == "twelvefold,https://old.example.com"
+        variables = settings(service, "production", changing)
+        assert variables["JWT_ISSUER"] == HOST
+        assert variables["JWT_ACCEPTED_ISSUERS"] == "twelvefold,https://old.example.com"
     assert admitted("production", changing) == [HOST, *changing["acceptedIssuers"]]
 
 

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from tests.charts.policies import Endpoint, Network, Request, authorized
 
-A = Endpoint("a", "ours", {"app": "a"})
-B = Endpoint("b", "ours", {"app": "b"})
+A = Endpoint("a", "own", {"app": "a"})
+B = Endpoint("b", "own", {"app": "b"})
 ELSEWHERE = Endpoint("b", "theirs", {"app": "b"})
 OUTSIDE = Endpoint("outside", address="10.1.2.3")
 
 
 def policy(**spec: Any) -> dict[str, Any]:
     return {
-        "metadata": {"namespace": "ours"},
+        "metadata": {"namespace": "own"},
         "spec": {"podSelector": {"matchLabels": {"app": "a"}}, "policyTypes": ["Egress"], **spec},
     }
 
@@ -75,10 +75,10 @@ def test_what_the_evaluator_does_not_know_it_refuses() -> None:
         leaves(B, policy(podSelector={"matchExpressions": [{"key": "app", "operator": "Exists"}]}))
 
 
-def allowed(*specs: dict[str, Any], **asked: Any) -> bool:
-    policies = [{"metadata": {"namespace": "ours"}, "spec": spec} for spec in specs]
-    request = Request(**{"principal": "a", "port": 80, "method": "GET", "path": "/x", **asked})
-    return authorized(policies, "ours", {"app": "b"}, request)
+def allowed(*specs: dict[str, Any], **fields: Any) -> bool:
+    policies = [{"metadata": {"namespace": "own"}, "spec": spec} for spec in specs]
+    request = Request(**{"principal": "a", "port": 80, "method": "GET", "path": "/x", **fields})
+    return authorized(policies, "own", {"app": "b"}, request)
 
 
 def test_no_policy_admits_everybody_and_an_empty_one_nobody() -> None:

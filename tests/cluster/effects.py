@@ -46,11 +46,11 @@ class Effects:
         return all(one.holds for one in self.verdicts.values()) and set(self.jobs) <= {"succeeded"}
 
     def __str__(self) -> str:
-        told = [
+        parts = [
             f"{one.accepted} {name} ({len(one.lost)} lost, {len(one.duplicated)} doubled)"
             for name, one in self.verdicts.items()
         ]
-        return f"{', '.join(told)}; jobs {self.jobs}, {self.crashes} of them taken over"
+        return f"{', '.join(parts)}; jobs {self.jobs}, {self.crashes} of them taken over"
 
 
 def effects(deployment: Deployment, result: Result, *, timeout: float = 120) -> Effects:
@@ -94,9 +94,9 @@ def effects(deployment: Deployment, result: Result, *, timeout: float = 120) -> 
     )
 
 
-def _counted(asked: dict[str, Outcome], found: Iterable[Any]) -> dict[str, int]:
+def _counted(requested: dict[str, Outcome], found: Iterable[Any]) -> dict[str, int]:
     """Of what this load asked for alone; others use the suite before and after."""
-    return {key: count for key, count in found if key in asked}
+    return {key: count for key, count in found if key in requested}
 
 
 def _renames(deployment: Deployment, result: Result) -> Verdict:

@@ -42,12 +42,12 @@ class Failure:
 
     at: float  # seconds since the epoch, when it was sent
     operation: str  # method and template of the path
-    told: str
+    outcome: str
     after: float  # seconds
 
     def __str__(self) -> str:
         moment = datetime.fromtimestamp(self.at).time().isoformat("milliseconds")  # noqa: DTZ006 (as logs of this machine)
-        return f"{moment} {self.operation}: {self.told} after {self.after:.3f} s"
+        return f"{moment} {self.operation}: {self.outcome} after {self.after:.3f} s"
 
 
 @dataclass
@@ -82,9 +82,9 @@ class Result:
             f"p50/p95/p99 {shares} ms"
         )
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """The failures, by kind and then the first ones, for an assertion's message."""
-        kinds = Counter((one.operation, one.told) for one in self.failures)
+        kinds = Counter((one.operation, one.outcome) for one in self.failures)
         lines = [f"{count} x {operation}: {output}" for (operation, output), count in kinds.items()]
         return "\n".join([str(self), *lines, *map(str, self.failures[:20])])
 
@@ -106,7 +106,7 @@ class Load:
         self._mix = mix
         self._rate = rate
         self._keep_alive = keep_alive
-        self._asked: dict[int, Wish] = {}
+        self._wishes: dict[int, Wish] = {}
         self._answered = threading.Condition()
         self._threads: list[threading.Thread] = []
         self._stopped = False
@@ -177,7 +177,7 @@ class Load:
         with contextlib.suppress(BrokenPipeError):
             while not self._stopped:
                 number += 1
-                wish = self._asked[number] = self._clients.next(self._mix)
+                wish = self._wishes[number] = self._clients.next(self._mix)
                 self._attack.stdin.write(wish.target(self._clients.deployment.url, number).encode())
                 self._attack.stdin.flush()
         with contextlib.suppress(BrokenPipeError):
@@ -185,30 +185,30 @@ class Load:
 
     def _listen(self) -> None:
         assert self._results.stdout is not None
-        for line in self._results.stdout:
-            told = json.loads(line)
-            _, _, number = told["url"].partition("#")
+        for text in self._results.stdout:
+            line = json.loads(text)
+            _, _, number = line["url"].partition("#")
             if not number:
                 continue  # that there was no more to ask for
             with self._answered:
-                self._note(self._asked.pop(int(number)), told)
+                self._note(self._wishes.pop(int(number)), line)
                 self._answered.notify_all()
 
-    def _note(self, wish: Wish, told: Mapping[str, Any]) -> None:
-        headers = {name.lower(): values[0] for name, values in (told["headers"] or {}).items()}
-        response = Answer(told["code"], headers, base64.b64decode(told["body"] or ""))
+    def _note(self, wish: Wish, line: Mapping[str, Any]) -> None:
+        headers = {name.lower(): values[0] for name, values in (line["headers"] or {}).items()}
+        response = Answer(line["code"], headers, base64.b64decode(line["body"] or ""))
         self._clients.learn(wish, response)
-        found, after = self.result, told["latency"] / 1e9
+        found, after = self.result, line["latency"] / 1e9
         found.requests += 1
         found.seconds = time.monotonic() - self._since
         found.operations[wish.operation] += 1
         if response.status == wish.expected:
             found.latencies.append(after)
         else:
-            sent = datetime.fromisoformat(told["timestamp"]).timestamp()
+            sent = datetime.fromisoformat(line["timestamp"]).timestamp()
             operation = f"{wish.method} {wish.template}"
             found.failures.append(
-                Failure(sent, operation, _describe(response, told["error"]), after)
+                Failure(sent, operation, _describe(response, line["error"]), after)
             )
         if wish.key:
             self._note_effect(wish, response)

@@ -17,8 +17,8 @@ def lead(name: str, address: str) -> None:
     """From now on `name` is at `address`."""
 
     def resolved(host: Any, *arguments: Any, **options: Any) -> Any:
-        asked = host.decode() if isinstance(host, bytes) else host
-        return _own(address if asked == name else host, *arguments, **options)
+        requested = host.decode() if isinstance(host, bytes) else host
+        return _own(address if requested == name else host, *arguments, **options)
 
     vars(socket)["getaddrinfo"] = resolved
 

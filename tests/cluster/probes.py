@@ -13,21 +13,21 @@ from typing import Any
 from tests.cluster.cluster import Object, apply, kubectl
 from tests.cluster.deployment import NAMESPACE, Deployment
 
-# Asks all of [name, method, url, headers] and tells status, media type and body of each.
+# Asks all of [name, method, url, headers] and prints status, media type and body of each.
 _ASK = """
 import json, sys, urllib.error, urllib.request
-told = {}
+responses = {}
 for name, method, url, headers in json.load(sys.stdin):
-    asked = urllib.request.Request(url, method=method, headers=headers)
+    request = urllib.request.Request(url, method=method, headers=headers)
     try:
-        with urllib.request.urlopen(asked, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=5) as answer:
             kind, body = answer.headers.get_content_type(), answer.read(500).decode()
-            told[name] = [answer.status, kind, body]
+            responses[name] = [answer.status, kind, body]
     except urllib.error.HTTPError as error:
-        told[name] = [error.code, error.headers.get_content_type(), error.read(500).decode()]
+        responses[name] = [error.code, error.headers.get_content_type(), error.read(500).decode()]
     except OSError as error:
-        told[name] = [0, "", str(error)]
-print(json.dumps(told))
+        responses[name] = [0, "", str(error)]
+print(json.dumps(responses))
 """
 
 
@@ -127,7 +127,7 @@ class Probes:
             given=json.dumps(questions),
             timeout=120,
         )
-        return {asked: Answer(*response) for asked, response in json.loads(output).items()}
+        return {name: Answer(*response) for name, response in json.loads(output).items()}
 
     def remove(self) -> None:
         kubectl("-n", NAMESPACE, "delete", "networkpolicy", "probes", "--ignore-not-found")

@@ -81,7 +81,7 @@ def good(bench: Bench) -> Iterator[Row]:
                 load.run(seconds=2)
                 run = bench.start(service, "good", "--canary", SHARES[service], *_BRISK).wait()
                 load.run(seconds=2)
-            say(f"good {service}: exit {run.code}, {run.seconds:.0f} s; {load.result.told()}")
+            say(f"good {service}: exit {run.code}, {run.seconds:.0f} s; {load.result.summary()}")
             requests += load.result.requests
             failed += load.result.failed
             times.append(run.seconds)
@@ -90,7 +90,7 @@ def good(bench: Bench) -> Iterator[Row]:
             if run.code == 0 and not load.result.failed and found.hold:
                 held += 1
             else:
-                say(f"{run.told()}\n{found}")
+                say(f"{run.transcript()}\n{found}")
         yield Row(
             f"canary of {service} to a good version, {bench.repeat} times,"
             f" {SHARES[service]} %, 10 s each",
@@ -111,10 +111,10 @@ def bad(bench: Bench) -> Iterator[Row]:
                 run = bench.start(service, conduct, "--canary", _FIRST[service]).wait()
                 load.run(seconds=2)
             share = load.result.failed / load.result.requests
-            say(f"{conduct} {service}: exit {run.code}; {load.result.told()}\n{differences}")
+            say(f"{conduct} {service}: exit {run.code}; {load.result.summary()}\n{differences}")
             holds = run.code == 1 and run.seconds < 120 and share <= 0.01 and not differences
             if not holds:
-                say(run.told())
+                say(run.transcript())
             yield Row(
                 f"{service}, {conduct}",
                 "undone within 120 s, at most 1 % failed, no object differs",
@@ -139,14 +139,14 @@ def blue_green(bench: Bench) -> Iterator[Row]:
                 run = bench.start(service, "good", *chosen).wait()
                 load.run(seconds=2)
             switch = _switch(run, quotas, str(90_000 + number)) if watched else _routed(run)
-            say(f"blue-green {service}: exit {run.code}, {switch:.1f} s; {load.result.told()}")
+            say(f"blue-green {service}: exit {run.code}, {switch:.1f} s; {load.result.summary()}")
             requests += load.result.requests
             failed += load.result.failed
             switches.append(switch)
             if run.code == 0 and not load.result.failed and switch <= 5:
                 held += 1
             else:
-                say(run.told())
+                say(run.transcript())
         how = "to the last answer of the old one" if service == "api" else "Helm has switched"
         yield Row(
             f"blue-green of {service}, {bench.repeat} times",
@@ -233,10 +233,10 @@ def killed(bench: Bench) -> Iterator[Row]:
         again = "--abort" if number % 2 else "again"
         say(
             f"{service} killed after {after:.1f} s, then {again}: exit {second.code}, "
-            f"{second.seconds:.0f} s: {state}; {load.result.told()}"
+            f"{second.seconds:.0f} s: {state}; {load.result.summary()}"
         )
         if state == "between":
-            say(f"{second.told()} {serving}")
+            say(f"{second.transcript()} {serving}")
         ends[state] += 1
         requests += load.result.requests
         failed += load.result.failed
@@ -259,7 +259,10 @@ def interrupted(bench: Bench) -> Iterator[Row]:
             run.stop(signal.SIGINT)
             took = time.monotonic() - began
             load.run(seconds=2)
-        say(f"Ctrl-C {service}: exit {run.code}, {took:.0f} s; {load.result.told()} {differences}")
+        say(
+            f"Ctrl-C {service}: exit {run.code}, {took:.0f} s;"
+            f" {load.result.summary()} {differences}"
+        )
         yield Row(
             f"Ctrl-C at 50 % of {service}",
             "as before, 0 failed",
@@ -275,7 +278,7 @@ def worker(bench: Bench) -> Iterator[Row]:
         run = bench.start("worker", "good", "--min-requests", "10").wait()
         load.run(seconds=2)
     found = effects(bench.deployment, load.result)
-    say(f"worker: exit {run.code}; {load.result.told()}; {found}")
+    say(f"worker: exit {run.code}; {load.result.summary()}; {found}")
     yield Row(
         "canary of worker to a good version",
         "0 failed requests, 0 jobs lost or doubled",
@@ -286,7 +289,7 @@ def worker(bench: Bench) -> Iterator[Row]:
     with unchanged() as differences, Load(bench.clients, rate=bench.rate) as load:
         run = bench.start("worker", "crashing").wait()
         load.run(seconds=2)
-    say(f"worker crashing: exit {run.code}; {load.result.told()} {differences}")
+    say(f"worker crashing: exit {run.code}; {load.result.summary()} {differences}")
     yield Row(
         "worker, crashing",
         "undone within 120 s, no object differs",

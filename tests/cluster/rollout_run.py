@@ -96,13 +96,13 @@ class Run:
 
     def reaches(self, step: str, timeout: float = 120) -> None:
         """Waits for a step to begin. Raises TimeoutError, also where the run has ended before."""
-        until(lambda: self._told("step", step), f"{step} begins", timeout)
+        until(lambda: self._reported("step", step), f"{step} begins", timeout)
 
     def leads(self, share: int, timeout: float = 120) -> None:
         """Wait until `share` percent of the requests go to the new version. Raises as above."""
-        until(lambda: self._told("routed", share), f"{share} % are led there", timeout)
+        until(lambda: self._reported("routed", share), f"{share} % are led there", timeout)
 
-    def _told(self, fact: str, value: object) -> bool:
+    def _reported(self, fact: str, value: object) -> bool:
         return any(event.get(fact) == value for event in self.events)
 
     def lasts(self, seconds: float) -> bool:
@@ -116,7 +116,7 @@ class Run:
         self._process.send_signal(number)
         self.wait()
 
-    def told(self) -> str:
+    def transcript(self) -> str:
         """For an assertion's message."""
         return "\n".join(
             [

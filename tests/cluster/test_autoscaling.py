@@ -57,6 +57,6 @@ def test_pods_come_with_the_load_and_go_with_it_and_no_request_fails(
     note(f"autoscaling 1 -> {MOST} in {up:.0f} s: {busy.result}")
     note(f"autoscaling {MOST} -> 1 in {down:.0f} s: {idle.result}")
 
-    assert busy.result.failures == [], busy.result.told()
-    assert idle.result.failures == [], idle.result.told()
+    assert busy.result.failures == [], busy.result.summary()
+    assert idle.result.failures == [], idle.result.summary()
     assert len(events.split()) >= 2

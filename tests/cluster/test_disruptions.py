@@ -44,5 +44,5 @@ def test_nobody_notices(
     note(f"{'':<22} {found}")
 
     allowed = IN_FLIGHT if disturbance == "kill -9" else 0
-    assert load.result.failed <= allowed, load.result.told()
+    assert load.result.failed <= allowed, load.result.summary()
     assert found.hold, found

@@ -24,7 +24,7 @@ def test_a_suite_that_nobody_disturbs_answers_everything_and_loses_nothing(
     note(f"load  quiet: {load.result}")
     note(f"load  quiet: {found}")
 
-    assert load.result.failures == [], load.result.told()
+    assert load.result.failures == [], load.result.summary()
     assert set(load.result.operations) == set(MIX)
     assert found.hold, found
     assert found.images.accepted > 0
@@ -47,13 +47,13 @@ def test_what_fails_is_reported_with_its_route_its_status_and_its_time(
             until(lambda: deployment.ready("api") == count, "api is back", timeout=60)
     note(f"load  without api: {load.result}")
 
-    assert before == 0, load.result.told()
+    assert before == 0, load.result.summary()
     seen = Counter(failure.operation for failure in load.result.failures)
     assert seen["GET /api/v1/users/me"] > 0
     assert seen["GET /api/v1/jobs/{id}"] > 0
     assert all(failure.at > load.result.began for failure in load.result.failures)
     assert any(
-        failure.told.startswith("503 /problems/unavailable") for failure in load.result.failures
+        failure.outcome.startswith("503 /problems/unavailable") for failure in load.result.failures
     )
     assert Outcome.UNKNOWN in {*load.result.outcomes["upload"].values()}
     found = effects(deployment, load.result)

@@ -35,9 +35,9 @@ def test_a_good_version_takes_over_and_no_request_fails(
         load.run(seconds=2)
     note(f"rollout good api    {run.seconds:.0f} s; {load.result}")
 
-    assert run.code == 0, run.told()
+    assert run.code == 0, run.transcript()
     assert rollouts.serving("api") == {"one"}
-    assert load.result.failures == [], load.result.told()
+    assert load.result.failures == [], load.result.summary()
     found = effects(deployment, load.result)
     assert found.hold, found
 
@@ -51,11 +51,11 @@ def test_a_version_with_errors_is_undone_and_the_cluster_is_as_before(
         load.run(seconds=2)
     note(f"rollout errors api  {run.seconds:.0f} s; {load.result}; {run.why}")
 
-    assert run.code == 1, run.told()
+    assert run.code == 1, run.transcript()
     assert "answered with 5xx" in run.why
     assert differences == []
     assert run.seconds < 120
-    assert load.result.failed <= load.result.requests * 0.01, load.result.told()
+    assert load.result.failed <= load.result.requests * 0.01, load.result.summary()
 
 
 @pytest.mark.endurance
@@ -69,7 +69,7 @@ def test_a_killed_rollout_is_gone_on_with_and_a_killed_one_is_called_off(
     first.stop()
 
     back = rollouts.abort("worker").wait()
-    assert back.code == 0, back.told()
+    assert back.code == 0, back.transcript()
     assert rollouts.serving("worker") == before
 
     second = rollouts.start("worker", "good", "three", *options)
@@ -78,7 +78,7 @@ def test_a_killed_rollout_is_gone_on_with_and_a_killed_one_is_called_off(
     again = rollouts.start("worker", "good", "three", *options).wait()
 
     note(f"rollout killed twice: back in {back.seconds:.0f} s, forth in {again.seconds:.0f} s")
-    assert again.code == 0, again.told()
+    assert again.code == 0, again.transcript()
     assert rollouts.serving("worker") == {"three"}
 
 
@@ -88,7 +88,7 @@ def test_what_cannot_be_rolled_out_is_refused_and_nothing_is_changed(
     with unchanged() as differences:
         run = rollouts.start("api", "good", "four", "--set", "unheard.of=1").wait()
 
-    assert run.code in {1, 2}, run.told()
+    assert run.code in {1, 2}, run.transcript()
     assert "unheard" in run.why
     assert differences == []
     assert deployment.ready("api") > 0, NAMESPACE

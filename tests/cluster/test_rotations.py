@@ -78,7 +78,7 @@ def test_the_signing_key(
         load.run(seconds=5)
     note(f"rotation of the signing key     {load.result}")
 
-    assert load.result.failures == [], load.result.told()
+    assert load.result.failures == [], load.result.summary()
     assert KeySet.from_json(keys).signing_kid != before
     asked = {"Authorization": f"Bearer {old_token}"}
     assert client.get("/api/v1/users/me", headers=asked).status_code == 200
@@ -92,7 +92,7 @@ def test_the_signing_key(
     clients.forget_tokens()
     with Load(clients, rate=RATE) as load:
         load.run(seconds=5)
-    assert load.result.failures == [], load.result.told()
+    assert load.result.failures == [], load.result.summary()
 
 
 def _deploy(deployment: Deployment, keys: str) -> None:
@@ -119,7 +119,7 @@ def test_a_callers_secret(
         load.run(seconds=5)
     note(f"rotation of api's secret        {load.result}")
 
-    assert load.result.failures == [], load.result.told()
+    assert load.result.failures == [], load.result.summary()
 
 
 def test_a_password_of_the_database(
@@ -144,7 +144,7 @@ def test_a_password_of_the_database(
     bootstrap({"users_app": "development"})
 
     assert "users_app_b" in output
-    assert load.result.failures == [], load.result.told()
+    assert load.result.failures == [], load.result.summary()
     assert found.hold, found
 
 
@@ -168,7 +168,7 @@ def test_the_gateways_certificate(
     note(f"rotation of the certificate     {load.result}")
 
     assert served_before == _body(old)
-    assert load.result.failures == [], load.result.told()
+    assert load.result.failures == [], load.result.summary()
 
 
 def _certificate(folder: Path) -> str:

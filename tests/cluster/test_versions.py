@@ -57,5 +57,5 @@ def test_people_notice_nothing(
     found = effects(mixed, load.result)
     note(f"{OLDER} beside {mixed.tag}: {load.result}; {found}")
 
-    assert load.result.failures == [], load.result.told()
+    assert load.result.failures == [], load.result.summary()
     assert found.hold, found

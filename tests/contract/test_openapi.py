@@ -150,15 +150,15 @@ def named(case: Case[Any]) -> str:
 
 
 def require_problem(case: Case[Any], response: Any) -> None:
-    """Every error is a problem document that tells its own status and request."""
+    """Every error is a problem document that states its own status and request."""
     if response.status_code < 400 or response.request.method == "HEAD":
         return
     if named(case) in OTHER_ERRORS:
         return
     assert response.headers["content-type"] == [PROBLEM]
-    told = response.json()
-    assert told["status"] == response.status_code
-    assert [told["request_id"]] == response.headers["x-request-id"]
+    problem = response.json()
+    assert problem["status"] == response.status_code
+    assert [problem["request_id"]] == response.headers["x-request-id"]
 
 
 @schema.parametrize()

@@ -23,24 +23,24 @@ from tests.running_suite import Suite
 from twelvefold_dev.servers.mailbox import Mailbox
 
 _SHORT = 8  # characters below which a setting is no secret but a word
-# The public half of a key pair, ids and times are told to anybody.
+# The public half of a key pair, ids and times are public.
 _PUBLIC = re.compile(r"\.(x|y|kid|crv|kty|alg|use|published_at|access_key_id)$")
 
 
 @dataclass(slots=True)
 class PlantedSecrets:
-    """Secrets by what they are, and the answers that were given to whoever sent them wrongly."""
+    """Secrets by what they are, and the responses to the requests that misplaced them."""
 
     secrets: dict[str, str] = field(default_factory=dict)
     answers: list[bytes] = field(default_factory=list)
     request_id: str = ""
 
-    def found_in(self, told: Mapping[str, bytes]) -> list[tuple[str, str]]:
+    def found_in(self, outputs: Mapping[str, bytes]) -> list[tuple[str, str]]:
         """Which secret stands where, also in the forms that URLs and JSON give it."""
         return [
             (name, where)
             for name, secret in self.secrets.items()
-            for where, content in told.items()
+            for where, content in outputs.items()
             if any(form in content for form in _forms(secret))
         ]
 
@@ -83,7 +83,7 @@ def _settings(suite: Suite) -> dict[str, str]:
 
 
 class Careless:
-    """A client that tells its secrets to anybody, and keeps what it is answered."""
+    """A client that sends its secrets anywhere, and keeps the responses."""
 
     def __init__(self, client: httpx.AsyncClient, planted: PlantedSecrets) -> None:
         self._client = client

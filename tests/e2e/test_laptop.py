@@ -30,7 +30,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a command said, and how it ended."""
+    """The output of a command, and its exit code."""
 
     code: int | None
     text: str

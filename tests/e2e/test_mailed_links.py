@@ -29,7 +29,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def inbox(caught_mail, suite):
-    """Waits for the newest letter of a subject to an address, and takes the link out of it."""
+    """Waits for the newest email of a subject to an address, and takes the link out of it."""
 
     async def link(address, subject):
         mail = await caught_mail.wait_for(
@@ -83,8 +83,8 @@ async def test_the_welcome_letter_leads_to_a_verified_address(client, inbox):
 
 async def test_the_verification_letter_leads_to_a_verified_address(client, inbox):
     address = await register(client)
-    asked = await client.post("/api/v1/auth/email-verifications", json={"email": address})
-    assert asked.status_code == 202
+    response = await client.post("/api/v1/auth/email-verifications", json={"email": address})
+    assert response.status_code == 202
     assert (await follow(client, await inbox(address, "Confirm your address"))).status_code == 200
     headers = await bearer(client, address)
     assert (await client.get("/api/v1/users/me", headers=headers)).json()["email_verified"]
@@ -108,8 +108,8 @@ async def test_a_stolen_address_comes_back_by_the_letter_to_it(client, inbox):
     await follow(client, await inbox(address, "Welcome to Twelvefold"))
     headers = await bearer(client, address)
     body = {"email": other, "password": PASSWORD}
-    asked = await client.post("/api/v1/users/me/email", json=body, headers=headers)
-    assert asked.status_code == 202, asked.text
+    response = await client.post("/api/v1/users/me/email", json=body, headers=headers)
+    assert response.status_code == 202, response.text
     changed = await follow(client, await inbox(other, "Confirm your new address"))
     assert changed.status_code == 200
     assert (await log_in(client, other)).status_code == 200

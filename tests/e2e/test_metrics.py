@@ -41,7 +41,7 @@ class Exported:
 
 @pytest.fixture(scope="module")
 async def exported(suite) -> Exported:
-    """After somebody has done everything once, a wrong password and a missing page included."""
+    """After every operation was used once, a wrong password and a missing page included."""
     if not suite.management:
         pytest.skip("a suite by URL does not show its management ports")
     async with httpx.AsyncClient(base_url=suite.url, timeout=60) as client:
@@ -59,7 +59,7 @@ async def exported(suite) -> Exported:
     return found
 
 
-def asked() -> dict[str, list[str]]:
+def used_expressions() -> dict[str, list[str]]:
     """Every expression of ours, by where it stands."""
     found = {
         f"{chart} {rule.get('alert') or rule.get('record')}": [rule["expr"]]
@@ -76,7 +76,7 @@ def asked() -> dict[str, list[str]]:
 RECORDED = {rule["record"] for chart in CHARTS for rule in rules(chart) if "record" in rule}
 USED = [
     (place, expression, selector)
-    for place, expressions in asked().items()
+    for place, expressions in used_expressions().items()
     for expression in expressions
     for selector in selectors(expression)
 ]

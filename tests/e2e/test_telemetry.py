@@ -86,7 +86,7 @@ def _fault_of_jobs(trace: Sequence[Received], by_id: dict[str, Received]) -> str
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """What was asked of a suite, what it told of that, and the suite, which still runs."""
+    """The requests to a suite, what it reported, and the suite, which still runs."""
 
     audit: Audit
     suite: Suite
@@ -109,7 +109,7 @@ async def audited(tmp_path_factory):
             suite = await asyncio.to_thread(stack.enter_context, running)
             planted = await plant_secrets(suite)
             sent = await _visited(suite)
-            with suppress(TimeoutError):  # the tests tell what is missing
+            with suppress(TimeoutError):  # the tests report what is missing
                 await collector.until(lambda _: not _worst(sent, collector), within=WITHIN)
             yield Audited(Audit(sent, collector.spans), suite, planted, collector)
 
@@ -197,7 +197,7 @@ async def _shown_by_the_console(client: httpx.AsyncClient, audited: Audited) -> 
 async def test_no_secret_is_in_a_span_a_log_line_a_metric_an_error_or_the_console(audited):
     planted = audited.planted
     assert len(planted.secrets) > 15
-    told = {
+    outputs = {
         "spans": b"".join(audited.collector.raw),
         "logs": logged(audited.suite),
         "answers": b"\n".join(planted.answers),
@@ -205,18 +205,18 @@ async def test_no_secret_is_in_a_span_a_log_line_a_metric_an_error_or_the_consol
     async with httpx.AsyncClient() as client:
         for service, url in audited.suite.management.items():
             for page in ("/metrics", "/info", "/readyz"):
-                told[f"{service}{page}"] = (await client.get(url + page)).content
-        told |= await _shown_by_the_console(client, audited)
-    assert planted.request_id.encode() in told["spans"], "the planted requests were not recorded"
-    assert planted.request_id.encode() in told["logs"]
-    assert planted.found_in(told) == []
+                outputs[f"{service}{page}"] = (await client.get(url + page)).content
+        outputs |= await _shown_by_the_console(client, audited)
+    assert planted.request_id.encode() in outputs["spans"], "the planted requests were not recorded"
+    assert planted.request_id.encode() in outputs["logs"]
+    assert planted.found_in(outputs) == []
 
 
 async def test_the_log_level_of_a_running_process_changes_from_its_own_machine(audited):
     url = audited.suite.management["users"]
-    said = audited.suite.command("log-level", "warning", "--url", url)
-    assert said.startswith("WARNING until ")
-    assert said.strip().endswith(", then INFO")
+    output = audited.suite.command("log-level", "warning", "--url", url)
+    assert output.startswith("WARNING until ")
+    assert output.strip().endswith(", then INFO")
     assert audited.suite.command("log-level", "--url", url).startswith("WARNING until ")
     assert audited.suite.command("log-level", "--restore", "--url", url).strip() == "INFO"
 

@@ -33,7 +33,7 @@ from twelvefold_dev.system.sockets import listen_on_first_free, url_of
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 SCHEMAS = {"worker": "jobs", "users": "users", "api": "api"}  # in the order of their migration
 TABLES = {"worker": "jobs", "users": "accounts", "api": "images"}
-# A column that the next release writes and this one does not know. Holds still while asked to.
+# A column that the next release writes and this one does not know. Pauses on request.
 EXPAND = '''
 """Expands."""
 import time
@@ -155,7 +155,7 @@ async def revision(sql: asyncpg.Connection, service: str) -> str:
     return str(found)
 
 
-async def asked(http: httpx.AsyncClient, method: str, path: str, **content: Any) -> httpx.Response:
+async def send(http: httpx.AsyncClient, method: str, path: str, **content: Any) -> httpx.Response:
     """The answer, after as many 503 with Retry-After as a busy machine gives."""
     async with asyncio.timeout(60):
         while True:
@@ -170,12 +170,12 @@ async def story(url: str) -> dict[str, Any]:
     async with httpx.AsyncClient(base_url=url, timeout=30) as http:
         email = f"upgrade.{os.urandom(8).hex()}@example.com"
         body = {"email": email, "name": "Ada", "password": PASSWORD}
-        account = (await asked(http, "POST", "/api/v1/users", json=body)).json()
+        account = (await send(http, "POST", "/api/v1/users", json=body)).json()
         form = {"grant_type": "password", "username": email, "password": PASSWORD}
-        token = (await asked(http, "POST", "/api/v1/auth/token", data=form)).json()
+        token = (await send(http, "POST", "/api/v1/auth/token", data=form)).json()
         headers = {"Authorization": f"Bearer {token['access_token']}"}
         jpeg = {**headers, "Content-Type": "image/jpeg"}
-        made = await asked(http, "POST", "/api/v1/images", headers=jpeg, content=picture())
+        made = await send(http, "POST", "/api/v1/images", headers=jpeg, content=picture())
         image = made.json()["image"]
         async with asyncio.timeout(60):
             while image["status"] != "ready":

@@ -1,4 +1,4 @@
-"""A mailer that keeps the letters. Held to tests/integration/mail/test_mail.py."""
+"""A mailer that keeps the emails. Held to tests/integration/mail/test_mail.py."""
 
 from __future__ import annotations
 

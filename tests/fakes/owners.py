@@ -16,7 +16,7 @@ from twelvefold.errors import Conflict, DependencyUnavailable, NotFound
 class FakeOwnerClient:
     """`targets` are those that exist; of each the newest job's report is kept."""
 
-    letters: dict[UUID, EmailContent] = field(default_factory=dict)
+    emails: dict[UUID, EmailContent] = field(default_factory=dict)
     targets: set[UUID] = field(default_factory=set)
     kept: dict[UUID, VariantReport] = field(default_factory=dict)
     reports: list[VariantReport] = field(default_factory=list)
@@ -29,9 +29,9 @@ class FakeOwnerClient:
 
     async def email_content(self, job_id: UUID, mail: EmailSend) -> EmailContent:
         self._require_presence("users")
-        if mail.user_id not in self.letters:
+        if mail.user_id not in self.emails:
             raise NotFound("no such account")
-        return self.letters[mail.user_id]
+        return self.emails[mail.user_id]
 
     async def report(self, job: ImageProcess, report: VariantReport) -> None:
         self._require_presence("api")

@@ -17,7 +17,7 @@ FORBIDDEN_HEADERS = {"to", "from", "subject", "cc", "bcc", "reply-to", "content-
 
 @dataclass
 class SendGridServer:
-    """Accepts letters with `key`. `answer` is given instead, once it is set."""
+    """Accepts emails with `key`. `answer` replaces acceptance, once it is set."""
 
     key: str
     url: str = ""
@@ -52,24 +52,24 @@ class SendGridServer:
             return 401, {}
         if headers.get("content-type") != "application/json":
             return 415, {}
-        letter = json.loads(body)
-        if not _is_valid(letter):
+        email = json.loads(body)
+        if not _is_valid(email):
             return 400, {}
-        self.accepted.append(letter)
+        self.accepted.append(email)
         return 202, {"X-Message-Id": "of-sendgrid"}
 
 
-def _is_valid(letter: dict[str, Any]) -> bool:
-    recipients = [to for one in letter["personalizations"] for to in one["to"]]
-    kinds = [part["type"] for part in letter["content"]]
+def _is_valid(email: dict[str, Any]) -> bool:
+    recipients = [to for one in email["personalizations"] for to in one["to"]]
+    kinds = [part["type"] for part in email["content"]]
     return (
         bool(recipients)
         and all("@" in to["email"] for to in recipients)
-        and "@" in letter["from"]["email"]
-        and bool(letter["subject"])
+        and "@" in email["from"]["email"]
+        and bool(email["subject"])
         and kinds in (["text/plain"], ["text/plain", "text/html"])  # in this order
-        and all(part["value"] for part in letter["content"])
-        and not FORBIDDEN_HEADERS & {name.lower() for name in letter.get("headers", {})}
+        and all(part["value"] for part in email["content"])
+        and not FORBIDDEN_HEADERS & {name.lower() for name in email.get("headers", {})}
     )
 
 

@@ -17,10 +17,10 @@ class SmtpServer:
     """`replies` by command (MAIL, RCPT, DATA) are given instead of acceptance."""
 
     replies: dict[str, str] = field(default_factory=dict)
-    letters: list[bytes] = field(default_factory=list)
+    emails: list[bytes] = field(default_factory=list)
     recipients: list[str] = field(default_factory=list)
     logins: list[tuple[str, str]] = field(default_factory=list)
-    encrypted: list[bool] = field(default_factory=list)  # for each letter
+    encrypted: list[bool] = field(default_factory=list)  # for each email
     port: int = 0
 
     async def handle_MAIL(  # noqa: N802  (aiosmtpd finds the handlers by these names)
@@ -43,7 +43,7 @@ class SmtpServer:
     async def handle_DATA(self, _server: Any, session: Any, envelope: Any) -> str:  # noqa: N802  (as above)
         if "DATA" in self.replies:
             return self.replies["DATA"]
-        self.letters.append(envelope.original_content)
+        self.emails.append(envelope.original_content)
         self.encrypted.append(session.ssl is not None)
         return "250 OK"
 

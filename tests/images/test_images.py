@@ -176,22 +176,22 @@ def suite(containers, backing) -> dict[str, str]:
     """The three services, bootstrapped and migrated by their own images, and ready."""
     for service in ("worker", "users", "api"):
         passwords = {f"{service}_owner": PASSWORD, f"{service}_app": PASSWORD}
-        told = containers.run(
+        output = containers.run(
             service,
             *("db", "bootstrap"),
             ENVIRONMENT="development",
             BOOTSTRAP_DATABASE_URL=database("postgres"),
             BOOTSTRAP_ROLE_PASSWORDS=json.dumps(passwords),
         )
-        assert told.splitlines()[-1].startswith("ready: ")
+        assert output.splitlines()[-1].startswith("ready: ")
     for service in ("worker", "users", "api"):
-        told = containers.run(
+        output = containers.run(
             service,
             *("db", "migrate", service),
             ENVIRONMENT="development",
             MIGRATION_DATABASE_URL=database(f"{service}_owner"),
         )
-        assert "empty -> " in told
+        assert "empty -> " in output
     started = {
         service: containers.start(service, service, "run", service, **settings(service))
         for service in SERVICES

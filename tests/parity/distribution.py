@@ -51,10 +51,10 @@ class Programs:
 
 
 def _version(program: Path) -> str:
-    said = subprocess.run(  # noqa: S603 (a server that is installed)
+    words = subprocess.run(  # noqa: S603 (a server that is installed)
         [program, "--version"], capture_output=True, text=True, check=True, timeout=10
     ).stdout.split()
-    return " ".join(said[:3])
+    return " ".join(words[:3])
 
 
 @contextmanager

@@ -51,9 +51,9 @@ def every_container_asks_for_what_it_needs_and_only_memory_is_limited(
 )
 def the_memory_limit_holds_what_the_settings_let_a_process_take(world: World) -> Iterator[str]:
     for workload in world.services():
-        told, settings = world.told(workload), defaults(workload.service)
+        variables, settings = world.variables(workload), defaults(workload.service)
         value = {
-            name: int(told.get(name.upper(), getattr(settings, name, 0)))
+            name: int(variables.get(name.upper(), getattr(settings, name, 0)))
             for name in (
                 "argon2_memory",
                 "argon2_threads",
@@ -75,8 +75,8 @@ def connections(world: World) -> int:
     """What all pods of both releases of each service may open to PostgreSQL at a time."""
     pools = 0
     for workload in world.services():
-        told, settings = world.told(workload), defaults(workload.service)
-        size_of_pool = int(told.get("DATABASE_POOL_SIZE", settings.database_pool_size))
+        variables, settings = world.variables(workload), defaults(workload.service)
+        size_of_pool = int(variables.get("DATABASE_POOL_SIZE", settings.database_pool_size))
         pools += world.most(workload) * size_of_pool
     # A migration has one connection, and no pool.
     return pools + len(world.of("Job"))
@@ -112,9 +112,9 @@ def the_quota_of_the_namespace_holds_every_pod_at_its_most(world: World) -> Iter
         if workload.namespace != quota["metadata"]["namespace"]:
             continue
         count = 1 if is_hook(workload.owner) else world.most(workload)
-        asked = size(workload.containers[0]["resources"]["requests"]["memory"])
+        requested = size(workload.containers[0]["resources"]["requests"]["memory"])
         pods += count
-        memory += count * (asked + (0 if is_hook(workload.owner) else sidecar))
+        memory += count * (requested + (0 if is_hook(workload.owner) else sidecar))
     if pods > int(hard["pods"]):
         yield f"{title(quota)} admits {hard['pods']} pods of {pods}"
     if memory > size(hard["requests.memory"]):

@@ -119,7 +119,7 @@ def the_services_own_timeout_comes_before_the_routes(world: World) -> Iterator[s
     public, internal = defaults("api").http_request_timeout, defaults("api").internal_timeout
     (api, *_) = [one for one in world.services() if one.service == "api"]
     own = {
-        "api-public": float(world.told(api).get("HTTP_REQUEST_TIMEOUT", public)),
+        "api-public": float(world.variables(api).get("HTTP_REQUEST_TIMEOUT", public)),
         "users": internal,
         "api": internal,
     }

@@ -66,11 +66,11 @@ def probes_hit_real_paths_of_the_management_port(world: World) -> Iterator[str]:
 def the_grace_period_covers_every_step_of_the_drain(world: World) -> Iterator[str]:
     for workload in world.services():
         (container,) = workload.containers
-        told, settings = world.told(workload), defaults(workload.service)
+        variables, settings = world.variables(workload), defaults(workload.service)
         sleep = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {})
         steps = [float(sleep.get("seconds", 0))]
         steps += [
-            float(told.get(name, getattr(settings, name.lower(), 0)))
+            float(variables.get(name, getattr(settings, name.lower(), 0)))
             for name in ("HTTP_LAME_DUCK", "HTTP_GRACE", "WORKER_GRACE")
         ]
         if workload.pod["terminationGracePeriodSeconds"] < sum(steps) + 10:

@@ -70,12 +70,13 @@ def tokens_are_checked_where_claims_are_asked_for_and_as_the_services_do(
     if not json.loads(rule["jwks"])["keys"] or '"d"' in rule["jwks"]:
         yield "the keys are not public ones"
     for workload in world.services():
-        told = world.told(workload)
-        if "JWT_ISSUER" in told and (told["JWT_ISSUER"], told["JWT_AUDIENCE"]) != (
+        variables = world.variables(workload)
+        if "JWT_ISSUER" in variables and (variables["JWT_ISSUER"], variables["JWT_AUDIENCE"]) != (
             rule["issuer"],
             AUDIENCE,
         ):
-            yield f"{workload} takes tokens of {told['JWT_ISSUER']} for {told['JWT_AUDIENCE']}"
+            issuer, audience = variables["JWT_ISSUER"], variables["JWT_AUDIENCE"]
+            yield f"{workload} takes tokens of {issuer} for {audience}"
 
 
 @invariant(

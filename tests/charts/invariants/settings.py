@@ -37,15 +37,15 @@ SECRETS: Mapping[str, str] = {
 
 def environment(world: World, workload: Workload) -> dict[str, str]:
     """Return the variables of the first container, with a value for each secret's file."""
-    told = world.told(workload)
+    variables = world.variables(workload)
     for entry in workload.containers[0].get("env", []):
         name = entry["name"]
         if name.endswith("_FILE"):
             secret = name.removesuffix("_FILE")
-            told[secret] = SECRETS.get(secret, _STRONG)
+            variables[secret] = SECRETS.get(secret, _STRONG)
         else:
-            told[name] = entry.get("value", "from the pod")
-    return told
+            variables[name] = entry.get("value", "from the pod")
+    return variables
 
 
 def problems(settings: type[EnvironmentSettings], environment: Mapping[str, str]) -> list[str]:
@@ -135,7 +135,7 @@ def services_call_each_other_by_a_service_and_a_port_that_there_are(world: World
         if one["metadata"]["namespace"] == NAMESPACE
     }
     for workload in world.services():
-        for name, value in world.told(workload).items():
+        for name, value in world.variables(workload).items():
             if name in ("API_URL", "USERS_URL") and value not in there:
                 yield f"{workload} calls {value}"
 
@@ -147,8 +147,8 @@ def processes_listen_where_the_chart_says(world: World) -> Iterator[str]:
     names = {"http": "PORT", "internal": "INTERNAL_PORT", "management": "MANAGEMENT_PORT"}
     defaults = {name.upper(): found.default for name, found in HttpSettings.model_fields.items()}
     for workload in world.services():
-        told = world.told(workload)
+        variables = world.variables(workload)
         for port in workload.containers[0]["ports"]:
             setting = names[port["name"]]
-            if int(told.get(setting, defaults[setting])) != port["containerPort"]:
-                yield f"{workload} listens for {port['name']} on {told.get(setting)}"
+            if int(variables.get(setting, defaults[setting])) != port["containerPort"]:
+                yield f"{workload} listens for {port['name']} on {variables.get(setting)}"

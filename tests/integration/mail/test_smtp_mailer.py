@@ -88,12 +88,12 @@ def trusting(certificate) -> ssl.SSLContext:
 async def test_smtp_gets_the_letter_and_the_bare_addresses(trusting) -> None:
     async with open_smtp() as server:
         await SmtpMailer(settings(smtp_url=f"smtp://127.0.0.1:{server.port}")).send(MESSAGE)
-    message = BytesParser(policy=email.policy.default).parsebytes(server.letters[0])
+    message = BytesParser(policy=email.policy.default).parsebytes(server.emails[0])
     assert message["From"] == "Twelvefold <no-reply@twelvefold.example>"
     assert message["To"] == "ada@example.org"
     assert message["Date"]
     assert message.get_content_type() == "multipart/alternative"
-    assert server.letters[0].isascii()
+    assert server.emails[0].isascii()
 
 
 async def test_starttls_encrypts_the_letter(server_tls, trusting) -> None:
@@ -111,7 +111,7 @@ async def test_smtps_encrypts_the_letter(server_tls, trusting) -> None:
         mailer = SmtpMailer(settings(smtp_url=url), tls_context=trusting)
         await mailer.ping()
         await mailer.send(MESSAGE)
-    assert len(server.letters) == 1
+    assert len(server.emails) == 1
 
 
 async def test_starttls_is_demanded_and_not_only_hoped_for(trusting) -> None:
@@ -120,7 +120,7 @@ async def test_starttls_is_demanded_and_not_only_hoped_for(trusting) -> None:
         mailer = SmtpMailer(settings(smtp_url=url), tls_context=trusting)
         with pytest.raises(DependencyUnavailable):
             await mailer.send(MESSAGE)
-    assert server.letters == []
+    assert server.emails == []
     assert server.logins == []
 
 
@@ -131,7 +131,7 @@ async def test_a_server_that_cannot_prove_its_name_gets_nothing(server_tls, sche
         url = f"{scheme}://me:right@127.0.0.1:{server.port}"
         with pytest.raises(DependencyUnavailable):
             await SmtpMailer(settings(smtp_url=url)).send(MESSAGE)
-    assert server.letters == []
+    assert server.emails == []
     assert server.logins == []
 
 
@@ -142,7 +142,7 @@ async def test_credentials_of_the_url_are_decoded_and_used() -> None:
         await mailer.send(MESSAGE)
         await mailer.ping()
     assert server.logins == [("me@example.org", "right")], "a ping does not log in"
-    assert len(server.letters) == 1
+    assert len(server.emails) == 1
 
 
 async def test_a_wrong_password_is_no_fault_of_the_letter() -> None:
@@ -187,11 +187,11 @@ async def test_an_international_domain_needs_no_server_that_takes_more_than_asci
         url = f"smtp://127.0.0.1:{server.port}"
         mailer = SmtpMailer(settings(smtp_url=url, mail_from=sender))
         await mailer.send(replace(MESSAGE, to="ada@b\u00fccher.example"))
-    message = BytesParser(policy=email.policy.default).parsebytes(server.letters[0])
+    message = BytesParser(policy=email.policy.default).parsebytes(server.emails[0])
     assert message["To"] == "ada@xn--bcher-kva.example"
     assert message["From"] == "Twelvefold <no-reply@xn--bcher-kva.example>"
     assert server.recipients == ["ada@xn--bcher-kva.example"]
-    assert server.letters[0].isascii()
+    assert server.emails[0].isascii()
 
 
 async def test_the_mail_catcher_finds_a_letter_by_either_spelling(smtp_url, mailbox) -> None:

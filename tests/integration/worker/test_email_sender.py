@@ -13,7 +13,7 @@ from twelvefold.identifiers import new_id
 def somebody(owners):
     """An account and its address, unique in the shared mailbox."""
     user_id, address = new_id(), f"ada.{uuid4().hex}@example.com"
-    owners.letters[user_id] = EmailContent(
+    owners.emails[user_id] = EmailContent(
         to=address, name="Ada <b>Lovelace</b>", link="https://app.test/verify?token=abc&x=1"
     )
     return user_id, address

@@ -131,7 +131,7 @@ async def test_a_killed_worker_s_job_is_taken_over_and_done_once(
     await bench.expire(job_id)
     assert await bench.maintenance().reap_expired_leases() == 1
     payload = EmailSend.model_validate_json((await bench.row(job_id))["payload"])
-    owners.letters[payload.user_id] = EmailContent(to=users.address, name="Ada")
+    owners.emails[payload.user_id] = EmailContent(to=users.address, name="Ada")
     async with bench.running(registry):
         await bench.becomes("succeeded", job_id)
     record = await bench.record(job_id)
