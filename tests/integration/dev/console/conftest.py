@@ -1,4 +1,4 @@
-"""A console of its own: the real process, before a stack that is made up file by file."""
+"""A real console process for a stack that consists of files and a fake supervisor."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """One running console, as a browser and as an exporter see it."""
+    """One running console, as a browser and an exporter use it."""
 
     url: str
     checkout: Checkout
     server: ConsoleServer
     http: httpx.AsyncClient
-    processes: list[Row]  # what the supervisor tells
+    processes: list[Row]  # the rows that the supervisor reports
 
     @property
-    def writing(self) -> dict[str, str]:
-        """What a page of the console sends along with a write, beside the token."""
+    def write_headers(self) -> dict[str, str]:
+        """The headers of a write by the console's page, besides the token."""
         return {"Origin": self.url}
 
     async def get(self, path: str, **params: Any) -> Any:
@@ -125,14 +125,14 @@ async def start_console(
 
 @pytest.fixture(scope="module")
 async def console(start_console) -> Console:
-    """Shared by a file's tests: each looks for what it has planted itself."""
-    found: Console = await start_console()
-    return found
+    """One console for all tests of a file, each of which uses its own data."""
+    shared: Console = await start_console()
+    return shared
 
 
 @pytest.fixture
 async def jobs(jobs_database) -> AsyncIterator[asyncpg.Connection[Any]]:
-    """The rows, emptied, by a role that may do everything."""
+    """A superuser connection to an empty table of jobs."""
     connection = await asyncpg.connect(jobs_database.superuser_url)
     await connection.execute("TRUNCATE jobs.jobs CASCADE")
     yield connection
@@ -141,5 +141,5 @@ async def jobs(jobs_database) -> AsyncIterator[asyncpg.Connection[Any]]:
 
 @pytest.fixture
 def output(console) -> Callable[[], str]:
-    """What the console's process has written about itself."""
+    """Return the output of the console's process."""
     return lambda: Path(console.checkout.root, "console.out").read_text()

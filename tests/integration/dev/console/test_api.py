@@ -1,4 +1,4 @@
-"""What the page is told, over real HTTP."""
+"""The JSON API of the page over real HTTP."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.spans import new_trace_id, span
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 
 
-async def test_a_request_is_found_in_the_list_and_leads_to_its_span(console) -> None:
+async def test_a_request_is_listed_with_its_root_cause(console) -> None:
     root = span("GET /api/v1/slow", ms=900, http__route="/api/v1/slow-one")
     slow = span("SELECT", parent=root, at=10, ms=880, db__query__text="SELECT pg_sleep(1)")
     await console.send(root, slow)
@@ -25,7 +25,7 @@ async def test_a_request_is_found_in_the_list_and_leads_to_its_span(console) -> 
     assert row["trace_id"] in [one["trace_id"] for one in overview["slowest"]]
 
 
-async def test_a_trace_has_its_logs_beside_it(console) -> None:
+async def test_a_trace_contains_its_log_lines(console) -> None:
     root = span()
     await console.send(root)
     console.log(
@@ -52,7 +52,7 @@ async def test_a_trace_has_its_logs_beside_it(console) -> None:
         "logs?limit=501",
     ],
 )
-async def test_a_parameter_at_fault_is_named(console, path) -> None:
+async def test_an_invalid_parameter_is_refused(console, path) -> None:
     response = await console.http.get(f"/api/{path}")
     assert response.status_code == 400
     assert response.json()["detail"]
@@ -79,7 +79,7 @@ async def test_what_is_not_there_is_not_found(console, path) -> None:
     assert response.headers["content-type"] == "application/problem+json"
 
 
-async def test_text_that_looks_like_markup_travels_as_text(console) -> None:
+async def test_markup_in_data_is_returned_as_text(console) -> None:
     root = span(SCRIPT, http__route=SCRIPT)
     await console.send(root)
     console.log("api.1", time="2026-11-23T19:13:02Z", event=SCRIPT, trace_id=root.trace_id)
@@ -88,7 +88,7 @@ async def test_text_that_looks_like_markup_travels_as_text(console) -> None:
     assert response.json()["trace"]["spans"][0]["name"] == SCRIPT
 
 
-async def test_a_mail_s_markup_is_served_for_a_frame_that_can_do_nothing(console) -> None:
+async def test_the_html_of_an_email_is_served_with_a_sandbox_policy(console) -> None:
     name = "000001-ada@example.com.eml"
     console.mail(name, f"Subject: {SCRIPT}\r\nContent-Type: text/html\r\n\r\n<p>Hello</p>{SCRIPT}")
     frame = await console.http.get(f"/api/mails/{name}/frame")
@@ -103,7 +103,7 @@ async def test_a_mail_s_markup_is_served_for_a_frame_that_can_do_nothing(console
     assert listed["subject"] == SCRIPT
 
 
-async def test_an_attachment_is_a_file_to_keep(console) -> None:
+async def test_an_attachment_is_served_as_a_download(console) -> None:
     name = "000002-ada@example.com.eml"
     attached = (
         "Content-Type: text/html\r\n"
@@ -116,7 +116,7 @@ async def test_an_attachment_is_a_file_to_keep(console) -> None:
     assert response.headers["content-disposition"].startswith("attachment")
 
 
-async def test_planted_secrets_are_told_nowhere(console) -> None:
+async def test_secrets_are_returned_nowhere(console) -> None:
     planted = "planted-hunter2"
     root = span(f"GET /?token={planted}", password=planted, error=f"E: secret={planted}")
     await console.send(root)
@@ -141,7 +141,7 @@ VALUES ($1, $2, '{"user_id": "u-1"}', $3, $4, $5, $6, 2)
 """
 
 
-async def planted_job(jobs, status: str, **more: str) -> UUID:
+async def insert_job(jobs, status: str, **more: str) -> UUID:
     job_id = uuid4()
     errors = [{"at": "2026-11-23T19:13:02Z", "claim_no": n, "error": f"E: {n}"} for n in (1, 2)]
     carrier = {"traceparent": f"00-{more.get('trace', '1' * 32)}-{'2' * 16}-01"}
@@ -153,7 +153,7 @@ async def planted_job(jobs, status: str, **more: str) -> UUID:
 
 
 async def test_a_job_is_shown_with_every_error_and_its_trace(console, jobs) -> None:
-    job_id = await planted_job(jobs, "dead", trace="a" * 32)
+    job_id = await insert_job(jobs, "dead", trace="a" * 32)
     (row,) = (await console.get("jobs", status="dead"))["items"]
     assert (row["id"], row["kind"], row["trace_id"]) == (str(job_id), "email.send", "a" * 32)
     job = await console.get(f"jobs/{job_id}")
@@ -161,10 +161,10 @@ async def test_a_job_is_shown_with_every_error_and_its_trace(console, jobs) -> N
     assert job["payload"] == {"user_id": "u-1"}
 
 
-async def test_jobs_are_counted_and_chosen_by_kind_and_state(console, jobs) -> None:
+async def test_jobs_are_counted_and_filtered_by_kind_and_status(console, jobs) -> None:
     for status in ("dead", "queued", "queued"):
-        await planted_job(jobs, status)
-    await planted_job(jobs, "queued", kind="image.process")
+        await insert_job(jobs, status)
+    await insert_job(jobs, "queued", kind="image.process")
     found = await console.get("jobs", status="queued", kind="email.send")
     assert len(found["items"]) == 2
     assert {(one["kind"], one["status"]): one["jobs"] for one in found["counts"]} == {
@@ -183,50 +183,54 @@ async def test_jobs_are_counted_and_chosen_by_kind_and_state(console, jobs) -> N
     ],
 )
 async def test_a_job_is_retried_and_cancelled(console, jobs, before, action, after) -> None:
-    job_id = await planted_job(jobs, before)
-    response = await console.http.post(f"/api/jobs/{job_id}/{action}", headers=console.writing)
+    job_id = await insert_job(jobs, before)
+    response = await console.http.post(
+        f"/api/jobs/{job_id}/{action}", headers=console.write_headers
+    )
     assert response.status_code == 200
     assert await jobs.fetchval("SELECT status FROM jobs.jobs WHERE id = $1", job_id) == after
 
 
-async def test_a_running_job_is_asked_to_stop_and_its_worker_hears_it(
+async def test_a_cancel_of_a_running_job_is_published_to_its_worker(
     console, jobs, redis_url
 ) -> None:
     import redis.asyncio
 
     from twelvefold.jobs.channels import CANCEL_CHANNEL
 
-    job_id = await planted_job(jobs, "running")
+    job_id = await insert_job(jobs, "running")
     async with redis.asyncio.from_url(redis_url) as client, client.pubsub() as listening:
         await listening.subscribe(CANCEL_CHANNEL)
         await listening.get_message(timeout=5)
-        await console.http.post(f"/api/jobs/{job_id}/cancel", headers=console.writing)
+        await console.http.post(f"/api/jobs/{job_id}/cancel", headers=console.write_headers)
         async with asyncio.timeout(10):
-            while (heard := await listening.get_message(ignore_subscribe_messages=True)) is None:
+            while (received := await listening.get_message(ignore_subscribe_messages=True)) is None:
                 await asyncio.sleep(0.01)
-    assert heard["data"].decode() == str(job_id)
+    assert received["data"].decode() == str(job_id)
     assert await jobs.fetchval("SELECT cancel_requested FROM jobs.jobs WHERE id = $1", job_id)
 
 
 @pytest.mark.parametrize(("status", "action"), [("succeeded", "retry"), ("succeeded", "cancel")])
-async def test_what_a_job_s_state_does_not_allow_is_a_conflict(
+async def test_an_action_that_the_status_does_not_allow_is_a_conflict(
     console, jobs, status, action
 ) -> None:
-    job_id = await planted_job(jobs, status)
-    response = await console.http.post(f"/api/jobs/{job_id}/{action}", headers=console.writing)
+    job_id = await insert_job(jobs, status)
+    response = await console.http.post(
+        f"/api/jobs/{job_id}/{action}", headers=console.write_headers
+    )
     assert response.status_code == 409
     assert status in response.json()["detail"]
 
 
-async def test_nothing_but_those_two_can_be_done_to_a_job(console, jobs) -> None:
-    job_id = await planted_job(jobs, "dead")
-    response = await console.http.post(f"/api/jobs/{job_id}/delete", headers=console.writing)
+async def test_other_actions_on_a_job_are_not_found(console, jobs) -> None:
+    job_id = await insert_job(jobs, "dead")
+    response = await console.http.post(f"/api/jobs/{job_id}/delete", headers=console.write_headers)
     assert response.status_code == 404
-    response = await console.http.post(f"/api/jobs/{uuid4()}/retry", headers=console.writing)
+    response = await console.http.post(f"/api/jobs/{uuid4()}/retry", headers=console.write_headers)
     assert response.status_code == 404
 
 
-async def test_jobs_that_cannot_be_reached_are_said_to_be(start_console) -> None:
+async def test_unavailable_jobs_are_reported(start_console) -> None:
     console = await start_console(jobs_url="postgresql://worker_app:x@127.0.0.1:9/none")
     response = await console.http.get("/api/jobs")
     assert response.status_code == 503
@@ -237,7 +241,7 @@ async def test_jobs_that_cannot_be_reached_are_said_to_be(start_console) -> None
 # Processes, metrics, live updates
 
 
-async def test_processes_are_shown_as_the_supervisor_has_them(start_console) -> None:
+async def test_processes_are_shown_as_the_supervisor_reports_them(start_console) -> None:
     console = await start_console()
     console.processes.extend(
         [
@@ -246,7 +250,7 @@ async def test_processes_are_shown_as_the_supervisor_has_them(start_console) -> 
         ]
     )
     expected = [("users.1", "silent"), ("postgres", None)]  # the services first
-    async with asyncio.timeout(30), listening(console) as changes:
+    async with asyncio.timeout(30), open_events(console) as changes:
         while True:
             found = (await console.get("stack"))["processes"]
             if [(one["name"], one["health"]) for one in found] == expected:
@@ -254,19 +258,19 @@ async def test_processes_are_shown_as_the_supervisor_has_them(start_console) -> 
             await anext(changes)
 
 
-async def test_an_open_page_hears_of_spans_mails_lines_and_jobs(console, jobs) -> None:
-    async with asyncio.timeout(30), listening(console) as changes:
-        heard: set[str] = set()
-        while not heard >= {"traces", "mail", "logs", "jobs"}:
+async def test_an_open_page_is_notified_of_spans_emails_lines_and_jobs(console, jobs) -> None:
+    async with asyncio.timeout(30), open_events(console) as changes:
+        received: set[str] = set()
+        while not received >= {"traces", "mail", "logs", "jobs"}:
             await console.send(span())
             console.log("api.1", event="more")
-            console.mail(f"{len(heard) + 1000:06}-x.eml", "Subject: x\r\n\r\nx")
-            await planted_job(jobs, "queued")
-            heard |= set(await anext(changes))
+            console.mail(f"{len(received) + 1000:06}-x.eml", "Subject: x\r\n\r\nx")
+            await insert_job(jobs, "queued")
+            received |= set(await anext(changes))
 
 
-def listening(console):
-    """The topics of each event of the stream."""
+def open_events(console):
+    """Open the event stream; iterate over the topics of each event."""
 
     async def topics(response):
         async for line in response.aiter_lines():
@@ -285,9 +289,9 @@ def listening(console):
     return opened()
 
 
-async def test_the_process_ends_in_order_while_pages_listen(start_console) -> None:
+async def test_the_process_stops_in_order_while_pages_are_open(start_console) -> None:
     console = await start_console()
-    async with listening(console):
+    async with open_events(console):
         async with asyncio.timeout(5):
             await console.server.stop()
     assert "Traceback" not in (console.checkout.root / "console.out").read_text()
@@ -302,7 +306,7 @@ async def test_a_restart_keeps_the_address_and_the_traces(start_console) -> None
     assert (await console.get(f"traces/{root.trace_id}"))["summary"]["spans"] == 1
 
 
-async def test_files_are_asked_for_once_and_then_by_their_mark(console) -> None:
+async def test_an_unchanged_file_is_not_sent_again(console) -> None:
     first = await console.http.get("/static/js/main.js")
     again = await console.http.get(
         "/static/js/main.js", headers={"If-None-Match": first.headers["etag"]}
@@ -310,11 +314,11 @@ async def test_files_are_asked_for_once_and_then_by_their_mark(console) -> None:
     assert (first.status_code, again.status_code, again.content) == (200, 304, b"")
 
 
-async def test_every_module_is_announced_by_the_page(console) -> None:
+async def test_the_page_preloads_every_module(console) -> None:
     page = (await console.http.get("/")).text
     for name in ("js/main.js", "js/views/trace.js"):
         assert f'<link rel="modulepreload" href="/static/{name}">' in page
 
 
-async def test_nothing_that_was_asked_has_failed_inside(console, output) -> None:
+async def test_no_request_of_this_file_raised_an_exception(console, output) -> None:
     assert "Traceback" not in output()

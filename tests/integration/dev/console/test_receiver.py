@@ -1,4 +1,4 @@
-"""Spans over real HTTP: from the exporter that the suite uses, and from those who mean no good."""
+"""Spans over real HTTP, from the exporter of the suite and from hostile senders."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from twelvefold_dev.system.child_process import measure_memory
 
 
 @pytest.mark.parametrize("compression", [Compression.NoCompression, Compression.Gzip])
-async def test_what_the_sdk_exports_is_there_to_be_looked_at(console, compression) -> None:
+async def test_spans_exported_by_the_sdk_are_shown(console, compression) -> None:
     provider = TracerProvider(resource=Resource.create({"service.name": "users"}))
     exporter = OTLPSpanExporter(f"{console.url}/v1/traces", compression=compression)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -41,7 +41,7 @@ async def test_what_the_sdk_exports_is_there_to_be_looked_at(console, compressio
     assert outer["service"] == "users"
 
 
-async def test_spans_of_several_processes_make_one_trace(console) -> None:
+async def test_spans_of_several_processes_form_one_trace(console) -> None:
     root = span("POST /api/v1/users")
     call = span("POST users", parent=root)
     inner = span("POST /internal", parent=call, kind="server", service="users")
@@ -64,7 +64,7 @@ async def test_spans_of_several_processes_make_one_trace(console) -> None:
         (PROTOBUF, bytes(MAX_BODY + 1), 413),
     ],
 )
-async def test_what_cannot_be_read_is_refused_by_a_problem(console, headers, body, status) -> None:
+async def test_an_invalid_message_is_refused_by_a_problem(console, headers, body, status) -> None:
     response = await console.http.post("/v1/traces", content=body, headers=headers)
     assert response.status_code == status
     assert response.headers["content-type"] == "application/problem+json"
@@ -74,36 +74,36 @@ async def test_spans_are_sent_by_post_only(console) -> None:
     assert (await console.http.get("/v1/traces")).status_code == 405
 
 
-async def test_an_exporter_hears_how_many_spans_were_rejected(console) -> None:
+async def test_the_response_contains_the_number_of_rejected_spans(console) -> None:
     spoilt = wire(span())
     spoilt.ClearField("trace_id")
     body = message(spoilt, span()).SerializeToString()
     response = await console.http.post("/v1/traces", content=body, headers=PROTOBUF)
-    told = ExportTraceServiceResponse.FromString(response.content)
+    result = ExportTraceServiceResponse.FromString(response.content)
     assert response.status_code == 200
-    assert told.partial_success.rejected_spans == 1
+    assert result.partial_success.rejected_spans == 1
 
 
-async def test_signals_that_are_not_kept_are_not_found(console) -> None:
+async def test_other_signals_are_not_found(console) -> None:
     for signal in ("metrics", "logs"):
         response = await console.http.post(f"/v1/{signal}", content=b"", headers=PROTOBUF)
         assert response.status_code == 404
 
 
-async def test_a_flood_is_told_to_come_back_and_takes_bounded_memory(start_console) -> None:
+async def test_too_many_messages_are_refused_and_memory_is_bounded(start_console) -> None:
     console = await start_console()
     heavy = message(*(span(note="x" * 3_000) for _ in range(512))).SerializeToString()
     statuses: list[int] = []
 
-    async def flood() -> None:
+    async def send_messages() -> None:
         for _ in range(6):
             response = await console.http.post("/v1/traces", content=heavy, headers=PROTOBUF)
             statuses.append(response.status_code)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(20):
-            group.create_task(flood())
-        await console.get("stack")  # and it answers meanwhile
+            group.create_task(send_messages())
+        await console.get("stack")  # reads are served at the same time
     assert set(statuses) == {200, 503}
     memory = measure_memory(console.server.pid)
     assert memory is not None

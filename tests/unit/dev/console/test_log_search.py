@@ -1,4 +1,4 @@
-"""Lines of the log files: those of a trace, and the newest that fit."""
+"""Search in log files: the lines of a trace, and the newest that match."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def seconds(lines) -> list[str]:
     return [one["time"][17:19] for one in lines]
 
 
-def test_lines_of_every_service_stand_in_the_order_of_time(logs) -> None:
+def test_lines_of_all_services_are_in_the_order_of_time(logs) -> None:
     assert seconds(logs.newest(LogQuery())) == ["01", "02", "03", "04", "05"]
 
 
-def test_only_so_many_of_the_newest_are_told(logs) -> None:
+def test_the_number_of_newest_lines_is_limited(logs) -> None:
     assert seconds(logs.newest(LogQuery(limit=2))) == ["04", "05"]
 
 
-def test_a_process_or_a_service_or_a_server_can_be_chosen(logs) -> None:
+def test_the_source_is_a_process_a_service_or_a_server(logs) -> None:
     assert seconds(logs.newest(LogQuery(source="users.1"))) == ["02", "04"]
     assert seconds(logs.newest(LogQuery(source="api"))) == ["01", "03", "05"]
     first, second = logs.newest(LogQuery(source="postgres"))
@@ -53,11 +53,11 @@ def test_a_process_or_a_service_or_a_server_can_be_chosen(logs) -> None:
     assert second["time"] == first["time"] == "2026-11-23T19:13:02.500Z"
 
 
-def test_a_level_takes_what_is_as_grave_or_graver(logs) -> None:
+def test_a_level_selects_lines_of_at_least_its_severity(logs) -> None:
     assert seconds(logs.newest(LogQuery(level="warning"))) == ["02"]
 
 
-def test_words_must_all_be_there(logs) -> None:
+def test_all_words_must_match(logs) -> None:
     assert seconds(logs.newest(LogQuery(text=f"request {TRACE[:8].upper()}"))) == ["03", "04"]
     assert logs.newest(LogQuery(text="request nowhere")) == []
 
@@ -68,31 +68,31 @@ def test_the_lines_of_a_trace_are_found_in_every_file(logs, folder) -> None:
 
 
 @pytest.mark.parametrize("trace_id", ["", "request", TRACE.upper(), "../../etc/passwd", "0" * 31])
-def test_what_is_no_trace_id_is_looked_for_nowhere(logs, trace_id) -> None:
+def test_an_invalid_trace_id_matches_no_line(logs, trace_id) -> None:
     assert logs.of_trace(trace_id) == []
 
 
-def test_a_line_in_the_making_and_one_that_is_no_json_are_told_as_text(logs, folder) -> None:
+def test_an_incomplete_line_and_one_without_json_are_returned_as_text(logs, folder) -> None:
     with (folder / "api.1.log").open("a") as file:
         file.write('{"event": broken\nTraceback (most recent call last):\nhalf a li')
     events = [one["event"] for one in logs.newest(LogQuery(source="api"))]
     assert events[-3:] == ['{"event": broken', "Traceback (most recent call last):", "half a li"]
 
 
-def test_a_long_file_is_read_from_its_end_only_as_far_as_needed(logs, folder) -> None:
+def test_a_long_file_is_read_from_its_end(logs, folder) -> None:
     write(folder / "api.1.log", *(line("10", n=n, filler="x" * 500) for n in range(3_000)))
     found = logs.newest(LogQuery(source="api.1", limit=10_000))
     assert [one["fields"]["n"] for one in found] == list(range(3_000 - MAX_LINES, 3_000))
     assert len({one["id"] for one in found}) == MAX_LINES
 
 
-def test_a_secret_that_a_server_wrote_is_not_told(folder) -> None:
+def test_secrets_in_the_log_of_a_server_are_redacted(folder) -> None:
     write(folder / "api.1.log", line("01", password="hunter2"), "url redis://x:hunter2@h/0")
     logs = LogLines(folder, frozenset({"api"}))
     assert "hunter2" not in json.dumps(logs.newest(LogQuery()))
 
 
-def test_what_is_written_is_seen_as_a_change(logs, folder) -> None:
+def test_a_written_line_changes_the_state(logs, folder) -> None:
     before = logs.state()
     assert logs.state() == before
     with (folder / "users.1.log").open("a") as file:
@@ -100,6 +100,6 @@ def test_what_is_written_is_seen_as_a_change(logs, folder) -> None:
     assert logs.state() != before
 
 
-def test_no_folder_has_no_lines(tmp_path) -> None:
+def test_a_missing_folder_has_no_lines(tmp_path) -> None:
     logs = LogLines(tmp_path / "none", frozenset({"api"}))
     assert (logs.newest(LogQuery()), logs.of_trace(TRACE), logs.sources()) == ([], [], [])

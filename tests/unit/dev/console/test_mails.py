@@ -1,4 +1,4 @@
-"""Caught mail is taken apart without trust."""
+"""Caught emails are parsed as untrusted input."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def mail(html: str | None = None, text: str = "plain words", **headers: str) -> 
     return message
 
 
-def test_the_last_mail_is_the_first_of_the_list(tmp_path) -> None:
+def test_the_newest_email_comes_first(tmp_path) -> None:
     for number in (1, 2, 3):
         put(tmp_path, mail(subject=f"mail {number}").as_bytes(), number)
     items, total = Mails(tmp_path).newest(2)
@@ -37,7 +37,7 @@ def test_the_last_mail_is_the_first_of_the_list(tmp_path) -> None:
     assert items[0]["to"] == "ada@example.com"
 
 
-def test_links_open_elsewhere_and_images_of_the_mail_itself_are_shown(tmp_path) -> None:
+def test_links_open_new_tabs_and_embedded_images_are_inlined(tmp_path) -> None:
     message = mail('<html><head></head><img src="cid:logo"><img src="cid:none"></html>')
     message.get_payload()[1].add_related(PIXEL, "image", "png", cid="<logo>")  # type: ignore[index, union-attr]
     html = Mails(tmp_path).html(put(tmp_path, message.as_bytes()))
@@ -47,14 +47,14 @@ def test_links_open_elsewhere_and_images_of_the_mail_itself_are_shown(tmp_path) 
     assert 'src="about:blank"' in html
 
 
-def test_images_of_other_hosts_are_counted(tmp_path) -> None:
+def test_remote_images_are_counted(tmp_path) -> None:
     html = "<img src='https://a.example/x.png'><IMG width=1 SRC=//b.example/y><img src='data:,'>"
     found = Mails(tmp_path).one(put(tmp_path, mail(html).as_bytes()))
     assert found is not None
     assert found["remote_images"] == 2
 
 
-def test_a_mail_names_the_job_that_sent_it(tmp_path) -> None:
+def test_an_email_names_the_job_that_sent_it(tmp_path) -> None:
     job = "01a213d0-ed13-7012-9e7e-20525c5d44d0"
     name = put(tmp_path, mail(Message_ID=f"<{job}@twelvefold.localhost>").as_bytes())
     found = Mails(tmp_path).one(name)
@@ -62,7 +62,7 @@ def test_a_mail_names_the_job_that_sent_it(tmp_path) -> None:
     assert found["job_id"] == job
 
 
-def test_attachments_are_handed_out_as_they_came(tmp_path) -> None:
+def test_attachments_are_returned_unchanged(tmp_path) -> None:
     message = mail()
     message.add_attachment(b"<script>", maintype="text", subtype="html", filename="a\u202eb.html")
     mails, name = Mails(tmp_path), put(tmp_path, message.as_bytes())
@@ -76,7 +76,7 @@ def test_attachments_are_handed_out_as_they_came(tmp_path) -> None:
 @pytest.mark.parametrize(
     "name", ["../secrets.json", "000001-..%2f.eml", "/etc/passwd", "000001-a.eml/../x", "", "x.eml"]
 )
-def test_no_name_leads_out_of_the_folder(tmp_path, name) -> None:
+def test_no_name_refers_to_a_file_outside_the_folder(tmp_path, name) -> None:
     folder = tmp_path / "mail"
     folder.mkdir()
     (tmp_path / "secrets.json").write_text("{}")
@@ -97,7 +97,7 @@ def test_no_name_leads_out_of_the_folder(tmp_path, name) -> None:
         b"Content-Type: text/html\r\nContent-Transfer-Encoding: base64\r\n\r\n!!!",
     ],
 )
-def test_a_mail_that_is_none_is_shown_as_far_as_it_goes(tmp_path, content) -> None:
+def test_an_invalid_email_is_shown_without_an_error(tmp_path, content) -> None:
     mails, name = Mails(tmp_path), put(tmp_path, content)
     assert mails.newest(10)[1] == 1
     found = mails.one(name)
@@ -106,7 +106,7 @@ def test_a_mail_that_is_none_is_shown_as_far_as_it_goes(tmp_path, content) -> No
     mails.html(name)
 
 
-def test_a_mail_that_is_too_large_is_named_and_not_taken_apart(tmp_path) -> None:
+def test_an_email_that_is_too_large_is_listed_but_not_parsed(tmp_path) -> None:
     name = put(tmp_path, mail().as_bytes() + b"x" * 9_000_000)
     found = Mails(tmp_path).one(name)
     assert found is not None

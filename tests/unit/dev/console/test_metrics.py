@@ -1,4 +1,4 @@
-"""What becomes of the samples that a service exposes."""
+"""Conversion of the samples that a service exposes."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def test_a_counter_becomes_a_rate(registry) -> None:
     assert lines(metrics, "hits_total") == {("rate", "x"): [None, 3, 3]}
 
 
-def test_a_counter_that_began_anew_has_no_negative_rate(registry) -> None:
+def test_a_reset_counter_has_no_negative_rate(registry) -> None:
     metrics = Metrics()
     for at, value in ((0, 100), (10, 5)):
         metrics.take("api.1", f"# TYPE hits_total counter\nhits_total {value}\n", at)
     assert lines(metrics, "hits_total") == {("rate",): [None, 0]}
 
 
-def test_a_gauge_stays_what_it_is(registry) -> None:
+def test_a_gauge_stays_unchanged(registry) -> None:
     gauge, metrics = Gauge("depth", "h", registry=registry), Metrics()
     for at in (1, 2):
         gauge.set(at)
@@ -51,7 +51,7 @@ def test_a_gauge_stays_what_it_is(registry) -> None:
     assert lines(metrics, "depth") == {("value",): [1, 2]}
 
 
-def test_a_histogram_becomes_quantiles_of_what_happened_in_between(registry) -> None:
+def test_a_histogram_becomes_quantiles_of_the_interval(registry) -> None:
     histogram = Histogram("took", "h", ["route"], buckets=(1, 2, 4), registry=registry)
     metrics = Metrics()
     histogram.labels("/old").observe(3.9)
@@ -64,18 +64,18 @@ def test_a_histogram_becomes_quantiles_of_what_happened_in_between(registry) -> 
     assert found["p50", "/new"] == [None, 1]
     assert found["p95", "/new"] == [None, 1.9]
     assert found["p50", "/old"] == [None, None]
-    # The whole: both routes together, not a mean of their quantiles.
+    # For both routes together, not the mean of their quantiles.
     assert found["p95",] == [None, 1.9]
 
 
-def test_labels_with_every_odd_sign_are_read(registry) -> None:
+def test_labels_with_special_characters_are_parsed(registry) -> None:
     Gauge("odd", "h", ["a"], registry=registry).labels('x{"}\\\n, y="z"').set(1)
     (key,) = parse(generate_latest(registry).decode())["odd"].samples
     assert dict(key[1]) == {"a": 'x{"}\\\n, y="z"'}
 
 
 @given(st.text(max_size=300))
-def test_text_of_any_kind_is_read_as_far_as_it_goes(text) -> None:
+def test_text_of_any_kind_is_parsed_without_an_error(text) -> None:
     metrics = Metrics()
     metrics.take("api.1", text, 1)
     metrics.take("api.1", text, 2)
@@ -97,16 +97,16 @@ def test_points_and_lines_are_bounded(registry) -> None:
     assert len(line["values"]) == len(few.series([])["times"]["api.1"]) == POINTS
 
 
-def test_a_line_that_comes_and_goes_keeps_its_place_in_time() -> None:
+def test_a_series_with_gaps_stays_aligned_in_time() -> None:
     metrics = Metrics()
     for at, text in enumerate(("a 1\n", "a 1\nb 5\n", "a 1\n", "a 1\nb 7\n")):
         metrics.take("api.1", text, at)
     assert lines(metrics, "b") == {("value",): [None, 5, None, 7]}
 
 
-def test_a_process_that_is_long_gone_is_forgotten() -> None:
+def test_a_process_that_ended_long_ago_is_pruned() -> None:
     metrics = Metrics()
     metrics.take("api.2", "a 1\n", 1)
     metrics.take("api.1", "a 1\n")
-    metrics.forget(["api.1"])
+    metrics.prune(["api.1"])
     assert list(metrics.series([])["times"]) == ["api.1"]

@@ -1,4 +1,4 @@
-"""What exporters send is read, and bounded, whatever it is."""
+"""Messages of exporters are decoded within bounds, whatever their content."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 from tests.spans import message, span, wire
 
-from twelvefold_dev.console.traces import otlp
-from twelvefold_dev.console.traces.otlp import MAX_BODY, IngestError, decompressed, read
+from twelvefold_dev.console.traces.otlp import MAX_BODY, IngestError, decompress, read
 
 
 def read_one(sent):
@@ -22,7 +21,7 @@ def read_one(sent):
 
 
 def refusal_of(work) -> IngestError | None:
-    """Whatever else is raised is the test's failure."""
+    """Return the IngestError that `work` raises; another exception fails the test."""
     try:
         work()
     except IngestError as refusal:
@@ -30,7 +29,7 @@ def refusal_of(work) -> IngestError | None:
     return None
 
 
-def test_a_span_is_kept_as_it_was_sent() -> None:
+def test_a_span_is_decoded_as_it_was_sent() -> None:
     sent = span("SELECT users.accounts", parent=span(), db__system__name="postgresql", error="A: b")
     found = read_one(sent)
     assert (found.trace_id, found.span_id, found.parent_id) == (
@@ -42,7 +41,7 @@ def test_a_span_is_kept_as_it_was_sent() -> None:
     assert found.events[0].attributes["exception.message"] == "b"
 
 
-def test_what_is_no_message_is_refused() -> None:
+def test_an_invalid_message_is_refused() -> None:
     with pytest.raises(IngestError) as refusal:
         read(b"\xff\xff this is no protobuf")
     assert refusal.value.status == 400
@@ -56,24 +55,24 @@ def test_bytes_of_any_kind_are_read_or_refused(body) -> None:
 
 @given(st.binary(max_size=400), st.sampled_from(["gzip", "", "identity", "br", "GZIP"]))
 def test_a_body_of_any_encoding_is_inflated_or_refused(body, encoding) -> None:
-    found = refusal_of(lambda: decompressed(body, encoding))
+    found = refusal_of(lambda: decompress(body, encoding))
     assert found is None or found.status in (400, 413, 415)
 
 
-def test_gzip_is_understood() -> None:
+def test_gzip_is_decompressed() -> None:
     body = message(span()).SerializeToString()
-    assert decompressed(gzip.compress(body), "gzip") == body
+    assert decompress(gzip.compress(body), "gzip") == body
 
 
-def test_a_bomb_is_refused_before_it_grows() -> None:
+def test_a_decompression_bomb_is_refused_within_the_limit() -> None:
     with pytest.raises(IngestError) as refusal:
-        decompressed(gzip.compress(bytes(MAX_BODY * 20)), "gzip")
+        decompress(gzip.compress(bytes(MAX_BODY * 20)), "gzip")
     assert refusal.value.status == 413
 
 
-def test_half_a_gzip_is_refused() -> None:
+def test_incomplete_gzip_is_refused() -> None:
     with pytest.raises(IngestError) as refusal:
-        decompressed(gzip.compress(b"x" * 1000)[:-9], "gzip")
+        decompress(gzip.compress(b"x" * 1000)[:-9], "gzip")
     assert refusal.value.status == 400
 
 
@@ -90,22 +89,22 @@ def test_half_a_gzip_is_refused() -> None:
         lambda one: setattr(one, "end_time_unix_nano", time.time_ns() * 2),
     ],
 )
-def test_an_invalid_span_costs_itself_and_no_other(spoil) -> None:
+def test_an_invalid_span_is_rejected_alone(spoil) -> None:
     spoilt, good = wire(span()), span()
     spoil(spoilt)
     batch = read(message(spoilt, good).SerializeToString())
     assert [one.span_id for one in batch.spans] == [good.span_id]
     assert batch.rejected == 1
-    assert b"invalid" in batch.answer()
+    assert b"invalid" in batch.response_body()
 
 
-def test_a_span_that_ends_before_it_began_took_no_time() -> None:
+def test_a_span_that_ends_before_its_start_has_no_duration() -> None:
     sent = wire(span())
     sent.end_time_unix_nano = sent.start_time_unix_nano - 5
     assert read_one(sent).duration == 0
 
 
-def test_one_span_is_bounded_whatever_it_carries() -> None:
+def test_the_size_of_a_span_is_bounded() -> None:
     sent = wire(span("x" * 100_000))
     for number in range(500):
         sent.attributes.add(key=f"key-{number}" * 200).value.string_value = "v" * 20_000
@@ -117,7 +116,7 @@ def test_one_span_is_bounded_whatever_it_carries() -> None:
     assert len(found.name) < 300
 
 
-def test_of_a_long_traceback_the_end_is_kept() -> None:
+def test_the_end_of_a_long_traceback_is_kept() -> None:
     sent = wire(span(error="ValueError: no"))
     stack = sent.events[0].attributes.add(key="exception.stacktrace")
     stack.value.string_value = "first\n" + "frame\n" * 20_000 + "last"
@@ -126,7 +125,7 @@ def test_of_a_long_traceback_the_end_is_kept() -> None:
     assert len(kept) < 20_000
 
 
-def test_a_deep_value_is_cut_off() -> None:
+def test_a_deeply_nested_value_is_cut() -> None:
     value = AnyValue(string_value="bottom")
     for _ in range(40):
         value = AnyValue(array_value=ArrayValue(values=[value]))
@@ -136,18 +135,17 @@ def test_a_deep_value_is_cut_off() -> None:
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), 2**62, -(2**62)])
-def test_every_number_can_be_told_to_a_browser(number) -> None:
+def test_every_number_can_be_encoded_as_json(number) -> None:
     found = read_one(span(value=number)).attributes["value"]
     assert json.loads(json.dumps(found, allow_nan=False)) == str(number)
 
 
-def test_a_message_of_too_many_spans_is_kept_in_part(monkeypatch) -> None:
-    monkeypatch.setattr(otlp, "_MAX_SPANS", 3)
-    batch = read(message(*(span() for _ in range(5))).SerializeToString())
+def test_a_message_of_too_many_spans_is_read_in_part() -> None:
+    batch = read(message(*(span() for _ in range(5))).SerializeToString(), max_spans=3)
     assert (len(batch.spans), batch.rejected) == (3, 2)
 
 
-def test_a_secret_is_no_part_of_what_is_kept() -> None:
+def test_secrets_are_redacted() -> None:
     sent = span(
         "POST https://user:hunter2@example.com/",
         http__request__header__authorization="Bearer hunter2hunter2",

@@ -1,4 +1,4 @@
-"""The traces of the last runs, within bounds."""
+"""The stored traces of the last runs, within bounds."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def request(route: str, at: int = 0, ms: int = 10, **more):
     )
 
 
-def test_spans_of_one_trace_that_come_in_parts_are_one_trace(store) -> None:
+def test_spans_received_in_several_messages_form_one_trace(store) -> None:
     root = request("/things")
     store.add([span("SELECT", parent=root, service="users")])
     store.add([root])
@@ -52,7 +52,7 @@ def test_spans_of_one_trace_that_come_in_parts_are_one_trace(store) -> None:
     assert (row["route"], row["spans"], row["services"]) == ("/things", 3, ["api", "users"])
 
 
-def test_a_message_that_is_sent_again_changes_nothing(store) -> None:
+def test_a_repeated_message_changes_nothing(store) -> None:
     root = request("/things")
     store.add([root])
     before = store.search(Query())
@@ -60,26 +60,26 @@ def test_a_message_that_is_sent_again_changes_nothing(store) -> None:
     assert store.search(Query()) == before
 
 
-def test_the_newest_request_is_the_first(store) -> None:
+def test_the_newest_request_comes_first(store) -> None:
     store.add([request("/early", 1), request("/late", 3, ms=99), request("/between", 2)])
     assert routes(store) == ["/late", "/between", "/early"]
     assert routes(store, order="duration", limit=1) == ["/late"]
 
 
-def test_the_next_page_begins_where_one_ended(store) -> None:
+def test_the_next_page_starts_after_the_last_row(store) -> None:
     store.add([request(f"/{at}", at=at) for at in range(5)])
     first = store.search(Query(limit=2))
     assert routes(store, before=first[-1]["started"]) == ["/2", "/1", "/0"]
 
 
-def test_the_oldest_traces_give_way_when_there_are_too_many(open_store) -> None:
+def test_the_oldest_traces_are_evicted_beyond_the_limit(open_store) -> None:
     store = open_store(traces=10)
     for at in range(30):
         store.add([request(f"/{at}", at=at)])
     assert routes(store) == [f"/{at}" for at in range(29, 19, -1)]
 
 
-def test_what_is_kept_stays_within_its_bytes(open_store, tmp_path) -> None:
+def test_the_stored_bytes_stay_within_the_limit(open_store, tmp_path) -> None:
     store = open_store(total_bytes=200_000)
     for at in range(400):
         store.add([request(f"/{at}", at=at, note="x" * 2_000)])
@@ -90,7 +90,7 @@ def test_what_is_kept_stays_within_its_bytes(open_store, tmp_path) -> None:
     assert file.stat().st_size < 2_000_000
 
 
-def test_a_trace_that_never_ends_is_cut_off_and_says_so(open_store) -> None:
+def test_a_trace_beyond_its_limit_counts_lost_spans(open_store) -> None:
     store = open_store(spans=20)
     root = request("/loop")
     for _ in range(5):
@@ -99,7 +99,7 @@ def test_a_trace_that_never_ends_is_cut_off_and_says_so(open_store) -> None:
     assert (row["spans"], row["lost"] > 0) == (20, True)
 
 
-def test_runs_are_kept_apart_and_the_last_ones_only(open_store) -> None:
+def test_only_the_last_runs_are_stored_each_with_its_traces(open_store) -> None:
     for run in range(1, 9):
         store = open_store(float(run), runs=3)
         store.add([request(f"/{run}")])
@@ -110,7 +110,7 @@ def test_runs_are_kept_apart_and_the_last_ones_only(open_store) -> None:
     assert routes(store, run=store.run - 1) == ["/7"]
 
 
-def test_a_restart_of_the_console_goes_on_with_its_run(open_store) -> None:
+def test_a_restart_of_the_console_continues_its_run(open_store) -> None:
     open_store(5.0).add([request("/before")])
     again = open_store(5.0)
     again.add([request("/after", at=5)])
@@ -118,7 +118,7 @@ def test_a_restart_of_the_console_goes_on_with_its_run(open_store) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"this is no database" * 100])
-def test_a_file_that_cannot_be_read_is_begun_anew(open_store, tmp_path, content) -> None:
+def test_a_corrupt_file_is_replaced(open_store, tmp_path, content) -> None:
     (tmp_path / "console").mkdir()
     (tmp_path / "console/traces.db").write_bytes(content)
     store = open_store()
@@ -126,7 +126,7 @@ def test_a_file_that_cannot_be_read_is_begun_anew(open_store, tmp_path, content)
     assert routes(store) == ["/things"]
 
 
-def test_a_file_of_another_version_is_begun_anew(open_store, tmp_path) -> None:
+def test_a_file_of_another_version_is_replaced(open_store, tmp_path) -> None:
     open_store().close()
     with sqlite3.connect(tmp_path / "console/traces.db") as database:
         database.execute("PRAGMA user_version = 99")
@@ -134,7 +134,7 @@ def test_a_file_of_another_version_is_begun_anew(open_store, tmp_path) -> None:
     assert routes(open_store()) == []
 
 
-def test_the_file_is_its_owner_s_alone(store, tmp_path) -> None:
+def test_only_the_owner_can_read_the_file(store, tmp_path) -> None:
     assert (tmp_path / "console").stat().st_mode & 0o077 == 0
     assert (tmp_path / "console/traces.db").stat().st_mode & 0o077 == 0
 
@@ -161,7 +161,7 @@ def test_the_file_is_its_owner_s_alone(store, tmp_path) -> None:
         ("status:teapot", set()),
     ],
 )
-def test_a_search_finds_what_fits_every_word(store, text, expected) -> None:
+def test_a_search_finds_traces_that_match_all_words(store, text, expected) -> None:
     slow = request("/slow", ms=1_200)
     broken = request("/broken", ms=10, error="ValueError: no", http__response__status_code=500)
     missing = request("/missing", ms=20, http__response__status_code=404, request_id="request-7")
@@ -169,7 +169,7 @@ def test_a_search_finds_what_fits_every_word(store, text, expected) -> None:
     assert set(routes(store, text)) == expected
 
 
-def test_what_stands_by_itself_is_found_by_its_kind(store) -> None:
+def test_jobs_and_other_work_are_found_by_their_kind(store) -> None:
     job = span("job email.send", kind="consumer", service="worker", job__id="j-1")
     store.add([request("/things"), job, span("sweep", kind="internal")])
     assert routes(store) == ["/things"]
@@ -178,7 +178,7 @@ def test_what_stands_by_itself_is_found_by_its_kind(store) -> None:
     assert routes(store, "j-1", kind="") == ["job email.send"]
 
 
-def test_a_trace_that_has_just_begun_waits_for_its_root(store) -> None:
+def test_a_new_trace_is_not_listed_before_its_root(store) -> None:
     old = span("GET /internal", parent="00000000000000aa", kind="server")
     now = time.time_ns()
     new = replace(span("GET", parent="00000000000000ab", kind="server"), start=now, end=now)
@@ -186,7 +186,7 @@ def test_a_trace_that_has_just_begun_waits_for_its_root(store) -> None:
     assert [row["trace_id"] for row in store.search(Query())] == [old.trace_id]
 
 
-def test_traces_that_link_to_each_other_find_each_other(store) -> None:
+def test_linked_traces_are_found_in_both_directions(store) -> None:
     root = request("/things")
     job = replace(span("job a", kind="consumer"), links=(Link(root.trace_id, root.span_id),))
     store.add([root, job])
@@ -196,7 +196,7 @@ def test_traces_that_link_to_each_other_find_each_other(store) -> None:
     ]
 
 
-def test_routes_are_summed_up_by_their_quantiles(store) -> None:
+def test_routes_have_counts_and_quantiles(store) -> None:
     store.add([request("/a", at=n, ms=n) for n in range(1, 101)])
     store.add([request("/b", http__response__status_code=500)])
     by_route = {row["route"]: row for row in store.routes()}
@@ -205,7 +205,7 @@ def test_routes_are_summed_up_by_their_quantiles(store) -> None:
     assert [a[name] // 1_000_000 for name in ("p50", "p95", "longest")] == [50, 95, 100]
 
 
-def test_a_text_that_no_database_takes_is_kept_readable(store) -> None:
+def test_lone_surrogates_are_replaced(store) -> None:
     root = request("/\ud800broken", note="\ud800")
     store.add([root])
     (row,) = store.search(Query())

@@ -1,4 +1,4 @@
-"""The console's process is one more on a laptop: it stays small by what it does not load."""
+"""The memory of the console's process, which stays small by the packages it does not load."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import sys
 HEAVY = {"fastapi", "pydantic", "sqlalchemy", "redis", "rich", "typer", "uvloop", "requests"}
 
 
-def test_nothing_heavy_is_loaded() -> None:
+def test_no_heavy_package_is_loaded() -> None:
     code = "import sys, twelvefold_dev.console.__main__; print(*sys.modules)"
     command = [sys.executable, "-P", "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)  # noqa: S603 (our own)
-    assert set(done.stdout.split()) & HEAVY == set()
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)  # noqa: S603 (a fixed command)
+    assert set(result.stdout.split()) & HEAVY == set()

@@ -1,7 +1,7 @@
-"""The developer console: what the stack of this checkout does, on a local page.
+"""The developer console, a local web page that shows what the stack of this checkout does.
 
-One small process beside the others. It takes spans by OTLP, reads the log files, the caught mail,
-the jobs' rows and the management ports, and keeps nothing that it could read again. It imports
-neither FastAPI nor pydantic, so that it stays small: `server` is what the supervisor sees of it,
-`app` its composition root, `static` the page, which no step builds.
+One small process beside the others. It receives spans by OTLP, reads the log files, the caught
+emails, the rows of jobs and the management ports, and stores only the spans. To save memory it
+imports neither FastAPI nor pydantic. The supervisor uses `server`; `app` is the composition root;
+`static` is the page, which needs no build step.
 """

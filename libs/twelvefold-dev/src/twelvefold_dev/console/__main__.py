@@ -1,4 +1,4 @@
-"""`python -m twelvefold_dev.console FILE`: the console's process, until SIGTERM."""
+"""`python -m twelvefold_dev.console FILE`, the console's process, which runs until SIGTERM."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .app import create_app
 from .config import ConsoleConfig
 from .state import ConsoleState
 
-_NICENESS = 5  # the services come first
-_MOST = 128  # connections and answers under way; beyond it 503
-_GRACE = 2  # seconds for answers that are under way
+_NICENESS = 5  # the services have priority
+_MAX_CONCURRENCY = 128  # connections and requests in flight; beyond it 503
+_GRACE = 2  # seconds for requests in flight at shutdown
 
 
 class _Server(uvicorn.Server):
-    """Ends the open event streams before it waits for answers to end."""
+    """A server that ends its event streams before it waits for requests in flight."""
 
     def __init__(self, config: uvicorn.Config, state: ConsoleState) -> None:
         super().__init__(config)
@@ -27,21 +27,22 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: object) -> None:
         self._state.live.end()
-        super().handle_exit(sig, frame)  # type: ignore[arg-type]  # a frame, which is passed on
+        super().handle_exit(sig, frame)  # type: ignore[arg-type]  # a frame, passed on unchanged
 
 
 def main(path: Path) -> None:
+    """Serve the console with the configuration in `path` until SIGTERM."""
     os.nice(_NICENESS)
     config = ConsoleConfig.read(path)
     state = ConsoleState(config)
     settings = uvicorn.Config(
         create_app(state),
-        loop="asyncio",  # uvloop is worth neither its memory nor its start here
+        loop="asyncio",  # uvloop would cost memory and start time
         http="httptools",
         ws="none",
         lifespan="on",
         access_log=False,
-        limit_concurrency=_MOST,
+        limit_concurrency=_MAX_CONCURRENCY,
         log_level="warning",
         server_header=False,
         date_header=False,

@@ -1,4 +1,4 @@
-"""The composition root of the console: which paths there are, and what stands before them."""
+"""The composition root of the console: its routes, error handlers and middleware."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .pages import Pages
 from .problem import problem
 from .state import ConsoleState
 
-# The addresses of the page's views; the page itself knows what each of them is.
+# The paths of the views. All return the same page, which shows the view of its path.
 _VIEWS = (
     "/",
     "/requests",
@@ -37,7 +37,7 @@ _VIEWS = (
 
 
 def create_app(state: ConsoleState) -> ASGIApp:
-    """The app of one process. Its lifespan runs the loops of `state`."""
+    """Create the app of one process. Its lifespan runs the loops of `state`."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -47,15 +47,15 @@ def create_app(state: ConsoleState) -> ASGIApp:
     async def livez(_: Request) -> Response:
         return Response("ok", media_type="text/plain")
 
-    async def refused(_: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)  # noqa: S101 (what it is registered for)
+    async def on_http_exception(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101 (registered for this type only)
         return problem(error.status_code, error.detail)
 
-    async def unavailable(_: Request, error: Exception) -> Response:
+    async def on_jobs_unavailable(_: Request, error: Exception) -> Response:
         return problem(503, str(error))
 
-    async def failed(_: Request, error: Exception) -> Response:
-        return problem(500, f"the console failed: {type(error).__name__}; see its log")
+    async def on_error(_: Request, error: Exception) -> Response:
+        return problem(500, f"The console failed: {type(error).__name__}. See its log.")
 
     pages = Pages()
     app = Starlette(
@@ -68,9 +68,9 @@ def create_app(state: ConsoleState) -> ASGIApp:
             *(Route(path, pages.page) for path in _VIEWS),
         ],
         exception_handlers={
-            HTTPException: refused,
-            JobsUnavailable: unavailable,
-            Exception: failed,
+            HTTPException: on_http_exception,
+            JobsUnavailable: on_jobs_unavailable,
+            Exception: on_error,
         },
         lifespan=lifespan,
     )

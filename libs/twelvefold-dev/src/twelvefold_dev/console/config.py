@@ -1,6 +1,6 @@
-"""What the supervisor tells the console's process: one file, for the owner's eyes alone.
+"""The configuration of the console's process, which the supervisor writes to a private file.
 
-A file, since it holds secrets: command lines and environments can be read by others.
+It contains secrets, and other processes could read command lines and environments.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def link(url: str, token: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ConsoleConfig:
-    """One start of the stack. Secrets are in `token`, in both URLs and in `endpoints`."""
+    """The configuration of one start. `token`, both URLs and `endpoints` contain secrets."""
 
     root: str  # of the checkout
     descriptor: int  # the listening socket
@@ -31,11 +31,11 @@ class ConsoleConfig:
     token: str  # of the checkout, which every read and write requires
     started: float  # seconds since the epoch
     services: tuple[str, ...]
-    jobs_url: str  # PostgreSQL, as the worker's role
+    jobs_url: str  # PostgreSQL with the worker's role
     redis_url: str
-    traces_to: str  # where the services send their spans
-    endpoints: Mapping[str, Any]  # as endpoints.json has them
-    mail_folder: str | None  # None: mail goes to a server of the environment
+    traces_to: str  # the URL to which the services send their spans
+    endpoints: Mapping[str, Any]  # the content of endpoints.json
+    mail_folder: str | None  # None: an external server receives the emails
 
     @property
     def checkout(self) -> Checkout:
@@ -47,21 +47,22 @@ class ConsoleConfig:
 
     @property
     def receives(self) -> bool:
-        """Whether the services' spans come here, and not to a collector of the user's own."""
+        """Whether the services send their spans to the console, not to an external collector."""
         return self.traces_to.rstrip("/") == self.url
 
     def write(self, run: Path) -> Path:
+        """Write the configuration into the directory `run` and return the file's path."""
         path = run / FILE
         write_private(path, asdict(self))
         return path
 
     @classmethod
     def read(cls, path: Path) -> ConsoleConfig:
-        """Raises StackError where there is none that can be read."""
-        found = read_json(path)
-        if found is None:
-            raise StackError(f"there is no {path}")
+        """Read a configuration. Raises StackError where the file is missing or invalid."""
+        content = read_json(path)
+        if content is None:
+            raise StackError(f"{path} does not exist")
         try:
-            return cls(**{**found, "services": tuple(found["services"])})
+            return cls(**{**content, "services": tuple(content["services"])})
         except (TypeError, KeyError) as error:
-            raise StackError(f"{path} is of another version: {error}") from error
+            raise StackError(f"{path} is from another version: {error}") from error

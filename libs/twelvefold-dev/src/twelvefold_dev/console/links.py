@@ -1,6 +1,7 @@
-"""Where everything is: URLs to open, and URLs with a password, which no page shows.
+"""The links that the console offers: URLs to open, and URLs that contain a password.
 
-Such a one is shown without it; the whole of it is handed out for the clipboard, for the token.
+The page shows the latter without the password; the complete URL is copied to the clipboard on
+request.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from .config import ConsoleConfig
 
 @dataclass(frozen=True, slots=True)
 class ConsoleLink:
-    """`href`: can be opened. `secret`: the whole is handed out on demand. `text` is shown."""
+    """One link. `text` is displayed, `href` can be opened, `secret` has a value on request."""
 
     name: str
     title: str
@@ -26,10 +27,11 @@ class ConsoleLink:
 
 
 def console_links(config: ConsoleConfig) -> list[ConsoleLink]:
+    """Return the links of the view of the stack."""
     endpoints = config.endpoints
-    found = []
+    links = []
     if api := endpoints.get("api"):
-        found += [
+        links += [
             ConsoleLink("docs", "API documentation", f"{api}/docs", href=f"{api}/docs"),
             ConsoleLink(
                 "openapi", "OpenAPI document", f"{api}/openapi.json", href=f"{api}/openapi.json"
@@ -38,20 +40,20 @@ def console_links(config: ConsoleConfig) -> list[ConsoleLink]:
     for name, title in (("postgres", "PostgreSQL"), ("redis", "Redis")):
         url = endpoints[name]
         shown = strip_password(url)
-        found.append(ConsoleLink(name, title, shown, secret=shown != url))
-    found.append(ConsoleLink("s3", "S3", strip_password(str(endpoints["s3"]))))
+        links.append(ConsoleLink(name, title, shown, secret=shown != url))
+    links.append(ConsoleLink("s3", "S3", strip_password(str(endpoints["s3"]))))
     if account := _demo(config):
-        found.append(ConsoleLink("demo", "Demo account", account["email"], secret=True))
-    found += [
+        links.append(ConsoleLink("demo", "Demo account", account["email"], secret=True))
+    links += [
         ConsoleLink("mail", "Caught mail", config.mail_folder or strip_password(endpoints["mail"])),
         ConsoleLink("logs", "Log files", str(config.checkout.logs)),
-        ConsoleLink("endpoints", "Every URL", str(config.checkout.endpoints)),
+        ConsoleLink("endpoints", "All URLs", str(config.checkout.endpoints)),
     ]
-    return found
+    return links
 
 
 def secret_of(config: ConsoleConfig, name: str) -> str | None:
-    """The whole URL, or the demo account's password; None for anything else."""
+    """Return the complete URL, or the demo account's password, or None for another name."""
     if name in ("postgres", "redis"):
         return str(config.endpoints[name])
     if name == "demo" and (account := _demo(config)):
@@ -61,7 +63,7 @@ def secret_of(config: ConsoleConfig, name: str) -> str | None:
 
 def _demo(config: ConsoleConfig) -> dict[str, str] | None:
     try:
-        found: Any = read_json(config.checkout.demo)
+        account: Any = read_json(config.checkout.demo)
     except StackError:
         return None
-    return found if isinstance(found, dict) and found.get("registered") else None
+    return account if isinstance(account, dict) and account.get("registered") else None

@@ -1,7 +1,7 @@
-"""Tells open pages what has changed, by server-sent events; they ask for it themselves.
+"""Server-sent events that notify open pages of changes.
 
-An event is the name of a topic and no more: a page that missed some is right again after one
-question, and nothing is kept for it.
+An event contains only the names of changed topics, and the page then reads the data. A page that
+missed events is up to date after one read, so no events are stored.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from starlette.types import Receive, Scope, Send
 
 from .problem import problem
 
-MOST = 32  # open pages
-_PAUSE = 0.2  # seconds between two events of one page
-_HEARTBEAT = 15.0
+MAX_PAGES = 32  # open at the same time
+_MIN_EVENT_INTERVAL = 0.2  # seconds between two events of one page
+_KEEPALIVE_INTERVAL = 15.0  # seconds
 _HEADERS = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
 
 
@@ -25,36 +25,37 @@ class EventBroadcaster:
 
     def __init__(self) -> None:
         self._pages: set[_Page] = set()
-        self._came = asyncio.Event()
+        self._opened = asyncio.Event()
         self._ending = asyncio.Event()
 
     @property
-    def watched(self) -> bool:
-        """Whether anybody looks."""
+    def has_pages(self) -> bool:
+        """Whether any page is open."""
         return bool(self._pages)
 
-    def changed(self, topic: str) -> None:
+    def notify(self, topic: str) -> None:
+        """Notify every open page of a change of `topic`."""
         for page in self._pages:
-            page.report(topic)
+            page.notify(topic)
 
     def end(self) -> None:
-        """Ends every stream, so that the process can."""
+        """End all streams, so that the server can shut down."""
         self._ending.set()
         for page in self._pages:
-            page.fresh.set()
+            page.wakeup.set()
 
-    async def someone(self, within: float) -> None:
-        """Returns when a page was opened, or after so many seconds."""
-        self._came.clear()
+    async def wait_for_page(self, timeout: float) -> None:  # noqa: ASYNC109 (no error at its end)
+        """Wait until a page is opened, or for `timeout` seconds."""
+        self._opened.clear()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._came.wait(), within)
+            await asyncio.wait_for(self._opened.wait(), timeout)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if len(self._pages) >= MOST:
-            await problem(503, "too many pages are open")(scope, receive, send)
+        if len(self._pages) >= MAX_PAGES:
+            await problem(503, "Too many pages are open.")(scope, receive, send)
             return
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-        async with self._page() as page, _until_gone(receive, page):
+        async with self._page() as page, _watch_disconnect(receive, page):
             await self._write(page, send)
         await send({"type": "http.response.body", "body": b""})
 
@@ -63,17 +64,17 @@ class EventBroadcaster:
         while True:
             await send({"type": "http.response.body", "body": body, "more_body": True})
             with suppress(TimeoutError):
-                await asyncio.wait_for(page.fresh.wait(), _HEARTBEAT)
-            if page.gone or self._ending.is_set():
+                await asyncio.wait_for(page.wakeup.wait(), _KEEPALIVE_INTERVAL)
+            if page.is_disconnected or self._ending.is_set():
                 return
             body = page.take() or b": alive\n\n"
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(_MIN_EVENT_INTERVAL)
 
     @asynccontextmanager
     async def _page(self) -> AsyncIterator[_Page]:
         page = _Page()
         self._pages.add(page)
-        self._came.set()
+        self._opened.set()
         try:
             yield page
         finally:
@@ -82,27 +83,27 @@ class EventBroadcaster:
 
 class _Page:
     def __init__(self) -> None:
-        self.fresh = asyncio.Event()
-        self.gone = False
+        self.wakeup = asyncio.Event()
+        self.is_disconnected = False
         self._topics: dict[str, None] = {}
 
-    def report(self, topic: str) -> None:
+    def notify(self, topic: str) -> None:
         self._topics[topic] = None
-        self.fresh.set()
+        self.wakeup.set()
 
     def take(self) -> bytes:
         topics, self._topics = self._topics, {}
-        self.fresh.clear()
+        self.wakeup.clear()
         return f"data: {' '.join(topics)}\n\n".encode() if topics else b""
 
 
 @asynccontextmanager
-async def _until_gone(receive: Receive, page: _Page) -> AsyncIterator[None]:
+async def _watch_disconnect(receive: Receive, page: _Page) -> AsyncIterator[None]:
     async def watch() -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        page.gone = True
-        page.fresh.set()
+        page.is_disconnected = True
+        page.wakeup.set()
 
     watching = asyncio.create_task(watch())
     try:

@@ -1,4 +1,4 @@
-"""The page and its files: read once, served with a fingerprint. There is nothing to build."""
+"""The page and its static files, read once and served with an entity tag."""
 
 from __future__ import annotations
 
@@ -23,26 +23,27 @@ _MODULES = b"<!-- modules -->"
 
 
 class Pages:
-    """Every file below `static`, by its path."""
+    """All files below `static`, by path."""
 
     def __init__(self) -> None:
-        found = dict(_read(files(__package__) / "static", ""))
-        found["index.html"] = found["index.html"].replace(_MODULES, _preloads(found))
+        contents = dict(_read(files(__package__) / "static", ""))
+        contents["index.html"] = contents["index.html"].replace(_MODULES, _preloads(contents))
         self._files = {
             name: (content, f'"{hashlib.sha256(content).hexdigest()[:20]}"')
-            for name, content in found.items()
+            for name, content in contents.items()
         }
 
     async def page(self, request: Request) -> Response:
-        """The one page; which view it shows, its address decides."""
-        return self._answer(request, "index.html")
+        """Return the page, which shows the view of its own path."""
+        return self._respond(request, "index.html")
 
     async def file(self, request: Request) -> Response:
-        return self._answer(request, request.path_params["name"])
+        """Return one static file."""
+        return self._respond(request, request.path_params["name"])
 
-    def _answer(self, request: Request, name: str) -> Response:
+    def _respond(self, request: Request, name: str) -> Response:
         if name not in self._files:
-            raise HTTPException(404, "there is no such file")
+            raise HTTPException(404, "There is no such file.")
         content, tag = self._files[name]
         headers = {"ETag": tag, "Cache-Control": "no-cache"}
         if request.headers.get("if-none-match") == tag:
@@ -51,19 +52,19 @@ class Pages:
         return Response(content, headers={**headers, "Content-Type": _TYPES[suffix]})
 
 
-def _preloads(found: Iterable[str]) -> bytes:
-    """Modules that import each other would come one after the other."""
-    modules = sorted(name for name in found if name.endswith(".js"))
+def _preloads(names: Iterable[str]) -> bytes:
+    """Return links that load all modules at once instead of one import after the other."""
+    modules = sorted(name for name in names if name.endswith(".js"))
     return "\n".join(
         f'<link rel="modulepreload" href="/static/{name}">' for name in modules
     ).encode()
 
 
 def _read(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:
-    found = []
+    contents = []
     for entry in folder.iterdir():
         if entry.is_dir():
-            found += _read(entry, f"{prefix}{entry.name}/")
+            contents += _read(entry, f"{prefix}{entry.name}/")
         elif entry.name[entry.name.rfind(".") :] in _TYPES:
-            found.append((f"{prefix}{entry.name}", entry.read_bytes()))
-    return found
+            contents.append((f"{prefix}{entry.name}", entry.read_bytes()))
+    return contents

@@ -1,4 +1,4 @@
-"""Errors as the rest of the suite gives them (RFC 9457)."""
+"""Problem responses of the console (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 
 def problem(status: int, detail: str) -> Response:
+    """Return an application/problem+json response."""
     content = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,

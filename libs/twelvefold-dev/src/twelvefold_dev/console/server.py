@@ -1,4 +1,4 @@
-"""The console's process as the supervisor sees it. Owns its socket, over every restart."""
+"""The console's process as the supervisor sees it. Owns its socket across restarts."""
 
 from __future__ import annotations
 
@@ -17,19 +17,22 @@ from twelvefold_dev.system.sockets import listen_on_first_free, url_of
 
 from .config import ConsoleConfig
 
-_PORTS = (*range(8400, 8600), 0)  # stable where it can be, so that a bookmark stays true
+_PORTS = (*range(8400, 8600), 0)  # the first free one, so that a bookmark usually stays valid
 _PROBE_TIMEOUT = 1.0  # seconds
 
 
 class ConsoleServer(EmbeddedServer):
-    """`python -m twelvefold_dev.console FILE` on a socket that stays open between its starts."""
+    """`python -m twelvefold_dev.console FILE` on a socket that stays open between starts."""
 
     name = "console"
     start_timeout = 20.0
     stop_signals = ((signal.SIGTERM, 3.0),)
 
     def __init__(self, run: Path, configure: Callable[[int, str], ConsoleConfig]) -> None:
-        """`configure` makes the configuration, of socket and URL. Raises OSError without a port."""
+        """Bind the console's port. Raises OSError where none is free.
+
+        `configure` creates the configuration from the descriptor of the socket and the URL.
+        """
         super().__init__(run)
         self._listener = listen_on_first_free(_PORTS)
         self._configure = configure
@@ -47,7 +50,8 @@ class ConsoleServer(EmbeddedServer):
                 "PATH": "/usr/bin:/bin",
                 "LC_ALL": "C.UTF-8",
                 "PYTHONUNBUFFERED": "1",
-                "MALLOC_ARENA_MAX": "1",  # what a burst of spans took is given back
+                # Returns memory to the system after a burst of spans.
+                "MALLOC_ARENA_MAX": "1",
                 "MALLOC_TRIM_THRESHOLD_": "131072",
             },
             directory=self.directory,
@@ -60,5 +64,5 @@ class ConsoleServer(EmbeddedServer):
         return status == HTTPStatus.OK
 
     def close(self) -> None:
-        """Gives up the port; after the last stop."""
+        """Close the port, after the last stop."""
         self._listener.close()

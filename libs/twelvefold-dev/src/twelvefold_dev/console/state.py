@@ -1,7 +1,7 @@
-"""Everything that the console knows, in one place, and the loops that keep it fresh.
+"""The state of the console and the loops that keep it up to date.
 
-Owns the threads that block (one for the traces, one for files and samples) and how often anything is looked
-at: often while a page is open, seldom otherwise.
+Owns the threads for blocking work (one for the traces, one for files and samples) and the polling
+intervals, which are short while a page is open.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,23 +30,24 @@ from .live import EventBroadcaster
 
 T = TypeVar("T")
 TRACES, LOGS, JOBS, MAIL, PROCESSES = "traces", "logs", "jobs", "mail", "processes"
-_WATCHED, _UNWATCHED = 3.0, 15.0  # seconds between two looks at processes and metrics
-_GLANCE = 1.0  # seconds between two looks at what changes while somebody watches
-_SCRAPE_TIMEOUT = 2.0
+# Seconds between two polls of processes and metrics, with and without an open page.
+_POLL_INTERVAL, _IDLE_POLL_INTERVAL = 3.0, 15.0
+_CHANGE_POLL_INTERVAL = 1.0  # seconds between two checks for changed files and rows
+_SCRAPE_TIMEOUT = 2.0  # seconds
 
 
 class ConsoleState:
-    """Built by the composition root; `running` starts and ends it."""
+    """All parts of the console's process; `running` starts and stops them."""
 
     def __init__(self, config: ConsoleConfig) -> None:
         checkout, services = config.checkout, frozenset(config.services)
         self.config = config
         self.live = EventBroadcaster()
         self._store_thread = ThreadPoolExecutor(1, "store")
-        self._other_thread = ThreadPoolExecutor(1, "other")
+        self._file_thread = ThreadPoolExecutor(1, "files")
         self.store = TraceStore(checkout.console / "traces.db", config.started)
         self.receiver = TraceReceiver(
-            self.store, self._store_thread, partial(self.live.changed, TRACES)
+            self.store, self._store_thread, partial(self.live.notify, TRACES)
         )
         self.logs = LogLines(checkout.logs, services)
         self.mails = Mails(Path(config.mail_folder)) if config.mail_folder else None
@@ -53,19 +55,23 @@ class ConsoleState:
         self.processes = Processes(checkout.run, services)
         self.metrics = Metrics()
 
-    async def stored(self, ask: Callable[..., T], *values: Any) -> T:
-        """Runs `ask` where the traces are."""
+    async def run_in_store_thread(self, function: Callable[..., T], *values: Any) -> T:
+        """Run `function` in the thread that uses the store of traces."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._store_thread, ask, *values)
+        return await loop.run_in_executor(self._store_thread, function, *values)
 
-    async def run_in_file_thread(self, ask: Callable[..., T], *values: Any) -> T:
-        """Runs `ask` where files are read and samples are kept."""
+    async def run_in_file_thread(self, function: Callable[..., T], *values: Any) -> T:
+        """Run `function` in the thread that reads files and stores samples."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._other_thread, ask, *values)
+        return await loop.run_in_executor(self._file_thread, function, *values)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        loops = [asyncio.create_task(self._poll_forever()), asyncio.create_task(self._glance())]
+        """Run the polling loops in the block, then close everything."""
+        loops = [
+            asyncio.create_task(self._run_polls()),
+            asyncio.create_task(self._watch_files_and_jobs()),
+        ]
         try:
             yield
         finally:
@@ -73,57 +79,57 @@ class ConsoleState:
                 task.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
             await self.jobs.aclose()
-            await self.stored(self.store.close)
+            await self.run_in_store_thread(self.store.close)
             self._store_thread.shutdown()
-            self._other_thread.shutdown()
+            self._file_thread.shutdown()
 
-    async def _poll_forever(self) -> None:
-        """At the processes and what they measure."""
+    async def _run_polls(self) -> None:
         while True:
-            await _carefully(self.poll())
-            if self.live.watched:
-                await asyncio.sleep(_WATCHED)
+            await _log_error(self.poll())
+            if self.live.has_pages:
+                await asyncio.sleep(_POLL_INTERVAL)
             else:
-                await self.live.someone(_UNWATCHED)
+                await self.live.wait_for_page(_IDLE_POLL_INTERVAL)
 
     async def poll(self) -> None:
-        await self.processes.look(probing=self.live.watched)
+        """Read the state of all processes and scrape the metrics of the services once."""
+        await self.processes.poll(probing=self.live.has_pages)
         services = self.processes.services()
-        at = time.time()  # one for all, so that their values can be added
+        at = time.time()  # the same time for all, so that their values can be added
         await asyncio.gather(*(self._scrape(name, url, at) for name, url in services))
-        await self.run_in_file_thread(self.metrics.forget, [name for name, _ in services])
-        self.live.changed(PROCESSES)
+        await self.run_in_file_thread(self.metrics.prune, [name for name, _ in services])
+        self.live.notify(PROCESSES)
 
     async def _scrape(self, name: str, url: str, at: float) -> None:
         with suppress(OSError):
             status, body = await get(url, "/metrics", within=_SCRAPE_TIMEOUT)
-            if status == 200:  # noqa: PLR2004 (HTTP's)
+            if status == HTTPStatus.OK:
                 await self.run_in_file_thread(
                     self.metrics.take, name, body.decode(errors="replace"), at
                 )
 
-    async def _glance(self) -> None:
-        """At files and rows, for open pages only."""
+    async def _watch_files_and_jobs(self) -> None:
+        """Notify open pages of changed logs, emails and jobs."""
         before: dict[str, Any] = {}
         while True:
-            if not self.live.watched:
-                await _carefully(self.jobs.close_if_unused())
-                await self.live.someone(_UNWATCHED)
+            if not self.live.has_pages:
+                await _log_error(self.jobs.close_if_unused())
+                await self.live.wait_for_page(_IDLE_POLL_INTERVAL)
                 continue
             now: dict[str, Any] = {LOGS: await self.run_in_file_thread(self.logs.state)}
             if self.mails is not None:
                 now[MAIL] = await self.run_in_file_thread(self.mails.state)
             with suppress(JobsUnavailable):
-                now[JOBS] = await self.jobs.written()
-            for topic, found in now.items():
-                if topic in before and before[topic] != found:
-                    self.live.changed(topic)
+                now[JOBS] = await self.jobs.count_writes()
+            for topic, version in now.items():
+                if topic in before and before[topic] != version:
+                    self.live.notify(topic)
             before |= now
-            await asyncio.sleep(_GLANCE)
+            await asyncio.sleep(_CHANGE_POLL_INTERVAL)
 
 
-async def _carefully(work: Awaitable[None]) -> None:
-    """A look that fails says so in the process's log, and the next one follows."""
+async def _log_error(work: Awaitable[None]) -> None:
+    """Await `work` and log an exception, so that the loop continues."""
     try:
         await work
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Where the console reads from: jobs, logs, mails, metrics, processes.
+"""The data sources of the console: jobs, logs, emails, metrics and processes.
 
-Owns nothing: each module reads what the stack keeps.
+Each module reads data that another part of the stack owns.
 """

@@ -1,8 +1,8 @@
-"""Jobs as the console shows and changes them, by the worker's own role.
+"""The jobs as the console shows and changes them, with the worker's database role.
 
-Owns one connection, opened when somebody looks and closed when nobody does, and read-only by
-setting. Changes go through the functions that `twelvefold.jobs` calls too (design: job rows);
-SQLAlchemy, on which that is built, would double the size of this process.
+Owns one read-only connection, opened on demand and closed when it is not used. Changes call the
+same database functions as `twelvefold.jobs`, whose SQLAlchemy would double the memory of this
+process.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 MAX_LIMIT = 200
 _TIMEOUT = 5.0  # seconds for one statement or connection
-_REDIS_TIMEOUT = 1.0
-_UNUSED = 60.0  # seconds after which the connection is closed
+_REDIS_TIMEOUT = 1.0  # seconds
+_IDLE_TIMEOUT = 60.0  # seconds after which the connection is closed
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-")
 _COLUMNS = (
     "id, kind, queue, priority, owner_id, status, progress, attempts, crashes, max_attempts, "
@@ -37,15 +37,17 @@ SELECT {_COLUMNS} FROM jobs.jobs
 WHERE ($1::text IS NULL OR status = $1) AND ($2::text IS NULL OR kind = $2)
   AND ($3::timestamptz IS NULL OR created_at < $3)
 ORDER BY created_at DESC, id DESC LIMIT $4
-"""  # noqa: S608 (names of ours)
-_ONE = f"SELECT {_COLUMNS}, payload, result, errors, claim_no, lease_until FROM jobs.jobs WHERE id = $1"  # noqa: S608
+"""  # noqa: S608 (constants)
+_ONE = f"""
+SELECT {_COLUMNS}, payload, result, errors, claim_no, lease_until FROM jobs.jobs WHERE id = $1
+"""  # noqa: S608 (constants)
 _COUNTS = "SELECT kind, status, count(*) AS jobs FROM jobs.jobs GROUP BY kind, status"
-# Rows written so far, as the statistics have it: within about a second, and for nothing.
-_WRITTEN = """
+# Rows written so far, from the statistics: about a second late, but without reading the table.
+_WRITES = """
 SELECT coalesce(n_tup_ins + n_tup_upd + n_tup_del, 0) FROM pg_stat_all_tables
 WHERE schemaname = 'jobs' AND relname = 'jobs'
 """
-# What the functions refuse answers no row changed; the state is told to whoever asked.
+# The functions return whether they changed the job, and its status.
 _CHANGES: Mapping[str, str] = {
     "retry": "SELECT status, changed, version FROM jobs.retry_job($1)",
     "cancel": "SELECT status, changed, version FROM jobs.cancel_job($1)",
@@ -53,49 +55,57 @@ _CHANGES: Mapping[str, str] = {
 
 
 class JobsUnavailable(Exception):
-    """PostgreSQL does not answer, or the schema is not there yet."""
+    """PostgreSQL does not respond, or the schema does not exist yet."""
 
 
 class Jobs:
-    """`url` is of the worker's role; `redis_url` of where running jobs listen for a cancel."""
+    """The jobs of one stack. `url` has the worker's role; changes are published to `redis_url`.
+
+    Every method raises JobsUnavailable where PostgreSQL does not respond.
+    """
 
     def __init__(self, url: str, redis_url: str) -> None:
         self._url = url
         self._redis_url = redis_url
         self._connection: asyncpg.Connection[Any] | None = None
-        self._turn = asyncio.Lock()
-        self._used = 0.0
+        self._lock = asyncio.Lock()
+        self._last_used = 0.0  # by the monotonic clock
 
     async def newest(
         self, *, status: str | None, kind: str | None, before: Any, limit: int
     ) -> list[dict[str, Any]]:
+        """Return the newest jobs, at most MAX_LIMIT, created before the time `before`."""
         rows = await self._fetch(_LIST, status, kind, before, min(limit, MAX_LIMIT))
-        return [_shown(row) for row in rows]
+        return [_to_json(row) for row in rows]
 
     async def counts(self) -> list[dict[str, Any]]:
-        """By kind and state."""
+        """Return the number of jobs by kind and status."""
         return [dict(row) for row in await self._fetch(_COUNTS)]
 
     async def one(self, job_id: UUID) -> dict[str, Any] | None:
+        """Return one job with payload, result and errors, or None where it does not exist."""
         rows = await self._fetch(_ONE, job_id)
-        return _shown(rows[0]) if rows else None
+        return _to_json(rows[0]) if rows else None
 
-    async def written(self) -> int:
-        """Changes when any job did."""
-        rows = await self._fetch(_WRITTEN)
+    async def count_writes(self) -> int:
+        """Return the number of rows written so far, which grows with every change of a job."""
+        rows = await self._fetch(_WRITES)
         return int(rows[0][0]) if rows else 0
 
     async def change(self, action: str, job_id: UUID) -> dict[str, Any] | None:
-        """Retries or cancels. `changed` says whether this call did it; None: no such job."""
+        """Retry or cancel a job, or return None where it does not exist.
+
+        `changed` in the result says whether the action had an effect.
+        """
         statement = _CHANGES[action]
-        async with self._turn:
+        async with self._lock:
             try:
-                connection = await self._connected()
+                connection = await self._connect()
                 async with connection.transaction():
                     await connection.execute("SET TRANSACTION READ WRITE")
                     row = await connection.fetchrow(statement, job_id)
             except _errors() as error:
-                raise await self._lost(error) from error
+                raise self._discard_connection(error) from error
         if row is None:
             return None
         if row["changed"]:
@@ -103,27 +113,29 @@ class Jobs:
         return {"status": row["status"], "changed": row["changed"]}
 
     async def close_if_unused(self) -> None:
-        if time.monotonic() - self._used > _UNUSED:
+        """Close the connection after a minute without use."""
+        if time.monotonic() - self._last_used > _IDLE_TIMEOUT:
             await self.aclose()
 
     async def aclose(self) -> None:
-        async with self._turn:
+        """Close the connection."""
+        async with self._lock:
             connection, self._connection = self._connection, None
             if connection is not None:
                 with suppress(Exception):
                     await connection.close(timeout=1)
 
     async def _fetch(self, statement: str, *values: Any) -> list[Any]:
-        async with self._turn:
+        async with self._lock:
             try:
-                return list(await (await self._connected()).fetch(statement, *values))
+                return list(await (await self._connect()).fetch(statement, *values))
             except _errors() as error:
-                raise await self._lost(error) from error
+                raise self._discard_connection(error) from error
 
-    async def _connected(self) -> asyncpg.Connection[Any]:
+    async def _connect(self) -> asyncpg.Connection[Any]:
         import asyncpg
 
-        self._used = time.monotonic()
+        self._last_used = time.monotonic()
         if self._connection is None or self._connection.is_closed():
             self._connection = await asyncpg.connect(
                 self._url,
@@ -138,14 +150,14 @@ class Jobs:
             )
         return self._connection
 
-    async def _lost(self, error: BaseException) -> JobsUnavailable:
+    def _discard_connection(self, error: BaseException) -> JobsUnavailable:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
-        return JobsUnavailable(f"the jobs cannot be read: {str(error) or type(error).__name__}")
+        return JobsUnavailable(f"The jobs cannot be read: {str(error) or type(error).__name__}.")
 
     async def _publish(self, action: str, job_id: UUID, version: int) -> None:
-        """A hint to the worker and to listeners; who misses it finds out by polling."""
+        """Send a change hint. A worker or listener that misses it sees the change by polling."""
         with suppress(Exception):
             from redis.asyncio import Redis
 
@@ -166,13 +178,13 @@ def _errors() -> tuple[type[BaseException], ...]:
     return (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
-def _shown(row: Any) -> dict[str, Any]:
-    found = dict(row)
+def _to_json(row: Any) -> dict[str, Any]:
+    job = dict(row)
     for name in ("payload", "result", "errors", "trace_context"):
-        if isinstance(found.get(name), str):
-            found[name] = json.loads(found[name])
-    carrier = found.pop("trace_context") or {}
+        if isinstance(job.get(name), str):
+            job[name] = json.loads(job[name])
+    carrier = job.pop("trace_context") or {}
     match = _TRACEPARENT.match(str(carrier.get("traceparent", "")))
-    found["trace_id"], found["span_id"] = (match[1], match[2]) if match else (None, None)
-    clean: dict[str, Any] = redact(found)
+    job["trace_id"], job["span_id"] = (match[1], match[2]) if match else (None, None)
+    clean: dict[str, Any] = redact(job)
     return clean

@@ -1,8 +1,7 @@
-"""Caught mails, for reading: what a recipient's program would show, and what it would not.
+"""Reader of caught emails: their content, headers, source and attachments.
 
-Owns how a mail is taken apart. A mail is hostile text: its HTML goes into a frame without
-scripts, without an origin and without the network (`FRAME_POLICY`), everything else is text.
-Everything here blocks, and belongs to a thread.
+Owns the parsing. An email is untrusted input: its HTML is shown in a frame without scripts, origin
+and network (`FRAME_POLICY`), all other parts as text. All methods block and must run in a thread.
 """
 
 from __future__ import annotations
@@ -21,49 +20,50 @@ from typing import Any
 
 from twelvefold_dev.servers.mail_catcher import list_emails
 
-# Links open in a new tab, which is an ordinary one; nothing else leaves the frame.
+# Links may open a new tab, which has no sandbox; everything else stays within the frame.
 SANDBOX = "allow-popups allow-popups-to-escape-sandbox"
 FRAME_POLICY = (
     f"sandbox {SANDBOX}; default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
-_MAX_BYTES = 8_388_608  # of a mail that is taken apart here
-_HEAD_BYTES = 65_536
+_MAX_BYTES = 8_388_608  # of an email that is parsed
+_MAX_HEADER_BYTES = 65_536
 _MAX_TEXT = 262_144  # characters of a body
-_REMEMBERED = 1_000  # mails whose headers are kept
+_MAX_SUMMARIES = 1_000  # cached
 _NAME = re.compile(r"\d{6,}-[A-Za-z0-9@._+-]{1,80}\.eml")
-# A tag is looked for up to the next `<`, not to the end: a stranger wrote the mail.
+# Tags are matched up to the next `<` only, which bounds the time for hostile HTML.
 _HEAD = re.compile(r"<head\b[^<>]*>", re.IGNORECASE)
 _REMOTE = re.compile(r"""<img\b[^<>]*\ssrc\s*=\s*+(?:["']\s*+)?(?:https?:)?//""", re.IGNORECASE)
 _CID = re.compile(r"""(["'(])cid:([^"')\s>]+)""", re.IGNORECASE)
 _IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
-_JOB = re.compile(r"<([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})@")  # our Message-IDs: the job's
-_HEADERS = BytesHeaderParser(policy=email.policy.default)
-_WHOLE = BytesParser(policy=email.policy.default)  # of this policy every message is EmailMessage
+# The Message-ID of the suite's emails contains the id of the job that sent them.
+_JOB = re.compile(r"<([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})@")
+_HEADER_PARSER = BytesHeaderParser(policy=email.policy.default)
+_PARSER = BytesParser(policy=email.policy.default)  # this policy makes each message EmailMessage
 _HIDDEN = frozenset({"x-envelope-from", "x-envelope-to"})
 
 
 class Mails:
-    """The mails of one folder."""
+    """The emails of one folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._known: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._summaries: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
     def state(self) -> int:
-        """Changes when a mail was caught or deleted."""
+        """Return the time of the last change of the folder, in nanoseconds since the epoch."""
         with suppress(OSError):
             return self._folder.stat().st_mtime_ns
         return 0
 
     def newest(self, limit: int) -> tuple[list[dict[str, Any]], int]:
-        """Summaries, the last one first, and how many there are."""
+        """Return the summaries of the newest emails, the last first, and the number of all."""
         paths = list_emails(self._folder)
-        shown = [self._summary(path) for path in reversed(paths[-limit:] if limit else [])]
-        return [entry for entry in shown if entry], len(paths)
+        summaries = [self._summary(path) for path in reversed(paths[-limit:] if limit else [])]
+        return [entry for entry in summaries if entry], len(paths)
 
     def one(self, name: str) -> dict[str, Any] | None:
-        """Everything but the HTML; None where there is no such mail."""
+        """Return an email without its HTML, or None where it does not exist."""
         path = self._path(name)
         summary = self._summary(path) if path else None
         if path is None or summary is None:
@@ -71,7 +71,7 @@ class Mails:
         content = _read(path)
         if content is None:
             return {**summary, "path": str(path), "too_large": True}
-        message = _WHOLE.parsebytes(content)
+        message = _PARSER.parsebytes(content)
         text, html = _body(message, "plain"), _body(message, "html")
         job = _JOB.match(_header(message, "Message-ID"))
         return {
@@ -97,12 +97,15 @@ class Mails:
         }
 
     def html(self, name: str) -> str | None:
-        """The document for the frame: its own images put in, its links to open elsewhere."""
+        """Return the HTML for the frame, with embedded images inlined and links to new tabs.
+
+        None where the email does not exist or contains no HTML.
+        """
         path = self._path(name)
         content = _read(path) if path else None
         if content is None:
             return None
-        message = _WHOLE.parsebytes(content)
+        message = _PARSER.parsebytes(content)
         html = _body(message, "html")
         if html is None:
             return None
@@ -113,13 +116,13 @@ class Mails:
         return f'{html[:at]}<base target="_blank">{html[at:]}'
 
     def attachment(self, name: str, number: int) -> tuple[str, bytes] | None:
-        """Name and content."""
+        """Return name and content of an attachment, or None where it does not exist."""
         path = self._path(name)
         content = _read(path) if path else None
         if content is None:
             return None
-        for found, part in _attachments(_WHOLE.parsebytes(content)):
-            if found == number:
+        for index, part in _attachments(_PARSER.parsebytes(content)):
+            if index == number:
                 return _clean(part.get_filename() or f"part-{number}"), _bytes(part)
         return None
 
@@ -130,14 +133,14 @@ class Mails:
         return path if path.is_file() else None
 
     def _summary(self, path: Path) -> dict[str, Any] | None:
-        if path.name not in self._known:
+        if path.name not in self._summaries:
             try:
                 with path.open("rb") as file:
-                    head = _HEADERS.parsebytes(file.read(_HEAD_BYTES))
+                    head = _HEADER_PARSER.parsebytes(file.read(_MAX_HEADER_BYTES))
                 status = path.stat()
             except OSError:
-                return None  # deleted meanwhile
-            self._known[path.name] = {
+                return None  # deleted in the meantime
+            self._summaries[path.name] = {
                 "name": path.name,
                 "from": _header(head, "From"),
                 "to": _header(head, "X-Envelope-To") or _header(head, "To"),
@@ -145,13 +148,13 @@ class Mails:
                 "caught": int(status.st_mtime * 1e6),
                 "bytes": status.st_size,
             }
-            if len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
-        return self._known[path.name]
+            if len(self._summaries) > _MAX_SUMMARIES:
+                self._summaries.popitem(last=False)
+        return self._summaries[path.name]
 
 
 def _read(path: Path) -> bytes | None:
-    """None where it is gone or too large to be taken apart."""
+    """Return the content, or None where the file was deleted or is too large to be parsed."""
     try:
         return path.read_bytes() if path.stat().st_size <= _MAX_BYTES else None
     except OSError:
@@ -161,12 +164,12 @@ def _read(path: Path) -> bytes | None:
 def _header(message: Any, name: str) -> str:
     try:
         return _clean(message[name] or "")
-    except (ValueError, IndexError, AttributeError):  # a header that the parser stumbles over
+    except (ValueError, IndexError, AttributeError):  # the parser fails on some invalid headers
         return "(unreadable)"
 
 
 def _clean(value: object) -> str:
-    """One line, that JSON can hold."""
+    """Return `value` as one line without lone surrogates, at most 2,000 characters."""
     text = " ".join(str(value).split())
     return text.encode("utf-8", "replace").decode()[:2_000]
 
@@ -175,7 +178,7 @@ def _body(message: EmailMessage, kind: str) -> str | None:
     try:
         part = message.get_body((kind,))
         content = part.get_content() if part is not None else None
-    except (LookupError, KeyError, ValueError, AttributeError):  # charset, encoding: as they please
+    except (LookupError, KeyError, ValueError, AttributeError):  # invalid charset or encoding
         return None
     if not isinstance(content, str):
         return None

@@ -1,7 +1,7 @@
-"""The last quarter of an hour of every metric that the services expose.
+"""The values of all metrics of the services over the last minutes.
 
-Owns what becomes of a sample: counters become rates, histograms rates and quantiles, gauges stay.
-Bounded by series and points; the oldest point gives way.
+Converts samples: counters to rates, histograms to rates and quantiles; gauges stay unchanged.
+Bounded by numbers of series and of points; the oldest point is dropped first.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 POINTS = 400  # of each series
 _MAX_SERIES = 1_500
-_REMEMBERED = 900.0  # seconds
+_RETENTION = 900.0  # seconds for which a process that ended is kept
 _QUANTILES = (0.5, 0.95)
 _log = logging.getLogger(__name__)
 Labels = tuple[tuple[str, str], ...]
@@ -26,7 +26,7 @@ Labels = tuple[tuple[str, str], ...]
 
 @dataclass(slots=True)
 class Family:
-    """One metric of one process: its samples by labels, the suffix included."""
+    """One metric of one process: its samples by name with suffix and by labels."""
 
     name: str
     type: str = "untyped"
@@ -35,9 +35,9 @@ class Family:
 
 
 def parse(text: str) -> dict[str, Family]:
-    """Return the families of an exposition by name, a counter's with its suffix `_total`.
+    """Return the families of an exposition by name, counters with their suffix `_total`.
 
-    Of text that is not in the format, return what stands before the fault.
+    For text in another format, return the families before the error.
     """
     families: dict[str, Family] = {}
     try:
@@ -47,7 +47,7 @@ def parse(text: str) -> dict[str, Family]:
             for sample in metric.samples:
                 family.samples[sample.name, tuple(sample.labels.items())] = sample.value
     except ValueError as error:
-        _log.warning("metrics are not in Prometheus' text format: %s", error)
+        _log.warning("metrics are not in the text format of Prometheus: %s", error)
     return families
 
 
@@ -61,23 +61,23 @@ class Key:
 
 
 class _History:
-    """What one process has said: `times` and, as long as that, a column of values for each key."""
+    """The history of one process: `times` and, of the same length, a column for each key."""
 
     def __init__(self) -> None:
         self.times = array("d")
         self.columns: dict[Key, array[float]] = {}
         self.latest: dict[str, Family] = {}
 
-    def add(self, at: float, values: Mapping[Key, float], most: int) -> None:
-        """At most `most` new columns; nan stands where nothing was measured."""
+    def add(self, at: float, values: Mapping[Key, float], max_new: int) -> None:
+        """Add a point with at most `max_new` new columns. A missing value is nan."""
         known = len(self.times)
         self.times.append(at)
         for key, value in values.items():
             if key in self.columns:
                 self.columns[key].append(value)
-            elif most > 0:
+            elif max_new > 0:
                 self.columns[key] = array("d", [math.nan] * known + [value])
-                most -= 1
+                max_new -= 1
         for column in self.columns.values():
             if len(column) <= known:
                 column.append(math.nan)
@@ -88,18 +88,18 @@ class _History:
 
 
 class Metrics:
-    """Takes an exposition of each process now and then, and keeps what came of it."""
+    """The histories of all processes, filled from their expositions."""
 
     def __init__(self) -> None:
         self._histories: dict[str, _History] = {}
 
     def take(self, process: str, text: str, at: float | None = None) -> None:
-        """One exposition of `process`, taken at `at` (seconds since the epoch; default: now)."""
+        """Add an exposition of `process` scraped at `at` (seconds since the epoch, or now)."""
         at = time.time() if at is None else at
         families = parse(text)
         history = self._histories.setdefault(process, _History())
         before, since = history.latest, at - history.times[-1] if history.times else 0.0
-        room = _MAX_SERIES - sum(len(each.columns) for each in self._histories.values())
+        free = _MAX_SERIES - sum(len(each.columns) for each in self._histories.values())
         history.latest = families
         values = {
             Key(name, labels, what): value
@@ -109,30 +109,30 @@ class Metrics:
                 family, before[name].samples if name in before else None, since
             )
         }
-        history.add(at, values, room)
+        history.add(at, values, free)
 
-    def forget(self, alive: Collection[str]) -> None:
-        """Drops processes that have been away for as long as anything is remembered."""
-        oldest = time.time() - _REMEMBERED
+    def prune(self, alive: Collection[str]) -> None:
+        """Drop processes that are not in `alive` and have no point in the last 15 minutes."""
+        oldest = time.time() - _RETENTION
         for process, history in list(self._histories.items()):
             if process not in alive and history.times[-1] < oldest:
                 del self._histories[process]
 
     def families(self) -> list[dict[str, Any]]:
-        """What there is, without values."""
-        found: dict[str, dict[str, Any]] = {}
+        """Return name, type, help and number of series of each metric."""
+        entries: dict[str, dict[str, Any]] = {}
         for history in self._histories.values():
             for key in history.columns:
                 family = history.latest.get(key.family) or Family(key.family)
-                entry = found.setdefault(
+                entry = entries.setdefault(
                     key.family,
                     {"name": key.family, "type": family.type, "help": family.help, "series": 0},
                 )
                 entry["series"] += 1
-        return [found[name] for name in sorted(found)]
+        return [entries[name] for name in sorted(entries)]
 
     def series(self, families: Collection[str]) -> dict[str, Any]:
-        """Times by process, and the lines of those families."""
+        """Return the times of each process and the lines of these families."""
         return {
             "times": {
                 process: [round(at, 1) for at in history.times]
@@ -144,7 +144,7 @@ class Metrics:
                     "family": key.family,
                     "labels": dict(key.labels),
                     "what": key.what,
-                    "values": [_rounded(value) for value in column],
+                    "values": [_round(value) for value in column],
                 }
                 for process, history in self._histories.items()
                 for key, column in history.columns.items()
@@ -153,18 +153,21 @@ class Metrics:
         }
 
 
-def _rounded(value: float) -> float | None:
-    """Six digits are more than a chart shows."""
+def _round(value: float) -> float | None:
+    # A chart shows fewer than six digits.
     return None if math.isnan(value) else float(f"{value:.6g}")
 
 
 def _points(
     family: Family, before: Mapping[tuple[str, Labels], float] | None, seconds: float
 ) -> Iterator[tuple[Labels, str, float]]:
-    """What becomes of the samples; rates need one look before. A counter that fell began anew."""
+    """Yield labels, kind and value of each point.
+
+    A rate requires an earlier scrape. A counter that decreased was reset and has the rate 0.
+    """
     if family.type == "histogram":
         if before is not None and seconds > 0:
-            yield from _of_histogram(family, before, seconds)
+            yield from _histogram_points(family, before, seconds)
         return
     for (name, labels), value in family.samples.items():
         if family.type == "counter":
@@ -175,7 +178,7 @@ def _points(
             yield labels, "value", value
 
 
-def _of_histogram(
+def _histogram_points(
     family: Family, before: Mapping[tuple[str, Labels], float], seconds: float
 ) -> Iterator[tuple[Labels, str, float]]:
     buckets: dict[Labels, list[tuple[float, float]]] = {}
@@ -188,7 +191,7 @@ def _of_histogram(
         elif name.endswith("_count"):
             yield labels, "rate", grown / seconds
     if buckets:
-        # Quantiles of the parts say nothing of the whole: the buckets are added first.
+        # Quantiles of several series cannot be combined, so their buckets are added first.
         whole: dict[float, float] = {}
         for counts in buckets.values():
             for bound, grown in counts:
@@ -201,7 +204,10 @@ def _of_histogram(
 
 
 def _quantile(quantile: float, counts: list[tuple[float, float]]) -> float:
-    """Linear within its bucket, as Prometheus's histogram_quantile; nan where nothing happened."""
+    """Interpolate linearly within a bucket, as histogram_quantile of Prometheus does.
+
+    Return nan without observations.
+    """
     total = counts[-1][1]
     if total == 0:
         return math.nan

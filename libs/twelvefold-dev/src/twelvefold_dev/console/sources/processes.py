@@ -1,7 +1,7 @@
-"""The processes of the stack as the supervisor has them, and what each says of its health.
+"""The processes of the stack and their health.
 
-Owns the question, not the answers: state, memory and URLs come over the control socket, health
-from /readyz of each management port.
+The supervisor reports state, memory and URLs over the control socket; /readyz of each management
+port reports health.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from twelvefold_dev.supervisor.control import ask_async
 from twelvefold_dev.system.probe import get
 
 _ASK_TIMEOUT = 5.0  # seconds
-_PROBE_TIMEOUT = 2.0
-_PROBE_EVERY = 30.0  # a probe makes the service ping its peers, which log and count that
-_Health = tuple[str | None, dict[str, str]]  # a word, and every backing service's own
+_PROBE_TIMEOUT = 2.0  # seconds
+_PROBE_INTERVAL = 30.0  # seconds; each probe makes the service call its dependencies
+_Health = tuple[str | None, dict[str, str]]  # the status, and that of each backing service
 
 
 class Processes:
-    """Looks at the stack whose control socket lies in `run`."""
+    """The processes of the stack whose control socket is in the directory `run`."""
 
     def __init__(self, run: Path, services: frozenset[str]) -> None:
         self._run = run
         self._services = services
         self._probed: dict[int, tuple[float, _Health]] = {}  # by process id
         self.latest: list[dict[str, Any]] = []
-        self.error: str | None = "not asked yet"
+        self.error: str | None = "the supervisor was not queried yet"
 
-    async def look(self, *, probing: bool = True) -> None:
-        """Asks the supervisor and, where `probing`, now and then every service.
+    async def poll(self, *, probing: bool = True) -> None:
+        """Query the supervisor and update `latest`; sets `error` where it does not respond.
 
-        What it finds is `latest`.
+        With `probing`, also probe each service that was unhealthy or not probed for 30 seconds.
         """
         try:
             response = await ask_async(self._run, _ASK_TIMEOUT, command="ps")
@@ -47,8 +47,8 @@ class Processes:
         rows.sort(
             key=lambda row: (not self._is_service(row), self._is_service(row) and row["name"])
         )
-        found = await asyncio.gather(*(self._health(row, probing=probing) for row in rows))
-        for row, (health, checks) in zip(rows, found, strict=True):
+        results = await asyncio.gather(*(self._health(row, probing=probing) for row in rows))
+        for row, (health, checks) in zip(rows, results, strict=True):
             row["health"], row["checks"] = health, checks
         self._probed = {
             pid: self._probed[pid] for row in rows if (pid := row["pid"]) in self._probed
@@ -56,7 +56,7 @@ class Processes:
         self.latest, self.error = rows, None
 
     def services(self) -> Sequence[tuple[str, str]]:
-        """Name and management URL of each running process of a service."""
+        """Return name and management URL of each running process of a service."""
         return [
             (row["name"], row["url"])
             for row in self.latest
@@ -67,22 +67,22 @@ class Processes:
         return row["name"].partition(".")[0] in self._services
 
     async def _health(self, row: dict[str, Any], *, probing: bool) -> _Health:
-        """None for what has no management port."""
+        """Return the health of a process, None for one without a management port."""
         if not self._is_service(row) or row["state"] != "running":
             return None, {}
-        at, found = self._probed.get(row["pid"], (0.0, (None, {})))
-        # What is not well is looked at again at once.
-        if probing and (found[0] != "ok" or time.monotonic() - at > _PROBE_EVERY):
-            found = await _probed(row["url"])
-            self._probed[row["pid"]] = time.monotonic(), found
-        return found
+        at, health = self._probed.get(row["pid"], (0.0, (None, {})))
+        # An unhealthy process is probed at every poll.
+        if probing and (health[0] != "ok" or time.monotonic() - at > _PROBE_INTERVAL):
+            health = await _probe(row["url"])
+            self._probed[row["pid"]] = time.monotonic(), health
+        return health
 
 
-async def _probed(url: str) -> _Health:
+async def _probe(url: str) -> _Health:
     try:
         _, body = await get(url, "/readyz", within=_PROBE_TIMEOUT)
-        found = json.loads(body)
-        checks = {str(key): str(value) for key, value in found["checks"].items()}
-        return str(found["status"]), checks
+        report = json.loads(body)
+        checks = {str(key): str(value) for key, value in report["checks"].items()}
+        return str(report["status"]), checks
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return "silent", {}

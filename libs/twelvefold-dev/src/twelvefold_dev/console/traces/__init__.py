@@ -1,4 +1,4 @@
-"""Traces in the console: received by OTLP, stored, searched, analysed.
+"""Traces in the console: received by OTLP, stored, searched and analysed.
 
-Owns the console's one database.
+Owns the only database of the console.
 """

@@ -1,7 +1,6 @@
-"""The file that the traces are kept in: its schema, and how it is opened.
+"""The SQLite file of the traces and its schema.
 
-The file is a cache of a developer's tool: what another version wrote, or what cannot be read, is
-begun anew.
+The file is a cache: one of another version, or one that cannot be read, is replaced.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import sqlite3
 from contextlib import suppress
 from pathlib import Path
 
-_VERSION = 1  # of the schema; another one's file is begun anew
+_VERSION = 1  # of the schema
 _SCHEMA = """
 CREATE TABLE runs (run INTEGER PRIMARY KEY, started REAL NOT NULL UNIQUE);
 CREATE TABLE traces (
@@ -40,22 +39,23 @@ PRAGMA temp_store = MEMORY;
 """
 
 
-class _Foreign(Exception):
-    """A file of another version."""
+class _VersionMismatch(Exception):
+    """The file has another version of the schema."""
 
 
 def open_database(path: Path) -> sqlite3.Connection:
+    """Open the file, or replace it where it is corrupt or has another version of the schema."""
     try:
-        return _connected(path)
-    except (sqlite3.DatabaseError, _Foreign):
+        return _connect(path)
+    except (sqlite3.DatabaseError, _VersionMismatch):
         for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
             with suppress(FileNotFoundError):
                 path.with_name(name).unlink()
-        return _connected(path)
+        return _connect(path)
 
 
-def _connected(path: Path) -> sqlite3.Connection:
-    # One thread uses it, though another one may close it.
+def _connect(path: Path) -> sqlite3.Connection:
+    # One thread at a time uses the connection, and another one may close it.
     database = sqlite3.connect(path, timeout=5, check_same_thread=False)
     try:
         (version,) = database.execute("PRAGMA user_version").fetchone()
@@ -63,7 +63,7 @@ def _connected(path: Path) -> sqlite3.Connection:
         if version == 0:
             database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
         elif version != _VERSION:
-            raise _Foreign
+            raise _VersionMismatch
     except BaseException:
         database.close()
         raise

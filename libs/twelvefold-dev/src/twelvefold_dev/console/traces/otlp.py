@@ -1,7 +1,7 @@
-"""Reads what OTLP exporters send (opentelemetry.io/docs/specs/otlp), and bounds it.
+"""Decoder of OTLP messages with spans, within bounds (opentelemetry.io/docs/specs/otlp).
 
-Owns the encoding. Whatever is wrong with one span costs that span, whatever is wrong with a
-message the message; nothing that is sent makes the process grow beyond the bounds below.
+An invalid span is rejected alone, an invalid message as a whole. The bounds below limit the memory
+that any message can use.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from twelvefold.observability.redaction import REDACTED, is_secret, redact
 
 from .spans import CLIENT, CONSUMER, INTERNAL, PRODUCER, SERVER, Event, Link, Span
 
-MAX_BODY = 4_194_304  # bytes of one message, as it is sent and decompressed alike
-_MAX_SPANS = 10_000  # of one message
+MAX_BODY = 4_194_304  # bytes of one message, both compressed and decompressed
+MAX_SPANS = 10_000  # of one message
 _MAX_ATTRIBUTES, _MAX_EVENTS, _MAX_LINKS, _MAX_ITEMS = 64, 16, 16, 32
 _MAX_NAME = 256  # characters
 _MAX_TEXT, _MAX_STACK = 4_096, 16_384
-_REPEATED = 512  # characters up to which a text is worth remembering
-_MAX_DEPTH = 4  # of lists and maps within each other
-_MAX_AHEAD = 3_600 * 10**9  # nanoseconds by which another clock may be ahead of ours
+_MAX_CACHED_TEXT = 512  # characters of a text whose redaction is cached
+_MAX_DEPTH = 4  # of nested lists and maps
+_MAX_CLOCK_SKEW = 3_600 * 10**9  # nanoseconds by which the sender's clock may be ahead
 _TRACE_ID_BYTES, _SPAN_ID_BYTES = 16, 8
 _KINDS = {
     WireSpan.SPAN_KIND_SERVER: SERVER,
@@ -44,7 +44,7 @@ _KINDS = {
 
 
 class IngestError(Exception):
-    """The message as a whole; `status` is HTTP's, `detail` says why."""
+    """A message is rejected as a whole, with an HTTP status and the reason."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -54,13 +54,13 @@ class IngestError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The spans of one message; `rejected` were invalid."""
+    """The valid spans of one message, and the number of rejected ones."""
 
     spans: list[Span]
     rejected: int
 
-    def answer(self) -> bytes:
-        """What the exporter is told."""
+    def response_body(self) -> bytes:
+        """Return the ExportTraceServiceResponse for the exporter."""
         response = ExportTraceServiceResponse()
         if self.rejected:
             response.partial_success.rejected_spans = self.rejected
@@ -68,31 +68,38 @@ class Batch:
         return bytes(response.SerializeToString())
 
 
-def decompressed(body: bytes, encoding: str) -> bytes:
-    """Raises Refused: for another encoding than gzip, for no gzip, for more than MAX_BODY."""
+def decompress(body: bytes, encoding: str) -> bytes:
+    """Decompress the body of a message.
+
+    Raises IngestError where the encoding is not gzip, where the body is not valid gzip, or where
+    it has more than MAX_BODY bytes.
+    """
     if encoding in ("", "identity"):
         return body
     if encoding != "gzip":
-        raise IngestError(415, "the encoding is not gzip")
+        raise IngestError(415, "The content encoding must be gzip.")
     inflate = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     try:
         content = inflate.decompress(body, MAX_BODY)
     except zlib.error:
-        raise IngestError(400, "the body is no gzip") from None
+        raise IngestError(400, "The body is not valid gzip.") from None
     if inflate.unconsumed_tail:
-        raise IngestError(413, f"more than {MAX_BODY} bytes when decompressed")
+        raise IngestError(413, f"The decompressed message exceeds {MAX_BODY} bytes.")
     if not inflate.eof:
-        raise IngestError(400, "the gzip ends too early")
+        raise IngestError(400, "The gzip data is incomplete.")
     return content
 
 
-def read(body: bytes) -> Batch:
-    """Every valid span of an ExportTraceServiceRequest. Raises Refused where it is none."""
+def read(body: bytes, max_spans: int = MAX_SPANS) -> Batch:
+    """Return the valid spans of an ExportTraceServiceRequest, at most `max_spans`.
+
+    Raises IngestError where the body is no such message.
+    """
     try:
         message = ExportTraceServiceRequest.FromString(body)
     except DecodeError:
-        raise IngestError(400, "the body is no ExportTraceServiceRequest") from None
-    latest = time.time_ns() + _MAX_AHEAD
+        raise IngestError(400, "The body is not an ExportTraceServiceRequest.") from None
+    latest = time.time_ns() + _MAX_CLOCK_SKEW
     spans: list[Span] = []
     rejected = 0
     for of_resource in message.resource_spans:
@@ -102,7 +109,7 @@ def read(body: bytes) -> Batch:
         for of_scope in of_resource.scope_spans:
             scope = _cut(of_scope.scope.name, _MAX_NAME)
             for wire in of_scope.spans:
-                if len(spans) >= _MAX_SPANS or not _is_valid(wire, latest):
+                if len(spans) >= max_spans or not _is_valid(wire, latest):
                     rejected += 1
                 else:
                     spans.append(_span(wire, service, instance, scope))
@@ -149,26 +156,26 @@ def _span(wire: WireSpan, service: str, instance: str, scope: str) -> Span:
 
 
 def _attributes(pairs: Iterable[KeyValue]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
     for pair in pairs:
-        if len(found) >= _MAX_ATTRIBUTES:
+        if len(attributes) >= _MAX_ATTRIBUTES:
             break
         key = pair.key[:_MAX_NAME]
         if key == "exception.stacktrace":
-            # Its last lines tell most.
-            found[key] = _clean(pair.value.string_value)[-_MAX_STACK:]
+            # The last lines of a stack trace are the most useful.
+            attributes[key] = _clean(pair.value.string_value)[-_MAX_STACK:]
         else:
-            # A second net: whoever sends here may be none of our services.
-            found[key] = REDACTED if is_secret(key) else _value(pair.value)
-    return found
+            # Redacted here too, since the sender may not be a service of the suite.
+            attributes[key] = REDACTED if is_secret(key) else _convert(pair.value)
+    return attributes
 
 
-def _value(value: AnyValue, depth: int = 0) -> Any:
+def _convert(value: AnyValue, depth: int = 0) -> Any:
     which = value.WhichOneof("value")
     if which == "string_value":
         return _cut(value.string_value, _MAX_TEXT)
     if which == "int_value":
-        # A browser's numbers are exact up to here.
+        # JavaScript represents integers below 2**53 exactly.
         return value.int_value if abs(value.int_value) < 2**53 else str(value.int_value)
     if which == "double_value":
         number = value.double_value
@@ -176,10 +183,12 @@ def _value(value: AnyValue, depth: int = 0) -> Any:
     if which == "bool_value":
         return value.bool_value
     if which == "array_value" and depth < _MAX_DEPTH:
-        return [_value(item, depth + 1) for item in value.array_value.values[:_MAX_ITEMS]]
+        return [_convert(item, depth + 1) for item in value.array_value.values[:_MAX_ITEMS]]
     if which == "kvlist_value" and depth < _MAX_DEPTH:
         return {
-            pair.key[:_MAX_NAME]: REDACTED if is_secret(pair.key) else _value(pair.value, depth + 1)
+            pair.key[:_MAX_NAME]: (
+                REDACTED if is_secret(pair.key) else _convert(pair.value, depth + 1)
+            )
             for pair in value.kvlist_value.values[:_MAX_ITEMS]
         }
     if which == "bytes_value":
@@ -193,13 +202,13 @@ def _cut(text: Any, limit: int) -> str:
 
 
 def _clean(text: str) -> str:
-    """Redacted, before it is cut: half a secret has no shape."""
-    clean: str = _redacted_again(text) if len(text) <= _REPEATED else redact(text)
+    """Redact `text` before it is cut, since part of a secret would not be recognised."""
+    clean: str = _redact_cached(text) if len(text) <= _MAX_CACHED_TEXT else redact(text)
     return clean
 
 
 @lru_cache(maxsize=2_048)
-def _redacted_again(text: str) -> str:
-    """Statements, routes and hosts come with every request."""
+def _redact_cached(text: str) -> str:
+    # Statements, routes and hosts repeat with every request.
     clean: str = redact(text)
     return clean

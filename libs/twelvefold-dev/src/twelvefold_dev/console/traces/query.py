@@ -1,7 +1,7 @@
-"""What somebody types into the search of requests, as conditions on the store.
+"""The search query of the page, translated into SQL conditions on the store.
 
-`status:5xx service:users method:post >100ms is:failed payment` — every word must hold. A word
-without a meaning of its own is looked for in path, route, ids and the names of the spans.
+In `status:5xx service:users method:post >100ms is:failed payment` all words must match. A word
+without a special meaning is searched in path, route, ids and the names of the spans.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 MAX_LIMIT = 200
+REQUESTS_AND_JOBS = "requests and jobs"  # a kind that excludes other work
 _MAX_WORDS = 16
 _DURATION = re.compile(r"([<>])(\d+(?:\.\d+)?)(us|µs|ms|s)?", re.IGNORECASE)
 _UNITS = {"us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
@@ -21,9 +22,10 @@ Order = Literal["started", "duration"]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """`kind` is request, job or other; `asked` for all but other, empty for each.
+    """A search for traces of one run.
 
-    `before` is a time in microseconds.
+    `kind` is request, job, other, REQUESTS_AND_JOBS, or empty for all. `before` is a time in
+    microseconds since the epoch.
     """
 
     text: str = ""
@@ -34,10 +36,10 @@ class Query:
     limit: int = 100
 
     def conditions(self, current_run: int) -> tuple[list[str], list[Any]]:
-        """SQL that holds together, and its values."""
+        """Return the SQL conditions, to be joined by AND, and their values."""
         where: list[str] = ["run = ?"]
         values: list[Any] = [self.run or current_run]
-        if self.kind == "asked":
+        if self.kind == REQUESTS_AND_JOBS:
             where.append("kind <> 'other'")
         elif self.kind:
             where.append("kind = ?")
@@ -53,9 +55,9 @@ class Query:
 
 
 def _condition(word: str) -> tuple[str, list[Any]]:
-    if found := _DURATION.fullmatch(word):
-        transaction = _UNITS[(found[3] or "ms").lower()]
-        return f"duration {found[1]} ?", [int(float(found[2]) * transaction)]
+    if match := _DURATION.fullmatch(word):
+        nanoseconds = _UNITS[(match[3] or "ms").lower()]
+        return f"duration {match[1]} ?", [int(float(match[2]) * nanoseconds)]
     key, colon, value = word.partition(":")
     if colon and value:
         key, value = key.lower(), value.lower()
@@ -63,19 +65,19 @@ def _condition(word: str) -> tuple[str, list[Any]]:
             low = int(status[1]) * 100 if status[1] else int(status[2])
             return "status BETWEEN ? AND ?", [low, low + 99 if status[1] else low]
         if key == "service":
-            return "lower(services) LIKE ? ESCAPE '\\'", [f'%"{_literal(value)}"%']
+            return "lower(services) LIKE ? ESCAPE '\\'", [f'%"{_escape(value)}"%']
         if key == "method":
             return "lower(method) = ?", [value]
         if key == "route":
-            return "lower(route) LIKE ? ESCAPE '\\'", [f"%{_literal(value)}%"]
+            return "lower(route) LIKE ? ESCAPE '\\'", [f"%{_escape(value)}%"]
         if key == "is" and (states := _STATES.get(value)):
             marks = ", ".join("?" * len(states))
             return f"state IN ({marks})", list(states)
-    like = f"%{_literal(word)}%"
+    like = f"%{_escape(word)}%"
     columns = ("route", "words", "trace_id", "method")
     condition = " OR ".join(f"{column} LIKE ? ESCAPE '\\'" for column in columns)
     return f"({condition})", [like] * len(columns)
 
 
-def _literal(text: str) -> str:
+def _escape(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -1,8 +1,8 @@
-"""A span as the console keeps it, and what kind of work it stands for.
+"""A span as the console stores it, and the kind of work that it represents.
 
-Owns the names of OpenTelemetry's semantic conventions that are looked at, the stable ones first
-and those before them after (opentelemetry.io/docs/specs/semconv). Whatever else a span carries is
-shown, not understood.
+Owns the attribute names of OpenTelemetry's semantic conventions that the console interprets, each
+with the stable name before the older one (opentelemetry.io/docs/specs/semconv). The page shows
+other attributes unchanged.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _PATH = ("url.path", "http.target")
 _URL = ("url.full", "http.url")
 _DATABASE = ("db.system.name", "db.system")
 STATEMENT = ("db.query.text", "db.statement")
-_SUMMARY_LENGTH = 200  # characters
+_MAX_SUMMARY = 200  # characters
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened within a span; `time` in nanoseconds since the epoch."""
+    """An event within a span. `time` is in nanoseconds since the epoch."""
 
     name: str
     time: int
@@ -40,7 +40,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Another span that this one came from, without being its child."""
+    """A reference to a related span that is not the parent."""
 
     trace_id: str
     span_id: str
@@ -48,7 +48,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Times in nanoseconds since the epoch; ids in hexadecimal."""
+    """One span. Times are in nanoseconds since the epoch, ids in hexadecimal."""
 
     trace_id: str
     span_id: str
@@ -71,26 +71,28 @@ class Span:
         return self.end - self.start
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the span as a JSON object."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> Span:
+    def from_dict(cls, values: Mapping[str, Any]) -> Span:
+        """Create a span from the result of `to_dict`."""
         return cls(
             **{
-                **found,
-                "events": tuple(Event(**event) for event in found["events"]),
-                "links": tuple(Link(**link) for link in found["links"]),
+                **values,
+                "events": tuple(Event(**event) for event in values["events"]),
+                "links": tuple(Link(**link) for link in values["links"]),
             }
         )
 
 
 def first(attributes: Attributes, names: tuple[str, ...]) -> Any:
-    """The first of these attributes that there is, or None."""
+    """Return the value of the first of these attributes that exists, or None."""
     return next((attributes[name] for name in names if name in attributes), None)
 
 
 def category(span: Span) -> str:
-    """The kind of work: request, call, sql, redis, database, s3, mail, job, enqueue or code."""
+    """Return the kind of work: request, call, sql, redis, database, s3, mail, job, enqueue, code."""
     attributes = span.attributes
     if span.kind == SERVER:
         return "request"
@@ -110,49 +112,51 @@ def category(span: Span) -> str:
 
 
 def method(span: Span) -> str | None:
-    found = first(span.attributes, _METHOD)
-    return None if found is None else str(found)
+    """Return the HTTP method, or None."""
+    value = first(span.attributes, _METHOD)
+    return None if value is None else str(value)
 
 
 def status(span: Span) -> int | None:
-    """The HTTP status that was answered, if the span is of HTTP."""
-    found = first(span.attributes, _STATUS)
-    if isinstance(found, int) and not isinstance(found, bool):
-        return found
-    return int(found) if isinstance(found, str) and found.isdecimal() else None
+    """Return the HTTP status of the response, or None."""
+    value = first(span.attributes, _STATUS)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    return int(value) if isinstance(value, str) and value.isdecimal() else None
 
 
 def route(span: Span) -> str:
-    """The route's template; without one the path or URL, at last the span's name."""
-    found = span.attributes.get("http.route") or first(span.attributes, (*_PATH, *_URL))
-    if found is not None:
-        return str(found)
+    """Return the template of the route, without one the path or URL, otherwise the span's name."""
+    value = span.attributes.get("http.route") or first(span.attributes, (*_PATH, *_URL))
+    if value is not None:
+        return str(value)
     return span.name.removeprefix(f"{method(span)} ")
 
 
 def path(span: Span) -> str | None:
-    found = first(span.attributes, _PATH)
-    return None if found is None else str(found)
+    """Return the path of the request, or None."""
+    value = first(span.attributes, _PATH)
+    return None if value is None else str(value)
 
 
 def summary(span: Span) -> str:
-    """What the span did, in a line beside its name; empty where the name says it."""
+    """Return a line that describes the span beside its name, empty where the name suffices."""
     attributes = span.attributes
     if statement := first(attributes, STATEMENT):
         text = " ".join(str(statement).split())
-        return text if len(text) <= _SUMMARY_LENGTH else text[:_SUMMARY_LENGTH] + "…"
+        return text if len(text) <= _MAX_SUMMARY else text[:_MAX_SUMMARY] + "…"
     address = (_PATH, _URL) if span.kind == SERVER else (_URL, _PATH)
     for names in (*address, ("cache.key",), ("job.id",), ("messaging.message.id",)):
-        if found := first(attributes, names):
-            return str(found)[:_SUMMARY_LENGTH]
+        if value := first(attributes, names):
+            return str(value)[:_MAX_SUMMARY]
     return ""
 
 
 def exception(span: Span) -> str | None:
-    """Type and message of the exception that passed through, if one did."""
+    """Return type and message of the recorded exception, or None."""
     for event in span.events:
         if event.name == "exception":
             kind = str(event.attributes.get("exception.type", "exception")).rpartition(".")[2]
-            output = str(event.attributes.get("exception.message", ""))
-            return f"{kind}: {output}" if output else kind
+            message = str(event.attributes.get("exception.message", ""))
+            return f"{kind}: {message}" if message else kind
     return None

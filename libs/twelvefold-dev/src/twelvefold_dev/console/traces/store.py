@@ -1,6 +1,6 @@
-"""Keeps the traces of the last runs on disk, within bounds.
+"""Storage of the traces of the last runs on disk, within bounds.
 
-Owns what is kept and what is evicted. Everything here blocks, and belongs to one thread.
+Owns retention and eviction. All methods block and must be called in one thread at a time.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _SUMMARY = (
     "trace_id, run, started, duration, kind, state, complete, service, method, route, path, "
     "status, services, spans, lost, culprit"
 )
-# What has begun a moment ago may still lack its root, which another process sends.
-_PATIENCE = 3 * 10**9  # nanoseconds
-_PART = 0.05  # of the bytes, evicted at a time
+# Nanoseconds for which a trace without its root is not listed: another process may still send it.
+_ROOT_TIMEOUT = 3 * 10**9
+_EVICTED_SHARE = 0.05  # of the bytes, evicted at a time
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionLimits:
-    """What is kept at most. A trace that has more spans than `spans` loses the later ones."""
+    """Bounds of the store. `spans` and `trace_bytes` limit each trace, which drops later spans."""
 
     total_bytes: int = 67_108_864
     traces: int = 10_000
@@ -42,21 +42,23 @@ class RetentionLimits:
 
 
 class TraceStore:
-    """Opens `path`. `run` is when this run of the stack began, in seconds since the epoch."""
+    """The stored traces in `path`. `run` is the start of this run in seconds since the epoch."""
 
     def __init__(self, path: Path, run: float, limits: RetentionLimits | None = None) -> None:
         self._limits = limits or RetentionLimits()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._database = open_database(path)
         self._run = self._begin(run)
-        found = self._database.execute("SELECT coalesce(sum(bytes), 0), count(*) FROM traces")
-        self._bytes, self._traces = found.fetchone()
+        totals = self._database.execute("SELECT coalesce(sum(bytes), 0), count(*) FROM traces")
+        self._bytes, self._traces = totals.fetchone()
 
     @property
     def run(self) -> int:
+        """The number of this run."""
         return self._run
 
     def close(self) -> None:
+        """Close the database."""
         self._database.close()
 
     def _begin(self, started: float) -> int:
@@ -67,7 +69,7 @@ class TraceStore:
             ).fetchone()
             oldest = run - self._limits.runs + 1
             of_old = "(SELECT seq FROM traces WHERE run < ?)"
-            database.execute(f"DELETE FROM spans WHERE trace IN {of_old}", (oldest,))  # noqa: S608 (our own text)
+            database.execute(f"DELETE FROM spans WHERE trace IN {of_old}", (oldest,))  # noqa: S608 (a constant)
             database.execute(f"DELETE FROM links WHERE trace IN {of_old}", (oldest,))  # noqa: S608
             database.execute("DELETE FROM traces WHERE run < ?", (oldest,))
             database.execute("DELETE FROM runs WHERE run < ?", (oldest,))
@@ -76,16 +78,16 @@ class TraceStore:
     # Writing
 
     def add(self, spans: Iterable[Span]) -> None:
-        """Adds spans to their traces, sums those up again, and evicts the oldest beyond bounds."""
+        """Add spans to their traces, update the summaries, and evict the oldest beyond bounds."""
         by_trace: dict[str, list[Span]] = defaultdict(list)
         for span in spans:
             by_trace[span.trace_id].append(span)
         with self._database:
-            for trace_id, found in by_trace.items():
-                self._add_to(trace_id, found)
+            for trace_id, trace_spans in by_trace.items():
+                self._add_to(trace_id, trace_spans)
             self._evict()
 
-    def _add_to(self, trace_id: str, fresh: list[Span]) -> None:
+    def _add_to(self, trace_id: str, spans: list[Span]) -> None:
         database, limits = self._database, self._limits
         row = database.execute(
             "SELECT seq, spans, lost, bytes FROM traces WHERE trace_id = ?", (trace_id,)
@@ -98,9 +100,9 @@ class TraceStore:
             self._traces += 1
         seq, count, lost, size = row
         before = size
-        for span in fresh:
+        for span in spans:
             data = json.dumps(span.to_dict(), separators=(",", ":"), ensure_ascii=False)
-            data = data.encode("utf-8", "replace").decode()  # a lone surrogate is no text
+            data = data.encode("utf-8", "replace").decode()  # replaces lone surrogates
             if count >= limits.spans or size + len(data) > limits.trace_bytes:
                 lost += 1
                 continue
@@ -115,11 +117,11 @@ class TraceStore:
                         "INSERT OR IGNORE INTO links VALUES (?, ?)", (link.trace_id, seq)
                     )
         self._bytes += size - before
-        kept = self._spans(seq)
-        if kept:
-            self._sum_up(seq, analyse(kept), lost, size)
+        stored = self._read_spans(seq)
+        if stored:
+            self._update_summary(seq, analyse(stored), lost, size)
 
-    def _sum_up(self, seq: int, trace: Trace, lost: int, size: int) -> None:
+    def _update_summary(self, seq: int, trace: Trace, lost: int, size: int) -> None:
         root = trace.root
         self._database.execute(
             "UPDATE traces SET started = ?, duration = ?, kind = ?, state = ?, complete = ?, "
@@ -140,8 +142,8 @@ class TraceStore:
                 len(trace.nodes),
                 lost,
                 size,
-                json.dumps(asdict(trace.culprit)) if trace.culprit else None,
-                trace.words,
+                json.dumps(asdict(trace.root_cause)) if trace.root_cause else None,
+                trace.search_text,
                 seq,
             ),
         )
@@ -149,21 +151,21 @@ class TraceStore:
     def _evict(self) -> None:
         limits = self._limits
         while self._bytes > limits.total_bytes or self._traces > limits.traces:
-            keep = limits.total_bytes * (1 - _PART)
-            gone, freed, last = 0, 0, 0
+            target = limits.total_bytes * (1 - _EVICTED_SHARE)
+            evicted, freed, last = 0, 0, 0
             for seq, size in self._database.execute("SELECT seq, bytes FROM traces ORDER BY seq"):
-                gone, freed, last = gone + 1, freed + size, seq
-                if self._bytes - freed <= keep and self._traces - gone <= limits.traces:
+                evicted, freed, last = evicted + 1, freed + size, seq
+                if self._bytes - freed <= target and self._traces - evicted <= limits.traces:
                     break
             for table, column in (("spans", "trace"), ("links", "trace"), ("traces", "seq")):
-                self._database.execute(f"DELETE FROM {table} WHERE {column} <= ?", (last,))  # noqa: S608 (names of ours)
+                self._database.execute(f"DELETE FROM {table} WHERE {column} <= ?", (last,))  # noqa: S608 (constants)
             self._bytes -= freed
-            self._traces -= gone
+            self._traces -= evicted
 
     # Reading
 
     def runs(self) -> list[dict[str, Any]]:
-        """The kept runs, newest first."""
+        """Return the stored runs, newest first."""
         return _dicts(
             self._database.execute(
                 "SELECT run, started, (SELECT count(*) FROM traces AS t WHERE t.run = r.run) "
@@ -172,22 +174,22 @@ class TraceStore:
         )
 
     def search(self, query: Query) -> list[dict[str, Any]]:
-        """Summaries, in the order that the query asks for."""
+        """Return the summaries of the matching traces in the order of the query."""
         where, values = query.conditions(self._run)
         where.append("(complete OR started < ?)")
-        values.append(time.time_ns() - _PATIENCE)
+        values.append(time.time_ns() - _ROOT_TIMEOUT)
         statement = (
-            f"SELECT {_SUMMARY} FROM traces WHERE {' AND '.join(where)} "  # noqa: S608 (conditions of ours, values bound)
+            f"SELECT {_SUMMARY} FROM traces WHERE {' AND '.join(where)} "  # noqa: S608 (constant conditions, values are bound)
             f"ORDER BY {query.order} DESC LIMIT ?"
         )
-        found = _dicts(self._database.execute(statement, [*values, query.limit]))
-        return [_summary(row) for row in found]
+        rows = _dicts(self._database.execute(statement, [*values, query.limit]))
+        return [_summary(row) for row in rows]
 
-    def routes(self, most: int = 200) -> list[dict[str, Any]]:
-        """Of this run's requests by route: count, failures, durations (ns) at p50, p95 and most."""
+    def routes(self, limit: int = 200) -> list[dict[str, Any]]:
+        """Return the routes of this run by number of requests, with durations in nanoseconds."""
         by_route: dict[tuple[str, str | None, str], list[int]] = defaultdict(list)
         failed: Counter[tuple[str, str | None, str]] = Counter()
-        # Grouped here: SQLite's window functions take five times as long.
+        # Grouped in Python, since SQLite's window functions take five times as long.
         for service, method, route, duration, state in self._database.execute(
             "SELECT service, method, route, duration, state FROM traces "
             "WHERE run = ? AND kind = 'request' AND complete",
@@ -196,65 +198,65 @@ class TraceStore:
             key = (service, method, route)
             by_route[key].append(duration)
             failed[key] += state == "failed"
-        found = []
-        for key, durations in sorted(by_route.items(), key=lambda entry: -len(entry[1]))[:most]:
+        routes = []
+        for key, durations in sorted(by_route.items(), key=lambda entry: -len(entry[1]))[:limit]:
             durations.sort()
             service, method, route = key
-            found.append(
+            routes.append(
                 {
                     "service": service,
                     "method": method,
                     "route": route,
                     "requests": len(durations),
                     "failed": failed[key],
-                    "p50": _at(durations, 0.5),
-                    "p95": _at(durations, 0.95),
+                    "p50": _quantile(durations, 0.5),
+                    "p95": _quantile(durations, 0.95),
                     "longest": durations[-1],
                 }
             )
-        return found
+        return routes
 
     def troubled(self) -> int:
-        """How many requests and jobs of this run went well although something within failed."""
-        (found,) = self._database.execute(
+        """Return the number of successful requests and jobs of this run with a failed span."""
+        (count,) = self._database.execute(
             "SELECT count(*) FROM traces WHERE run = ? AND kind <> 'other' AND state = 'trouble'",
             (self._run,),
         ).fetchone()
-        return int(found)
+        return int(count)
 
-    def dots(self, most: int = 400) -> list[dict[str, Any]]:
-        """The newest requests of this run, of each what a plot needs."""
-        found = _dicts(
+    def dots(self, limit: int = 400) -> list[dict[str, Any]]:
+        """Return the newest requests of this run with the fields that the plot needs."""
+        newest = _dicts(
             self._database.execute(
-                "SELECT trace_id, started / 1000 AS started, duration, state, method, route, status "
-                "FROM traces WHERE run = ? AND kind = 'request' AND complete "
+                "SELECT trace_id, started / 1000 AS started, duration, state, method, route, "
+                "status FROM traces WHERE run = ? AND kind = 'request' AND complete "
                 "ORDER BY started DESC LIMIT ?",
-                (self._run, most),
+                (self._run, limit),
             )
         )
-        return found[::-1]
+        return newest[::-1]
 
     def trace(self, trace_id: str) -> tuple[dict[str, Any], list[Span]] | None:
-        """Summary and spans; None where it is not (or no longer) kept."""
-        found = _dicts(
+        """Return summary and spans, or None where the trace is not stored."""
+        rows = _dicts(
             self._database.execute(
-                f"SELECT seq, {_SUMMARY} FROM traces WHERE trace_id = ?",  # noqa: S608 (names of ours)
+                f"SELECT seq, {_SUMMARY} FROM traces WHERE trace_id = ?",  # noqa: S608 (constants)
                 (trace_id,),
             )
         )
-        if not found:
+        if not rows:
             return None
-        spans = self._spans(found[0]["seq"])
-        return _summary(found[0]), spans
+        spans = self._read_spans(rows[0]["seq"])
+        return _summary(rows[0]), spans
 
     def linked(self, trace_id: str, targets: Sequence[str]) -> list[dict[str, Any]]:
-        """Traces that link to this one, and those that it links to."""
+        """Return the traces that link to this one and those with the ids `targets`, at most 20."""
         marks = ", ".join("?" * len(targets)) or "NULL"
         return [
             _summary(row)
             for row in _dicts(
                 self._database.execute(
-                    f"SELECT {_SUMMARY} FROM traces WHERE seq IN "  # noqa: S608 (marks and names of ours)
+                    f"SELECT {_SUMMARY} FROM traces WHERE seq IN "  # noqa: S608 (constants)
                     f"(SELECT trace FROM links WHERE target = ?) OR trace_id IN ({marks}) "
                     f"ORDER BY started LIMIT 20",
                     (trace_id, *targets),
@@ -262,20 +264,20 @@ class TraceStore:
             )
         ]
 
-    def _spans(self, seq: int) -> list[Span]:
-        found = self._database.execute("SELECT data FROM spans WHERE trace = ?", (seq,))
-        return [Span.from_dict(json.loads(data)) for (data,) in found]
+    def _read_spans(self, seq: int) -> list[Span]:
+        rows = self._database.execute("SELECT data FROM spans WHERE trace = ?", (seq,))
+        return [Span.from_dict(json.loads(data)) for (data,) in rows]
 
 
 def _summary(row: dict[str, Any]) -> dict[str, Any]:
     row.pop("seq", None)
     row["services"] = json.loads(row["services"])
     row["culprit"] = json.loads(row["culprit"]) if row["culprit"] else None
-    row["started"] //= 1_000  # microseconds, which fit a browser's numbers
+    row["started"] //= 1_000  # microseconds, which JavaScript represents exactly
     return row
 
 
-def _at(ordered: Sequence[int], quantile: float) -> int:
+def _quantile(ordered: Sequence[int], quantile: float) -> int:
     return ordered[math.ceil(quantile * len(ordered)) - 1]
 
 

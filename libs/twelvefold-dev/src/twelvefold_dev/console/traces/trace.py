@@ -1,7 +1,7 @@
-"""Makes sense of one trace: its tree, where its time went, and which span is to blame.
+"""Analysis of one trace: its tree, the distribution of its time, and the probable root cause.
 
-Pure functions over spans. Works with what has arrived so far: a parent that is not here (yet)
-leaves a tree of its own, and ids that form a circle neither hang nor hide anything.
+Pure functions over the spans received so far. A span whose parent is missing starts its own tree,
+and spans whose parents form a cycle are still shown once each.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from typing import Any
 from . import spans as conventions
 from .spans import CONSUMER, SERVER, Span
 
-_SLOW_SHARE = 0.3  # of the request's time, from which one span alone explains it
-_REPEATED = 4  # equal statements from which a loop may be at work
-_WORDS = 1_000  # characters that a search looks at
+_SLOW_SHARE = 0.3  # of the request's time, above which one span explains it
+_MIN_REPETITIONS = 4  # equal statements that suggest a loop
+_MAX_SEARCH_TEXT = 1_000  # characters
 _SERVER_ERROR = 500
-_ASKED_AGAIN = "NoScriptError"
+_RETRIED_ERROR = "NoScriptError"
 _BOOKKEEPING = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", ";")
 
 
 @dataclass(slots=True)
 class Node:
-    """One row of the waterfall. `self_time` is the time (ns) in which no child was at work."""
+    """One row of the waterfall. `self_time` (ns) is the time in which no child was active."""
 
     span: Span
     depth: int
     self_time: int
-    orphan: bool = False  # its parent is not here
-    is_async: bool = False  # of a job, or below one: the request did not wait for it
+    is_orphan: bool = False  # its parent is missing
+    is_async: bool = False  # in or below a job, so the request did not wait for it
     children: int = 0
-    gaps: list[tuple[int, int]] = field(default_factory=list)  # when `own` was spent
+    gaps: list[tuple[int, int]] = field(default_factory=list)  # the intervals of `self_time`
 
 
 @dataclass(frozen=True, slots=True)
 class RootCause:
-    """The span to look at first. `why` is `error` or `slow`; `share` of the whole, 0 to 1.
+    """The span to examine first. `why` is `error` or `slow`, `share` of the duration is 0 to 1.
 
-    `itself`: it has children, and what is told is its own time.
+    `own` is the span's self time (ns); `itself` is true where children account for the rest.
     """
 
     span_id: str
@@ -55,9 +55,9 @@ class RootCause:
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """One statement, many times below the same parent."""
+    """One statement that ran several times below the same parent."""
 
-    span_id: str  # the first
+    span_id: str  # of the first run
     text: str
     count: int
     total: int  # ns
@@ -65,13 +65,13 @@ class Repetition:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """`nodes` in the order of the waterfall; the first is the root. Times in ns."""
+    """An analysed trace. `nodes` are in the order of the waterfall, the root first. Times in ns."""
 
     nodes: Sequence[Node]
     root: Span
     complete: bool  # the root has no parent
-    state: str  # ok, trouble (something within failed), failed
-    culprit: RootCause | None
+    state: str  # ok, failed, or trouble: the root succeeded, but a span below it failed
+    root_cause: RootCause | None
     repetitions: Sequence[Repetition]
 
     @property
@@ -91,35 +91,35 @@ class Trace:
         return list(dict.fromkeys(node.span.service for node in self.nodes))
 
     @property
-    def words(self) -> str:
-        """What a search looks at."""
+    def search_text(self) -> str:
+        """The text in which a search looks for words."""
         root, attributes = self.root, self.root.attributes
         parts = [
             conventions.path(root) or "",
             *(str(attributes.get(key, "")) for key in ("request_id", "user.id", "client.address")),
             *dict.fromkeys(node.span.name for node in self.nodes),
-            *(found for node in self.nodes if (found := conventions.exception(node.span))),
-            *(str(found) for node in self.nodes if (found := node.span.attributes.get("job.id"))),
+            *(error for node in self.nodes if (error := conventions.exception(node.span))),
+            *(str(job) for node in self.nodes if (job := node.span.attributes.get("job.id"))),
         ]
-        return " ".join(filter(None, parts))[:_WORDS]
+        return " ".join(filter(None, parts))[:_MAX_SEARCH_TEXT]
 
 
-def analyse(found: Iterable[Span]) -> Trace:
-    """At least one span, all of one trace."""
-    spans = {span.span_id: span for span in sorted(found, key=lambda span: span.start)}
-    nodes = _ordered(spans)
+def analyse(trace_spans: Iterable[Span]) -> Trace:
+    """Analyse the spans of one trace, at least one."""
+    spans = {span.span_id: span for span in sorted(trace_spans, key=lambda span: span.start)}
+    nodes = _order_nodes(spans)
     root = nodes[0].span
     return Trace(
         nodes=nodes,
         root=root,
         complete=root.parent_id is None,
         state=_state(root, spans.values()),
-        culprit=_root_cause(nodes),
-        repetitions=_repetitions(spans.values()),
+        root_cause=_find_root_cause(nodes),
+        repetitions=_find_repetitions(spans.values()),
     )
 
 
-def _ordered(spans: dict[str, Span]) -> list[Node]:
+def _order_nodes(spans: dict[str, Span]) -> list[Node]:
     children: dict[str, list[Span]] = defaultdict(list)
     roots, orphans = [], []
     for span in spans.values():
@@ -133,38 +133,38 @@ def _ordered(spans: dict[str, Span]) -> list[Node]:
     seen: set[str] = set()
 
     def walk(top: Span) -> None:
-        # Without recursion: how deep a trace is, others decide.
-        waiting = [(top, 0, False)]
-        while waiting:
-            span, depth, later = waiting.pop()
+        # Without recursion, since senders determine the depth of a trace.
+        pending = [(top, 0, False)]
+        while pending:
+            span, depth, is_async = pending.pop()
             if span.span_id in seen:
                 continue
             seen.add(span.span_id)
-            later = later or (span.kind == CONSUMER and depth > 0)
+            is_async = is_async or (span.kind == CONSUMER and depth > 0)
             below = children[span.span_id]
-            gaps = _gaps(span, below)
+            gaps = _find_gaps(span, below)
             nodes.append(
                 Node(
                     span,
                     depth,
                     sum(end - start for start, end in gaps),
-                    orphan=depth == 0 and span.parent_id is not None,
-                    is_async=later,
+                    is_orphan=depth == 0 and span.parent_id is not None,
+                    is_async=is_async,
                     children=len(below),
                     gaps=gaps,
                 )
             )
-            waiting += [(child, depth + 1, later) for child in reversed(below)]
+            pending += [(child, depth + 1, is_async) for child in reversed(below)]
 
-    # Spans in a circle have no top: the earliest of those left over is taken for one.
+    # A cycle has no root: the earliest remaining span starts its tree.
     for span in (*roots, *orphans, *spans.values()):
         if span.span_id not in seen:
             walk(span)
     return nodes
 
 
-def _gaps(span: Span, children: Sequence[Span]) -> list[tuple[int, int]]:
-    """The stretches of `span` that no child covers. Children come sorted by start."""
+def _find_gaps(span: Span, children: Sequence[Span]) -> list[tuple[int, int]]:
+    """Return the intervals of `span` that no child covers. `children` are sorted by start."""
     gaps, at = [], span.start
     for child in children:
         if child.start > at:
@@ -177,48 +177,48 @@ def _gaps(span: Span, children: Sequence[Span]) -> list[tuple[int, int]]:
     return [(start, end) for start, end in gaps if end > start]
 
 
-def _failed(span: Span) -> bool:
+def _is_failed(span: Span) -> bool:
     if (conventions.status(span) or 0) >= _SERVER_ERROR:
         return True
-    # Redis asks for a script that it does not know (yet), and gets it.
-    return span.failed and _ASKED_AGAIN not in (conventions.exception(span) or "")
+    # Redis reports an unknown script, which the client then loads and runs.
+    return span.failed and _RETRIED_ERROR not in (conventions.exception(span) or "")
 
 
 def _state(root: Span, spans: Iterable[Span]) -> str:
-    if _failed(root):
+    if _is_failed(root):
         return "failed"
-    return "trouble" if any(_failed(span) for span in spans) else "ok"
+    return "trouble" if any(_is_failed(span) for span in spans) else "ok"
 
 
-def _root_cause(nodes: Sequence[Node]) -> RootCause | None:
+def _find_root_cause(nodes: Sequence[Node]) -> RootCause | None:
     total = max(nodes[0].span.duration, 1)
-    if failed := _first_failure(nodes):
+    if failed := _find_first_failure(nodes):
         span = failed.span
-        text = conventions.exception(span) or span.message or _answered(span)
-        return _blamed(failed, "error", text, total)
-    # What a job took afterwards does not explain why its request was slow.
-    waited = [node for node in nodes if not node.is_async]
-    slowest = max(waited, key=lambda node: node.self_time)
+        text = conventions.exception(span) or span.message or _describe_status(span)
+        return _root_cause(failed, "error", text, total)
+    # The time of a later job does not explain a slow request.
+    awaited = [node for node in nodes if not node.is_async]
+    slowest = max(awaited, key=lambda node: node.self_time)
     if slowest.self_time < _SLOW_SHARE * total:
         return None
-    return _blamed(slowest, "slow", conventions.summary(slowest.span), total)
+    return _root_cause(slowest, "slow", conventions.summary(slowest.span), total)
 
 
-def _first_failure(nodes: Sequence[Node]) -> Node | None:
-    """The innermost failed span: an error passes outwards. Of several the first one."""
-    failed = [node for node in nodes if _failed(node.span)]
+def _find_first_failure(nodes: Sequence[Node]) -> Node | None:
+    """Return the innermost failed span, where the error began; of several the first to end."""
+    failed = [node for node in nodes if _is_failed(node.span)]
     parents = {node.span.parent_id for node in failed}
     innermost = [node for node in failed if node.span.span_id not in parents] or failed
-    # The request's own trouble counts before that of a job which it left behind.
+    # A failure in the request itself comes before a failure in one of its jobs.
     return min(innermost, key=lambda node: (node.is_async, node.span.end), default=None)
 
 
-def _answered(span: Span) -> str:
-    found = conventions.status(span)
-    return f"answered {found}" if found else "failed"
+def _describe_status(span: Span) -> str:
+    status = conventions.status(span)
+    return f"answered {status}" if status else "failed"
 
 
-def _blamed(node: Node, why: str, text: str, total: int) -> RootCause:
+def _root_cause(node: Node, why: str, text: str, total: int) -> RootCause:
     span = node.span
     share = min(1.0, node.self_time / total)
     category = conventions.category(span)
@@ -235,13 +235,13 @@ def _blamed(node: Node, why: str, text: str, total: int) -> RootCause:
     )
 
 
-def _repetitions(spans: Iterable[Span]) -> list[Repetition]:
+def _find_repetitions(spans: Iterable[Span]) -> list[Repetition]:
     groups: dict[tuple[str | None, str, str], list[Span]] = defaultdict(list)
     for span in spans:
         statement = conventions.first(span.attributes, conventions.STATEMENT)
         if statement and not str(statement).lstrip().upper().startswith(_BOOKKEEPING):
             groups[span.parent_id, span.name, str(statement)].append(span)
-    found = [
+    repetitions = [
         Repetition(
             same[0].span_id,
             conventions.summary(same[0]) or same[0].name,
@@ -249,13 +249,16 @@ def _repetitions(spans: Iterable[Span]) -> list[Repetition]:
             sum(span.duration for span in same),
         )
         for same in groups.values()
-        if len(same) >= _REPEATED
+        if len(same) >= _MIN_REPETITIONS
     ]
-    return sorted(found, key=lambda one: one.total, reverse=True)[:3]
+    return sorted(repetitions, key=lambda one: one.total, reverse=True)[:3]
 
 
-def shown(trace: Trace) -> dict[str, Any]:
-    """The trace as the page gets it. Nanoseconds from its start, which fit a browser's numbers."""
+def to_json(trace: Trace) -> dict[str, Any]:
+    """Return the trace as the page reads it.
+
+    Times are nanoseconds since its start, which JavaScript represents exactly.
+    """
     start = trace.start
     return {
         "root": trace.root.span_id,
@@ -276,7 +279,7 @@ def _row(node: Node, start: int) -> dict[str, Any]:
         "parent": span.parent_id,
         "depth": node.depth,
         "children": node.children,
-        "orphan": node.orphan,
+        "orphan": node.is_orphan,
         "later": node.is_async,
         "service": span.service,
         "instance": span.instance,
@@ -288,7 +291,7 @@ def _row(node: Node, start: int) -> dict[str, Any]:
         "length": span.duration,
         "own": node.self_time,
         "gaps": [(since - start, until - since) for since, until in node.gaps],
-        "failed": _failed(span),
+        "failed": _is_failed(span),
         "message": span.message,
         "exception": conventions.exception(span),
         "scope": span.scope,
