@@ -19,6 +19,7 @@ PAGES = sorted(
     if page.name != "changelog.md"  # it keeps the names of its time
 )
 _PATH = re.compile(r"(?:\.ci|\.github|charts|docs|istio|libs|services|tests)(?:/[\w.*<>-]+)+/?")
+_IN_PACKAGE = re.compile(r"twelvefold(?:_dev|_ops)?(?:/[\w.]+)+")
 _SYMBOL = re.compile(r"twelvefold(?:_dev|_ops)?(?:\.\w+)+")
 
 
@@ -60,9 +61,9 @@ def test_a_link_that_leads_nowhere_fails_the_build(tmp_path):
 def test_the_paths_and_modules_that_a_page_names_exist(page):
     missing = []
     for name in re.findall(r"`([^`\n]+)`", page.read_text()):
-        if _PATH.fullmatch(name):
-            pattern = re.sub(r"<\w+>", "*", name.rstrip("/"))
-            if not any(ROOT.glob(pattern)):
+        if _PATH.fullmatch(name) or _IN_PACKAGE.fullmatch(name):
+            inside = "libs/*/src/" if _IN_PACKAGE.fullmatch(name) else ""
+            if not any(ROOT.glob(inside + re.sub(r"<\w+>", "*", name.rstrip("/")))):
                 missing.append(name)
         elif _SYMBOL.fullmatch(name):
             try:
