@@ -141,10 +141,10 @@ def logging_as_before() -> Iterator[None]:
     root = logging.getLogger()
     before, handlers, level = structlog.get_config(), root.handlers[:], root.level
     number = log_level.number
-    request_lines = logs._request_lines[:]
+    request_loggers = logs._request_loggers[:]
     yield
     structlog.configure(**before)
-    root.handlers[:], logs._request_lines[:] = handlers, request_lines
+    root.handlers[:], logs._request_loggers[:] = handlers, request_loggers
     root.setLevel(level)
     log_level.number = number
 

@@ -1,4 +1,4 @@
-"""For every alert: samples under which it fires, what it then says, and samples under which not.
+"""For every alert: samples for which it fires, its description then, and samples for which not.
 
 Samples are in promtool's notation, one a minute: `0+60x20` begins at 0 and grows by 60, 20 times.
 """
@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`at` is when both sets of samples are looked at."""
+    """`at` is the time at which both sets of samples are evaluated."""
 
     alert: str
     at: str
     fires: dict[str, str]
-    says: str
+    text: str
     quiet: dict[str, str]
     labels: dict[str, str] = field(default_factory=dict)
 
@@ -55,7 +55,7 @@ def _down(job: str) -> Case:
         f"{job.capitalize()}Down",
         at="10m",
         fires={f'up{{job="{job}",pod="a"}}': "0x20"},
-        says=f"Every pod of {job} is down, or its PodMonitor does not fit.",
+        text=f"Every {job} pod is down, or its PodMonitor matches none.",
         quiet={f'up{{job="{job}",pod="a"}}': "0x20", f'up{{job="{job}",pod="b"}}': "1x20"},
     )
 
@@ -66,30 +66,31 @@ API = [
         "ApiErrorBudgetBurnsFast",
         at="70m",
         fires=_requests("api", "0+98x80", "0+2x80"),
-        says="2% of the requests fail: at this rate the budget of 30 days is gone within days.",
-        # As many, but over long ago: the short window is clean.
+        text="2% of the requests fail. At this rate the error budget of 30 days is used up within "
+        "days.",
+        # As many failures, but long ago: the short window has none.
         quiet=_requests("api", "0+98x80", "0+4x30 120x50"),
     ),
     Case(
         "ApiErrorBudgetBurnsSlowly",
         at="1500m",
         fires=_requests("api", "0+996x1600", "0+4x1600"),
-        says="0.4% of the requests fail: the budget of 30 days will not last.",
+        text="0.4% of the requests fail. The error budget will not last for 30 days.",
         quiet=_requests("api", "0+9995x1600", "0+5x1600"),
     ),
     Case(
         "ApiLatencyBudgetBurnsFast",
         at="70m",
         fires=_durations("0+80x80", "0+100x80"),
-        says="20% of the requests take over 250 ms: at this rate the budget of 30 days is gone "
-        "within days.",
+        text="20% of the requests take over 250 ms. At this rate the latency budget of 30 days is "
+        "used up within days.",
         quiet=_durations("0+99x80", "0+100x80"),
     ),
     Case(
         "ApiLatencyBudgetBurnsSlowly",
         at="1500m",
         fires=_durations("0+95x1600", "0+100x1600"),
-        says="5% of the requests take over 250 ms: the budget of 30 days will not last.",
+        text="5% of the requests take over 250 ms. The latency budget will not last for 30 days.",
         quiet=_durations("0+995x1600", "0+1000x1600"),
     ),
     Case(
@@ -103,7 +104,7 @@ API = [
                 "0+50x20"
             ),
         },
-        says="50% of the calls to users fail or take too long.",
+        text="50% of the calls to users fail or time out.",
         quiet={
             'client_request_duration_seconds_count{job="api",peer="users",outcome="2xx"}': (
                 "0+95x20"
@@ -117,8 +118,8 @@ API = [
         "RateLimitsRefuseMany",
         at="30m",
         fires={'rate_limit_refused_total{job="api",policy="credentials"}': "0+600x40"},
-        says="Policy credentials refuses 10 requests a second: an attack, or a quota that is too "
-        "small.",
+        text="Policy credentials refuses 10 requests a second. Either this is an attack or the "
+        "quota is too small.",
         labels={"policy": "credentials"},
         quiet={'rate_limit_refused_total{job="api",policy="credentials"}': "0+60x40"},
     ),
@@ -126,8 +127,8 @@ API = [
         "RevocationsForgotten",
         at="20m",
         fires={'pool_exhausted_total{job="api",pool="revocations"}': "0+60x30"},
-        says="600 revocations were forgotten: were Redis lost now, those tokens would work for "
-        "their remaining minutes.",
+        text="600 revocations were dropped from memory. If Redis fails now, their tokens stay "
+        "valid for their remaining minutes.",
         quiet={
             'pool_exhausted_total{job="api",pool="revocations"}': "60x30",
             'pool_exhausted_total{job="api",pool="event_streams"}': "0+60x30",
@@ -141,7 +142,7 @@ USERS = [
         "UsersErrorRatioHigh",
         at="15m",
         fires=_requests("users", "0+90x20", "0+10x20"),
-        says="10% of the requests to users fail.",
+        text="10% of the requests to users fail.",
         quiet=_requests("users", "0+99x20", "0+1x20"),
     ),
     Case(
@@ -151,7 +152,8 @@ USERS = [
             'pool_waiting{job="users",pool="argon2"}': "20x20",
             'pool_size{job="users",pool="argon2"}': "4x20",
         },
-        says="5 passwords wait for each thread: more replicas, or an attack on logins.",
+        text="5 passwords wait for each hashing thread. Either users needs more replicas or "
+        "logins are under attack.",
         quiet={
             'pool_waiting{job="users",pool="argon2"}': "8x20",
             'pool_size{job="users",pool="argon2"}': "4x20",
@@ -161,14 +163,15 @@ USERS = [
         "PasswordHashingRefuses",
         at="10m",
         fires={'pool_exhausted_total{job="users",pool="argon2"}': "0+4x20"},
-        says="20 logins or registrations found the queue of hashing full within 5 minutes.",
+        text="20 logins or registrations were refused within 5 minutes because the queue of "
+        "password hashing was full.",
         quiet={'pool_exhausted_total{job="users",pool="argon2"}': "7x20"},
     ),
     Case(
         "SigningKeyOld",
         at="70m",
         fires={'signing_key_age_seconds{job="users"}': "8640000x80"},
-        says="It is 100d 0h 0m 0s old: rotate it by `twelvefold keys rotate`.",
+        text="The key is 100d 0h 0m 0s old. Rotate it by `twelvefold keys rotate`.",
         quiet={'signing_key_age_seconds{job="users"}': "604800x80"},
     ),
 ]
@@ -183,7 +186,7 @@ WORKER = [
             'jobs_queue_age_seconds{job="worker",queue="default",pod="a"}': "120x20",
             'jobs_queue_age_seconds{job="worker",queue="default",pod="b"}': "90x20",
         },
-        says="The oldest due job of queue default waits for 2m 0s.",
+        text="The oldest due job of queue default has waited for 2m 0s.",
         labels={"queue": "default"},
         quiet={'jobs_queue_age_seconds{job="worker",queue="default"}': "120 5x20"},
     ),
@@ -191,7 +194,7 @@ WORKER = [
         "QueueStandsStill",
         at="10m",
         fires={'jobs_queue_age_seconds{job="worker",queue="default"}': "900x20"},
-        says="The oldest due job of queue default waits for 15m 0s: no worker takes it.",
+        text="The oldest due job of queue default has waited for 15m 0s. No worker claims it.",
         labels={"queue": "default"},
         quiet={'jobs_queue_age_seconds{job="worker",queue="default"}': "120x20"},
     ),
@@ -202,7 +205,8 @@ WORKER = [
             'jobs_dead{job="worker",pod="a"}': "3x20",
             'jobs_dead{job="worker",pod="b"}': "3x20",
         },
-        says="3 jobs are dead: `twelvefold jobs list --status dead`, then retry or discard them.",
+        text="3 jobs are dead. List them by `twelvefold jobs list --status dead`, then retry or "
+        "discard them.",
         quiet={'jobs_dead{job="worker"}': "0x20"},
     ),
     Case(
@@ -212,9 +216,9 @@ WORKER = [
             'jobs_finished_total{job="worker",kind="image.process",status="succeeded"}': "0+5x50",
             'jobs_finished_total{job="worker",kind="image.process",status="failed"}': "0+5x50",
         },
-        says="50% of the runs of image.process fail.",
+        text="50% of the runs of image.process fail.",
         labels={"kind": "image.process"},
-        # Refused input is nobody's failure.
+        # Rejected input does not count as a failure.
         quiet={
             'jobs_finished_total{job="worker",kind="image.process",status="succeeded"}': "0+5x50",
             'jobs_finished_total{job="worker",kind="image.process",status="rejected"}': "0+5x50",
@@ -224,8 +228,7 @@ WORKER = [
         "LeasesExpire",
         at="20m",
         fires={'jobs_leases_lost_total{job="worker",cause="reaped"}': "0+1x30"},
-        says="15 leases expired within 15 minutes: workers were killed, or ran out of memory or "
-        "processor.",
+        text="15 leases expired within 15 minutes. Workers were killed, or lacked memory or CPU.",
         quiet={
             'jobs_leases_lost_total{job="worker",cause="reaped"}': "0x10 1x20",
             'jobs_leases_lost_total{job="worker",cause="fenced"}': "0+1x30",
@@ -235,14 +238,14 @@ WORKER = [
         "OutboxLagHigh",
         at="25m",
         fires=_delays("0+50x30", "0+100x30"),
-        says="One in twenty jobs starts over 54.1s after it was due.",
+        text="5 % of the jobs start over 54.1s after they were due.",
         quiet=_delays("0+99x30", "0+100x30"),
     ),
     Case(
         "WorkerSlotsBusy",
         at="20m",
         fires=_pool("worker", "jobs", size=10, used=10),
-        says="100% of the slots are taken: more replicas, if the queue grows.",
+        text="100% of the worker slots are in use. Add replicas if the queue grows.",
         quiet=_pool("worker", "jobs", size=10, used=5),
     ),
     Case(
@@ -252,7 +255,7 @@ WORKER = [
             'mails_sent_total{job="worker",outcome="sent"}': "0+5x50",
             'mails_sent_total{job="worker",outcome="failed"}': "0+5x50",
         },
-        says="50% of the attempts to hand over a letter fail.",
+        text="50% of the attempts to send an email fail.",
         quiet={
             'mails_sent_total{job="worker",outcome="sent"}': "0+5x50",
             'mails_sent_total{job="worker",outcome="rejected"}': "0+5x50",
@@ -268,7 +271,7 @@ PLATFORM = [
             'backing_service_up{job="api",name="redis",pod="a"}': "1x10",
             'backing_service_up{job="api",name="redis",pod="b"}': "0x10",
         },
-        says="redis does not answer api.",
+        text="api cannot reach redis.",
         labels={"job": "api", "name": "redis"},
         quiet={'backing_service_up{job="api",name="redis"}': "1 0 1x10"},
     ),
@@ -278,7 +281,7 @@ PLATFORM = [
         fires={
             'dependency_refused_total{job="worker",name="mail",reason="unavailable"}': "0+60x20"
         },
-        says="worker skips 1 calls a second to mail (away).",
+        text="worker skips 1 calls a second to mail (unavailable).",
         labels={"job": "worker", "name": "mail", "reason": "unavailable"},
         quiet={'dependency_refused_total{job="worker",name="mail",reason="unavailable"}': "9x20"},
     ),
@@ -286,7 +289,7 @@ PLATFORM = [
         "PoolSaturated",
         at="15m",
         fires=_pool("api", "postgres", size=10, used=10),
-        says="100% of postgres in api are taken.",
+        text="100% of the pool postgres in api is in use.",
         labels={"job": "api", "pool": "postgres"},
         quiet=_pool("api", "postgres", size=10, used=6),
     ),
@@ -294,7 +297,7 @@ PLATFORM = [
         "PoolExhausted",
         at="10m",
         fires={'pool_exhausted_total{job="api",pool="postgres"}': "0+6x20"},
-        says="30 callers found no postgres in api within 5 minutes.",
+        text="30 callers timed out waiting for the pool postgres in api within 5 minutes.",
         labels={"job": "api", "pool": "postgres"},
         quiet={'pool_exhausted_total{job="api",pool="postgres"}': "0x5 1x20"},
     ),
@@ -306,7 +309,7 @@ PLATFORM = [
             'pool_wait_seconds_bucket{job="api",pool="postgres",le="1"}': "0+100x30",
             'pool_wait_seconds_bucket{job="api",pool="postgres",le="+Inf"}': "0+100x30",
         },
-        says="One in a hundred waits over 910ms for postgres in api.",
+        text="1 % of the callers wait over 910ms for the pool postgres in api.",
         labels={"job": "api", "pool": "postgres"},
         quiet={
             'pool_wait_seconds_bucket{job="api",pool="postgres",le="0.1"}': "0+100x30",
@@ -318,9 +321,9 @@ PLATFORM = [
         "RequestsRefused",
         at="15m",
         fires={'http_requests_refused_total{job="api",reason="concurrency"}': "0+60x20"},
-        says="api refuses 1 requests a second (concurrency).",
+        text="api refuses 1 requests a second (concurrency).",
         labels={"job": "api", "reason": "concurrency"},
-        # What a client does wrong is no matter of ours.
+        # A client's own errors do not count.
         quiet={'http_requests_refused_total{job="api",reason="body"}': "0+60x20"},
     ),
     Case(
@@ -331,8 +334,8 @@ PLATFORM = [
             'event_loop_lag_seconds_bucket{job="users",le="0.5"}': "0+600x30",
             'event_loop_lag_seconds_bucket{job="users",le="+Inf"}': "0+600x30",
         },
-        says="One look in a hundred finds the loop of users 460ms late: processor used up, or "
-        "blocking code.",
+        text="In 1 % of the measurements the event loop of users is over 460ms late. Either the "
+        "CPU is used up or code blocks the loop.",
         labels={"job": "users"},
         quiet={
             'event_loop_lag_seconds_bucket{job="users",le="0.1"}': "0+600x30",
@@ -344,7 +347,7 @@ PLATFORM = [
         "ProcessesRestart",
         at="16m",
         fires={'process_start_time_seconds{job="worker",pod="a"}': "1000+120x20"},
-        says="Processes of worker started 15 times within 15 minutes.",
+        text="Processes of worker started 15 times within 15 minutes.",
         labels={"job": "worker"},
         quiet={'process_start_time_seconds{job="worker",pod="a"}': "1000x10 2000x20"},
     ),
@@ -355,7 +358,7 @@ PLATFORM = [
             'process_open_fds{job="api",pod="a"}': "900x20",
             'process_max_fds{job="api",pod="a"}': "1000x20",
         },
-        says="90% of those that a may have are open.",
+        text="90% of the file descriptors of a are open.",
         labels={"job": "api", "pod": "a"},
         quiet={
             'process_open_fds{job="api",pod="a"}': "300x20",
@@ -369,8 +372,7 @@ PLATFORM = [
             'cache_requests_total{job="users",outcome="hit"}': "0+50x20",
             'cache_requests_total{job="users",outcome="unavailable"}': "0+50x20",
         },
-        says="50% of the calls to the cache by users are not answered: slower, and more work for "
-        "PostgreSQL.",
+        text="50% of the cache calls of users fail. Reads are slower and load PostgreSQL more.",
         labels={"job": "users"},
         quiet={
             'cache_requests_total{job="users",outcome="hit"}': "0+50x20",
@@ -381,7 +383,7 @@ PLATFORM = [
         "RateLimitsCountedLocally",
         at="20m",
         fires={'rate_limit_local_total{job="api"}': "0+60x30"},
-        says="Redis is away: a client may have its quota once in every process.",
+        text="Redis is unavailable, so a client can use its quota once in each process.",
         quiet={'rate_limit_local_total{job="api"}': "9x30"},
     ),
     Case(
@@ -391,7 +393,7 @@ PLATFORM = [
             'telemetry_spans_total{job="api",outcome="sent"}': "0+60x40",
             'telemetry_spans_total{job="api",outcome="failed"}': "0+60x40",
         },
-        says="api loses 1 spans a second: the collector is away, slow or refuses.",
+        text="api loses 1 spans a second. The collector is unavailable, slow or refusing.",
         labels={"job": "api"},
         quiet={
             'telemetry_spans_total{job="api",outcome="sent"}': "0+60x40",
@@ -406,7 +408,7 @@ PLATFORM = [
                 "869400x80"
             )
         },
-        says="istio/edge is valid for 10d 0h 20m 0s more; cert-manager should have renewed it.",
+        text="istio/edge expires in 10d 0h 20m 0s. cert-manager should have renewed it.",
         labels={"namespace": "istio", "name": "edge"},
         quiet={
             'certmanager_certificate_expiration_timestamp_seconds{namespace="istio",name="edge"}': (

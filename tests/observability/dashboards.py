@@ -1,8 +1,8 @@
-"""The Grafana dashboards, built in typed Python and written as the JSON that the charts ship.
+"""The Grafana dashboards, built in typed Python and written as the chart's JSON files.
 
     python -m tests.observability.dashboards [--check]
 
-By Grafana's own Foundation SDK, so that a field that Grafana does not know cannot be written.
+Built with Grafana's Foundation SDK, which admits no unknown fields.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from grafana_foundation_sdk.builders.timeseries import Panel as Series
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import VariableRefresh
 from tests.observability.panels import (
-    ANY,
-    EVERY,
+    ALL_JOBS,
+    INTERVAL,
     LATENCY,
-    ONE,
-    PUBLIC,
+    PUBLIC_ROUTES,
     REQUESTS,
+    SELECTED,
     SOURCE,
+    add_rows,
     board,
-    faults,
-    filled,
+    error_ratio,
     per_second,
     quantile,
     series,
     stat,
-    used,
+    utilization,
 )
 from tests.observability.rules import ROOT
 
@@ -41,65 +41,65 @@ CALLS = "client_request_duration_seconds"
 
 
 def overview() -> Dashboard:
-    """What one looks at first: all services side by side."""
-    failed = f'sum(rate({REQUESTS}{{{PUBLIC},status=~"5.."}}[{EVERY}]))'
-    every = f"sum(rate({REQUESTS}{{{PUBLIC}}}[{EVERY}]))"
-    lost = f"count(backing_service_up{{{ANY}}} == 0) or vector(0)"
+    """All services side by side."""
+    failed = f'sum(rate({REQUESTS}{{{PUBLIC_ROUTES},status=~"5.."}}[{INTERVAL}]))'
+    every = f"sum(rate({REQUESTS}{{{PUBLIC_ROUTES}}}[{INTERVAL}]))"
+    lost = f"count(backing_service_up{{{ALL_JOBS}}} == 0) or vector(0)"
     slow = ((0.25, "orange"), (1, "red"))
     bad = ((0.001, "orange"), (0.01, "red"))
-    memory = f"max by (job) (process_resident_memory_bytes{{{ANY}}})"
-    up = f"min by (job, name) (backing_service_up{{{ANY}}})"
-    refused = per_second("dependency_refused_total", ANY, "name, reason")
-    cache = per_second("cache_requests_total", ANY, "outcome")
-    return filled(
+    memory = f"max by (job) (process_resident_memory_bytes{{{ALL_JOBS}}})"
+    up = f"min by (job, name) (backing_service_up{{{ALL_JOBS}}})"
+    refused = per_second("dependency_refused_total", ALL_JOBS, "name, reason")
+    cache = per_second("cache_requests_total", ALL_JOBS, "outcome")
+    return add_rows(
         board("overview", "overview", "All services at a glance."),
         {
             "": [
-                stat("Requests", every, transaction="reqps"),
-                stat("Faults", f"{failed} / {every}", transaction="percentunit", limits=bad),
+                stat("Requests", every, unit="reqps"),
+                stat("Errors", f"{failed} / {every}", unit="percentunit", limits=bad),
                 stat(
-                    "99th percentile", quantile(0.99, LATENCY, PUBLIC), transaction="s", limits=slow
+                    "99th percentile", quantile(0.99, LATENCY, PUBLIC_ROUTES), unit="s", limits=slow
                 ),
                 stat(
                     "Oldest job",
-                    f"max(jobs_queue_age_seconds{{{ANY}}})",
-                    transaction="s",
+                    f"max(jobs_queue_age_seconds{{{ALL_JOBS}}})",
+                    unit="s",
                     limits=LATE,
                 ),
-                stat("Dead jobs", f"max(jobs_dead{{{ANY}}})", limits=((1, "red"),)),
-                stat("Backing services lost", lost, limits=((1, "red"),)),
+                stat("Dead jobs", f"max(jobs_dead{{{ALL_JOBS}}})", limits=((1, "red"),)),
+                stat("Backing services unavailable", lost, limits=((1, "red"),)),
             ],
             "Requests": [
-                series("Rate", (per_second(REQUESTS, ANY, "job"), "{{job}}"), transaction="reqps"),
-                series("Faults", (faults(ANY, "job"), "{{job}}"), transaction="percentunit"),
+                series("Rate", (per_second(REQUESTS, ALL_JOBS, "job"), "{{job}}"), unit="reqps"),
+                series("Errors", (error_ratio(ALL_JOBS, "job"), "{{job}}"), unit="percentunit"),
                 series(
                     "99th percentile",
-                    (quantile(0.99, LATENCY, ANY, "job"), "{{job}}"),
-                    transaction="s",
+                    (quantile(0.99, LATENCY, ALL_JOBS, "job"), "{{job}}"),
+                    unit="s",
                 ),
             ],
             "Saturation": [
                 series(
                     "Pools in use",
-                    (used(ANY, "job, pool"), "{{job}} {{pool}}"),
-                    transaction="percentunit",
+                    (utilization(ALL_JOBS, "job, pool"), "{{job}} {{pool}}"),
+                    unit="percentunit",
                 ),
                 series(
-                    "Event loop lag", (quantile(0.99, LAG, ANY, "job"), "{{job}}"), transaction="s"
+                    "Event loop lag", (quantile(0.99, LAG, ALL_JOBS, "job"), "{{job}}"), unit="s"
                 ),
-                series("Memory of the largest process", (memory, "{{job}}"), transaction="bytes"),
+                series("Memory of the largest process", (memory, "{{job}}"), unit="bytes"),
             ],
-            "What stands behind": [
-                series("Backing services that answer", (up, "{{job}} {{name}}")),
-                series("Cache by outcome", (cache, "{{outcome}}"), transaction="ops"),
-                series("Calls not made", (refused, "{{name}} {{reason}}"), transaction="ops"),
+            "Dependencies": [
+                series("Backing services available", (up, "{{job}} {{name}}")),
+                series("Cache by outcome", (cache, "{{outcome}}"), unit="ops"),
+                series("Skipped calls", (refused, "{{name}} {{reason}}"), unit="ops"),
             ],
         },
     )
 
 
 def service() -> Dashboard:
-    """One service in depth: rate, errors, duration, and what it uses up."""
+    """One service in depth: rate, errors, duration and utilization."""
     choice = (
         QueryVariable("service")
         .label("Service")
@@ -107,89 +107,94 @@ def service() -> Dashboard:
         .query("label_values(twelvefold_build_info, job)")
         .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
     )
-    failed = per_second(REQUESTS, ONE + ',status=~"5.."', "handler, status")
-    shares = ((quantile(share, LATENCY, ONE), f"{share:.0%}") for share in (0.5, 0.95, 0.99))
-    by_route = quantile(0.99, LATENCY, ONE, "handler")
-    refused = per_second("http_requests_refused_total", ONE, "reason")
-    limited = per_second("rate_limit_refused_total", ONE, "policy")
-    local = f"sum(rate(rate_limit_local_total{{{ONE}}}[{EVERY}]))"
-    waiting = f"sum by (pool) (pool_waiting{{{ONE}}})"
-    none_left = per_second("pool_exhausted_total", ONE, "pool")
-    age = f"time() - process_start_time_seconds{{{ONE}}}"
-    sampled = "Until the answer begins. A dot is a sampled request: open its trace."
-    return filled(
-        board("service", "service", "One service: requests, and what it uses up.").with_variable(
+    failed = per_second(REQUESTS, SELECTED + ',status=~"5.."', "handler, status")
+    shares = ((quantile(share, LATENCY, SELECTED), f"{share:.0%}") for share in (0.5, 0.95, 0.99))
+    by_route = quantile(0.99, LATENCY, SELECTED, "handler")
+    refused = per_second("http_requests_refused_total", SELECTED, "reason")
+    limited = per_second("rate_limit_refused_total", SELECTED, "policy")
+    local = f"sum(rate(rate_limit_local_total{{{SELECTED}}}[{INTERVAL}]))"
+    waiting = f"sum by (pool) (pool_waiting{{{SELECTED}}})"
+    timed_out = per_second("pool_exhausted_total", SELECTED, "pool")
+    age = f"time() - process_start_time_seconds{{{SELECTED}}}"
+    sampled = "Until the response begins. Each dot is a sampled request and links to its trace."
+    return add_rows(
+        board("service", "service", "One service: requests, calls and utilization.").with_variable(
             choice
         ),
         {
             "Requests": [
                 series(
                     "By route",
-                    (per_second(REQUESTS, ONE, "handler"), "{{handler}}"),
-                    transaction="reqps",
+                    (per_second(REQUESTS, SELECTED, "handler"), "{{handler}}"),
+                    unit="reqps",
                 ),
-                series("Faults by route", (failed, "{{status}} {{handler}}"), transaction="reqps"),
+                series("Errors by route", (failed, "{{status}} {{handler}}"), unit="reqps"),
                 series(
                     "By status",
-                    (per_second(REQUESTS, ONE, "status"), "{{status}}"),
-                    transaction="reqps",
+                    (per_second(REQUESTS, SELECTED, "status"), "{{status}}"),
+                    unit="reqps",
                 ),
-                series("Duration", *shares, transaction="s", about=sampled),
-                series("99th percentile by route", (by_route, "{{handler}}"), transaction="s"),
+                series("Duration", *shares, unit="s", about=sampled),
+                series("99th percentile by route", (by_route, "{{handler}}"), unit="s"),
                 series(
                     "Refused and limited",
                     (refused, "{{reason}}"),
                     (limited, "quota {{policy}}"),
                     (local, "counted locally"),
-                    transaction="reqps",
+                    unit="reqps",
                 ),
             ],
             "Calls": [
                 series(
                     "To other services",
-                    (per_second(f"{CALLS}_count", ONE, "peer, outcome"), "{{peer}} {{outcome}}"),
-                    transaction="reqps",
+                    (
+                        per_second(f"{CALLS}_count", SELECTED, "peer, outcome"),
+                        "{{peer}} {{outcome}}",
+                    ),
+                    unit="reqps",
                 ),
                 series(
                     "Their 99th percentile",
-                    (quantile(0.99, CALLS, ONE, "peer"), "{{peer}}"),
-                    transaction="s",
+                    (quantile(0.99, CALLS, SELECTED, "peer"), "{{peer}}"),
+                    unit="s",
                 ),
                 series(
                     "Cache by outcome",
-                    (per_second("cache_requests_total", ONE, "outcome"), "{{outcome}}"),
-                    transaction="ops",
+                    (per_second("cache_requests_total", SELECTED, "outcome"), "{{outcome}}"),
+                    unit="ops",
                 ),
             ],
-            "Use": [
-                series("Pools in use", (used(ONE, "pool"), "{{pool}}"), transaction="percentunit"),
-                series("Waiting", (waiting, "{{pool}}"), (none_left, "none left: {{pool}}")),
+            "Pools": [
                 series(
-                    "Waited, 99th percentile",
-                    (quantile(0.99, "pool_wait_seconds", ONE, "pool"), "{{pool}}"),
-                    transaction="s",
+                    "Pools in use", (utilization(SELECTED, "pool"), "{{pool}}"), unit="percentunit"
+                ),
+                series("Waiting", (waiting, "{{pool}}"), (timed_out, "timed out: {{pool}}")),
+                series(
+                    "Wait, 99th percentile",
+                    (quantile(0.99, "pool_wait_seconds", SELECTED, "pool"), "{{pool}}"),
+                    unit="s",
                 ),
             ],
             "Processes": [
                 series(
-                    "Processor",
-                    (f"rate(process_cpu_seconds_total{{{ONE}}}[{EVERY}])", "{{pod}}"),
-                    transaction="percentunit",
+                    "CPU",
+                    (f"rate(process_cpu_seconds_total{{{SELECTED}}}[{INTERVAL}])", "{{pod}}"),
+                    unit="percentunit",
                 ),
                 series(
                     "Memory",
-                    (f"process_resident_memory_bytes{{{ONE}}}", "{{pod}}"),
-                    transaction="bytes",
+                    (f"process_resident_memory_bytes{{{SELECTED}}}", "{{pod}}"),
+                    unit="bytes",
                 ),
                 series(
-                    "Event loop lag", (quantile(0.99, LAG, ONE, "pod"), "{{pod}}"), transaction="s"
+                    "Event loop lag", (quantile(0.99, LAG, SELECTED, "pod"), "{{pod}}"), unit="s"
                 ),
-                series("Open file descriptors", (f"process_open_fds{{{ONE}}}", "{{pod}}")),
-                series("Age", (age, "{{pod}}"), transaction="s"),
+                series("Open file descriptors", (f"process_open_fds{{{SELECTED}}}", "{{pod}}")),
+                series("Age", (age, "{{pod}}"), unit="s"),
                 series(
                     "Spans",
-                    (per_second("telemetry_spans_total", ONE, "outcome"), "{{outcome}}"),
-                    transaction="ops",
+                    (per_second("telemetry_spans_total", SELECTED, "outcome"), "{{outcome}}"),
+                    unit="ops",
                 ),
             ],
         },
@@ -206,54 +211,52 @@ def jobs() -> Dashboard:
     attempts = per_second("job_attempts_sum", WORKERS, "kind")
     done = per_second("job_attempts_count", WORKERS, "kind")
     delay = quantile(0.95, "job_start_delay_seconds", WORKERS, "kind")
-    outbox = "From the commit of a job to its start: the lag of the outbox."
+    outbox = "From the time when a job is due to its start: the delay of the outbox."
     duration = quantile(0.95, "job_duration_seconds", WORKERS, "kind")
     mails = per_second("mails_sent_total", WORKERS, "outcome")
     busy = f"sum(pool_in_use{slots}) / sum(pool_size{slots})"
-    return filled(
+    return add_rows(
         board("jobs", "jobs", "Durable jobs: state, delay, failures, workers."),
         {
             "": [
                 stat("Due", f"max(jobs_due{{{WORKERS}}})"),
-                stat("Oldest due", f"max({oldest})", transaction="s", limits=LATE),
+                stat("Oldest due", f"max({oldest})", unit="s", limits=LATE),
                 stat("Running", f"sum(jobs_running{{{WORKERS}}})"),
                 stat("Dead", f"max(jobs_dead{{{WORKERS}}})", limits=((1, "red"),)),
-                stat("Slots in use", busy, transaction="percentunit", limits=((0.9, "orange"),)),
+                stat("Slots in use", busy, unit="percentunit", limits=((0.9, "orange"),)),
                 stat("Leases expired", expired, limits=((1, "orange"),)),
             ],
-            "Through the queue": [
+            "Throughput": [
                 series(
                     "Inserted",
-                    (per_second("jobs_enqueued_total", ANY, "kind"), "{{kind}}"),
-                    transaction="ops",
+                    (per_second("jobs_enqueued_total", ALL_JOBS, "kind"), "{{kind}}"),
+                    unit="ops",
                 ),
-                series("Ended", (ended, "{{kind}} {{status}}"), transaction="ops"),
+                series("Ended", (ended, "{{kind}} {{status}}"), unit="ops"),
                 series("Open, by state", (still_open, "{{kind}} {{status}}")),
             ],
             "Time": [
                 series(
                     "Start delay, 95th percentile",
                     (delay, "{{kind}}"),
-                    transaction="s",
+                    unit="s",
                     about=outbox,
                 ),
-                series("Duration, 95th percentile", (duration, "{{kind}}"), transaction="s"),
-                series(
-                    "Oldest due job", (f"max by (queue) ({oldest})", "{{queue}}"), transaction="s"
-                ),
+                series("Duration, 95th percentile", (duration, "{{kind}}"), unit="s"),
+                series("Oldest due job", (f"max by (queue) ({oldest})", "{{queue}}"), unit="s"),
             ],
-            "Trouble": [
-                series("Attempts a job, average", (f"{attempts} / {done}", "{{kind}}")),
+            "Failures": [
+                series("Attempts per job, average", (f"{attempts} / {done}", "{{kind}}")),
                 series(
                     "Leases lost",
                     (per_second("jobs_leases_lost_total", WORKERS, "cause"), "{{cause}}"),
-                    transaction="ops",
+                    unit="ops",
                 ),
                 series(
-                    "Rings and mails",
-                    (per_second("jobs_wakeups_total", ANY, "outcome"), "wake-up {{outcome}}"),
-                    (mails, "mail {{outcome}}"),
-                    transaction="ops",
+                    "Wake-ups and emails",
+                    (per_second("jobs_wakeups_total", ALL_JOBS, "outcome"), "wake-up {{outcome}}"),
+                    (mails, "email {{outcome}}"),
+                    unit="ops",
                 ),
             ],
         },
@@ -261,7 +264,7 @@ def jobs() -> Dashboard:
 
 
 def objectives() -> Dashboard:
-    """The public API's objectives and what is left of their budgets."""
+    """The public API's objectives and the rest of their budgets."""
     rows: dict[str, list[Series | Stat]] = {}
     for name, metric, budget in (("errors", "api_errors", 0.001), ("latency", "api_slow", 0.01)):
         left = f"1 - avg_over_time(slo:{metric}:ratio_rate5m[30d]) / {budget}"
@@ -269,32 +272,32 @@ def objectives() -> Dashboard:
         burn = [(f"slo:{metric}:ratio_rate{window} / {budget}", window) for window in windows]
         rows[f"Objective: {name}"] = [
             stat(
-                f"Budget left: {name}",
+                f"Remaining budget: {name}",
                 left,
-                transaction="percentunit",
-                wide=6,
+                unit="percentunit",
+                width=6,
                 below="red",
                 limits=((0, "orange"), (0.25, "green")),
-                about="Of 30 days; below zero the objective is missed.",
+                about="Over 30 days. Below zero the objective is missed.",
             ),
             stat(
                 f"Burn rate of an hour: {name}",
                 burn[2][0],
-                wide=6,
+                width=6,
                 limits=((1, "orange"), (14.4, "red")),
-                about="1 uses the budget up in exactly 30 days.",
+                about="A rate of 1 uses up the budget in exactly 30 days.",
             ),
-            series(f"Burn rate: {name}", *burn, wide=12),
+            series(f"Burn rate: {name}", *burn, width=12),
         ]
-    about = "99.9 % without a fault, 99 % within 250 ms, over 30 days."
-    return filled(board("slo", "objectives", about), rows)
+    about = "99.9 % without an error and 99 % within 250 ms, over 30 days."
+    return add_rows(board("slo", "objectives", about), rows)
 
 
 BOARDS = {"overview": overview, "service": service, "jobs": jobs, "slo": objectives}
 
 
-def rendered() -> dict[str, str]:
-    """The JSON of each dashboard, by file name."""
+def render() -> dict[str, str]:
+    """Return the JSON of each dashboard by its file name."""
     return {
         f"{name}.json": JSONEncoder(sort_keys=True, indent=2).encode(build().build()) + "\n"
         for name, build in BOARDS.items()
@@ -303,7 +306,7 @@ def rendered() -> dict[str, str]:
 
 def main(*, check: bool) -> int:
     stale = []
-    for name, content in rendered().items():
+    for name, content in render().items():
         path = FOLDER / name
         if path.exists() and path.read_text() == content:
             continue

@@ -1,4 +1,4 @@
-"""What an expression of PromQL asks for: metrics, labels and their exact values."""
+"""Parsing of PromQL expressions: their metrics, labels and exact values."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 import promql_parser
 
-# Grafana puts these in; any duration and any value will do for a parser.
+# Grafana replaces these; for the parser any duration and any value will do.
 _VARIABLES = {"$__rate_interval": "5m", "$__range": "1h", "$service": "api"}
 
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """One metric as it is asked for. `exact` are labels that must have one value."""
+    """A selector of one metric. `exact` holds the labels that must have one value."""
 
     metric: str
     labels: frozenset[str]
@@ -23,13 +23,13 @@ class Selector:
 
 
 def selectors(expression: str) -> Iterator[Selector]:
-    """Every selector of an expression. Raises ValueError where it is no PromQL."""
+    """Yield every selector of an expression. Raises ValueError unless it is PromQL."""
     for name, value in _VARIABLES.items():
         expression = expression.replace(name, value)
-    yield from _in(promql_parser.parse(expression))
+    yield from _find_selectors(promql_parser.parse(expression))
 
 
-def _in(node: Any) -> Iterator[Selector]:
+def _find_selectors(node: Any) -> Iterator[Selector]:
     if isinstance(node, promql_parser.VectorSelector):
         matchers = node.matchers.matchers
         exact = {one.name: one.value for one in matchers if one.op == promql_parser.MatchOp.Equal}
@@ -37,12 +37,12 @@ def _in(node: Any) -> Iterator[Selector]:
         return
     for name in ("vector_selector", "expr", "lhs", "rhs"):
         if (inner := getattr(node, name, None)) is not None:
-            yield from _in(inner)
+            yield from _find_selectors(inner)
     for inner in getattr(node, "args", None) or ():
-        yield from _in(inner)
+        yield from _find_selectors(inner)
 
 
 def grouped_by(expression: str) -> set[str]:
-    """The labels that an expression groups by."""
-    found = re.findall(r"\b(?:by|on|without|ignoring)\s*\(([^)]*)\)", expression)
-    return {label.strip() for group in found for label in group.split(",") if label.strip()}
+    """Return the labels by which an expression groups."""
+    groups = re.findall(r"\b(?:by|on|without|ignoring)\s*\(([^)]*)\)", expression)
+    return {label.strip() for group in groups for label in group.split(",") if label.strip()}

@@ -1,6 +1,6 @@
-"""Panels, queries and boards in our style, on Grafana's own Foundation SDK.
+"""Panels, queries and dashboards in one style, built with Grafana's Foundation SDK.
 
-Owns how a panel looks; what is shown is `dashboards`'.
+Owns the look of a panel; `dashboards` owns the content.
 """
 
 from __future__ import annotations
@@ -28,36 +28,36 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
-EVERY = "$__rate_interval"
-ANY = 'job=~"api|users|worker"'
-ONE = 'job="$service"'
-PUBLIC = 'job="api",handler!~"/internal/.*"'
+INTERVAL = "$__rate_interval"
+ALL_JOBS = 'job=~"api|users|worker"'
+SELECTED = 'job="$service"'
+PUBLIC_ROUTES = 'job="api",handler!~"/internal/.*"'
 REQUESTS = "http_requests_total"
 LATENCY = "http_request_duration_seconds"
 
 
 def _query(expression: str, legend: str, reference: str = "A") -> Dataquery:
     query = Dataquery().ref_id(reference).expr(expression).legend_format(legend).range()
-    # Only these carry trace ids.
+    # Only buckets carry exemplars.
     return query.exemplar("_bucket" in expression)
 
 
 def series(
     title: str,
     *queries: tuple[str, str],
-    transaction: str = "short",
+    unit: str = "short",
     about: str = "",
-    wide: int = 8,
+    width: int = 8,
 ) -> Series:
-    """Lines over time; `queries` are expressions and legends."""
+    """Return lines over time; `queries` are pairs of expression and legend."""
     panel = (
         Series()
         .title(title)
         .description(about)
         .datasource(SOURCE)
-        .unit(transaction)
+        .unit(unit)
         .min(0)
-        .span(wide)
+        .span(width)
         .height(7)
         .line_width(1)
         .fill_opacity(8)
@@ -82,21 +82,21 @@ def stat(
     title: str,
     expression: str,
     *,
-    transaction: str = "short",
+    unit: str = "short",
     limits: Sequence[tuple[float, str]] = (),
     below: str = "green",
-    wide: int = 4,
+    width: int = 4,
     about: str = "",
 ) -> Stat:
-    """One number, coloured from each of `limits` on, before the first in `below`."""
+    """Return one number; its colour is `below`, and from each of `limits` on that limit's."""
     steps = [Threshold(color=below), *(Threshold(value=at, color=c) for at, c in limits)]
     return (
         Stat()
         .title(title)
         .description(about)
         .datasource(SOURCE)
-        .unit(transaction)
-        .span(wide)
+        .unit(unit)
+        .span(width)
         .height(4)
         .color_mode(common.BigValueColorMode.VALUE)
         .graph_mode(common.BigValueGraphMode.AREA)
@@ -121,8 +121,8 @@ def board(uid: str, title: str, about: str) -> Dashboard:
     )
 
 
-def filled(board: Dashboard, rows: Mapping[str, Sequence[Series | Stat]]) -> Dashboard:
-    """`board` with rows of panels; a row without a title stands at the top, open."""
+def add_rows(board: Dashboard, rows: Mapping[str, Sequence[Series | Stat]]) -> Dashboard:
+    """Return `board` with rows of panels; panels under an empty title come first, without a row."""
     numbers = count(1)
     for title, panels in rows.items():
         if title:
@@ -133,19 +133,19 @@ def filled(board: Dashboard, rows: Mapping[str, Sequence[Series | Stat]]) -> Das
 
 
 def per_second(metric: str, where: str, by: str) -> str:
-    return f"sum by ({by}) (rate({metric}{{{where}}}[{EVERY}]))"
+    return f"sum by ({by}) (rate({metric}{{{where}}}[{INTERVAL}]))"
 
 
-def used(where: str, by: str) -> str:
+def utilization(where: str, by: str) -> str:
     return f"sum by ({by}) (pool_in_use{{{where}}}) / sum by ({by}) (pool_size{{{where}}})"
 
 
 def quantile(share: float, metric: str, where: str, by: str = "") -> str:
     labels = f"{by}, le" if by else "le"
-    rate = f"rate({metric}_bucket{{{where}}}[{EVERY}])"
+    rate = f"rate({metric}_bucket{{{where}}}[{INTERVAL}])"
     return f"histogram_quantile({share}, sum by ({labels}) ({rate}))"
 
 
-def faults(where: str, by: str) -> str:
+def error_ratio(where: str, by: str) -> str:
     failed = per_second(REQUESTS, where + ',status=~"5.."', by)
     return f"{failed} / {per_second(REQUESTS, where, by)}"

@@ -1,4 +1,4 @@
-"""The alert rules as they ship, and promtool, which judges them."""
+"""The alert rules of the charts, and promtool, which tests them."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ def rule_files(chart: str) -> list[Path]:
 
 
 def rules(chart: str) -> list[dict[str, Any]]:
-    """Every rule of a chart, recording rules included."""
-    found = []
+    """Return every rule of a chart, recording rules included."""
+    chart_rules = []
     for path in rule_files(chart):
         for group in yaml.safe_load(path.read_text())["groups"]:
-            found += group["rules"]
-    return found
+            chart_rules += group["rules"]
+    return chart_rules
 
 
 def promtool() -> str | None:
-    """On the PATH, or where `make promtool` has put it."""
+    """Return promtool's path: as installed by `make promtool`, or on the PATH."""
     own = ROOT / ".venv/bin/promtool"
     return str(own) if own.exists() else shutil.which("promtool")
 
 
 def run(command: str | None, *arguments: str) -> str:
-    """Output of promtool. Raises AssertionError with it where it complains."""
+    """Return the output of promtool. Raises AssertionError with it if promtool fails."""
     assert command is not None
-    done = subprocess.run(  # noqa: S603  (promtool, and files of ours)
+    process = subprocess.run(  # noqa: S603  (promtool, on files of this repository)
         [command, *arguments], capture_output=True, text=True, timeout=120, check=False
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout

@@ -1,4 +1,4 @@
-"""Every alert fires where it should, says what it should, and stays quiet otherwise."""
+"""Every alert fires for the samples that should fire it, with the right text, and for no others."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from tests.observability.rules import CHARTS, ROOT, promtool, rule_files, rules,
 PROMTOOL = promtool()
 needs_promtool = pytest.mark.skipif(
     PROMTOOL is None,
-    reason="promtool is not here: `make promtool` fetches it from Debian's package",
+    reason="promtool is missing: `make promtool` installs it from Debian's package",
 )
 RULES = {rule["alert"]: rule for chart in CHARTS for rule in rules(chart) if "alert" in rule}
 
 
 def _test(case: Case, *, fires: bool) -> dict[str, Any]:
-    """One unit test in promtool's form."""
+    """Return a unit test in promtool's format."""
     rule = RULES[case.alert]
     expected = []
     if fires:
-        annotations = {**rule["annotations"], "description": case.says}
+        annotations = {**rule["annotations"], "description": case.text}
         labels = {**case.labels, "severity": rule["labels"]["severity"]}
         expected = [{"exp_labels": labels, "exp_annotations": annotations}]
     samples = case.fires if fires else case.quiet
@@ -39,7 +39,7 @@ def _test(case: Case, *, fires: bool) -> dict[str, Any]:
 
 @needs_promtool
 @pytest.mark.parametrize("chart", CHARTS)
-def test_rules_are_as_prometheus_wants_them(chart):
+def test_prometheus_accepts_the_rules(chart):
     run(PROMTOOL, "check", "rules", *map(str, rule_files(chart)))
 
 
@@ -49,16 +49,16 @@ def test_every_alert_fires_where_it_should_and_only_there(chart, tmp_path):
     tests = [_test(case, fires=fires) for case in CASES[chart] for fires in (True, False)]
     file = tmp_path / f"{chart}.yaml"  # JSON is YAML
     files = [str(path) for path in rule_files(chart)]
-    # Objectives look back for days: a judgement every minute would take a minute.
-    every = "5m" if chart == "api" else "1m"
-    content = {"rule_files": files, "evaluation_interval": every, "tests": tests}
+    # The objectives cover days: an evaluation for every minute would take a minute.
+    interval = "5m" if chart == "api" else "1m"
+    content = {"rule_files": files, "evaluation_interval": interval, "tests": tests}
     file.write_text(json.dumps(content))
     run(PROMTOOL, "test", "rules", str(file))
 
 
 @needs_promtool
 def test_a_rule_that_does_not_fire_fails_its_test(tmp_path):
-    """The judge itself: samples that are quiet, said to fire."""
+    """Tests the test: expects an alert from samples for which it does not fire."""
     case = CASES["users"][1]
     wrong = _test(case, fires=True)
     wrong["input_series"] = _test(case, fires=False)["input_series"]
@@ -75,7 +75,7 @@ def test_every_alert_has_its_cases(chart):
     assert sorted(alerts) == sorted(case.alert for case in CASES[chart])
 
 
-def test_every_alert_says_how_grave_it_is_and_what_to_do():
+def test_every_alert_has_a_severity_texts_and_a_section_on_the_page():
     sections = re.findall(
         r"^### (\w+)$", (ROOT / "docs/reference/alerts.md").read_text(), re.MULTILINE
     )

@@ -1,4 +1,4 @@
-"""The dashboards as they ship: current, in Grafana's own schema, and asking in valid PromQL."""
+"""The dashboards of the chart are current, fit Grafana's schema, and use valid PromQL."""
 
 import json
 
@@ -13,58 +13,58 @@ WIDTH = 24  # columns of Grafana's grid
 FILES = sorted(FOLDER.glob("*.json"))
 
 
-def loaded(content: dict[str, object]) -> dict[str, object]:
-    """As Grafana's model has it: what the schema does not know is gone, what is wrong raises."""
+def load(content: dict[str, object]) -> dict[str, object]:
+    """Return what Grafana's model keeps of `content`: no unknown fields; raises for wrong types."""
     register_default_plugins()
-    found: dict[str, object] = json.loads(JSONEncoder().encode(Dashboard.from_json(content)))
-    return found
+    dashboard: dict[str, object] = json.loads(JSONEncoder().encode(Dashboard.from_json(content)))
+    return dashboard
 
 
-def test_there_are_the_four_that_the_docs_name():
+def test_there_are_the_four_dashboards_of_the_docs():
     assert [path.stem for path in FILES] == ["jobs", "overview", "service", "slo"]
 
 
-def test_they_are_what_the_code_builds():
+def test_the_files_are_up_to_date():
     assert main(check=True) == 0
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_grafana_knows_every_field(path):
     content = json.loads(path.read_text())
-    assert loaded(content) == content
+    assert load(content) == content
 
 
-def test_a_field_that_grafana_does_not_know_is_found():
+def test_an_unknown_field_is_detected():
     content = json.loads(FILES[0].read_text())
     content["panels"][1]["fieldConfig"]["defaults"]["colour"] = "red"
-    assert loaded(content) != content
+    assert load(content) != content
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_panels_have_ids_of_their_own_a_title_and_a_place(path):
+def test_panels_have_a_unique_id_a_title_and_a_position(path):
     content = json.loads(path.read_text())
     assert content["uid"] == f"twelvefold-{path.stem}"
     assert content["title"].startswith("Twelvefold: ")
-    taken: set[tuple[int, int]] = set()
+    occupied: set[tuple[int, int]] = set()
     titles, ids = set(), [panel["id"] for panel in content["panels"]]
     assert len(set(ids)) == len(ids)
     for panel in content["panels"]:
-        place = panel["gridPos"]
+        position = panel["gridPos"]
         cells = {
             (x, y)
-            for x in range(place["x"], place["x"] + place["w"])
-            for y in range(place["y"], place["y"] + place["h"])
+            for x in range(position["x"], position["x"] + position["w"])
+            for y in range(position["y"], position["y"] + position["h"])
         }
-        assert not cells & taken, panel["title"]
-        assert place["x"] + place["w"] <= WIDTH
-        taken |= cells
+        assert not cells & occupied, panel["title"]
+        assert position["x"] + position["w"] <= WIDTH
+        occupied |= cells
         assert panel["title"]
         titles.add((panel["type"], panel["title"]))
     assert len(titles) == len(content["panels"])
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_every_query_is_promql_with_a_source_that_can_be_chosen(path):
+def test_every_query_is_promql_with_a_selectable_data_source(path):
     content = json.loads(path.read_text())
     variables = {variable["name"] for variable in content["templating"]["list"]}
     assert "datasource" in variables

@@ -131,7 +131,9 @@ FOREIGN: dict[str, list[Worst]] = {
         Worst("a", "a@"), Worst("a.", "a@"), Worst("a-", "a@"), Worst("@"),
     ],
     "twelvefold.mail.mailer:_HEADER_NAME": [Worst("a"), Worst("a", after=":")],
-    "twelvefold.mail.mailer:_OWN_HEADERS": [Worst("a", "content-"), Worst("content-"), Worst("\n")],
+    "twelvefold.mail.mailer:_RESERVED_HEADERS": [
+        Worst("a", "content-"), Worst("content-"), Worst("\n"),
+    ],
     "twelvefold_dev.servers.mail_catcher:_NOT_IN_NAMES": [Worst("/"), Worst("a/"), Worst("a")],
     # Mails that were caught, and lines of logs and spans, as the console shows them.
     "twelvefold_dev.console.sources.mails:_NAME": [Worst("1"), Worst("1-"), Worst("a", "000001-")],

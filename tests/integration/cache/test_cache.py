@@ -72,7 +72,7 @@ async def test_any_bytes_and_any_version_survive(cache, key) -> None:
 
 
 async def test_an_empty_body_is_refused_since_it_would_be_read_as_absence(cache, key) -> None:
-    with pytest.raises(ValueError, match="not empty"):
+    with pytest.raises(ValueError, match="must not be empty"):
         await cache.set(key, CacheEntry(1, b""), ttl=60)
 
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr, TypeAdapter, ValidationError
 from tests.growth import is_linear
 
-from twelvefold.contracts.accounts import GivenPassword, Name, Password
+from twelvefold.contracts.accounts import EnteredPassword, Name, Password
 from twelvefold.contracts.text import (
     fold_spaces,
     has_forbidden_characters,
@@ -18,7 +18,7 @@ from twelvefold.contracts.text import (
 
 NAME: TypeAdapter[str] = TypeAdapter(Name)
 PASSWORD: TypeAdapter[SecretStr] = TypeAdapter(Password)
-GIVEN: TypeAdapter[SecretStr] = TypeAdapter(GivenPassword)
+GIVEN: TypeAdapter[SecretStr] = TypeAdapter(EnteredPassword)
 ALLOWED = {
     "zero-width non-joiner, as in Persian": "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
     "zero-width joiner of a family": "Ada \U0001f468\u200d\U0001f469\u200d\U0001f467",

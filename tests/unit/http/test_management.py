@@ -93,7 +93,7 @@ async def test_metrics_come_as_asked_for_with_exemplars_in_openmetrics():
     with request_context(sampled):
         metrics.observe_request(
             {"type": "http"}, method="GET", handler="/exemplary", status=200, seconds=0.02,
-            seconds_to_answer=0.02,
+            seconds_to_response=0.02,
         )  # fmt: skip
     async with managed(Health()) as client:
         text = await client.get("/metrics")

@@ -163,7 +163,7 @@ def test_a_proxy_that_would_never_match_is_refused_everywhere(given, proxies) ->
 
 def test_any_origin_is_refused_where_it_is_deployed(given) -> None:
     given(HTTP_CORS_ORIGINS="*")
-    assert "any page" in problems()["HTTP_CORS_ORIGINS"]
+    assert "every page" in problems()["HTTP_CORS_ORIGINS"]
     given(ENVIRONMENT="development", HTTP_CORS_ORIGINS="*")
     assert problems() == {}
 

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from twelvefold.observability.redaction import redacted_settings
+from twelvefold.observability.redaction import redact_settings
 from twelvefold.service.installed import find_service, installed_services
 from twelvefold.settings import (
     HttpSettings,
@@ -135,7 +135,7 @@ def show(
 ) -> None:
     """Show the settings in force, secrets redacted."""
     settings = load_or_fail(find_service(service).settings)
-    values = redacted_settings(settings)
+    values = redact_settings(settings)
     if as_json:
         typer.echo(json.dumps(values, indent=2))
         return

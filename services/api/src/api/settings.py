@@ -17,7 +17,7 @@ from twelvefold.settings import (
     TokenSettings,
 )
 from twelvefold.settings.addresses import check_http_url
-from twelvefold.settings.base import deployed
+from twelvefold.settings.base import is_deployed
 
 MEBIBYTE = 1024 * 1024
 
@@ -84,7 +84,7 @@ class ApiSettings(
     def _known_where_deployed(cls, value: str | None, info: ValidationInfo) -> str | None:
         """Else the metadata would name the host that whoever asks has made up (RFC 8414 s. 6.2)."""
         if value is None:
-            if deployed(info):
+            if is_deployed(info):
                 raise ValueError("is needed in staging and production: https://<host>")
             return None
-        return check_http_url(value, is_deployed=deployed(info))
+        return check_http_url(value, is_deployed=is_deployed(info))

@@ -20,7 +20,7 @@ class AccountExport:
     """Everything that is kept on the caller.
 
     Attributes:
-        account (UserExport): Everything that users keeps about an account; of secrets only when they changed.
+        account (UserExport): Everything that users stores about an account, except secrets.
         images (list[Image]):
         jobs (list[Job]): Those that are not pruned yet.
     """

@@ -12,11 +12,11 @@ T = TypeVar("T", bound="EmailChange")
 
 @_attrs_define
 class EmailChange:
-    """The new address counts once a link that was mailed to it has been followed.
+    """The new address takes effect when the link in the email to it is confirmed.
 
     Attributes:
         email (str):
-        password (None | str | Unset): The account's password. Without it, or with a wrong one, 403.
+        password (None | str | Unset): The account's password. If missing or wrong, the response is 403.
     """
 
     email: str

@@ -12,7 +12,7 @@ T = TypeVar("T", bound="MailRecord")
 
 @_attrs_define
 class MailRecord:
-    """A mail with a link, or a notice of a change: its purpose and where it went, never the link.
+    """An email with a link or a notice of a change: purpose and recipient, without the link.
 
     Attributes:
         purpose (str):

@@ -13,7 +13,7 @@ class PasswordChange:
     """
     Attributes:
         current (str):
-        new (str): 8 to 256 characters, counted in Unicode's form NFKC.
+        new (str): 8 to 256 characters, counted after normalisation to NFKC.
     """
 
     current: str

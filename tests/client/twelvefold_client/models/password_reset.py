@@ -13,7 +13,7 @@ class PasswordReset:
     """
     Attributes:
         token (str):
-        password (str): 8 to 256 characters, counted in Unicode's form NFKC.
+        password (str): 8 to 256 characters, counted after normalisation to NFKC.
     """
 
     token: str

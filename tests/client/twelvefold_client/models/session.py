@@ -13,7 +13,7 @@ T = TypeVar("T", bound="Session")
 
 @_attrs_define
 class Session:
-    """A login that has not ended. Its id is the `sid` of its access tokens.
+    """An active login. Its id is the `sid` of its access tokens.
 
     Attributes:
         id (UUID):
@@ -22,7 +22,7 @@ class Session:
         expires_at (datetime.datetime):
         user_agent (None | str):
         address (None | str):
-        current (bool): Whether the caller's own token is of this session.
+        current (bool): Whether the caller's token belongs to this session.
     """
 
     id: UUID

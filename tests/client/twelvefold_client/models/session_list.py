@@ -15,7 +15,7 @@ T = TypeVar("T", bound="SessionList")
 
 @_attrs_define
 class SessionList:
-    """At most 1,000, the latest used first.
+    """At most 1,000 sessions, most recently used first.
 
     Attributes:
         items (list[Session]):

@@ -13,7 +13,7 @@ T = TypeVar("T", bound="TokenPair")
 
 @_attrs_define
 class TokenPair:
-    """RFC 6749 section 5.1.
+    """A successful token response (RFC 6749 section 5.1).
 
     Attributes:
         access_token (str):

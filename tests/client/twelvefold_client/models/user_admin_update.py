@@ -13,11 +13,11 @@ T = TypeVar("T", bound="UserAdminUpdate")
 
 @_attrs_define
 class UserAdminUpdate:
-    """What only an admin may change. Only the fields that are given change.
+    """A partial update by an admin: only the given fields change.
 
     Attributes:
         role (None | Role | Unset):
-        disabled (bool | None | Unset): True ends every session at once.
+        disabled (bool | None | Unset): true ends all sessions at once.
     """
 
     role: None | Role | Unset = UNSET

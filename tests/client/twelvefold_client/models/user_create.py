@@ -14,7 +14,7 @@ class UserCreate:
     Attributes:
         email (str):
         name (str):
-        password (str): 8 to 256 characters, counted in Unicode's form NFKC.
+        password (str): 8 to 256 characters, counted after normalisation to NFKC.
     """
 
     email: str

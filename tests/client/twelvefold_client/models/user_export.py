@@ -21,7 +21,7 @@ T = TypeVar("T", bound="UserExport")
 
 @_attrs_define
 class UserExport:
-    """Everything that users keeps about an account; of secrets only when they changed.
+    """Everything that users stores about an account, except secrets.
 
     Attributes:
         user (User): An account as its owner and admins see it.
@@ -31,8 +31,8 @@ class UserExport:
         avatar (list[Variant]):
         sessions (list[Session]):
         active_days (list[datetime.date]): Days (UTC) on which tokens were issued.
-        mails (list[MailRecord]): Mails with a link that counts, and recent notices.
-        pending_email (None | str | Unset): A new address that is not confirmed yet.
+        mails (list[MailRecord]): Emails whose link is valid, and recent notices.
+        pending_email (None | str | Unset): A new address that awaits confirmation.
         reserved_emails (list[str] | Unset): Former addresses that can still be restored.
     """
 

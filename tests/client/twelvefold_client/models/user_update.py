@@ -12,7 +12,7 @@ T = TypeVar("T", bound="UserUpdate")
 
 @_attrs_define
 class UserUpdate:
-    """Only the fields that are given change.
+    """A partial update: only the given fields change.
 
     Attributes:
         name (None | str | Unset):

@@ -18,7 +18,7 @@ class Variant:
         content_type (str):
         width (int):
         height (int):
-        size (int): Bytes.
+        size (int): Size in bytes.
     """
 
     name: str

@@ -10,7 +10,7 @@ from tests.unit.http.demo import SETTINGS, demo
 
 from twelvefold.http.middleware import tracing
 from twelvefold.observability import telemetry
-from twelvefold.observability.export import EntrySpanSampler, redacted_span
+from twelvefold.observability.export import EntrySpanSampler, redact_span
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SPAN = "b7ad6b7169203331"
@@ -240,7 +240,7 @@ def test_secrets_do_not_leave_on_a_span(spans):
         span.set_attribute("url.full", "https://x.test/confirm?token=s3cr3tvalue&a=1")
         span.record_exception(error)
         span.set_status(trace.Status(trace.StatusCode.ERROR, str(error)))
-    told = redacted_span(spans()[-1]).to_json()
+    told = redact_span(spans()[-1]).to_json()
     assert "hunter2" not in told
     assert "s3cr3tvalue" not in told
     assert '"refresh_token": "[redacted]"' in told

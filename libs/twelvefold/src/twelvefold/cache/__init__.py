@@ -1,4 +1,4 @@
 """The cache and its Redis client.
 
-Owns no key: a key belongs to `contracts` or to the service that writes it.
+`contracts`, or the service that writes an entry, owns its key.
 """

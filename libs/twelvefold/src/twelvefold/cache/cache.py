@@ -1,7 +1,7 @@
-"""The read cache: versioned entries in Redis, loaded once per process, lost without harm.
+"""The read cache: versioned entries in Redis.
 
-Owns the form of an entry and the rule that an older version never replaces a newer one. Not what
-is cached or for how long, nor the Redis client, which others use too.
+Owns the format of an entry and the rule that an older version never replaces a newer one. Callers
+choose keys and TTLs. An unavailable cache only makes reads slower.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ _log = structlog.get_logger(__name__)
 Load = Callable[[], Awaitable["CacheEntry"]]
 CacheOutcome = Literal["hit", "miss", "negative", "unavailable", "set", "stale"]
 
-JITTER = 0.1  # share of a TTL by which it varies, so that entries set together expire apart
+JITTER = 0.1  # share by which a TTL varies, so that entries set together do not expire together
 _VERSION = struct.Struct(">Q")
 
 
 class CacheEntry(NamedTuple):
-    """One row as it is cached.
+    """A cached row.
 
-    `version` is the row's, from 0. `body` is what is served, never empty; None says that the row
-    is known to be absent (a tombstone after a delete, or a negative answer).
+    `version` is the row's version, from 0. `body` holds the bytes to serve, never empty; None
+    means that the row is known to be absent (a tombstone after a delete, or a negative entry).
     """
 
     version: int
@@ -45,21 +45,21 @@ class CacheEntry(NamedTuple):
 
 
 class Cache(Protocol):
-    """Entries by key. Nothing here raises because the cache is lost: a lost cache is a miss."""
+    """Entries by key. An unavailable cache counts as a miss; only `ping` raises for it."""
 
     async def get(self, key: str) -> CacheEntry | None:
-        """The entry, or None where there is none or the cache does not answer."""
+        """Return the entry, or None where there is none or the cache is unavailable."""
 
     async def set(self, key: str, entry: CacheEntry, ttl: float) -> bool:
-        """Keeps `entry` for `ttl` seconds ±10 %, unless a newer version is there.
+        """Store `entry` for `ttl` seconds ±10 %, unless the cache holds a newer version.
 
-        An equal version is kept anew, but a tombstone is not replaced by a body of its own
-        version: a slow loader of the deleted row holds just that. Returns whether the cache now
-        holds this version or a newer one; False means that an older one may still be served.
+        An equal version is stored again, but a body does not replace a tombstone of its own
+        version: a slow loader of a deleted row would store exactly that. Returns whether the cache
+        now holds this version or a newer one; False means that it may still serve an older one.
         """
 
     async def delete(self, key: str) -> bool:
-        """Forgets the entry, its version included. Returns False where it may still be there."""
+        """Delete the entry with its version. Returns False where it may still exist."""
 
     async def get_or_load(
         self,
@@ -70,25 +70,24 @@ class Cache(Protocol):
         *,
         after_miss: bool = False,
     ) -> CacheEntry:
-        """The entry; on a miss that of `load`, kept for `ttl` s (`negative_ttl` if absent).
+        """Return the entry; on a miss call `load` and store its entry.
 
-        With `after_miss` the cache is not read: the caller, maybe another process, has just
-        missed.
-
-        Concurrent misses of one key in this process share one `load`, its result or its
-        exception. It runs in a task of its own: a cancelled caller takes nothing from the others.
-        `load` bounds its own time.
+        With `after_miss` it does not read the cache, because the caller or another process has just
+        had a miss. The entry is stored for `ttl` seconds, or `negative_ttl` where the row is absent.
+        Concurrent misses of one key in this process share one `load`, with its result or exception.
+        `load` runs in its own task, so that a cancelled caller does not affect the others, and must
+        have its own timeout.
         """
 
     async def ping(self) -> None:
-        """Raises DependencyUnavailable where the cache does not answer."""
+        """Raise DependencyUnavailable where the cache is unavailable."""
 
     async def aclose(self) -> None:
-        """Ends the loads that still run. The client is closed by whoever made it."""
+        """Cancel the running loads. The creator of the client closes it."""
 
 
-# An entry is the version, 8 bytes big-endian, and the body. Compared byte by byte: Lua's numbers
-# are exact to 2**53 only, and its order of strings follows the server's locale.
+# An entry is the version (8 bytes, big-endian) and the body. Versions are compared byte by byte:
+# Lua's numbers are exact only up to 2**53, and its string order depends on the server's locale.
 _SET_IF_NEWER = """
 local held, given = redis.call('GETRANGE', KEYS[1], 0, 8), ARGV[1]
 if #held >= 8 then
@@ -107,9 +106,10 @@ return 1
 class RedisCache:
     """Entries in Redis; each call is one round trip.
 
-    `timeout` (seconds) bounds a whole call, the wait for a connection included. After a failure
-    Redis is skipped for a second. `observe` is told the outcome of each call: hit, negative, miss
-    or unavailable of a get; set, stale (a newer version was there) or unavailable of a set.
+    `timeout` (seconds) bounds a whole call, the wait for a connection included. After a failure the
+    circuit breaker skips Redis for a second. `observe` receives the outcome of each call: hit,
+    negative, miss or unavailable for a get; set, stale (Redis holds a newer version) or unavailable
+    for a set.
     """
 
     def __init__(
@@ -129,10 +129,10 @@ class RedisCache:
 
     async def get(self, key: str) -> CacheEntry | None:
         with spans.span("cache.get", kind=SpanKind.CLIENT) as span:
-            answered, value = await self._call(lambda: self._client.get(key))
+            succeeded, value = await self._call(lambda: self._client.get(key))
             entry = decode_entry(value)
             outcome: CacheOutcome = "hit"
-            if not answered:
+            if not succeeded:
                 outcome = "unavailable"
             elif entry is None:
                 outcome = "miss"
@@ -140,7 +140,7 @@ class RedisCache:
                 outcome = "negative"
             self._observe(outcome)
             if span.is_recording():
-                _report(span, key, outcome)
+                _set_outcome(span, key, outcome)
             return entry
 
     async def set(self, key: str, entry: CacheEntry, ttl: float) -> bool:
@@ -151,20 +151,20 @@ class RedisCache:
         value, milliseconds = encode_entry(entry), jittered_milliseconds(ttl)
         ttl_seconds = {"cache.ttl_seconds": milliseconds / 1000}
         with spans.span("cache.set", ttl_seconds, kind=SpanKind.CLIENT) as span:
-            answered, stored = await self._call(
+            succeeded, stored = await self._call(
                 lambda: self._set_if_newer(keys=[key], args=[value, milliseconds])
             )
             outcome: CacheOutcome = "unavailable"
-            if answered:
+            if succeeded:
                 outcome = "set" if stored else "stale"
             self._observe(outcome)
-            _report(span, key, outcome)
-            return answered
+            _set_outcome(span, key, outcome)
+            return succeeded
 
     async def delete(self, key: str) -> bool:
         self._loads.forget(key)
-        answered, _ = await self._call(lambda: self._client.delete(key))
-        return answered
+        succeeded, _ = await self._call(lambda: self._client.delete(key))
+        return succeeded
 
     async def get_or_load(
         self,
@@ -178,15 +178,15 @@ class RedisCache:
         async def get() -> CacheEntry | None:
             return None if after_miss else await self.get(key)
 
-        async def load_and_keep() -> CacheEntry:
+        async def load_and_store() -> CacheEntry:
             entry = await load()
             await self._store(key, entry, negative_ttl if entry.body is None else ttl)
             return entry
 
-        return await self._loads.get_or_load(key, get, load_and_keep)
+        return await self._loads.get_or_load(key, get, load_and_store)
 
     async def ping(self) -> None:
-        # Not through the breaker: this is how we learn that Redis is back.
+        # Not through the circuit breaker: a ping finds out that Redis is available again.
         try:
             async with asyncio.timeout(self._timeout):
                 await self._client.ping()
@@ -199,27 +199,27 @@ class RedisCache:
     async def _call(
         self, command: Callable[[], Awaitable[bytes | None]]
     ) -> tuple[bool, bytes | None]:
-        """Whether Redis answered, and what."""
+        """Return whether the call succeeded, and its reply."""
         try:
-            # Its span is the cache's own: one call, one span.
+            # The cache's own span suffices: one span for each call.
             with telemetry.suppress_spans():
                 return True, await self._calls.call(command)
         except (DependencyUnavailable, LoopStalled):
             return False, None
         except RedisError as error:
-            # Redis answers, but refuses: out of memory, read-only, another type at the key.
+            # Redis refuses: out of memory, read-only, or another type at the key.
             _log.warning("cache_refused", error=type(error).__name__)
             return False, None
 
 
 class NullCache:
-    """Keeps nothing: every read is a load, as with ENABLE_CACHING off."""
+    """A cache that stores nothing, for ENABLE_CACHING=false."""
 
     async def get(self, key: str) -> CacheEntry | None:
         return None
 
     async def set(self, key: str, entry: CacheEntry, ttl: float) -> bool:
-        return True  # there is no older version that could be served
+        return True  # no older version can be served
 
     async def delete(self, key: str) -> bool:
         return True
@@ -242,7 +242,7 @@ class NullCache:
         return None
 
 
-def _report(span: Span, key: str, outcome: CacheOutcome) -> None:
+def _set_outcome(span: Span, key: str, outcome: CacheOutcome) -> None:
     span.set_attributes(
         {
             "db.system.name": "redis",
@@ -254,7 +254,7 @@ def _report(span: Span, key: str, outcome: CacheOutcome) -> None:
 
 
 def decode_entry(value: bytes | None) -> CacheEntry | None:
-    """The entry that stands in Redis; None where there is none, or it is none of ours."""
+    """Decode an entry; return None for None and for bytes that are too short to be one."""
     if value is None or len(value) < _VERSION.size:
         return None
     (version,) = _VERSION.unpack_from(value)
@@ -262,13 +262,13 @@ def decode_entry(value: bytes | None) -> CacheEntry | None:
 
 
 def encode_entry(entry: CacheEntry) -> bytes:
-    """The bytes that stand in Redis. Raises ValueError for an empty body."""
+    """Encode an entry for Redis. Raises ValueError for an empty body."""
     if entry.body == b"":
-        raise ValueError("an entry's body is not empty; None says that the row is absent")
+        raise ValueError("body must not be empty; None means that the row is absent")
     return _VERSION.pack(entry.version) + (entry.body or b"")
 
 
 def jittered_milliseconds(ttl: float) -> int:
-    """`ttl` seconds, varied by JITTER, as whole milliseconds from 1."""
-    spread = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  (spreads load, guards nothing)
+    """Return `ttl` seconds, varied by JITTER, in whole milliseconds, at least 1."""
+    spread = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  (not for security)
     return max(1, round(ttl * spread * 1000))

@@ -1,7 +1,7 @@
-"""One subscription of a process, fanned out to whoever listens here.
+"""One Redis pub/sub connection of a process, shared by all of its listeners.
 
-Owns the connection to Redis's pub/sub and its loss. What it carries are hints: a listener that
-misses one must find out by itself, so nothing is kept and a listener has one bit of memory.
+Owns that connection and its reconnection. Messages are hints: they may be lost, so a listener must
+also poll, and nothing is kept for listeners that join later.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
     from redis.asyncio.client import PubSub
 
-_PING_AFTER = 15.0  # seconds without a message after which the connection is pinged
-_RETRY = 1.0  # seconds before a lost connection is tried again
+_READ_TIMEOUT = 15.0  # seconds without a message after which the connection is pinged
+_RECONNECT_PAUSE = 1.0  # seconds
 Callback = Callable[[str], None]
 _log = structlog.get_logger(__name__)
 
 
 class Subscriber:
-    """Listens on the channels that somebody here asked for, and holds no connection otherwise."""
+    """Subscribes to the channels that have listeners; without any it holds no connection."""
 
     def __init__(self, settings: RedisSettings) -> None:
         self._settings = settings
@@ -42,9 +42,9 @@ class Subscriber:
 
     @contextmanager
     def listen(self, channel: str, callback: Callback) -> Iterator[None]:
-        """Calls back with each message on `channel`, and with an empty one once it is subscribed.
+        """Call `callback` with each message on `channel`, and with "" after each subscription.
 
-        The callback must neither block nor raise. After a lost connection it is told anew.
+        The callback must neither block nor raise. A lost connection is subscribed again.
         """
         self._callbacks[channel].add(callback)
         if channel in self._subscribed:
@@ -80,16 +80,16 @@ class Subscriber:
                 outage.succeeded()
             except Exception as error:
                 outage.failed("subscription_lost", error=type(error).__name__)
-                await asyncio.sleep(_RETRY)
+                await asyncio.sleep(_RECONNECT_PAUSE)
             finally:
                 self._subscribed.clear()
                 with contextlib.suppress(Exception):
-                    await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis 5 has no types here
+                    await pubsub.aclose()  # type: ignore[no-untyped-call]  # untyped in redis 5
 
     async def _listen(self, pubsub: PubSub) -> None:
-        """Until nobody listens here any more. Raises where the connection is lost.
+        """Read until no listener is left. Raises where the connection is lost.
 
-        This task alone touches the connection; a read stays under way while it subscribes.
+        Only this task uses the connection; a read stays in progress while it subscribes.
         """
         reading: asyncio.Task[None] | None = None
         changing: asyncio.Task[bool] | None = None
@@ -111,13 +111,13 @@ class Subscriber:
         wanted = set(self._callbacks)
         if new := wanted - self._subscribed:
             await pubsub.subscribe(*new)
-        # The last one is kept until the connection goes: reading without any is an error.
+        # The last channel stays subscribed: reading without any is an error.
         if (old := self._subscribed - wanted) and wanted:
             await pubsub.unsubscribe(list(old))
             self._subscribed -= old
 
     async def _read(self, pubsub: PubSub) -> None:
-        message = await pubsub.get_message(timeout=_PING_AFTER)
+        message = await pubsub.get_message(timeout=_READ_TIMEOUT)
         if message is None:
             return
         channel = message["channel"].decode()

@@ -1,7 +1,4 @@
-"""One load of a key at a time in this process, whose result all share who asked meanwhile.
-
-Owns who may share which load. Not what is loaded, nor where it is looked for first.
-"""
+"""Single flight: concurrent calls for one key in this process share one load."""
 
 from __future__ import annotations
 
@@ -18,22 +15,22 @@ T = TypeVar("T")
 
 @dataclass(slots=True, eq=False)
 class _Group(Generic[T]):
-    """Calls for one key that overlap, and the load that they share once one of them needs it."""
+    """Overlapping calls for one key, and the load that they share once one of them needs it."""
 
     calls: int = 0
     load: asyncio.Task[T] | None = None
 
 
 class SingleFlight(Generic[T]):
-    """Shares a load among all calls that began before it ended.
+    """Share a load among all calls that began before it ended.
 
-    Also among those whose look-up takes longer than somebody else's look-up and load together:
-    else concurrent misses would load several times.
+    Includes calls whose look-up takes longer than another call's look-up and load together: many
+    concurrent misses would otherwise load several times.
     """
 
     def __init__(self) -> None:
-        self._groups: dict[str, _Group[T]] = {}  # what a new call joins
-        # Strong references, also to loads that nobody may join or waits for any more.
+        self._groups: dict[str, _Group[T]] = {}  # the group that a new call joins
+        # Strong references to every running load, also after `forget` or without waiting callers.
         self._running: set[asyncio.Task[T]] = set()
 
     async def get_or_load(
@@ -42,24 +39,24 @@ class SingleFlight(Generic[T]):
         get: Callable[[], Awaitable[T | None]],
         load: Callable[[], Awaitable[T]],
     ) -> T:
-        """What `get` returns, or where that is None, `load`.
+        """Return the result of `get` or, where that is None, of the shared `load`.
 
-        The load runs in a task of its own, so that a cancelled caller takes nothing from the
-        others. Raises what it raises, and Unavailable where `aclose` ended it.
+        The load runs in its own task, so that a cancelled caller does not affect the others. Raises
+        the exception of `get` or `load`, and Unavailable where `aclose` ended the load.
         """
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = _Group()
         group.calls += 1
         try:
-            found = await get()
-            if found is not None:
-                return found
+            value = await get()
+            if value is not None:
+                return value
             if group.load is None:
                 group.load = asyncio.create_task(self._run(key, group, load))
                 self._running.add(group.load)
                 group.load.add_done_callback(self._running.discard)
-            return await _result(group.load)
+            return await _await_load(group.load)
         finally:
             group.calls -= 1
             if not group.calls and group.load is None:
@@ -76,20 +73,20 @@ class SingleFlight(Generic[T]):
             del self._groups[key]
 
     def forget(self, key: str) -> None:
-        """Lets no new call share a running load: it may have read before a write just done."""
+        """Let no new call share a running load, which may have read before a write."""
         self._groups.pop(key, None)
 
     async def aclose(self) -> None:
-        """Ends the loads that still run."""
+        """Cancel the running loads."""
         await cancel_and_wait(self._running)
 
 
-async def _result(load: asyncio.Task[T]) -> T:
+async def _await_load(load: asyncio.Task[T]) -> T:
     try:
         return await asyncio.shield(load)
     except asyncio.CancelledError:
         caller = asyncio.current_task()
         if load.cancelled() and caller and not caller.cancelling():
-            # The load was cancelled, not its caller: it must not look as if it were.
-            raise Unavailable("this process is stopping") from None
+            # The load was cancelled, not its caller, so the caller must not see CancelledError.
+            raise Unavailable("The server is shutting down. Try again.") from None
         raise

@@ -1,4 +1,4 @@
-"""What users answers and the edge passes on: accounts, profiles, tokens."""
+"""Accounts, profiles, sessions and tokens, as users returns them and the edge passes them on."""
 
 from datetime import date, datetime
 from enum import StrEnum
@@ -47,35 +47,36 @@ Name = Annotated[
 ]
 
 
-def _encodable(value: SecretStr) -> SecretStr:
+def _require_encodable(value: SecretStr) -> SecretStr:
     try:
         value.get_secret_value().encode()
-    except UnicodeEncodeError:  # JSON can spell half a character, UTF-8 cannot
+    except UnicodeEncodeError:  # JSON can hold half a surrogate pair, UTF-8 cannot
         raise ValueError("must be Unicode text") from None
     return value
 
 
-def _normalized(value: SecretStr) -> SecretStr:
+def _normalize(value: SecretStr) -> SecretStr:
     password = normalize_password(value.get_secret_value())
     if not MIN_PASSWORD_LENGTH <= len(password) <= MAX_PASSWORD_LENGTH:
         raise ValueError(
             f"must have {MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters,"
-            " counted once its Unicode form is normalised"
+            " counted after Unicode normalisation"
         )
     return SecretStr(password)
 
 
-# NIST SP 800-63B and OWASP ASVS 6.2: length counts, composition does not; no truncation. Counted
-# after normalisation; the schema's upper bound is for what a client sends, which may be longer.
+# NIST SP 800-63B and OWASP ASVS 6.2: rules for the length, none for the composition, and no
+# truncation. The length is counted after normalisation; the schema's upper bound applies before,
+# when the text may be longer.
 Password = Annotated[
     SecretStr,
     Field(
         min_length=MIN_PASSWORD_LENGTH,
         max_length=MAX_RAW_PASSWORD_LENGTH,
-        description="8 to 256 characters, counted in Unicode's form NFKC.",
+        description="8 to 256 characters, counted after normalisation to NFKC.",
     ),
-    AfterValidator(_encodable),
-    AfterValidator(_normalized),
+    AfterValidator(_require_encodable),
+    AfterValidator(_normalize),
 ]
 
 
@@ -114,7 +115,7 @@ class UserCreate(BaseModel):
 
 
 class UserUpdate(BaseModel):
-    """Only the fields that are given change."""
+    """A partial update: only the given fields change."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -122,22 +123,22 @@ class UserUpdate(BaseModel):
 
 
 class UserAdminUpdate(BaseModel):
-    """What only an admin may change. Only the fields that are given change."""
+    """A partial update by an admin: only the given fields change."""
 
     model_config = ConfigDict(extra="forbid")
 
     role: Role | None = None
-    disabled: bool | None = Field(None, description="True ends every session at once.")
+    disabled: bool | None = Field(None, description="true ends all sessions at once.")
 
     @model_validator(mode="after")
-    def _says_something(self) -> Self:
+    def _require_a_change(self) -> Self:
         if self.role is None and self.disabled is None:
-            raise ValueError("give role, disabled or both")
+            raise ValueError("set role, disabled or both")
         return self
 
 
 class UserPosition(BaseModel):
-    """Where a page of users ends; the edge makes its cursor of it."""
+    """The last row of a page of users, from which the edge makes its cursor."""
 
     created_at: datetime
     id: UUID
@@ -147,35 +148,35 @@ class UserPage(BaseModel):
     """Users, newest first."""
 
     items: list[User]
-    next: UserPosition | None = Field(None, description="None on the last page.")
+    next: UserPosition | None = Field(None, description="Null on the last page.")
 
 
-# Any length that a password ever had, as its client spells it; a longer one would only cost work.
-GivenPassword = Annotated[
-    SecretStr, Field(max_length=MAX_RAW_PASSWORD_LENGTH), AfterValidator(_encodable)
+# An existing password, which older rules may have admitted. The bound limits the cost of hashing.
+EnteredPassword = Annotated[
+    SecretStr, Field(max_length=MAX_RAW_PASSWORD_LENGTH), AfterValidator(_require_encodable)
 ]
 
 
 class PasswordChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    current: GivenPassword
+    current: EnteredPassword
     new: Password
 
 
 class EmailChange(BaseModel):
-    """The new address counts once a link that was mailed to it has been followed."""
+    """The new address takes effect when the link in the email to it is confirmed."""
 
     model_config = ConfigDict(extra="forbid")
 
     email: Annotated[EmailStr, Field(max_length=254, examples=["ada@example.org"])]
-    password: GivenPassword | None = Field(
-        None, description="The account's password. Without it, or with a wrong one, 403."
+    password: EnteredPassword | None = Field(
+        None, description="The account's password. If missing or wrong, the response is 403."
     )
 
 
 class Session(BaseModel):
-    """A login that has not ended. Its id is the `sid` of its access tokens."""
+    """An active login. Its id is the `sid` of its access tokens."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -185,17 +186,17 @@ class Session(BaseModel):
     expires_at: datetime
     user_agent: str | None
     address: str | None
-    current: bool = Field(description="Whether the caller's own token is of this session.")
+    current: bool = Field(description="Whether the caller's token belongs to this session.")
 
 
 class SessionList(BaseModel):
-    """At most 1,000, the latest used first."""
+    """At most 1,000 sessions, most recently used first."""
 
     items: list[Session]
 
 
 class MailRecord(BaseModel):
-    """A mail with a link, or a notice of a change: its purpose and where it went, never the link."""
+    """An email with a link or a notice of a change: purpose and recipient, without the link."""
 
     purpose: str
     email: EmailStr
@@ -205,7 +206,7 @@ class MailRecord(BaseModel):
 
 
 class UserExport(BaseModel):
-    """Everything that users keeps about an account; of secrets only when they changed."""
+    """Everything that users stores about an account, except secrets."""
 
     user: User
     password_changed_at: datetime
@@ -213,20 +214,18 @@ class UserExport(BaseModel):
     disabled_at: datetime | None
     avatar: list[Variant]
     pending_email: EmailStr | None = Field(
-        None, description="A new address that is not confirmed yet."
+        None, description="A new address that awaits confirmation."
     )
     reserved_emails: list[EmailStr] = Field(
         default_factory=list, description="Former addresses that can still be restored."
     )
     sessions: list[Session]
     active_days: list[date] = Field(description="Days (UTC) on which tokens were issued.")
-    mails: list[MailRecord] = Field(
-        description="Mails with a link that counts, and recent notices."
-    )
+    mails: list[MailRecord] = Field(description="Emails whose link is valid, and recent notices.")
 
 
 class DailyAccounts(BaseModel):
-    """One day (UTC). Registrations count accounts that are gone by now, too."""
+    """One day (UTC). Registrations include accounts that were deleted later."""
 
     day: date
     registrations: int
@@ -234,13 +233,13 @@ class DailyAccounts(BaseModel):
 
 
 class DailyAccountsReport(BaseModel):
-    """A row for every day that was asked for, zeros included, in their order."""
+    """One row for each requested day, in order, days without activity included."""
 
     items: list[DailyAccounts]
 
 
 class AccountErasure(BaseModel):
-    """Sent by the worker to each owner of an account's data; idempotent."""
+    """The worker's request to each owner of an account's data; idempotent."""
 
     job_id: UUID
 
@@ -260,18 +259,18 @@ class TokenRequest(BaseModel):
 
 
 class TokenPair(BaseModel):
-    """RFC 6749 section 5.1."""
+    """A successful token response (RFC 6749 section 5.1)."""
 
     access_token: str
-    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105  (a scheme's name, no secret)
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105  (a scheme's name, not a secret)
     expires_in: int = Field(description="Seconds until the access token expires.")
     refresh_token: str
     scope: str
 
 
 class EmailContent(BaseModel):
-    """What the worker needs to send one mail, fetched at send time so that no job row holds it."""
+    """The content of one email, fetched when it is sent, so that no job row holds it."""
 
     to: EmailStr
-    name: str = Field(description="Empty where the address is not proven to be the account's.")
+    name: str = Field(description="Empty unless the address is confirmed.")
     link: str | None = None

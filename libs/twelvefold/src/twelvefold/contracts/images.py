@@ -1,4 +1,4 @@
-"""Images and their variants, as the worker reports them to the owner of the row."""
+"""Images, their variants and objects: the worker's calls to the owner of the rows."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-# Name of a variant: the longest side in pixels.
+# Maximum length in pixels of the longer side, by the variant's name.
 VARIANTS = {"128": 128, "512": 512, "1024": 1024}
 
 
@@ -25,13 +25,13 @@ class Variant(BaseModel):
     content_type: str
     width: int
     height: int
-    size: Annotated[int, Field(description="Bytes.")]
+    size: Annotated[int, Field(description="Size in bytes.")]
 
 
 class VariantReport(BaseModel):
-    """PUT by the worker, idempotent by `job_id`: the variants, or why there are none.
+    """The variants of an image, or the reason for having none. Idempotent by `job_id`.
 
-    The owner keeps the newest job per target by `job_created_at`; an older one gets 409, which
+    The owner keeps the newest job of each target by `job_created_at`; an older one gets 409, which
     the worker treats as done.
     """
 
@@ -42,10 +42,10 @@ class VariantReport(BaseModel):
 
 
 class ImageErasure(BaseModel):
-    """POST by the worker for an account that is gone, again and again until nothing is left.
+    """One step of the erasure of a deleted account's images, repeated until none is left.
 
-    `deleted` are images of the last answer whose objects are deleted by now: their rows may go.
-    In this order a worker that is lost in between leaves rows, which the next run finds.
+    `deleted` lists images of the last response whose objects are deleted, so that the owner can
+    delete their rows. A worker that stops in between leaves rows, which the next run finds.
     """
 
     job_id: UUID
@@ -58,22 +58,22 @@ class ImageObjects(BaseModel):
 
 
 class ImagesToErase(BaseModel):
-    """The next images whose objects are to be deleted; empty at the end."""
+    """The next images whose objects the worker must delete; empty at the end."""
 
     images: list[ImageObjects]
 
 
 class ObjectKeys(BaseModel):
-    """Keys of objects: asked about, or the answer which of them nobody knows."""
+    """Keys of objects: to check, or, in the response, those that belong to no row."""
 
     keys: Annotated[list[str], Field(max_length=1000)]
 
 
 class ObjectRange(BaseModel):
-    """All keys that S3 holds below `prefix` beyond `after`, up to and with `through` or the end.
+    """All keys in S3 with `prefix`, after `after`, up to and including `through` or the end.
 
-    By it the owner of the rows tells which objects are missing. Rows that changed since `before`
-    do not count: their objects may be younger than the listing.
+    The owner of the rows finds missing objects by it. It ignores rows that changed since `before`,
+    whose objects may be newer than the listing.
     """
 
     prefix: Literal["uploads/", "variants/image/"]
@@ -84,6 +84,6 @@ class ObjectRange(BaseModel):
 
 
 class ImageIds(BaseModel):
-    """Images that miss objects: the answer to a range, or what is to be mended."""
+    """Images with missing objects: found in a range, or to be repaired."""
 
     ids: Annotated[list[UUID], Field(max_length=1000)]

@@ -1,4 +1,4 @@
-"""Kinds of jobs and their payloads. A payload holds ids, never a token, a link or a body."""
+"""Kinds of jobs and their payloads. A payload holds ids, never tokens, links or email texts."""
 
 from enum import StrEnum
 from typing import Literal
@@ -10,7 +10,7 @@ EMAIL_SEND = "email.send"
 IMAGE_PROCESS = "image.process"
 ACCOUNT_ERASE = "account.erase"
 CACHE_EVICT = "cache.evict"
-# What a process of this version may produce: whoever runs jobs has to know all of them first.
+# The kinds that this release may enqueue. Workers must know a kind before a process enqueues it.
 KINDS = (EMAIL_SEND, IMAGE_PROCESS, ACCOUNT_ERASE, CACHE_EVICT)
 
 
@@ -18,13 +18,13 @@ class EmailTemplate(StrEnum):
     WELCOME = "welcome"
     VERIFY = "verify"
     RESET = "reset"
-    CHANGE_EMAIL = "change_email"  # goes to the address that is asked for, not the account's
-    EMAIL_CHANGED = "email_changed"  # goes to the address that the account had before
-    PASSWORD_CHANGED = "password_changed"  # noqa: S105  (a template's name, no secret)
+    CHANGE_EMAIL = "change_email"  # sent to the requested address, not the account's
+    EMAIL_CHANGED = "email_changed"  # sent to the account's previous address
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105  (a template's name, not a secret)
 
 
 class JobPayload(BaseModel):
-    """Base of every payload: unknown fields of a newer producer are ignored."""
+    """Base of every payload; ignores unknown fields of a newer producer."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -35,10 +35,10 @@ class EmailSend(JobPayload):
 
 
 class ImageProcess(JobPayload):
-    """Makes the variants of an uploaded object and hands them to the object's owner."""
+    """Make the variants of an uploaded object and report them to its owner."""
 
     target: Literal["image", "avatar"]
-    target_id: UUID  # the image's id, or the user's for an avatar
+    target_id: UUID  # an image's id, or a user's id for an avatar
     object_key: str
 
 
@@ -47,9 +47,9 @@ class AccountErase(JobPayload):
 
 
 class CacheEvict(JobPayload):
-    """The row behind a cached entry is at `version` now, and the cache could not be told.
+    """Remove a cached entry older than `version`, because the cache could not be updated.
 
-    Done once the cache holds no entry older than that; until it answers, the job waits.
+    The job is retried until the cache is available.
     """
 
     key: str

@@ -1,22 +1,22 @@
-"""Text of strangers, fit to be shown on a terminal.
+"""Escaping of untrusted text for a terminal.
 
-A path, a header or an error may hold escape sequences that clear a screen, move its cursor or turn
-the direction of writing; shown as they are, they forge what an operator reads.
+A path, a header or an error may hold control sequences that clear the screen, move the cursor or
+reverse the direction of text, and so forge what an operator reads.
 """
 
 from __future__ import annotations
 
-_OF_LINES = frozenset("\n\t")
+_LINE_CHARACTERS = frozenset("\n\t")
 
 
 def escape_unprintable(text: str, *, keep_lines: bool = False) -> str:
-    """`text` with what is not printable as Python would escape it.
+    """Return `text` with unprintable characters escaped as in Python.
 
-    `keep_lines` leaves line breaks and tabs, for tracebacks and other text of several lines.
+    `keep_lines` keeps line breaks and tabs, for tracebacks and other texts of several lines.
     """
     if text.isprintable():
         return text
-    kept = _OF_LINES if keep_lines else frozenset()
+    kept = _LINE_CHARACTERS if keep_lines else frozenset()
     return "".join(
         char
         if char.isprintable() or char in kept

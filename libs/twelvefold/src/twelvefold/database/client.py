@@ -1,7 +1,7 @@
-"""How we connect to PostgreSQL, and what its errors mean.
+"""Connections to PostgreSQL and the meaning of its errors.
 
-Owns URLs, the check of a pooled connection before its use, and the translation of the driver's
-errors into ours. Units of work are `database`'s.
+Owns URLs, the check of a pooled connection before its use, and the mapping of the driver's errors.
+`database` owns transactions.
 """
 
 from __future__ import annotations
@@ -24,30 +24,29 @@ from twelvefold.settings.database_url import SYSTEM_ROOTS, DatabaseUrlParts, par
 
 NAME = "postgres"
 CONNECT_TIMEOUT = 3.0  # seconds
-# SQLSTATE classes that say "the server is not there for us now": connection exceptions,
-# operator intervention (shutdown, terminated backend), insufficient resources. And the one that
-# says that a statement took longer than it may.
+# SQLSTATE classes of an unavailable server: connection exception, operator intervention (shutdown,
+# terminated backend), insufficient resources; and query_canceled, for a statement's timeout.
 _UNAVAILABLE_STATES = ("08", "57P", "53", "57014")
-# Deadlock, serialization failure: nothing was done, and it is likely to work the next time.
-_VICTIM = ("40P01", "40001")
+# Deadlock and serialization failure: nothing was committed, and a retry will probably succeed.
+_CONFLICT_STATES = ("40P01", "40001")
 
 
 def connect_arguments(url: str) -> tuple[URL, dict[str, Any]]:
-    """Turns a platform's URL into SQLAlchemy's URL and asyncpg's arguments.
+    """Convert a platform's URL to SQLAlchemy's URL and asyncpg's arguments.
 
-    Platforms hand out `postgres://…?sslmode=require`, which neither SQLAlchemy nor asyncpg
-    takes as it is. The parameters keep libpq's meaning; without `sslmode` the driver prefers TLS.
-    Raises ValueError naming what is not supported, which the settings have told before.
+    Platforms provide `postgres://…?sslmode=require`, which neither SQLAlchemy nor asyncpg accepts
+    unchanged. The parameters keep libpq's meaning; without `sslmode` the driver prefers TLS.
+    Raises ValueError for what is not supported; the settings check the same earlier.
     """
-    found = parse_database_url(url)
-    parameters = found.parameters
-    bare = found.parts._replace(scheme="postgresql+asyncpg", query="").geturl()
+    parsed = parse_database_url(url)
+    parameters = parsed.parameters
+    bare = parsed.parts._replace(scheme="postgresql+asyncpg", query="").geturl()
     timeout = float(parameters.get("connect_timeout", CONNECT_TIMEOUT))
     arguments: dict[str, Any] = {"timeout": timeout}
-    if found.is_over_tls and found.names_certificates:
-        arguments["ssl"] = _tls_context(found)
-    elif found.ssl_mode:
-        arguments["ssl"] = found.ssl_mode
+    if parsed.is_over_tls and parsed.has_certificates:
+        arguments["ssl"] = _tls_context(parsed)
+    elif parsed.ssl_mode:
+        arguments["ssl"] = parsed.ssl_mode
     if host := parameters.get("host"):
         arguments["host"] = host
     if attributes := parameters.get("target_session_attrs"):
@@ -58,7 +57,7 @@ def connect_arguments(url: str) -> tuple[URL, dict[str, Any]]:
 
 
 def _tls_context(url: DatabaseUrlParts) -> ssl.SSLContext:
-    """As libpq verifies: `require` does so only where roots are named (as verify-ca)."""
+    """Verify as libpq does: `require` verifies only where roots are given, as verify-ca."""
     root = url.parameters.get("sslrootcert")
     context = ssl.create_default_context(cafile=None if root == SYSTEM_ROOTS else root)
     context.check_hostname = url.ssl_mode == "verify-full"
@@ -73,12 +72,12 @@ def _tls_context(url: DatabaseUrlParts) -> ssl.SSLContext:
 
 
 def create_engine(settings: PostgresSettings, *, application_name: str) -> AsyncEngine:
-    """A bounded pool of connections, each checked before it is used."""
+    """Return an engine with a bounded pool, whose connections are checked before each use."""
     url, arguments = connect_arguments(settings.database_url.get_secret_value())
     limit = settings.database_statement_timeout
-    of_url = arguments.get("server_settings", {})
+    url_settings = arguments.get("server_settings", {})
     arguments["server_settings"] = {
-        **of_url,
+        **url_settings,
         "application_name": application_name,
         "statement_timeout": str(int(limit * 1000)),
         "idle_in_transaction_session_timeout": "60000",
@@ -87,10 +86,10 @@ def create_engine(settings: PostgresSettings, *, application_name: str) -> Async
     }
     arguments["command_timeout"] = limit + 1
     if settings.database_pooled:
-        # PgBouncer in transaction mode: prepared statements do not survive, and a startup
-        # parameter that it does not know would refuse the connection.
+        # PgBouncer in transaction mode loses prepared statements, and refuses a connection with a
+        # startup parameter that it does not know.
         arguments["statement_cache_size"] = 0
-        arguments["server_settings"] = {**of_url, "application_name": application_name}
+        arguments["server_settings"] = {**url_settings, "application_name": application_name}
         url = url.update_query_dict({"prepared_statement_cache_size": "0"})
     engine = create_async_engine(
         url,
@@ -107,11 +106,11 @@ def create_engine(settings: PostgresSettings, *, application_name: str) -> Async
 
 
 def _check_at_checkout(engine: AsyncEngine, limit: float, *, pooled: bool) -> None:
-    """One round trip that finds a lost connection before its use, and that tells the server how
-    long statements may take: `limit` seconds, or what the request in hand has left.
+    """Detect a lost connection before its use, and set the timeout of its statements.
 
-    SQLAlchemy's own pre-ping takes three round trips with asyncpg and tells nothing. Behind
-    PgBouncer a session is not ours to set: there the driver's own timeout has to do.
+    Both in one round trip; the timeout is `limit` seconds or what the current request has left.
+    SQLAlchemy's own pre-ping takes three round trips with asyncpg and sets no timeout. PgBouncer
+    shares sessions between clients, so there only the driver's own timeout applies.
     """
 
     @event.listens_for(engine.sync_engine, "checkout")
@@ -121,13 +120,16 @@ def _check_at_checkout(engine: AsyncEngine, limit: float, *, pooled: bool) -> No
         try:
             connection.run_async(lambda driver: driver.execute(statement, timeout=CONNECT_TIMEOUT))
         except Exception as error:
-            # The pool replaces it, and every other one that is as old: they were lost together.
+            # The pool replaces this connection and all that are as old, which were lost with it.
             raise sqlalchemy.exc.InvalidatePoolError from error
 
 
 @contextlib.contextmanager
 def map_driver_errors() -> Iterator[None]:
-    """Turns the driver's "not there" into our errors, and leaves every other error alone."""
+    """Map the driver's errors about availability and conflicts; pass all others unchanged.
+
+    Raises Overloaded for a full pool, DependencyUnavailable and TransactionConflict.
+    """
     try:
         yield
     except sqlalchemy.exc.TimeoutError as error:
@@ -135,7 +137,7 @@ def map_driver_errors() -> Iterator[None]:
     except Exception as error:
         if is_unavailable(error):
             raise DependencyUnavailable(NAME) from error
-        if _state(error) in _VICTIM:
+        if _state(error) in _CONFLICT_STATES:
             raise TransactionConflict(
                 "A concurrent request caused a conflict. Try again.", retry_after=1
             ) from error
@@ -143,20 +145,20 @@ def map_driver_errors() -> Iterator[None]:
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Whether `error` says that PostgreSQL is not there, as against refusing a statement."""
+    """Return whether `error` means that PostgreSQL is unavailable, not that it refused."""
     if isinstance(error, sqlalchemy.exc.DBAPIError):
         return (
             error.connection_invalidated
             or isinstance(error, sqlalchemy.exc.InterfaceError)
             or _state(error).startswith(_UNAVAILABLE_STATES)
         )
-    # asyncpg's connect errors and command timeouts pass through SQLAlchemy as they are.
+    # SQLAlchemy passes asyncpg's connect errors and command timeouts unchanged.
     if isinstance(error, asyncpg.PostgresError):
         return _state(error).startswith(_UNAVAILABLE_STATES)
     return isinstance(error, (OSError, TimeoutError, asyncpg.InterfaceError))
 
 
 def _state(error: BaseException) -> str:
-    """The SQLSTATE, or nothing."""
-    found = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
-    return getattr(found, "sqlstate", None) or ""
+    """Return the SQLSTATE, or an empty string."""
+    driver_error = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
+    return getattr(driver_error, "sqlstate", None) or ""

@@ -1,4 +1,4 @@
-"""`twelvefold db`: roles and schemas, made once and migrated by each release. One-off processes."""
+"""`twelvefold db`: create roles and schemas once, migrate them with each release."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ app = typer.Typer(no_args_is_help=True, help="Schemas: bootstrap, migrate.")
 
 
 def _migrations(name: str | None) -> Migrations:
-    """Return those of the named service, or of the only one installed."""
+    """Return the migrations of the named service, or of the only one installed."""
     installed = migrations_by_service()
     if name is None and len(installed) == 1:
         return next(iter(installed.values()))
@@ -27,7 +27,7 @@ def migrate(
     service: ServiceName = None,
     revision: Annotated[str, typer.Option(help="Revision to reach.")] = "head",
 ) -> None:
-    """Migrates one service's schema as its owner (MIGRATION_DATABASE_URL); waits for its turn."""
+    """Migrate one service's schema as its owner (MIGRATION_DATABASE_URL), one process at a time."""
     from .migrations import upgrade
 
     migrations = _migrations(service)
@@ -41,17 +41,17 @@ def migrate(
 
 @app.command()
 def bootstrap() -> None:
-    """Creates schemas, roles and grants of every installed service; safe to repeat.
+    """Create schemas, roles and grants of every installed service; safe to repeat.
 
-    Reads BOOTSTRAP_DATABASE_URL (a role that may create roles) and BOOTSTRAP_ROLE_PASSWORDS. Roles
-    that are there keep their password unless it names another one; SERVICE_app_b may log in beside
-    SERVICE_app, for a rotation (docs/guides/deploy.md).
+    Reads BOOTSTRAP_DATABASE_URL (a role that may create roles) and BOOTSTRAP_ROLE_PASSWORDS. An
+    existing role keeps its password unless a new one is given. SERVICE_app_b may log in beside
+    SERVICE_app while a password is rotated (docs/guides/deploy.md).
     """
     from .migrations import bootstrap as create
 
     settings = load_or_fail(BootstrapSettings)
     url = settings.bootstrap_database_url.get_secret_value()
-    found = installed_migrations()
-    given = run_async(lambda: create(url, found, settings.passwords))
-    typer.echo(f"passwords of: {', '.join(given) or 'nobody'}")
-    typer.echo(f"ready: {', '.join(entry.schema for entry in found)}")
+    schemas = installed_migrations()
+    roles = run_async(lambda: create(url, schemas, settings.passwords))
+    typer.echo(f"passwords set: {', '.join(roles) or 'none'}")
+    typer.echo(f"schemas ready: {', '.join(entry.schema for entry in schemas)}")

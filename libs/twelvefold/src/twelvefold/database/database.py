@@ -1,8 +1,7 @@
-"""PostgreSQL: units of work, when they may be repeated, and what may follow a commit.
+"""PostgreSQL transactions: their retry, and callbacks after a commit.
 
-Owns connections in use and transactions. Not the tables (each service's models), not migrations.
-Repositories take a `Reader` or a `Transaction`, two types, so that a write on a read
-connection is a type error.
+Owns connections in use and transactions. Each service's models own the tables. Repositories take a
+`Reader` or a `Transaction`: two types, so that a write on a read connection is a type error.
 """
 
 from __future__ import annotations
@@ -33,16 +32,16 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-REPEAT_PAUSE = 0.05  # seconds
-REPEAT_NEEDS = 1.0  # seconds that a request must have left for a second try
+RETRY_PAUSE = 0.05  # seconds
+MIN_RETRY_TIME = 1.0  # seconds that a request must have left for a second try
 
 
 class CommitOutcomeUnknown(DependencyUnavailable):
-    """PostgreSQL was lost during the commit: whether it took effect is not known."""
+    """PostgreSQL was lost during the commit, which may have taken effect."""
 
 
 class Reader:
-    """A connection that only reads; every statement sees what was committed before it."""
+    """A read-only use of a connection; every statement sees all earlier commits."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
@@ -55,36 +54,38 @@ class Reader:
     @overload
     async def execute(self, statement: Executable, parameters: Any = None) -> Result[Any]: ...
     async def execute(self, statement: Executable, parameters: Any = None) -> Result[Any]:
-        """Raises DependencyUnavailable where PostgreSQL went away or took too long, Contended,
-        the driver's error otherwise.
+        """Execute one statement.
+
+        Raises DependencyUnavailable where PostgreSQL is lost or too slow, TransactionConflict for
+        a deadlock or a serialization failure, and otherwise the driver's error.
         """
         with map_driver_errors():
             return await self._connection.execute(statement, parameters)
 
     async def scalar(self, statement: Executable, parameters: Any = None) -> Any:
-        """The first column of the first row, or None. Raises as `execute`."""
+        """Return the first column of the first row, or None. Raises as `execute`."""
         with map_driver_errors():
             return await self._connection.scalar(statement, parameters)
 
 
 class Transaction(Reader):
-    """A unit of work. What must follow the commit is registered with `after_commit`."""
+    """A transaction in progress; `after_commit` registers what follows its commit."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         super().__init__(connection)
         self._after_commit: list[Callable[[], None]] = []
 
     def after_commit(self, callback: Callable[[], None]) -> None:
-        """Runs `callback` once the commit has succeeded, never otherwise.
+        """Run `callback` after the commit, and only if the commit succeeds.
 
-        It must not block or await: it hands over (to a wake-up publisher, a task), and an exception in it
-        is logged, because the effect that it follows is already durable.
+        The callback must not block: it starts a task or fills a buffer. Its exceptions are logged,
+        because the commit that it follows is already durable.
         """
         self._after_commit.append(callback)
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
-        """What runs inside is undone alone if it raises; followers that it registered too."""
+        """Undo only the block, and the callbacks that it registered, if it raises."""
         before = len(self._after_commit)
         try:
             async with self._connection.begin_nested():
@@ -102,7 +103,7 @@ class Transaction(Reader):
 
 
 class Database:
-    """One engine per process; bounded, checked at checkout, with a statement timeout."""
+    """The bounded connection pool of a process, with a timeout for each statement."""
 
     def __init__(self, settings: PostgresSettings, *, application_name: str) -> None:
         self.engine: AsyncEngine = create_engine(settings, application_name=application_name)
@@ -112,49 +113,48 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """Begins, commits on success, rolls back on any exception (cancellation included).
+        """Yield a transaction: commit at the end of the block, roll back on any exception.
 
-        Raises DependencyUnavailable where PostgreSQL does not answer, Overloaded where no
-        connection came free in time, and CommitUnknown where it was lost during the commit
-        itself: then the outcome is unknown, as with every database, and the caller's idempotency
-        key makes a retry safe.
+        Raises DependencyUnavailable where PostgreSQL is unavailable, Overloaded where no connection
+        became free in time, and CommitOutcomeUnknown where PostgreSQL was lost during the commit:
+        the caller's idempotency key then makes a retry safe.
         """
-        async with self._connected(self.engine) as connection:
-            unit = Transaction(connection)
+        async with self._checkout(self.engine) as connection:
+            transaction = Transaction(connection)
             with map_driver_errors():
-                transaction = await connection.begin()
+                driver_transaction = await connection.begin()
             try:
-                yield unit
+                yield transaction
             except BaseException:
-                with contextlib.suppress(Exception):  # the first error is the one to tell
-                    await asyncio.shield(transaction.rollback())
+                with contextlib.suppress(Exception):  # report the first error, not this one
+                    await asyncio.shield(driver_transaction.rollback())
                 raise
             try:
                 with map_driver_errors():
-                    await transaction.commit()
+                    await driver_transaction.commit()
             except DependencyUnavailable as error:
                 raise CommitOutcomeUnknown(error.name) from error
-            # Before the connection goes back: a caller cancelled from now on stops none of it.
-            unit.run_after_commit()
+            # Before the first await after the commit, so that no cancellation can prevent it.
+            transaction.run_after_commit()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Reader]:
-        """A connection without BEGIN and COMMIT: one round trip a statement."""
-        async with self._connected(self._autocommit) as connection:
+        """Yield a connection without BEGIN and COMMIT: one round trip for each statement."""
+        async with self._checkout(self._autocommit) as connection:
             yield Reader(connection)
 
     @asynccontextmanager
-    async def _connected(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    async def _checkout(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         try:
             with metrics.track_wait(NAME), map_driver_errors():
                 connection = await engine.connect()
         except sqlalchemy.exc.InvalidRequestError as error:
-            # Every connection that was tried was lost at once.
+            # Each connection that the pool tried was lost.
             raise DependencyUnavailable(NAME) from error
         try:
             yield connection
         finally:
-            # Shielded: a cancelled request must hand back a clean connection.
+            # Shielded: a cancelled request must return a clean connection.
             await asyncio.shield(connection.close())
 
     async def ping(self) -> None:
@@ -166,10 +166,10 @@ class Database:
 
 
 def retry_once(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """For a method that is one unit of work and nothing else: it is done again, once, where
-    PostgreSQL was lost or undid it before anything was committed, and the request has time left.
+    """Retry a single-transaction method once if PostgreSQL failed before the commit.
 
-    One that was lost during its commit is not repeated, since it may have taken effect.
+    Only where the request has MIN_RETRY_TIME left. A transaction that failed during its commit is
+    not retried, because it may have taken effect.
     """
 
     @functools.wraps(method)
@@ -179,12 +179,12 @@ def retry_once(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Corou
         except (DependencyUnavailable, TransactionConflict) as error:
             if isinstance(error, CommitOutcomeUnknown) or getattr(error, "name", NAME) != NAME:
                 raise
-            if remaining(REPEAT_NEEDS) < REPEAT_NEEDS:
+            if remaining(MIN_RETRY_TIME) < MIN_RETRY_TIME:
                 raise
             _log.info(
                 "transaction_retried", operation=method.__qualname__, error=type(error).__name__
             )
-            await asyncio.sleep(REPEAT_PAUSE)
+            await asyncio.sleep(RETRY_PAUSE)
             return await method(*args, **kwargs)
 
     return attempt

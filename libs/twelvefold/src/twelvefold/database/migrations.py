@@ -1,8 +1,8 @@
-"""Schemas and roles: bootstrap once, migrate each schema by its owner, know when it is there.
+"""Schemas and roles: bootstrap, migration, and the check that a schema is ready.
 
-Each service has one schema and two roles: `<service>_owner` migrates, `<service>_app` has DML
-and nothing more. `<service>_app_b`, where it has a password, may log in as the latter while that
-gets another one. Which revisions there are is in `revisions`.
+Each service has one schema and two roles: `<service>_owner` migrates, `<service>_app` may only
+read and write rows. `<service>_app_b`, where it has a password, has the rights of `<service>_app`
+while that role's password is rotated. `revisions` knows the revisions.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     from alembic.runtime.migration import RevisionStep
 
 LOCK_TIMEOUT = 60  # seconds that one migration waits for another of the same schema
-STATEMENT_LOCK_TIMEOUT = 5  # seconds a DDL may wait for a table, so that it never queues traffic
+STATEMENT_LOCK_TIMEOUT = 5  # seconds that a DDL waits for a table while it blocks other queries
 
 
 async def is_ready(database: Database, migrations: Migrations) -> bool:
-    """Whether the schema is at this release's head, or past it.
+    """Return whether the schema is at this release's head or at a newer revision.
 
-    A revision that this release does not know is a newer release's: expand and contract promises
-    that the release before it still runs there.
+    A revision that this release does not know belongs to a newer release, whose schema this
+    release can use (expand and contract).
     """
-    query = text(f"SELECT version_num FROM {migrations.schema}.alembic_version")  # noqa: S608 (own name)
+    query = text(f"SELECT version_num FROM {migrations.schema}.alembic_version")  # noqa: S608 (not user input)
     try:
         async with database.read() as reader:
             current = await reader.scalar(query)
     except DBAPIError:
-        return False  # neither the schema nor the table is there yet
+        return False  # the schema or the table does not exist yet
     known = migrations.revisions
     return current is not None and (current == known[-1] or current not in known)
 
@@ -48,13 +48,13 @@ async def is_ready(database: Database, migrations: Migrations) -> bool:
 async def upgrade(
     migrations: Migrations, url: str, *, revision: str = "head"
 ) -> tuple[str | None, list[str]]:
-    """Brings one schema to `revision` as its owner; returns where it stood and what was applied.
+    """Migrate one schema to `revision` as its owner; return its revision before, and those applied.
 
-    One process at a time under an advisory lock; each revision in a transaction of its own, so
-    that one that is killed leaves a revision, and can be run again. A schema that a newer release
-    has migrated stays as it is: this is the way back. Raises DependencyUnavailable where
-    PostgreSQL is away, SchemaError where a lock does not come, or where a contract step would take
-    away what a release that still runs has use for.
+    An advisory lock admits one process at a time. Each revision has its own transaction, so that a
+    killed migration can be run again. A schema of a newer release stays unchanged, which allows a
+    rollback of the release. Raises DependencyUnavailable where PostgreSQL is unavailable, and
+    SchemaError where a lock is not acquired in time or a contract step would remove what a running
+    release needs.
     """
     target, arguments = connect_arguments(url)
     arguments["server_settings"] = {
@@ -97,8 +97,8 @@ def _run(
     def steps(current: Any, _: object) -> list[RevisionStep]:
         before.append(current[0] if current else None)
         if current and current[0] not in migrations.revisions:
-            return []  # a newer release's
-        # What Alembic's own command.upgrade passes as fn; there is no public name for it.
+            return []  # migrated by a newer release
+        # Alembic's command.upgrade passes this as fn; there is no public name for it.
         plan = script._upgrade_revs(revision, current)  # noqa: SLF001
         for step in plan:
             _require_unused(connection, migrations, step.revision)
@@ -123,37 +123,37 @@ def _run(
     return before[0] if before else None, applied
 
 
-_ANNOUNCED = text("""
+_APPLICATION_NAMES = text("""
 SELECT DISTINCT application_name FROM pg_stat_activity
 WHERE datname = current_database() AND application_name LIKE 'twelvefold-%@%'
 """)
 
 
 def _require_unused(connection: Connection, migrations: Migrations, revision: Any) -> None:
-    """Raises SchemaError where `revision` is a contract step and a process that runs is too old.
+    """Raise SchemaError where `revision` is a contract step and a running process is too old.
 
-    Processes say on their connections which revision they know (`Migrations.application_name`); one
-    that holds no connection at this moment is not seen, as none of ours is for long.
+    Processes name the revision that they know on their connections (`Migrations.application_name`).
+    A process without a connection at this moment is not detected.
     """
     needed = getattr(revision.module, "contract_after", None)
     if needed is None:
         return
-    mentioned = re.compile(rf"[@,]{migrations.schema}:(\d{{4}})")
+    known_revision = re.compile(rf"[@,]{migrations.schema}:(\d{{4}})")
     old = sorted(
         name
-        for (name,) in connection.execute(_ANNOUNCED)
-        if (found := mentioned.search(name)) and found[1] < needed
+        for (name,) in connection.execute(_APPLICATION_NAMES)
+        if (match := known_revision.search(name)) and match[1] < needed
     )
     if old:
         raise SchemaError(
-            f"schema {migrations.schema}: revision {revision.revision} takes away what releases "
-            f"before {needed} use, and there still run {', '.join(old)}: upgrade them first"
+            f"schema {migrations.schema}: revision {revision.revision} removes what releases "
+            f"before {needed} use; still running: {', '.join(old)}; upgrade them first"
         )
 
 
-# Identifiers cannot be bound, and a password must not stand in a statement that a server may log:
-# both are handed over as settings of the transaction and quoted by PostgreSQL itself.
-_ROLE = """
+# Identifiers cannot be bound, and a password must not appear in a statement that the server may
+# log: both are passed as settings of the transaction, and PostgreSQL quotes them.
+_CREATE_ROLE = """
 DO $$
 DECLARE role_name text := current_setting('twelvefold.role');
 BEGIN
@@ -168,13 +168,15 @@ END $$
 """
 
 
-def _schema_statements(migrations: Migrations, *, second: bool) -> list[str]:
-    """`second`: the app's second role is there, too."""
+def _schema_statements(migrations: Migrations, *, with_rotation_role: bool) -> list[str]:
     schema, owner, app = migrations.schema, migrations.owner_role, migrations.app_role
-    b = migrations.rotation_role
-    of_second = [f"GRANT {app} TO {b}", f"ALTER ROLE {b} SET search_path = {schema}"]
+    rotation = migrations.rotation_role
+    rotation_grants = [
+        f"GRANT {app} TO {rotation}",
+        f"ALTER ROLE {rotation} SET search_path = {schema}",
+    ]
     return [
-        # Managed PostgreSQL has no superuser: a role that is a member may create for the owner.
+        # Managed PostgreSQL has no superuser: only a member of the owner role may create for it.
         f"GRANT {owner} TO CURRENT_USER",
         f"CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {owner}",
         f"GRANT USAGE ON SCHEMA {schema} TO {app}",
@@ -186,22 +188,23 @@ def _schema_statements(migrations: Migrations, *, second: bool) -> list[str]:
             f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {schema} "
             f"GRANT USAGE, SELECT ON SEQUENCES TO {app}"
         ),
-        # Functions are executable by everybody unless that is taken away.
+        # Every role may execute a new function unless that right is revoked.
         f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner} REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC",
         f"ALTER ROLE {owner} SET search_path = {schema}",
         f"ALTER ROLE {app} SET search_path = {schema}",
-        *(of_second if second else ()),
+        *(rotation_grants if with_rotation_role else ()),
     ]
 
 
 async def bootstrap(
     url: str, schemas: Sequence[Migrations], passwords: Mapping[str, str]
 ) -> list[str]:
-    """Creates schemas, roles, grants and default privileges; safe to run again at any time.
+    """Create schemas, roles, grants and default privileges; safe to repeat at any time.
 
-    `url` belongs to a role that may create roles; `passwords` is by role name. A role that is there
-    keeps its password where none is given. Returns the roles that got one. Raises SchemaError naming
-    the roles that need one, DependencyUnavailable where PostgreSQL is away.
+    `url` belongs to a role that may create roles; `passwords` maps role names to passwords. An
+    existing role without an entry keeps its password. Returns the roles whose password was set.
+    Raises SchemaError naming new roles without a password, DependencyUnavailable where PostgreSQL
+    is unavailable.
     """
     target, arguments = connect_arguments(url)
     engine = create_async_engine(
@@ -209,14 +212,15 @@ async def bootstrap(
     )
     try:
         async with engine.begin() as connection:
-            # Two bootstraps at once would collide on the roles' catalogue rows.
+            # Two bootstraps at once would conflict in the catalogue of roles.
             await connection.execute(text("SELECT pg_advisory_xact_lock(7208312)"))
-            given = await _give_passwords(connection, schemas, passwords)
+            roles = await _create_roles(connection, schemas, passwords)
             for entry in schemas:
-                for statement in _schema_statements(entry, second=entry.rotation_role in given):
-                    await connection.execute(text(statement))
+                with_rotation_role = entry.rotation_role in roles
+                for sql in _schema_statements(entry, with_rotation_role=with_rotation_role):
+                    await connection.execute(text(sql))
             await connection.execute(text("REVOKE CREATE ON SCHEMA public FROM PUBLIC"))
-            return given
+            return roles
     except (DBAPIError, OSError, TimeoutError) as error:
         if is_unavailable(error):
             raise DependencyUnavailable("postgres") from error
@@ -225,25 +229,24 @@ async def bootstrap(
         await engine.dispose()
 
 
-async def _give_passwords(
+async def _create_roles(
     connection: AsyncConnection, schemas: Sequence[Migrations], passwords: Mapping[str, str]
 ) -> list[str]:
-    """Makes the roles, and sets the passwords that are given; the roles that got one."""
-    needed = [role for entry in schemas for role in (entry.owner_role, entry.app_role)]
-    second = {entry.rotation_role for entry in schemas}
-    found = await connection.execute(text("SELECT rolname FROM pg_roles"))
-    there = set(found.scalars())
-    given = [role for role in (*needed, *sorted(second)) if passwords.get(role)]
-    if missing := [role for role in needed if role not in given and role not in there]:
+    """Create the roles and set the given passwords; return the roles whose password was set."""
+    required = [role for entry in schemas for role in (entry.owner_role, entry.app_role)]
+    rotation = {entry.rotation_role for entry in schemas}
+    existing = set((await connection.execute(text("SELECT rolname FROM pg_roles"))).scalars())
+    roles = [role for role in (*required, *sorted(rotation)) if passwords.get(role)]
+    if missing := [role for role in required if role not in roles and role not in existing]:
         raise SchemaError(f"no password for {', '.join(missing)} in BOOTSTRAP_ROLE_PASSWORDS")
     settings = text(
         "SELECT set_config('twelvefold.role', :role, true), "
         "set_config('twelvefold.password', :password, true), "
         "set_config('twelvefold.inherits', :inherits, true)"
     )
-    for role in given:
-        inherits = "INHERIT" if role in second else "NOINHERIT"
-        told = {"role": role, "password": passwords[role], "inherits": inherits}
-        await connection.execute(settings, told)
-        await connection.execute(text(_ROLE))
-    return given
+    for role in roles:
+        inherits = "INHERIT" if role in rotation else "NOINHERIT"
+        parameters = {"role": role, "password": passwords[role], "inherits": inherits}
+        await connection.execute(settings, parameters)
+        await connection.execute(text(_CREATE_ROLE))
+    return roles

@@ -1,9 +1,10 @@
-"""Where a service's schema and its revisions are; what to do with them is in `migrations`.
+"""A service's schema and its revisions; `migrations` applies them.
 
-Revisions are numbered files (`0001_name.py`, revision "0001"), linear, so that a serving process
-can tell its head without loading Alembic. One that takes something away (the contract step after
-an expansion) says from which revision on a release does without it: `contract_after = "0007"`. Imports nothing heavy: every service declares its
-`Migrations` beside its `Service`, and the command line and the supervisor load all of them.
+Revisions are linear, numbered files (`0001_name.py`, revision "0001"), so that a serving process
+knows its head without loading Alembic. A contract step, which removes something after an
+expansion, names the first revision whose release no longer uses it: `contract_after = "0007"`.
+This module must import quickly: the command line and the supervisor load the `Migrations` of every
+service.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from pathlib import Path
 
 from twelvefold.errors import TwelvefoldError
 
-# Every service inserts jobs and reads their view: the revision of schema `jobs` that this package
-# was written for. A test holds it against the worker's own.
+# The revision of schema `jobs` that this package was written for: every service inserts jobs and
+# reads their view. A test compares it with the worker's head.
 JOBS_SCHEMA, JOBS_REVISION = "jobs", "0004"
 _REVISION_FILE = re.compile(r"^(\d{4})_\w+\.py$")
 
 
 class SchemaError(TwelvefoldError):
-    """A migration or a bootstrap that cannot go on; the detail says what to do."""
+    """A migration or a bootstrap that cannot continue; the detail says what to do."""
 
     status, code, title = 500, "schema", "The schema cannot be changed"
 
@@ -35,7 +36,7 @@ class Migrations:
     service: str
     schema: str
     package: str
-    # Lower migrates first where several run in one process: jobs, then users, then api.
+    # Lower orders migrate first where one process migrates several schemas.
     order: int = 0
 
     @property
@@ -48,7 +49,7 @@ class Migrations:
 
     @property
     def rotation_role(self) -> str:
-        """Logs in with the app role's rights, so that two passwords are valid while one is rotated."""
+        """A role with the app role's rights: two passwords are valid during a rotation."""
         return f"{self.app_role}_b"
 
     @property
@@ -62,12 +63,13 @@ class Migrations:
     def revisions(self) -> list[str]:
         """Every revision that this release knows, oldest first."""
         names = (path.name for path in (self.location / "versions").iterdir())
-        return sorted(found[1] for name in names if (found := _REVISION_FILE.match(name)))
+        return sorted(match[1] for name in names if (match := _REVISION_FILE.match(name)))
 
     @property
     def application_name(self) -> str:
-        """What a running process says of itself on its connections (`application_name`, at most
-        63 bytes): which schemas it works with and the newest revision of each that it knows.
+        """The name of a process's connections, at most 63 bytes.
+
+        It lists the schemas that the process uses and the newest revision of each that it knows.
         """
         known = dict.fromkeys(
             [f"{self.schema}:{self.revisions[-1]}", f"{JOBS_SCHEMA}:{JOBS_REVISION}"]
@@ -76,7 +78,7 @@ class Migrations:
 
 
 def migrations_by_service() -> dict[str, Migrations]:
-    """Return by name the migrations of every installed service that has a schema, in order."""
+    """Return the migrations of every installed service with a schema by its name, in order."""
     services = [entry.load() for entry in entry_points(group="twelvefold.services")]
     owners = [service for service in services if service.migrations is not None]
     owners.sort(key=lambda service: (service.migrations.order, service.name))
@@ -84,5 +86,5 @@ def migrations_by_service() -> dict[str, Migrations]:
 
 
 def installed_migrations() -> list[Migrations]:
-    """Return the migrations of every installed service that has a schema, in order."""
+    """Return the migrations of every installed service with a schema, in order."""
     return list(migrations_by_service().values())

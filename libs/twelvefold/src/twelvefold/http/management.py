@@ -26,7 +26,7 @@ from twelvefold.errors import FieldError, Forbidden, UnprocessableContent
 from twelvefold.http.rest.problems import EXCEPTION_HANDLERS
 from twelvefold.observability import metrics
 from twelvefold.observability.log_level import LevelName, log_level
-from twelvefold.observability.redaction import redacted_settings
+from twelvefold.observability.redaction import redact_settings
 from twelvefold.service.health import Health
 from twelvefold.settings import ServiceSettings
 
@@ -66,7 +66,7 @@ def create_management_app(*, name: str, settings: ServiceSettings, health: Healt
                 "errors": metrics.counts.errors,
                 "rss_bytes": rss_bytes(),
                 "job_kinds": KINDS,
-                "settings": redacted_settings(settings),
+                "settings": redact_settings(settings),
             }
         )
 

@@ -1,4 +1,4 @@
 """Mail transport: the Mailer protocol and its SMTP and SendGrid implementations.
 
-Owns no text: emails are rendered by worker.
+The worker renders the emails.
 """

@@ -1,8 +1,8 @@
-"""Sending one mail: the letter, what a refusal means, and SMTP. SendGrid is `sendgrid`'s.
+"""The Mailer protocol, the format of an email, and delivery by SMTP.
 
-Owns the form of the letter. Not the words: templates belong to the worker. Delivery is at least
-once: where an answer is lost the caller sends again with the same Message-ID, by which receivers
-recognise the letter.
+`sendgrid` holds the other implementation; the worker owns the templates. Delivery is at least
+once: if a response is lost, the caller sends again with the same Message-ID, by which receivers
+recognise a duplicate.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import contextlib
 import re
 import ssl
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.headerregistry import Address
@@ -31,25 +31,25 @@ from twelvefold.observability import metrics, spans
 from twelvefold.resilience.circuit_breaker import Bulkhead
 from twelvefold.settings import MailSettings
 
-MOST = 100  # letters handed over at a time by one process
-_QUIT_TIMEOUT = 1.0  # seconds for a courtesy
-_PERMANENT = range(500, 600)  # RFC 5321 section 4.2.1
-# Nothing beyond ASCII in the body: not every server takes eight bits.
+MAX_CONCURRENT_SENDS = 100  # per process
+_QUIT_TIMEOUT = 1.0  # seconds; QUIT is optional
+_PERMANENT_ERRORS = range(500, 600)  # reply codes, RFC 5321 section 4.2.1
+# An ASCII body, because not every server accepts eight bits.
 _POLICY = SMTP.clone(cte_type="7bit")
 _DEFAULT_PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 _HEADER_NAME = re.compile(r"[!-9;-~]+")  # RFC 5322 section 2.2
-_OWN_HEADERS = re.compile(
+_RESERVED_HEADERS = re.compile(
     r"from|sender|to|cc|bcc|subject|date|message-id|mime-version|content-.*", re.IGNORECASE
 )
-# What email-validator lets through, so without quotes, comments and names. Not the standard
-# library's parser, which takes more and fails on some of the rest.
+# The addresses that email-validator accepts: no quotes, comments or names. The standard library's
+# parser accepts more and fails on some of these.
 _ATOM = r"[\w!#$%&'*+/=?^`{|}~-]+"
 _ADDRESS = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@[\w-]+(?:\.[\w-]+)*")
 
 
 @dataclass(frozen=True, slots=True)
 class Email:
-    """One letter to one address. `message_id` (`<id@domain>`) stays the same when it is re-sent."""
+    """One email to one address. `message_id` (`<id@domain>`) stays the same when it is resent."""
 
     to: str
     subject: str
@@ -60,27 +60,28 @@ class Email:
 
 
 class Mailer(Protocol):
-    """Hands a letter over to whoever delivers it."""
+    """Sends emails by a mail server or a service."""
 
     async def send(self, message: Email) -> None:
-        """Returns once the letter is accepted.
+        """Send an email; return once it is accepted.
 
-        Raises Rejected where it never will be (the address is refused for good, or a header
-        holds a line break), DependencyUnavailable("mail") where a later attempt may succeed.
+        Raises Rejected where it will never be (permanently refused address, or a line break in a
+        header), DependencyUnavailable("mail") where a later attempt may succeed, and Overloaded
+        where MAX_CONCURRENT_SENDS are in progress.
         """
 
     async def ping(self) -> None:
-        """Raises DependencyUnavailable where nobody answers. Sends nothing, logs in nowhere."""
+        """Check that the server responds, without a login. Raises DependencyUnavailable."""
 
     async def aclose(self) -> None:
-        """Closes what is kept open between letters."""
+        """Close connections that are kept between emails."""
 
 
 class SmtpMailer:
-    """A connection for each letter: SMTP servers end idle ones, and a letter is not urgent.
+    """SMTP with one connection for each email, because servers close idle connections.
 
-    `smtp://` is never encrypted, `smtp+starttls://` and `smtps://` always. `tls_context` replaces
-    the system's certificate authorities.
+    `smtp://` is never encrypted, `smtp+starttls://` and `smtps://` always are. `tls_context`
+    replaces the system's certificate authorities. Raises ValueError where SMTP_URL is unusable.
     """
 
     def __init__(
@@ -99,36 +100,31 @@ class SmtpMailer:
         self._username = unquote(url.username) if url.username else None
         self._password = unquote(url.password or "") if url.username else None
         self._tls_context = tls_context
-        self._bulkhead = Bulkhead("mail", max_calls=MOST)
+        self._bulkhead = Bulkhead("mail", max_calls=MAX_CONCURRENT_SENDS)
 
     async def send(self, message: Email) -> None:
-        with sending("smtp", self._host, message):
+        with track_send("smtp", self._host, message):
             await self._send(message)
 
     async def _send(self, message: Email) -> None:
-        letter = build_mime(message, self._sender)
+        mime = build_mime(message, self._sender)
         with self._bulkhead.call():
-            await self._deliver(letter, ascii_address(message.to))
-
-    async def _deliver(self, message: EmailMessage, recipient: str) -> None:
-        client = await self._client(login=True)
-        try:
-            async with asyncio.timeout(self._timeout):
-                await client.connect()
-                await _hand_over(client, message, self._sender.addr_spec, recipient)
-        except (aiosmtplib.SMTPException, OSError) as error:
-            raise DependencyUnavailable("mail") from error
-        else:
-            with contextlib.suppress(aiosmtplib.SMTPException, OSError):
-                await client.quit(timeout=_QUIT_TIMEOUT)
-        finally:
-            client.close()
+            async with self._connection(login=True) as client:
+                sender, recipient = self._sender.addr_spec, ascii_address(message.to)
+                await _transmit(client, mime, sender, recipient)
 
     async def ping(self) -> None:
-        client = await self._client(login=False)
+        async with self._connection(login=False):
+            pass
+
+    @contextlib.asynccontextmanager
+    async def _connection(self, *, login: bool) -> AsyncIterator[aiosmtplib.SMTP]:
+        """Connect for one exchange, bounded by MAIL_TIMEOUT. Raises DependencyUnavailable."""
+        client = await self._client(login=login)
         try:
             async with asyncio.timeout(self._timeout):
                 await client.connect()
+                yield client
         except (aiosmtplib.SMTPException, OSError) as error:
             raise DependencyUnavailable("mail") from error
         else:
@@ -143,12 +139,12 @@ class SmtpMailer:
     async def _client(self, *, login: bool) -> aiosmtplib.SMTP:
         encrypted = self._scheme != "smtp"
         if encrypted and self._tls_context is None:
-            # Reads the authorities' certificates: tens of milliseconds.
+            # Reading the authorities' certificates takes tens of milliseconds.
             self._tls_context = await asyncio.to_thread(ssl.create_default_context)
         return aiosmtplib.SMTP(
             hostname=self._host,
             port=self._port,
-            # Our name in EHLO. Without it the library asks DNS for one.
+            # The name in EHLO. Without it the library looks up the host name in DNS.
             local_hostname=self._sender.domain,
             timeout=self._timeout,
             use_tls=self._scheme == "smtps",
@@ -160,8 +156,8 @@ class SmtpMailer:
 
 
 @contextlib.contextmanager
-def sending(system: str, host: str, message: Email) -> Iterator[None]:
-    """A span and a count; neither holds an address or a word of the letter."""
+def track_send(system: str, host: str, message: Email) -> Iterator[None]:
+    """Trace and count one send; neither span nor metric holds an address or a text."""
     attributes = {
         "mail.system": system,
         "mail.message_id": message.message_id,
@@ -179,35 +175,35 @@ def sending(system: str, host: str, message: Email) -> Iterator[None]:
         metrics.mails_sent.labels(outcome).inc()
 
 
-async def _hand_over(
-    client: aiosmtplib.SMTP, message: EmailMessage, sender: str, recipient: str
+async def _transmit(
+    client: aiosmtplib.SMTP, mime: EmailMessage, sender: str, recipient: str
 ) -> None:
     try:
-        await client.send_message(message, sender=sender, recipients=[recipient])
+        await client.send_message(mime, sender=sender, recipients=[recipient])
     except aiosmtplib.SMTPRecipientsRefused as error:
         codes = [refusal.code for refusal in error.recipients]
-        if all(code in _PERMANENT for code in codes):
+        if all(code in _PERMANENT_ERRORS for code in codes):
             raise Rejected(f"the recipient was refused ({codes[0]})") from error
         raise
     except (aiosmtplib.SMTPNotSupported, ValueError) as error:
-        # The server takes no local part beyond ASCII, or the library sees none that it can send.
+        # The server accepts only ASCII local parts, or the library cannot send this one.
         raise Rejected("the recipient's address cannot be used") from error
 
 
 def parse_sender(mail_from: str) -> Address:
-    """`Name <address>` or an address. Raises ValueError."""
-    found = getaddresses([mail_from])
-    if len(found) != 1 or not _ADDRESS.fullmatch(found[0][1]):
+    """Parse `Name <address>` or an address. Raises ValueError."""
+    pairs = getaddresses([mail_from])
+    if len(pairs) != 1 or not _ADDRESS.fullmatch(pairs[0][1]):
         raise ValueError("MAIL_FROM must be an address, as in `Name <address>`")
-    name, address = found[0]
+    name, address = pairs[0]
     return _address(address, name)
 
 
 def validate_headers(message: Email) -> None:
-    """Raises Rejected unless the headers say what they are meant to and nothing more."""
+    """Raise Rejected for reserved or invalid header names, line breaks and bad recipients."""
     lines = [message.to, message.subject, message.message_id]
     for name, value in message.headers.items():
-        if not _HEADER_NAME.fullmatch(name) or _OWN_HEADERS.fullmatch(name):
+        if not _HEADER_NAME.fullmatch(name) or _RESERVED_HEADERS.fullmatch(name):
             raise Rejected("a header's name is not allowed")
         lines.append(value)
     if any(unicodedata.category(char) in ("Cc", "Zl", "Zp") for line in lines for char in line):
@@ -217,23 +213,23 @@ def validate_headers(message: Email) -> None:
 
 
 def build_mime(message: Email, sender: Address) -> EmailMessage:
-    """The letter: text, and HTML as the alternative. Raises Rejected."""
+    """Build the MIME message: text, and HTML as the alternative. Raises Rejected."""
     validate_headers(message)
-    letter = EmailMessage(policy=_POLICY)
-    letter["From"] = sender
-    letter["To"] = _address(message.to)
-    letter["Subject"] = message.subject
-    letter["Date"] = format_datetime(datetime.now(UTC))
-    letter["Message-ID"] = message.message_id
+    mime = EmailMessage(policy=_POLICY)
+    mime["From"] = sender
+    mime["To"] = _address(message.to)
+    mime["Subject"] = message.subject
+    mime["Date"] = format_datetime(datetime.now(UTC))
+    mime["Message-ID"] = message.message_id
     for name, value in message.headers.items():
-        letter[name] = value
-    letter.set_content(message.text)
+        mime[name] = value
+    mime.set_content(message.text)
     if message.html is not None:
-        letter.add_alternative(message.html, subtype="html")
-    return letter
+        mime.add_alternative(message.html, subtype="html")
+    return mime
 
 
 def _address(address: str, name: str = "") -> Address:
-    """With its domain as A-labels, which every server takes (RFC 5891 section 4.4)."""
+    """Return it with its domain as A-labels, which every server accepts (RFC 5891 section 4.4)."""
     username, _, domain = ascii_address(address).rpartition("@")
     return Address(display_name=name, username=username, domain=domain)

@@ -1,4 +1,4 @@
-"""Mail by SendGrid's API, version 3."""
+"""Delivery of emails by SendGrid's API, version 3."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from twelvefold.errors import DependencyUnavailable, Rejected
 from twelvefold.resilience.circuit_breaker import Bulkhead
 from twelvefold.settings import MailSettings
 
-from .mailer import MOST, Email, parse_sender, sending, validate_headers
+from .mailer import MAX_CONCURRENT_SENDS, Email, parse_sender, track_send, validate_headers
 
 SENDGRID_URL = "https://api.sendgrid.com"
-_LONGEST_PAUSE = 300  # seconds of Retry-After that we pass on
+MAX_RETRY_AFTER = 300  # seconds
 
 
 class SendGridMailer:
-    """SendGrid's v3 API. `base_url` is another than SendGrid's own in tests and for its EU region.
+    """SendGrid's v3 API. `base_url` differs in tests and for SendGrid's EU region.
 
-    SendGrid does not recognise a letter sent twice; the Message-ID goes along as the header and
-    as the custom argument `message_id`, so that receivers and its event log do.
+    SendGrid does not detect duplicates. The Message-ID is sent as a header, for receivers, and as
+    the custom argument `message_id`, for SendGrid's event log. Raises ValueError without an API
+    key.
     """
 
     def __init__(self, settings: MailSettings, *, base_url: str = SENDGRID_URL) -> None:
@@ -34,12 +35,12 @@ class SendGridMailer:
         self._timeout = settings.mail_timeout
         self._base_url = base_url.rstrip("/")
         self._key = settings.sendgrid_api_key
-        self._bulkhead = Bulkhead("mail", max_calls=MOST)
+        self._bulkhead = Bulkhead("mail", max_calls=MAX_CONCURRENT_SENDS)
         self._opening = asyncio.Lock()
         self._client: httpx.AsyncClient | None = None
 
     async def send(self, message: Email) -> None:
-        with sending("sendgrid", httpx.URL(self._base_url).host, message):
+        with track_send("sendgrid", httpx.URL(self._base_url).host, message):
             await self._send(message)
 
     async def _send(self, message: Email) -> None:
@@ -58,7 +59,7 @@ class SendGridMailer:
             "subject": message.subject,
             "content": content,
             "headers": {**message.headers, "Message-ID": message.message_id},
-            # Links hold one-time tokens: nobody else is to see or to follow them first.
+            # Links hold one-time tokens, which SendGrid must neither see nor follow.
             "tracking_settings": {
                 "click_tracking": {"enable": False, "enable_text": False},
                 "open_tracking": {"enable": False},
@@ -71,10 +72,10 @@ class SendGridMailer:
     async def _deliver(self, body: dict[str, Any], authorization: dict[str, str]) -> None:
         response = await self._request("POST", "/v3/mail/send", json=body, headers=authorization)
         if response.status_code in (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
-            raise Rejected(f"the mail was refused ({response.status_code})")
+            raise Rejected(f"the email was refused ({response.status_code})")
         if not response.is_success:
-            # Also 401 and 403: a key is mended while the letters wait.
-            raise DependencyUnavailable("mail", retry_after=_pause(response))
+            # Also 401 and 403: an operator can replace the key while emails are retried.
+            raise DependencyUnavailable("mail", retry_after=_retry_after(response))
 
     async def ping(self) -> None:
         response = await self._request("HEAD", "/")
@@ -90,7 +91,7 @@ class SendGridMailer:
             async with asyncio.timeout(self._timeout):
                 async with self._opening:
                     if self._client is None:
-                        # Reads the authorities' certificates: tens of milliseconds.
+                        # Reading the authorities' certificates takes tens of milliseconds.
                         self._client = await asyncio.to_thread(
                             httpx.AsyncClient, timeout=self._timeout
                         )
@@ -99,13 +100,13 @@ class SendGridMailer:
             raise DependencyUnavailable("mail") from error
 
 
-def _pause(response: httpx.Response) -> int:
-    """Seconds that SendGrid wants us to wait: its own header holds the time of day."""
-    wait = response.headers.get("Retry-After", "")
+def _retry_after(response: httpx.Response) -> int:
+    """Return the seconds to wait, from Retry-After or X-RateLimit-Reset (a Unix time)."""
+    retry_after = response.headers.get("Retry-After", "")
     reset = response.headers.get("X-RateLimit-Reset", "")
     seconds = 2
-    if wait.isdecimal():
-        seconds = int(wait)
+    if retry_after.isdecimal():
+        seconds = int(retry_after)
     elif reset.isdecimal():
         seconds = int(reset) - int(time.time())
-    return max(1, min(seconds, _LONGEST_PAUSE))
+    return max(1, min(seconds, MAX_RETRY_AFTER))

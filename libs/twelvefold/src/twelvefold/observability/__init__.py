@@ -1,4 +1,4 @@
-"""Logs, metrics, traces, and what keeps secrets out of them.
+"""Logs, metrics and traces, and the redaction of secrets in them.
 
-Owns what the process reports about itself. Endpoints that expose it are in `http.management`.
+Owns what a process reports about itself. The endpoints that expose it are in `http.management`.
 """

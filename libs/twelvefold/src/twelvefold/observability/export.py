@@ -1,9 +1,10 @@
-"""The exporting side of telemetry: provider, sampler, exporter, instrumented libraries.
+"""Export of spans: provider, sampler, exporter, instrumented libraries.
 
-Loaded only where an endpoint is configured. The OTLP exporter itself is imported by the thread
-that sends the first batch, since it costs a start tenths of a second. Spans are redacted and
-named here, at the last point before they leave and off the event loop. A collector that is away,
-slow or refuses costs spans and one warning a minute, never a request.
+Imported only where an OTLP endpoint is configured. The thread that sends the first batch imports
+the OTLP exporter, because that import would add tenths of a second to the start. Spans are
+redacted and named here, off the event loop, as the last step before they leave the process. A
+collector that is unavailable, slow or refusing costs spans and one warning a minute, never a
+request.
 """
 
 from __future__ import annotations
@@ -29,22 +30,20 @@ from . import metrics
 from .redaction import REDACTED, has_no_secret, is_secret, redact
 from .sql_summary import summarize_statement
 
-MAX_QUEUED_SPANS = (
-    2048  # spans that may wait to be sent, some megabytes; beyond it they are dropped
-)
-_BATCH = 512
-WARNING_EVERY = 60.0  # seconds
-# Their own complaints come with every batch and every span; ours once a minute.
-_TALKATIVE = ("opentelemetry.exporter", "opentelemetry.sdk._shared_internal")
-EXPORT_TIMEOUT = 5  # seconds for one batch; a collector that is away must not delay the end
+MAX_QUEUED_SPANS = 2048  # some megabytes; further spans are dropped
+_MAX_BATCH_SPANS = 512
+WARNING_INTERVAL = 60.0  # seconds
+# These loggers warn for every batch and every span; `RedactingExporter` warns once a minute.
+_NOISY_LOGGERS = ("opentelemetry.exporter", "opentelemetry.sdk._shared_internal")
+EXPORT_TIMEOUT = 5  # seconds for one batch, so that a lost collector does not delay the shutdown
 _log = structlog.get_logger(__name__)
 
 
 class EntrySpanSampler(Sampler):
-    """A server span is made for sampled requests only; a child is sampled as its parent.
+    """Sample server spans always, child spans as their parent, and jobs without parent by ratio.
 
-    A job without an origin is sampled by ratio. Nothing else begins a trace: what a process does
-    by itself, several times a second, would drown the rest.
+    The middleware starts a server span for sampled requests only. Nothing else begins a trace:
+    the periodic work of a process would outnumber all other traces.
     """
 
     def __init__(self, ratio: float) -> None:
@@ -73,54 +72,56 @@ class EntrySpanSampler(Sampler):
         return SamplingResult(decision, attributes if sampled else None, parent.trace_state)
 
     def get_description(self) -> str:
-        return "GateSampler"
+        return "EntrySpanSampler"
 
 
 class RedactingExporter(SpanExporter):
-    """Opens the real exporter with the first batch and never hands it a secret."""
+    """Redact spans and send them by OTLP; the first batch opens the OTLP exporter."""
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint.rstrip("/") + "/v1/traces"
         self._exporter: SpanExporter | None = None
         self._warned_at = float("-inf")
-        self._lost = 0  # since the last warning
+        self._unreported = 0  # spans lost since the last warning
         self._failing = False
-        self.ending = False
-        self.handed_over = 0  # spans that have left the queue
+        self.is_shutting_down = False
+        self.dequeued_spans = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        self.handed_over += len(spans)
-        if self.ending and self._failing:
-            # Each further batch would take a timeout of the end's time.
-            return self._ended(spans, SpanExportResult.FAILURE)
+        self.dequeued_spans += len(spans)
+        if self.is_shutting_down and self._failing:
+            # Each further batch would delay the shutdown by one timeout.
+            return self._record_result(spans, SpanExportResult.FAILURE)
         if self._exporter is None:
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
             self._exporter = OTLPSpanExporter(endpoint=self._endpoint, timeout=EXPORT_TIMEOUT)
         try:
-            result = self._exporter.export([redacted_span(span) for span in spans])
-        except Exception as error:  # a defect of the exporter is no reason to lose its thread
+            result = self._exporter.export([redact_span(span) for span in spans])
+        except Exception as error:  # a defect of the exporter must not end its thread
             _log.debug("export_failed", error=type(error).__name__)
             result = SpanExportResult.FAILURE
-        return self._ended(spans, result)
+        return self._record_result(spans, result)
 
-    def _ended(self, spans: Sequence[ReadableSpan], result: SpanExportResult) -> SpanExportResult:
+    def _record_result(
+        self, spans: Sequence[ReadableSpan], result: SpanExportResult
+    ) -> SpanExportResult:
         self._failing = result is not SpanExportResult.SUCCESS
         if self._failing:
             metrics.exported_spans.labels("failed").inc(len(spans))
-            self.lost(len(spans))
+            self.warn_of_loss(len(spans))
         else:
             metrics.exported_spans.labels("sent").inc(len(spans))
         return result
 
-    def lost(self, count: int) -> None:
-        """Warns that spans were lost, once a minute at most."""
-        self._lost += count
+    def warn_of_loss(self, count: int) -> None:
+        """Count `count` lost spans, and log their sum at most once a minute."""
+        self._unreported += count
         now = time.monotonic()
-        if now - self._warned_at >= WARNING_EVERY:
+        if now - self._warned_at >= WARNING_INTERVAL:
             self._warned_at = now
-            _log.warning("spans_lost", collector=redact(self._endpoint), spans=self._lost)
-            self._lost = 0
+            _log.warning("spans_lost", collector=redact(self._endpoint), spans=self._unreported)
+            self._unreported = 0
 
     def shutdown(self) -> None:
         if self._exporter is not None:
@@ -131,38 +132,41 @@ class RedactingExporter(SpanExporter):
 
 
 class BoundedProcessor(SpanProcessor):
-    """Batches spans for the exporter's thread; beyond WAITING they are dropped and counted."""
+    """Queue spans for the exporter's thread; beyond MAX_QUEUED_SPANS drop and count them."""
 
     def __init__(self, exporter: RedactingExporter) -> None:
         self._exporter = exporter
         self._batches = BatchSpanProcessor(
-            exporter, max_queue_size=MAX_QUEUED_SPANS + _BATCH, max_export_batch_size=_BATCH
+            exporter,
+            max_queue_size=MAX_QUEUED_SPANS + _MAX_BATCH_SPANS,
+            max_export_batch_size=_MAX_BATCH_SPANS,
         )
-        self._taken = 0
+        self._queued_spans = 0
         self._dropped = metrics.exported_spans.labels("dropped")
 
     def on_start(self, span: Span, parent_context: otel.Context | None = None) -> None:
         return None
 
     def on_end(self, span: ReadableSpan) -> None:
-        if self._taken - self._exporter.handed_over >= MAX_QUEUED_SPANS:
+        if self._queued_spans - self._exporter.dequeued_spans >= MAX_QUEUED_SPANS:
             self._dropped.inc()
-            self._exporter.lost(1)
+            self._exporter.warn_of_loss(1)
             return
-        self._taken += 1
+        self._queued_spans += 1
         self._batches.on_end(span)
 
     def shutdown(self) -> None:
-        self._exporter.ending = True
-        self._batches.shutdown()  # type: ignore[no-untyped-call]  # as it ships
+        self._exporter.is_shutting_down = True
+        self._batches.shutdown()  # type: ignore[no-untyped-call]  # the library has no types
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         return self._batches.force_flush(timeout_millis)
 
 
-def _attributes(found: Any) -> dict[str, Any]:
+def _redact_attributes(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
     return {
-        key: REDACTED if is_secret(key) else redact(value) for key, value in (found or {}).items()
+        key: REDACTED if is_secret(key) else redact(value)
+        for key, value in (attributes or {}).items()
     }
 
 
@@ -173,15 +177,15 @@ def _is_plain(attributes: Mapping[str, Any]) -> bool:
     return True
 
 
-def redacted_span(span: ReadableSpan) -> ReadableSpan:
-    """A finished span without secrets, a statement's under a name that tells its table."""
-    found = span.attributes or {}
-    if not span.events and span.status.description is None and _is_plain(found):
-        if "db.query.text" not in found:
-            return span  # as most are: a copy costs as much as looking
-        attributes = dict(found)
+def redact_span(span: ReadableSpan) -> ReadableSpan:
+    """Return a finished span without secrets; a SQL span is named by operation and table."""
+    original = span.attributes or {}
+    if not span.events and span.status.description is None and _is_plain(original):
+        if "db.query.text" not in original:
+            return span  # the common case needs no copy
+        attributes = dict(original)
     else:
-        attributes = _attributes(found)
+        attributes = _redact_attributes(original)
     name = span.name
     statement = attributes.get("db.query.text")
     if statement is not None and attributes.get("db.system.name") == "postgresql":
@@ -197,7 +201,7 @@ def redacted_span(span: ReadableSpan) -> ReadableSpan:
         resource=span.resource,
         attributes=attributes,
         events=[
-            Event(event.name, _attributes(event.attributes), event.timestamp)
+            Event(event.name, _redact_attributes(event.attributes), event.timestamp)
             for event in span.events
         ],
         links=span.links,
@@ -210,8 +214,8 @@ def redacted_span(span: ReadableSpan) -> ReadableSpan:
 
 
 def create_provider(settings: TelemetrySettings, *, service: str) -> TracerProvider:
-    """A provider that exports to the configured endpoint (which must be set)."""
-    for name in _TALKATIVE:
+    """Return a provider that exports to the configured endpoint, which must be set."""
+    for name in _NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     provider = TracerProvider(
         sampler=EntrySpanSampler(settings.otel_traces_sampler_arg),
@@ -224,7 +228,7 @@ def create_provider(settings: TelemetrySettings, *, service: str) -> TracerProvi
                 "deployment.environment.name": str(settings.environment),
             }
         ),
-        shutdown_on_exit=False,  # the process does it in order
+        shutdown_on_exit=False,  # the process shuts it down, after its listeners
     )
     for outcome in ("sent", "failed", "dropped"):
         metrics.exported_spans.labels(outcome)
@@ -234,12 +238,12 @@ def create_provider(settings: TelemetrySettings, *, service: str) -> TracerProvi
 
 
 def instrument_libraries() -> None:
-    """Spans of the database driver. asyncpg only: SQLAlchemy on top would trace twice.
+    """Instrument asyncpg, not SQLAlchemy: together they would trace each statement twice.
 
-    The clients of S3 and of other services are instrumented where they are opened, that of Redis
-    traces itself.
+    The clients of S3 and of other services are instrumented where they are opened. The Redis
+    client makes its own spans.
     """
     from opentelemetry.instrumentation.asyncpg import AsyncPGInstrumentor
 
     choose_semantic_conventions()
-    AsyncPGInstrumentor().instrument()  # type: ignore[no-untyped-call]  # as it ships
+    AsyncPGInstrumentor().instrument()  # type: ignore[no-untyped-call]  # the library has no types

@@ -1,7 +1,7 @@
-"""How much a process logs, and for how long another level than that of its settings is in force.
+"""The log level of the process, and its temporary override.
 
-Owns the level of the whole process, ours and the standard library's. Somebody who looks for a
-fault at night forgets to turn it back: so it falls back by itself.
+Owns the level of structlog's loggers and of the standard library's. An override expires by itself,
+so that an operator need not remember to undo it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import structlog
 
 LevelName = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 OVERRIDE_DURATION = timedelta(minutes=15)
-# Libraries that tell too much below a warning. uvicorn's access log is replaced by ours.
+# Libraries that log too much below WARNING. The request log replaces uvicorn's access log.
 NOISY_LOGGERS = (
     "uvicorn",
     "httpx",
@@ -31,50 +31,50 @@ _log = structlog.get_logger(__name__)
 
 
 class LogLevel:
-    """The one of this process is `log_level`."""
+    """The level in force. The module's `log_level` is the only instance in use."""
 
     def __init__(self) -> None:
-        self.number = logging.INFO  # read by every logger of ours at each call
-        self._usual = logging.INFO
+        self.number = logging.INFO  # structlog's loggers read it at each call
+        self._configured = logging.INFO
         self._until: datetime | None = None
-        self._falling_back: asyncio.TimerHandle | None = None
+        self._expiry: asyncio.TimerHandle | None = None
 
     def configure(self, name: str) -> None:
-        """The level of the settings."""
-        self._usual = logging.getLevelNamesMapping()[name]
-        self._forget()
-        self._apply(self._usual)
+        """Set the level of the settings and end any override."""
+        self._configured = logging.getLevelNamesMapping()[name]
+        self._clear_override()
+        self._apply(self._configured)
 
     def override(self, name: LevelName) -> None:
-        """Another level for LASTS. To be called on the event loop."""
-        self._forget()
+        """Set another level for OVERRIDE_DURATION. Needs a running event loop."""
+        self._clear_override()
         self._until = datetime.now(UTC) + OVERRIDE_DURATION
-        self._falling_back = asyncio.get_running_loop().call_later(
+        self._expiry = asyncio.get_running_loop().call_later(
             OVERRIDE_DURATION.total_seconds(), self.restore
         )
         self._apply(logging.getLevelNamesMapping()[name])
         _log.warning("log_level_changed", to=name, until=self._until.isoformat())
 
     def restore(self) -> None:
-        """To the level of the settings, now."""
-        self._forget()
-        self._apply(self._usual)
-        _log.warning("log_level_restored", to=logging.getLevelName(self._usual))
+        """Return to the level of the settings now."""
+        self._clear_override()
+        self._apply(self._configured)
+        _log.warning("log_level_restored", to=logging.getLevelName(self._configured))
 
     @property
     def state(self) -> Mapping[str, Any]:
-        """For people: the level in force, the one of the settings, and when that is back."""
+        """The level in force, the level of the settings, and when an override ends (or None)."""
         return {
             "level": logging.getLevelName(self.number),
-            "configured": logging.getLevelName(self._usual),
+            "configured": logging.getLevelName(self._configured),
             "until": self._until.isoformat() if self._until else None,
         }
 
-    def _forget(self) -> None:
+    def _clear_override(self) -> None:
         self._until = None
-        if self._falling_back is not None:
-            self._falling_back.cancel()
-            self._falling_back = None
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
 
     def _apply(self, number: int) -> None:
         self.number = number

@@ -1,10 +1,11 @@
-"""Structured logs on stdout: one JSON object a line, or colours on a terminal.
+"""Structured logs on stdout: one JSON object a line, or coloured text on a terminal.
 
-Owns the format, the fields every line carries (request, trace) and redaction, which runs last so
-that nothing passes it. Not where logs go: a process writes to stdout (12factor.net/logs).
+Owns the format, the fields of every line (request, trace) and the order of processors: redaction
+runs last, so that no other processor can add a secret after it. A process writes to stdout only
+(12factor.net/logs).
 
-structlog writes straight to stdout instead of through the standard library's logging, which
-would cost every request several times as much; loggers of libraries join it by a handler.
+structlog writes to stdout directly: the standard library's logging would cost each request
+several times as much. A handler brings the loggers of libraries into the same format.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ from .log_level import log_level
 from .redaction import redact_fields, redact_text
 
 REQUEST_LOGGER = "twelvefold.request"
-_request_lines: list[Callable[[dict[str, Any]], None]] = []
+_request_loggers: list[Callable[[dict[str, Any]], None]] = []
 
 
 def request_log() -> Callable[[dict[str, Any]], None]:
-    """What writes the one line of a request, with the set-up of this moment."""
-    if _request_lines:
-        return _request_lines[0]
+    """Return the function that writes a request's line, as logging is configured now."""
+    if _request_loggers:
+        return _request_loggers[0]
     logger = structlog.get_logger(REQUEST_LOGGER).bind()
     return lambda fields: logger.info("request", **fields)
 
@@ -56,8 +57,8 @@ _LEVELS = {
 }
 
 
-class _Logger(structlog.make_filtering_bound_logger(logging.DEBUG)):  # type: ignore[misc]  # made by a function
-    """Asks for the level at each call: modules keep their loggers, and the level may change."""
+class _Logger(structlog.make_filtering_bound_logger(logging.DEBUG)):  # type: ignore[misc]  # its base is made by a function
+    """A logger that reads the level at each call, because modules keep their loggers."""
 
     def _proxy_to_logger(self, method_name: str, *args: Any, **fields: Any) -> Any:
         if _LEVELS.get(method_name, logging.INFO) < log_level.number:
@@ -66,33 +67,34 @@ class _Logger(structlog.make_filtering_bound_logger(logging.DEBUG)):  # type: ig
 
 
 class _Stdout:
-    """Writes whole lines; what a logger of structlog ends in.
+    """The sink of structlog's loggers: writes whole lines.
 
-    A reader that has gone away must not fail the request that is being logged.
+    It ignores a closed pipe: a reader that ended must not fail the request that is being logged.
     """
 
     def __init__(self, stream: BinaryIO, name: str | None = None) -> None:
         self._stream = stream
         self.name = name
-        self._waiting: list[bytes] = []
+        self._pending: list[bytes] = []
 
     def write(self, line: bytes) -> None:
-        self._waiting.append(line)
+        self._pending.append(line)
         self._flush()
 
     def write_soon(self, line: bytes) -> None:
-        """With the others of this turn of the event loop: requests that end in the same turn cost
-        one call of the system, and the reader wakes up once.
+        """Write `line` at the end of this turn of the event loop.
+
+        Requests that end in the same turn share one system call.
         """
-        self._waiting.append(line)
-        if len(self._waiting) == 1:
+        self._pending.append(line)
+        if len(self._pending) == 1:
             try:
                 asyncio.get_running_loop().call_soon(self._flush)
-            except RuntimeError:  # outside of one
+            except RuntimeError:  # no running loop
                 self._flush()
 
     def _flush(self) -> None:
-        lines, self._waiting = self._waiting, []
+        lines, self._pending = self._pending, []
         if lines:
             with contextlib.suppress(OSError, ValueError):
                 self._stream.write(b"\n".join([*lines, b""]))
@@ -102,7 +104,7 @@ class _Stdout:
 
 
 class _Handler(logging.Handler):
-    """Brings the records of the standard library's loggers into the same lines."""
+    """Write the records of the standard library's loggers in the same format."""
 
     def __init__(self, stdout: _Stdout) -> None:
         super().__init__()
@@ -116,7 +118,7 @@ class _Handler(logging.Handler):
 
 
 class _Clock:
-    """RFC 3339 in UTC; the seconds are formatted once a second, not once a line."""
+    """Times in RFC 3339 and UTC. Formats the seconds once a second, not once a line."""
 
     def __init__(self) -> None:
         self._second = -1
@@ -132,7 +134,7 @@ class _Clock:
 
 
 def _span_id(context: RequestContext) -> str | None:
-    """Of the innermost span that is recorded, else of the request or job."""
+    """Return the id of the innermost recorded span, or else of the request or job."""
     if context.sampled:
         inner = trace.get_current_span().get_span_context()
         if inner.is_valid:
@@ -140,11 +142,11 @@ def _span_id(context: RequestContext) -> str | None:
     return context.span_id
 
 
-def _complete(service: str) -> Processor:
-    """Puts what every line has in front: time, level, event, service, request, trace, logger."""
+def _add_common_fields(service: str) -> Processor:
+    """Return the processor that puts time, level, event, service, request and trace first."""
     clock = _Clock()
 
-    def complete(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    def add_common_fields(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
         line: EventDict = {
             "time": clock.now(),
             "level": event.pop("level", None) or ("error" if method == "exception" else method),
@@ -163,17 +165,17 @@ def _complete(service: str) -> Processor:
         line.update(event)
         return line
 
-    return complete
+    return add_common_fields
 
 
-def _fields_redacted(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+def _redact_secret_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return redact_fields(event)
 
 
 def _json_bytes(_: WrappedLogger, __: str, event: EventDict) -> bytes:
     try:
         line = to_json(event, fallback=str)
-    except ValueError:  # a lone surrogate, bytes that are no UTF-8
+    except ValueError:  # a lone surrogate, or bytes that are not UTF-8
         line = json.dumps(event, default=repr).encode()
     return redact_text(line)
 
@@ -182,10 +184,8 @@ def _json_text(logger: WrappedLogger, method: str, event: EventDict) -> str:
     return _json_bytes(logger, method, event).decode()
 
 
-class _RequestLines:
-    """The canonical line of each request in JSON: as the chain above writes it, at a fifth of its
-    cost, which would be the largest part of what our layers add to a request.
-    """
+class _JsonRequestLogger:
+    """Write a request's line as the processors above would, at a fifth of their cost."""
 
     def __init__(self, service: str, write: Callable[[bytes], None]) -> None:
         self._clock = _Clock()
@@ -211,29 +211,29 @@ class _RequestLines:
             rendered = to_json(line)
         except ValueError:  # a lone surrogate
             rendered = json.dumps(line).encode()
-        # Every other field is ours: a route's template, a number, an id.
+        # No other field holds a client's text: each is a route's template, a number or an id.
         self._write(redact_text(rendered) if "path" in fields else rendered)
 
 
 def _plain_traceback(stream: TextIO, error: Any) -> None:
-    """Without local variables, and without what a message could do to a terminal."""
+    """Print a traceback without local variables and without a terminal's control sequences."""
     text = io.StringIO()
     structlog.dev.plain_traceback(text, error)
     stream.write(escape_unprintable(text.getvalue(), keep_lines=True))
 
 
 class _Console:
-    """Readable lines with colours, redacted as the JSON ones are."""
+    """Format lines for people, redacted as the JSON lines are."""
 
     def __init__(self, colors: bool) -> None:
         self._render = structlog.dev.ConsoleRenderer(
             colors=colors,
             timestamp_key="time",
-            # The default shows every frame's local variables: passwords among them.
+            # The default shows the local variables of every frame, which may hold passwords.
             exception_formatter=_plain_traceback,
         )
 
-    def text(self, logger: WrappedLogger, method: str, event: EventDict) -> str:
+    def format_text(self, logger: WrappedLogger, method: str, event: EventDict) -> str:
         for key, value in event.items():
             if isinstance(value, str):
                 event[key] = escape_unprintable(value)
@@ -241,44 +241,44 @@ class _Console:
         rendered = str(self._render(logger, method, event))
         return redact_text(rendered.encode("utf-8", "replace")).decode()
 
-    def encoded(self, logger: WrappedLogger, method: str, event: EventDict) -> bytes:
-        return self.text(logger, method, event).encode()
+    def format_bytes(self, logger: WrappedLogger, method: str, event: EventDict) -> bytes:
+        return self.format_text(logger, method, event).encode()
 
 
 def configure_logs(
     settings: EnvironmentSettings, *, service: str, stream: BinaryIO | None = None
 ) -> None:
-    """Sets up structlog and the standard library's logging of this process, once.
+    """Configure structlog and the standard library's logging for this process.
 
-    `stream` takes the place of stdout, for tests and benchmarks.
+    `stream` replaces stdout, for tests and benchmarks.
     """
-    terminal = stream is None and sys.stdout.isatty()
+    is_terminal = stream is None and sys.stdout.isatty()
     target = stream or sys.stdout.buffer
-    common: list[Processor] = [_complete(service), structlog.processors.format_exc_info]
-    last: Processor
-    foreign: Processor
-    _request_lines.clear()
-    if settings.log_format == "console" or (settings.log_format == "auto" and terminal):
-        console = _Console(colors=terminal)
+    common: list[Processor] = [_add_common_fields(service), structlog.processors.format_exc_info]
+    renderer: Processor  # for structlog's loggers
+    library_renderer: Processor
+    _request_loggers.clear()
+    if settings.log_format == "console" or (settings.log_format == "auto" and is_terminal):
+        console = _Console(colors=is_terminal)
         common = common[:1]  # the renderer prints tracebacks itself
-        last, foreign = console.encoded, console.text
+        renderer, library_renderer = console.format_bytes, console.format_text
     else:
-        last, foreign = _json_bytes, _json_text
+        renderer, library_renderer = _json_bytes, _json_text
         lines = _Stdout(target)
         write = lines.write_soon if stream is None else lines.write
-        _request_lines.append(_RequestLines(service, write))
+        _request_loggers.append(_JsonRequestLogger(service, write))
     structlog.configure(
-        processors=[*common, _fields_redacted, last],
+        processors=[*common, _redact_secret_fields, renderer],
         wrapper_class=_Logger,
         logger_factory=lambda *name: _Stdout(target, *name[:1]),
-        # Modules keep the loggers that they have used: for good, so not with a passing stream.
+        # A cached logger keeps its stream for good, so a temporary stream must not be cached.
         cache_logger_on_first_use=stream is None,
     )
-    _join_standard_logging(_Stdout(target), [*common, _fields_redacted, foreign])
+    _configure_standard_logging(_Stdout(target), [*common, _redact_secret_fields, library_renderer])
     log_level.configure(settings.log_level)
 
 
-def _join_standard_logging(stdout: _Stdout, chain: list[Processor]) -> None:
+def _configure_standard_logging(stdout: _Stdout, chain: list[Processor]) -> None:
     handler = _Handler(stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -292,7 +292,7 @@ def _join_standard_logging(stdout: _Stdout, chain: list[Processor]) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    # Whatever a library attached to its own loggers would print in another format.
+    # Handlers that libraries attached would print their lines a second time, in another format.
     for name, logger in list(logging.root.manager.loggerDict.items()):
         if isinstance(logger, logging.Logger) and name.startswith(("uvicorn", "sqlalchemy", "arq")):
             logger.handlers.clear()

@@ -1,8 +1,8 @@
-"""How late the event loop was during a call: whether a timeout was the other side's fault or ours.
+"""The lag of the event loop during a call: whether a timeout is the fault of this process.
 
-A loop that stands still reads no reply, so that every timeout of that time is over although each
-reply may have come at once. Whoever judges a dependency by its timeouts asks here first. Owns that
-measure alone; `http.server.lifecycle` exposes the loop's lag as a metric.
+A blocked loop reads no replies, so its timeouts expire although the replies may have arrived in
+time. Code that counts a dependency's timeouts as failures checks the lag first.
+`http.server.lifecycle` exposes the loop's lag as a metric.
 """
 
 from __future__ import annotations
@@ -13,52 +13,52 @@ from types import TracebackType
 from typing import Self
 from weakref import WeakKeyDictionary
 
-TICK = 0.02  # seconds between two looks, while any call is being watched
+TICK = 0.02  # seconds between two measurements while a call is watched
 
 
 class LoopLag:
-    """The lag of one loop, summed up. Looks only while somebody watches: an idle loop sleeps."""
+    """The accumulated lag of one loop. Measures only during watched calls."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._total = 0.0
         self._watching = 0
-        self._due: float | None = None  # of the next look
+        self._due: float | None = None  # time of the next measurement
 
     def enter(self) -> None:
         self._watching += 1
         if self._due is None:
-            self._look_later()
+            self._schedule()
 
     def leave(self) -> None:
         self._watching -= 1
 
     @property
     def total(self) -> float:
-        """Seconds, never falling. A look that is overdue counts already."""
+        """The lag so far in seconds, never falling. Includes a measurement that is overdue."""
         overdue = 0.0 if self._due is None else time.perf_counter() - self._due
         return self._total + max(0.0, overdue)
 
-    def _look_later(self) -> None:
+    def _schedule(self) -> None:
         self._due = time.perf_counter() + TICK
-        self._loop.call_later(TICK, self._look)
+        self._loop.call_later(TICK, self._measure)
 
-    def _look(self) -> None:
+    def _measure(self) -> None:
         self._total, self._due = self.total, None
         if self._watching:
-            self._look_later()
+            self._schedule()
 
 
 _lags: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopLag] = WeakKeyDictionary()
 
 
 class LagWatch:
-    """Around one call. Without a running loop nothing is late."""
+    """Measure the loop's lag during one call; 0 without a running loop."""
 
     __slots__ = ("_before", "_began", "_lag")
 
     def __enter__(self) -> Self:
-        self._lag = _running()
+        self._lag = _current_lag()
         self._before = 0.0
         if self._lag is not None:
             self._lag.enter()
@@ -77,19 +77,20 @@ class LagWatch:
 
     @property
     def seconds(self) -> float:
-        """How late the loop was since the call began, all in all."""
+        """The loop's accumulated lag since the call began."""
         return 0.0 if self._lag is None else self._lag.total - self._before
 
     def excuses(self, timeout: float | None = None) -> bool:
-        """Whether the loop was late for over half of `timeout` seconds, by default of the whole
-        call: then that the call failed says nothing about the other side.
+        """Return whether lag took over half of `timeout` seconds (default: the whole call).
+
+        The call's failure then says nothing about the dependency.
         """
         if timeout is None:
             timeout = max(time.perf_counter() - self._began, 2 * TICK)
         return self.seconds > timeout / 2
 
 
-def _running() -> LoopLag | None:
+def _current_lag() -> LoopLag | None:
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:

@@ -1,7 +1,8 @@
-"""Takes secrets out of what leaves the process as logs, spans and reports.
+"""Redaction of secrets in logs, spans and reports.
 
-By key (a field named `password` holds one, whatever it looks like) and by shape (bearer tokens,
-JWTs, URLs with credentials, private keys, values that PostgreSQL and its driver quote). A net under careful code, not a licence to log.
+By key (the value of a field named `password` is secret, whatever it looks like) and by shape
+(bearer tokens, JWTs, URLs with credentials, private keys, values that PostgreSQL and its driver
+quote). A second line of defence: code must not log secrets in the first place.
 """
 
 from __future__ import annotations
@@ -20,17 +21,18 @@ _SECRET_KEY = re.compile(
     r"|private[-_]?key|credential|signature|e?mail_body",
     re.IGNORECASE,
 )
-# Names that hold such a word and no secret.
+# Keys that contain such a word but hold no secret.
 _PLAIN_KEYS = frozenset({"token_type", "token_error", "token_kind"})
 _MEMO_SIZE = 4096
-_plain: set[str] = set()  # names that were looked at and hold no secret
+_plain: set[str] = set()  # keys already found to hold no secret
 _CONTAINERS = frozenset({dict, list, tuple})
 
-# One alternative per shape; each keeps what tells the kind of secret and drops the secret. None
-# matches a quote, nor half of an escape, so that a rendered JSON line stays valid.
+# One alternative per shape; each keeps what names the kind of secret and drops the secret. None
+# matches a quote or half of an escape, so that a rendered JSON line stays valid.
 #
-# The text may be a stranger's, so the work is linear in it: no alternative begins with a run of any
-# length that a later one could scan again, and none looks for an end that may be missing.
+# A client may have written the text, so the time is linear in its length: no alternative begins
+# with an unbounded run that a later one could scan again, and none searches for an end that may be
+# missing.
 _SHAPES = re.compile(
     rb"""(?ix)
     (?P<scheme>\b(?:bearer|basic)\s+) [a-z0-9._~+/=-]{8,}
@@ -44,13 +46,13 @@ _SHAPES = re.compile(
       [^\s"'\\&,;)\[]+
     """
 )
-# Every shape holds one of these, and most lines hold none: far cheaper to look for.
+# Every shape contains one of these and most lines contain none: a search for them is cheaper.
 _HINTS = (b" ", b"=", b"://", b"eyJ")
 _TEXT_HINTS = tuple(hint.decode() for hint in _HINTS)
 
 
 def is_secret(key: str) -> bool:
-    """Whether a field of this name holds a secret."""
+    """Return whether a field with this key holds a secret."""
     if key in _plain:
         return False
     if _SECRET_KEY.search(key) and key.lower() not in _PLAIN_KEYS:
@@ -61,14 +63,14 @@ def is_secret(key: str) -> bool:
 
 
 def has_no_secret(value: Any) -> bool:
-    """Whether `value` is text that cannot hold what looks like a credential; a quick look."""
+    """Return whether `value` is text that cannot contain a credential, by a cheap test."""
     if not isinstance(value, str):
         return False
     return all(hint not in value for hint in _TEXT_HINTS)
 
 
 def redact_text(text: bytes) -> bytes:
-    """`text` without what looks like a credential."""
+    """Return `text` with everything that looks like a credential replaced."""
     for hint in _HINTS:
         if hint in text:
             return _SHAPES.sub(_replacement, text)
@@ -81,7 +83,7 @@ def _replacement(match: re.Match[bytes]) -> bytes:
 
 
 def redact(value: Any) -> Any:
-    """A copy of `value` without secrets, by key and by shape, at any depth."""
+    """Return a copy of `value` without secrets, by key and by shape, at any depth."""
     if isinstance(value, str):
         return redact_text(value.encode("utf-8", "replace")).decode()
     if isinstance(value, Mapping):
@@ -95,43 +97,43 @@ def redact(value: Any) -> Any:
 
 
 def redact_fields(fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Replaces secret fields in place, nested ones included; shapes are left to `redact_text`."""
+    """Replace secret fields in place, nested ones included; `redact_text` handles shapes."""
     if not fields.keys() <= _plain:
         for key in fields:
             if is_secret(key):
                 fields[key] = REDACTED
     if not _CONTAINERS.isdisjoint(map(type, fields.values())):
         for key, value in fields.items():
-            fields[key] = _without_secret_keys(value)
+            fields[key] = _redact_keys(value)
     return fields
 
 
-def _without_secret_keys(value: Any) -> Any:
+def _redact_keys(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {
-            key: REDACTED if isinstance(key, str) and is_secret(key) else _without_secret_keys(item)
+            key: REDACTED if isinstance(key, str) and is_secret(key) else _redact_keys(item)
             for key, item in value.items()
         }
     if isinstance(value, (list, tuple)):
-        return [_without_secret_keys(item) for item in value]
+        return [_redact_keys(item) for item in value]
     return value
 
 
-def redacted_settings(settings: EnvironmentSettings) -> dict[str, Any]:
-    """Names and values, fit for JSON; a secret shows that it is set, not what it is."""
+def redact_settings(settings: EnvironmentSettings) -> dict[str, Any]:
+    """Return names and values, fit for JSON; a secret that is set reads `(set)`."""
     return {
-        name.upper(): _shown(value)
+        name.upper(): _redact_setting(value)
         for name, value in settings.model_dump().items()  # in the order of the groups
     }
 
 
-def _shown(value: Any) -> Any:
-    from pydantic import SecretStr  # not above: the console redacts, and loads no pydantic
+def _redact_setting(value: Any) -> Any:
+    from pydantic import SecretStr  # here, because the console redacts without loading pydantic
 
     if isinstance(value, SecretStr):
         return SET
     if isinstance(value, dict):
-        return {str(key): _shown(item) for key, item in value.items()}
+        return {str(key): _redact_setting(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_shown(item) for item in value]
+        return [_redact_setting(item) for item in value]
     return value if value is None or isinstance(value, (bool, int, float)) else redact(str(value))

@@ -1,8 +1,8 @@
-"""Spans of our own making, and decorators for them: free of cost where nothing is recorded.
+"""Manual spans and decorators, which cost next to nothing where nothing is recorded.
 
-A span is made within work that is being recorded, never as a root: only a request or a job begins
-a trace. Which of those do is decided by `http.middleware.tracing` and `export`. Secrets are taken out
-when spans leave; what is set here is redacted by name already.
+A span is made only within recorded work, never as a root: only a request or a job begins a trace.
+`http.middleware.tracing` and `export` decide which of them do. `export` redacts spans when they
+leave; names of arguments are redacted here.
 """
 
 from __future__ import annotations
@@ -31,34 +31,34 @@ R = TypeVar("R")
 Attributes = Mapping[str, AttributeValue]
 
 _UNRECORDED: AbstractContextManager[Span] = nullcontext(INVALID_SPAN)
-# What asyncpg answers to a statement: `UPDATE 3`, `INSERT 0 1`.
+# A command tag of PostgreSQL: `UPDATE 3`, `INSERT 0 1`.
 _COMMAND_TAG = re.compile(r"[A-Z ]+(?: \d+)? (\d+)")
 
 
 def is_recording() -> bool:
-    """Whether the work in hand belongs to a trace that is being recorded."""
+    """Return whether the current work belongs to a recorded trace."""
     if not telemetry.is_exporting():
         return False
     request = current_request()
     if request is not None and not request.sampled:
-        return False  # as for most
+        return False  # the common case
     return trace.get_current_span().is_recording()
 
 
 def span(
     name: str, attributes: Attributes | None = None, *, kind: SpanKind = SpanKind.INTERNAL
 ) -> AbstractContextManager[Span]:
-    """A span around a block; an exception is recorded on it and passes on.
+    """Return a context manager that makes a span; it records an exception and re-raises it.
 
-    Where nothing is recorded it costs a look, and setting attributes on it does nothing.
+    Where nothing is recorded, the span is a dummy and setting its attributes does nothing.
     """
     if not is_recording():
         return _UNRECORDED
-    return _Recorded(name, attributes, kind)
+    return _RecordedSpan(name, attributes, kind)
 
 
-class _Recorded:
-    """As the tracer's `start_as_current_span`, at two thirds of its cost."""
+class _RecordedSpan:
+    """The tracer's `start_as_current_span` at two thirds of its cost."""
 
     __slots__ = ("_attributes", "_kind", "_name", "_span", "_token")
 
@@ -76,18 +76,18 @@ class _Recorded:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         otel.detach(self._token)
-        if isinstance(error, Exception):  # a cancellation is no fault
+        if isinstance(error, Exception):  # a cancellation is not an error
             self._span.record_exception(error)
             self._span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
         self._span.end()
 
 
 def trace_function(operation_name: str | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """A span around each call of a function, sync or async.
+    """Return a decorator that makes a span of each call of a function, sync or async.
 
-    It holds the function's module and name, how many arguments it was given, the names of the
-    keyword arguments (those that name a secret redacted), the duration, and an exception. Never
-    an argument's value. The span's name is `operation_name`, default: `module.function`.
+    The span holds the function's module and name, the number of arguments, the names of the
+    keyword arguments (names of secrets redacted), the duration in milliseconds, and an exception;
+    never an argument's value. Its name is `operation_name`, by default `module.function`.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -106,7 +106,7 @@ def trace_function(operation_name: str | None = None) -> Callable[[Callable[P, R
                 "function.kwargs.names": [REDACTED if is_secret(key) else key for key in kwargs],
             }
 
-        return _around(function, name, SpanKind.INTERNAL, attributes, lambda _found, _result: None)
+        return _wrap(function, name, SpanKind.INTERNAL, attributes, lambda _span, _result: None)
 
     return decorate
 
@@ -114,10 +114,10 @@ def trace_function(operation_name: str | None = None) -> Callable[[Callable[P, R
 def trace_database_operation(
     table: str, operation: str
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """A span `operation table` around each call of a function, sync or async, that asks PostgreSQL.
+    """Return a decorator that makes a span `operation table` of each call, sync or async.
 
-    `db.rows_affected` is what the function returns, as far as that tells: a number, the length of
-    a collection, a cursor's rowcount, a command tag; None is 0 and any other object is 1.
+    For functions that run one statement in PostgreSQL. `db.rows_affected` comes from the result:
+    see `rows_affected`.
     """
     fixed: dict[str, AttributeValue] = {
         "db.system.name": "postgresql",
@@ -125,18 +125,18 @@ def trace_database_operation(
         "db.operation.name": operation,
     }
 
-    def count(found: Span, result: Any) -> None:
-        found.set_attribute("db.rows_affected", rows_affected(result))
+    def count(recorded: Span, result: Any) -> None:
+        recorded.set_attribute("db.rows_affected", rows_affected(result))
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        return _around(
+        return _wrap(
             function, f"{operation} {table}", SpanKind.INTERNAL, lambda _args, _kwargs: fixed, count
         )
 
     return decorate
 
 
-def _around(
+def _wrap(
     function: Callable[P, R],
     name: str,
     kind: SpanKind,
@@ -150,13 +150,13 @@ def _around(
             if not is_recording():
                 return await function(*args, **kwargs)
             started = time.perf_counter()
-            with span(name, attributes(args, kwargs), kind=kind) as found:
+            with span(name, attributes(args, kwargs), kind=kind) as recorded:
                 try:
                     result = await function(*args, **kwargs)
-                    finish(found, result)
+                    finish(recorded, result)
                     return result
                 finally:
-                    found.set_attribute("duration_ms", _milliseconds_since(started))
+                    recorded.set_attribute("duration_ms", _milliseconds_since(started))
 
         return traced_async  # type: ignore[return-value]  # R is a coroutine here
 
@@ -165,13 +165,13 @@ def _around(
         if not is_recording():
             return function(*args, **kwargs)
         started = time.perf_counter()
-        with span(name, attributes(args, kwargs), kind=kind) as found:
+        with span(name, attributes(args, kwargs), kind=kind) as recorded:
             try:
                 result = function(*args, **kwargs)
-                finish(found, result)
+                finish(recorded, result)
                 return result
             finally:
-                found.set_attribute("duration_ms", _milliseconds_since(started))
+                recorded.set_attribute("duration_ms", _milliseconds_since(started))
 
     return traced
 
@@ -181,7 +181,11 @@ def _milliseconds_since(started: float) -> float:
 
 
 def rows_affected(result: Any) -> int:
-    """How many rows a statement has touched, by what its function returned."""
+    """Return how many rows a statement touched, judged by its function's result.
+
+    A number, the length of a collection, a cursor's rowcount or a command tag counts as such; None
+    and False are 0, any other object is 1.
+    """
     if result is None or result is False:
         return 0
     if isinstance(result, int):

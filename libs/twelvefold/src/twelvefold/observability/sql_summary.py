@@ -1,7 +1,7 @@
-"""What a SQL statement does, in two words: for the name of its span.
+"""Operation and table of a SQL statement, for the name of its span.
 
-By the semantic conventions a span is named by operation and table. No parser: our statements are
-few, and one that is not understood is named by its first word.
+OpenTelemetry's semantic conventions name a span by operation and table. Regular expressions
+suffice: the suite's statements are few, and any other is named by its first word.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ _TARGETS = (
     ("SELECT", re.compile(rf"\bFROM\s+{_NAME}", re.IGNORECASE)),
 )
 _CALL = re.compile(rf"\bSELECT\s+{_NAME}\s*\(", re.IGNORECASE)
-_PING = ";"  # what SQLAlchemy sends to see whether a connection still is one
+_PING = ";"  # what SQLAlchemy sends to test a connection
 
 
 @lru_cache(maxsize=1024)
 def summarize_statement(statement: str) -> tuple[str, str]:
-    """Operation and table (or function) of a statement; either may be a guess or empty."""
+    """Return operation and table (or function) of a statement; the table may be empty."""
     text = _COMMENT.sub(" ", statement).strip()
     if text in ("", _PING):
         return "ping", ""
     first = text.split(None, 1)[0].rstrip(";").upper()
     if first not in ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH"):
         return first, ""
-    # What a WITH changes matters more than what it looks up first.
+    # The table that a WITH changes matters more than those that it reads.
     for operation, target in _TARGETS:
         if first not in (operation, "WITH"):
             continue
-        if found := target.search(text):
-            return operation, found[1].replace('"', "")
+        if match := target.search(text):
+            return operation, match[1].replace('"', "")
     call = _CALL.search(text)
     return ("SELECT", call[1].replace('"', "")) if call else (first, "")

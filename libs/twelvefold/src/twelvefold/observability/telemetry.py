@@ -1,8 +1,7 @@
-"""Traces: the provider, propagation (B3, W3C, baggage) and carriers for work done later.
+"""Traces: set-up, propagation (B3, W3C, baggage) and carriers for deferred work.
 
-Owns set-up and the format on the wire. Which request is sampled is decided in `http.middleware.tracing`,
-spans are made by `spans`. Without an endpoint there is no provider and no exporter, but trace ids
-still exist and travel.
+`http.middleware.tracing` decides which requests are sampled; `spans` makes spans. Without an
+endpoint there is no provider and no exporter, but trace ids are still made and propagated.
 """
 
 from __future__ import annotations
@@ -36,11 +35,11 @@ _providers: list[TracerProvider] = []
 
 
 def configure_telemetry(settings: TelemetrySettings, *, service: str) -> None:
-    """Sets the propagators and, where an endpoint is configured, the exporting provider.
+    """Set the propagators and, if an endpoint is configured, the exporting provider.
 
-    To be called before apps are created and clients opened: they ask `is_exporting`.
+    Call it before apps are created and clients opened: they read `is_exporting`.
     """
-    # The last one extracted wins: W3C over B3 where a request carries both.
+    # The last propagator wins: W3C over B3 where a request carries both.
     propagate.set_global_textmap(
         CompositePropagator([B3MultiFormat(), TraceContextTextMapPropagator(), _BAGGAGE])
     )
@@ -52,36 +51,36 @@ def configure_telemetry(settings: TelemetrySettings, *, service: str) -> None:
     _providers.append(provider)
     trace.set_tracer_provider(provider)
     instrument_libraries()
-    # For the life of the process: whoever records leaves this context, nobody has to enter it.
+    # The default for the whole process: recorded work leaves this context.
     otel.attach(_UNRECORDED)
 
 
 def is_exporting() -> bool:
-    """Whether sampled requests should produce spans at all."""
+    """Return whether sampled requests produce spans."""
     return bool(_providers)
 
 
 def shutdown_telemetry() -> None:
-    """Hands over what is buffered; blocks for at most a batch's timeout. Safe to repeat."""
+    """Send the buffered spans; block for at most one batch's timeout. Safe to repeat."""
     for provider in _providers:
         provider.shutdown()
 
 
 @cache
 def tracer() -> trace.Tracer:
-    """Of spans that are ours and no library's."""
+    """Return the tracer of manual spans."""
     return trace.get_tracer("twelvefold")
 
 
 def suppress_spans() -> AbstractContextManager[None]:
-    """A block in which instrumented libraries make no spans, although one is being recorded."""
+    """Return a block in which instrumented libraries make no spans."""
     request = current_request()
     if is_exporting() and (request is None or request.sampled):
         return suppress_instrumentation()
     return _NOTHING
 
 
-def _suppressed() -> otel.Context:
+def _suppressed_context() -> otel.Context:
     token = otel.attach(otel.Context())
     try:
         with suppress_instrumentation():
@@ -90,13 +89,13 @@ def _suppressed() -> otel.Context:
         otel.detach(token)
 
 
-# In it instrumented libraries make no spans. They look at it before anything else, so that what is
-# not sampled, and what a process does by itself, pays next to nothing.
-_UNRECORDED = _suppressed()
+# Instrumented libraries make no spans in this context. They check it before anything else, so that
+# unsampled and periodic work costs next to nothing.
+_UNRECORDED = _suppressed_context()
 
 
 def current_carrier() -> dict[str, str]:
-    """The current trace as W3C headers, to travel in a row or a message; empty without one."""
+    """Return the current trace as W3C headers, for a row or a message; empty without a trace."""
     carrier: dict[str, str] = {}
     request = current_request()
     if request is None or request.sampled:
@@ -108,7 +107,7 @@ def current_carrier() -> dict[str, str]:
 
 
 def inject(headers: dict[str, str]) -> None:
-    """Adds the current trace to `headers` in every format that we speak (B3 and W3C)."""
+    """Add the current trace to `headers` in B3 and W3C formats."""
     request = current_request()
     if request is None or request.sampled or request.traceparent is None:
         propagate.inject(headers)
@@ -127,12 +126,12 @@ def resume_trace(
     *,
     attributes: Mapping[str, AttributeValue] | None = None,
 ) -> Iterator[Span]:
-    """A span of work done later, in the trace of the work that `carrier` came from.
+    """Yield a span of deferred work, in the trace that `carrier` came from.
 
-    It is a child of the span that handed the work over, so that one request stays one connected
-    trace however late it is done, and links to it, which tells a hand-over from a call. Without
-    a carrier it begins a trace. An exception is recorded on the span and passes on. Where nothing
-    is recorded the span still has ids, and the same trace.
+    The span is a child of the span that deferred the work, so that one request stays one trace,
+    and links to it, which distinguishes deferred work from a call. Without a carrier it begins a
+    trace. It records an exception and re-raises it. Where nothing is recorded, the span still has
+    ids in the same trace.
     """
     base = _W3C.extract(dict(carrier), otel.Context())
     origin = trace.get_current_span(base).get_span_context()

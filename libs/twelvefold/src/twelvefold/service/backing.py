@@ -75,7 +75,7 @@ class BackingServices:
         settings = self._group(RedisSettings)
         client = create_redis(settings)
         pool = cast("WaitingPool", client.connection_pool)
-        metrics.register_pool("redis", settings.redis_max_connections, lambda: pool.taken)
+        metrics.register_pool("redis", settings.redis_max_connections, lambda: pool.in_use)
         self.register("redis", client.ping, client.aclose)
         return client
 

@@ -1,6 +1,6 @@
 """Typed settings from the environment (12factor.net/config).
 
-A service composes the groups that it uses into one class by inheritance and calls `load`.
+A service's settings class inherits the groups that it uses; `load` reads and checks them.
 """
 
 from .base import (

@@ -1,7 +1,7 @@
-"""Whom we trust and where we connect to, as settings name it: origins, proxies and URLs.
+"""Checks of origins, proxies and URLs in settings.
 
-What would fail or be unsafe only once it is used is refused here, in words. Every function raises
-ValueError whose text continues the setting's name; none repeats a value that may hold a secret.
+They refuse at the start what would fail or be unsafe in use. Every function raises ValueError with
+a text that continues the setting's name and never repeats a value, which may hold a secret.
 """
 
 from __future__ import annotations
@@ -15,47 +15,47 @@ ANY = "*"
 
 
 def parse_origin(text: str, *, is_deployed: bool) -> str:
-    """An origin as browsers send it (RFC 6454 section 6.2): scheme, host and a port that counts."""
+    """Return an origin as browsers send it (RFC 6454 section 6.2), without a default port."""
     if text == ANY:
         if is_deployed:
-            raise ValueError("must name its origins in staging and production: * lets any page in")
+            raise ValueError("must list origins in staging and production: * admits every page")
         return text
     if text.startswith("["):
         raise ValueError(
             "must be a comma-separated list, not JSON: https://a.example,https://b.example"
         )
     if "://" not in text:
-        raise ValueError("must name origins with their scheme: https://app.example.com")
+        raise ValueError("must list origins with their scheme: https://app.example.com")
     parts, port = _split(text)
     host = parts.hostname
     if parts.scheme not in _DEFAULT_PORTS or not host:
-        raise ValueError("must name origins such as https://app.example.com")
+        raise ValueError("must list origins such as https://app.example.com")
     if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username is not None:
-        raise ValueError("must name origins: scheme, host and port alone, without a path")
+        raise ValueError("must list origins: scheme, host and port, without a path")
     if not host.isascii():
-        raise ValueError("must name hosts as browsers send them: xn--…")
+        raise ValueError("must encode host names as browsers do: xn--…")
     name = f"[{host}]" if ":" in host else host
     is_default = port in (None, _DEFAULT_PORTS[parts.scheme])
     return f"{parts.scheme}://{name}" if is_default else f"{parts.scheme}://{name}:{port}"
 
 
 def check_proxy(text: str, *, is_deployed: bool) -> str:
-    """An address or a network; where we are deployed, not one that holds every address."""
+    """Return an address or a network; if deployed, refuse a network of all addresses."""
     if text == ANY:
         if is_deployed:
-            raise ValueError("must name its proxies in staging and production: * trusts any client")
+            raise ValueError("must list proxies in staging and production: * trusts any client")
         return text
     try:
         network = ipaddress.ip_network(text)
     except ValueError:
-        raise ValueError("must hold addresses and networks alone, such as 10.0.0.0/8") from None
+        raise ValueError("must be a list of addresses and networks, such as 10.0.0.0/8") from None
     if is_deployed and network.prefixlen == 0:
-        raise ValueError("must name its proxies: a network of all addresses trusts any client")
+        raise ValueError("must list proxies: a network of all addresses trusts any client")
     return text
 
 
 def check_http_url(url: str, *, is_deployed: bool) -> str:
-    """An http or https URL; https where we are deployed."""
+    """Return an http or https URL; if deployed, require https."""
     parts, _ = _split(url)
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
         raise ValueError("must be an https:// URL")
@@ -65,13 +65,13 @@ def check_http_url(url: str, *, is_deployed: bool) -> str:
 
 
 def check_smtp_url(url: str, *, is_deployed: bool) -> None:
-    """A URL of SMTP; where we are deployed, with TLS if it holds credentials."""
+    """Check an SMTP URL; if deployed, require TLS where it holds credentials."""
     parts, _ = _split(url)
     if parts.scheme not in SMTP_SCHEMES or not parts.hostname:
         raise ValueError("must be an smtp://, smtp+starttls:// or smtps:// URL")
     if is_deployed and parts.scheme == "smtp" and parts.username is not None:
         raise ValueError(
-            "must use TLS where it holds credentials: smtp+starttls:// (587) or smtps:// (465)"
+            "must use TLS if it has credentials: smtp+starttls:// (587) or smtps:// (465)"
         )
 
 

@@ -1,7 +1,6 @@
-"""Reads settings and checks them by class of environment: the only reader of os.environ.
+"""Reading and checking settings: the only module that reads os.environ.
 
-`load` names every missing, unsafe and unknown variable at once. The groups of names themselves
-are in `groups`.
+`load` reports every missing, unsafe and unknown variable at once. `groups` defines the variables.
 """
 
 from __future__ import annotations
@@ -32,15 +31,15 @@ from pydantic_settings import (
 )
 
 MIN_SECRET_LENGTH = 32
-_MIN_DISTINCT = 8  # different characters in a secret; `aaaa…` has one
-# Names of other people's that begin like ours.
+_MIN_DISTINCT_CHARACTERS = 8  # in a secret; `aaaa…` has one
+# Common variables whose names begin with a prefix of Twelvefold.
 _FOREIGN_NAMES = frozenset({"HTTP_PROXY"})
-_MIN_COMPARED = 6  # letters of a name below which likeness says nothing: PORT, DEBUG
+_MIN_COMPARED_LENGTH = 6  # shorter names (PORT, DEBUG) resemble too many others
 _PLACEHOLDERS = ("changeme", "change-me", "secret", "password", "placeholder", "example", "default")
 
 
 class Environment(StrEnum):
-    """The class of environment; it decides which checks apply."""
+    """The class of environment, which decides the checks that apply."""
 
     DEVELOPMENT = "development"
     TESTING = "testing"
@@ -53,34 +52,38 @@ class Environment(StrEnum):
 
 
 def process_environment() -> dict[str, str]:
-    """A copy of this process's environment, for composing that of a child process."""
+    """Return a copy of the environment, as the base of a child process's environment."""
     return dict(os.environ)
 
 
 def choose_semantic_conventions() -> None:
-    """Makes OpenTelemetry's instrumentations use the stable names, which they read from here only.
+    """Select the stable semantic conventions, unless the user has chosen others.
 
-    To be called before they are set up; what the user has chosen stays.
+    OpenTelemetry's instrumentations read them from the environment only, when they are set up.
     """
     os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http,database")
 
 
-def deployed(info: ValidationInfo) -> bool:
-    # Where ENVIRONMENT itself is invalid, check as strictly as in production.
+def is_deployed(info: ValidationInfo) -> bool:
+    """Return whether the settings being validated are for staging or production."""
+    # If ENVIRONMENT itself is invalid, the checks of production apply.
     environment = info.data.get("environment", Environment.PRODUCTION)
     return bool(environment.is_deployed)
 
 
-def _strong_secret(value: SecretStr, info: ValidationInfo) -> SecretStr:
+def _require_strong_secret(value: SecretStr, info: ValidationInfo) -> SecretStr:
     secret = value.get_secret_value()
     if not secret:
         raise ValueError("is empty")
-    if deployed(info):
+    if is_deployed(info):
         if len(secret) < MIN_SECRET_LENGTH:
             raise ValueError(f"is shorter than {MIN_SECRET_LENGTH} characters")
         lowered = secret.lower()
-        if any(word in lowered for word in _PLACEHOLDERS) or len(set(secret)) < _MIN_DISTINCT:
-            raise ValueError("looks like a placeholder, not like a random secret")
+        if (
+            any(word in lowered for word in _PLACEHOLDERS)
+            or len(set(secret)) < _MIN_DISTINCT_CHARACTERS
+        ):
+            raise ValueError("looks like a placeholder, not a random secret")
     return value
 
 
@@ -88,9 +91,9 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
-# A secret of our own making: long and random outside development and testing.
-StrongSecret = Annotated[SecretStr, AfterValidator(_strong_secret)]
-# Several valid at a time (`new,old`), so that one can be rotated without a pause.
+# A generated secret: long and random outside development and testing.
+StrongSecret = Annotated[SecretStr, AfterValidator(_require_strong_secret)]
+# Several secrets are valid at once (`new,old`), so that one can be rotated without an outage.
 StrongSecrets = Annotated[list[StrongSecret], NoDecode, BeforeValidator(_split)]
 CommaList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 
@@ -100,7 +103,7 @@ def _content(path: str) -> str:
 
 
 class _FileSource(PydanticBaseSettingsSource):
-    """`NAME_FILE` names a file that holds NAME: how platforms mount secrets."""
+    """Reads NAME from the file that NAME_FILE names, as platforms mount secrets."""
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
         path = os.environ.get(f"{field_name.upper()}_FILE")
@@ -109,18 +112,18 @@ class _FileSource(PydanticBaseSettingsSource):
         try:
             return _content(path), field_name, False
         except (OSError, UnicodeDecodeError):
-            return None, field_name, False  # `load` names the file
+            return None, field_name, False  # `load` reports the file
 
     def __call__(self) -> dict[str, Any]:
-        found = {
+        values = {
             name: self.get_field_value(field, name)[0]
             for name, field in self.settings_cls.model_fields.items()
         }
-        return {name: value for name, value in found.items() if value is not None}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 class EnvironmentSettings(BaseSettings):
-    """What every process has. The first group, since the checks of the others depend on it."""
+    """Settings of every process. Validated first, because other checks depend on them."""
 
     model_config = SettingsConfigDict(
         env_ignore_empty=True, extra="ignore", hide_input_in_errors=True, frozen=True
@@ -129,25 +132,29 @@ class EnvironmentSettings(BaseSettings):
 
     environment: Environment = Field(
         Environment.PRODUCTION,
-        description="Class of environment. Without it the strictest checks apply.",
+        description="Class of environment; `production` has the strictest checks.",
     )
-    debug: bool = Field(False, description="Verbose errors in logs; refused when deployed.")
+    debug: bool = Field(
+        False, description="Verbose errors in logs. Refused in staging and production."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="Least severe level that is logged."
+        "INFO", description="Minimum level of log lines."
     )
     log_format: Literal["auto", "json", "console"] = Field(
-        "auto", description="`auto`: colours on a terminal, JSON otherwise."
+        "auto", description="`auto` means `console` on a terminal and `json` otherwise."
     )
-    service_version: str = Field("dev", description="Version of the release, in logs and spans.")
+    service_version: str = Field(
+        "dev", description="Version of the release, shown in spans, metrics and /info."
+    )
     instance_id: str = Field(
         default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}",
-        description="Names this process; default: host and process id.",
+        description="Name of this process in spans. Default: host name and process id.",
     )
 
     @field_validator("debug")
     @classmethod
-    def _no_debug_when_deployed(cls, value: bool, info: ValidationInfo) -> bool:
-        if value and deployed(info):
+    def _refuse_debug_when_deployed(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and is_deployed(info):
             raise ValueError("must be off in staging and production")
         return value
 
@@ -165,7 +172,7 @@ class EnvironmentSettings(BaseSettings):
 
 @dataclass(frozen=True, slots=True)
 class SettingProblem:
-    """One variable at fault and why; never its value."""
+    """One invalid variable and the reason, never its value."""
 
     name: str
     detail: str
@@ -175,7 +182,7 @@ class SettingProblem:
 
 
 class SettingsError(Exception):
-    """Every problem of the environment, together."""
+    """All problems of the environment."""
 
     def __init__(self, problems: list[SettingProblem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -185,23 +192,23 @@ class SettingsError(Exception):
 S = TypeVar("S", bound=EnvironmentSettings)
 
 
-def load(settings_class: type[S], **chosen: Any) -> S:
-    """Reads and checks `settings_class`; `chosen` fields take precedence over the environment.
+def load(settings_class: type[S], **overrides: Any) -> S:
+    """Read and check settings; `overrides` take precedence over the environment.
 
-    Raises SettingsError naming every problem at once.
+    Raises SettingsError with every problem.
     """
     problems: list[SettingProblem] = []
     settings: S | None = None
     try:
-        settings = settings_class(**chosen)
+        settings = settings_class(**overrides)
     except ValidationError as error:
         problems += [_problem(detail) for detail in error.errors(include_input=False)]
     except pydantic_settings.SettingsError as error:
         problems.append(SettingProblem("environment", str(error)))
-    unreadable = _unreadable_files(settings_class)
-    explained = {problem.name.removesuffix("_FILE") for problem in unreadable}
-    problems = [problem for problem in problems if problem.name not in explained]
-    problems += unreadable + unknown_names(settings_class)
+    unreadable = _find_unreadable_files(settings_class)
+    reported = {problem.name.removesuffix("_FILE") for problem in unreadable}
+    problems = [problem for problem in problems if problem.name not in reported]
+    problems += unreadable + find_unknown_names(settings_class)
     if problems or settings is None:
         raise SettingsError(problems)
     return settings
@@ -214,7 +221,7 @@ def _problem(detail: Any) -> SettingProblem:
     return SettingProblem(name, detail["msg"].removeprefix("Value error, "))
 
 
-def _unreadable_files(settings_class: type[EnvironmentSettings]) -> list[SettingProblem]:
+def _find_unreadable_files(settings_class: type[EnvironmentSettings]) -> list[SettingProblem]:
     problems = []
     for name in (f"{field.upper()}_FILE" for field in settings_class.model_fields):
         path = os.environ.get(name)
@@ -228,11 +235,11 @@ def _unreadable_files(settings_class: type[EnvironmentSettings]) -> list[Setting
     return problems
 
 
-def unknown_names(settings_class: type[EnvironmentSettings]) -> list[SettingProblem]:
-    """Variables that nothing reads, under our own prefixes or misspelt, with the nearest known name.
+def find_unknown_names(settings_class: type[EnvironmentSettings]) -> list[SettingProblem]:
+    """Return variables that nothing reads: with a known prefix, or misspelt.
 
-    pydantic-settings ignores unknown variables even with extra="forbid", so that a misspelt
-    name would silently leave its default in force.
+    pydantic-settings ignores unknown variables even with extra="forbid", so a misspelt name would
+    silently leave the default in force. The detail suggests the nearest known name.
     """
     known = {name.upper() for name in settings_class.model_fields}
     known |= {f"{name}_FILE" for name in known}
@@ -245,9 +252,9 @@ def unknown_names(settings_class: type[EnvironmentSettings]) -> list[SettingProb
             continue
         if prefixes and name.startswith(tuple(prefixes)):
             near = difflib.get_close_matches(name, known, n=1)
-        elif near := _misspelt(name, known):
-            if name in _names_of_all():
-                continue  # another service's
+        elif near := _find_misspelt(name, known):
+            if name in _all_known_names():
+                continue  # a setting of another service
         else:
             continue
         hint = f"; did you mean {near[0]}?" if near else ""
@@ -255,22 +262,22 @@ def unknown_names(settings_class: type[EnvironmentSettings]) -> list[SettingProb
     return problems
 
 
-def _misspelt(name: str, known: set[str]) -> list[str]:
-    """The known name that `name` is but for a slip of the keyboard; it begins like it."""
+def _find_misspelt(name: str, known: set[str]) -> list[str]:
+    """Return a known name with the same first letter that differs by one typing error."""
     return [
         other
         for other in sorted(known)
-        if len(other) >= _MIN_COMPARED and name[:1] == other[:1] and _is_slip(name, other)
+        if len(other) >= _MIN_COMPARED_LENGTH and name[:1] == other[:1] and _is_typo(name, other)
     ][:1]
 
 
-def _is_slip(name: str, other: str) -> bool:
-    """Whether one letter is missing, too many, another, or has changed places with the next."""
+def _is_typo(name: str, other: str) -> bool:
+    """Return whether one letter is missing, added, replaced, or swapped with the next."""
     short, long = sorted((name, other), key=len)
     if len(long) - len(short) > 1:
         return False
     start = next(
-        (at for at, pair in enumerate(zip(short, long, strict=False)) if pair[0] != pair[1]),
+        (index for index, pair in enumerate(zip(short, long, strict=False)) if pair[0] != pair[1]),
         len(short),
     )
     rest, other_rest = short[start:], long[start:]
@@ -281,12 +288,12 @@ def _is_slip(name: str, other: str) -> bool:
     )
 
 
-def _names_of_all() -> set[str]:
-    """Of every group and service that this process has loaded."""
-    found: set[str] = set()
-    waiting: list[type[EnvironmentSettings]] = [EnvironmentSettings]
-    while waiting:
-        group = waiting.pop()
-        found |= {name.upper() for name in group.model_fields}
-        waiting += group.__subclasses__()
-    return found | {f"{name}_FILE" for name in found}
+def _all_known_names() -> set[str]:
+    """Return the names of every group and service that this process has loaded."""
+    names: set[str] = set()
+    pending: list[type[EnvironmentSettings]] = [EnvironmentSettings]
+    while pending:
+        group = pending.pop()
+        names |= {name.upper() for name in group.model_fields}
+        pending += group.__subclasses__()
+    return names | {f"{name}_FILE" for name in names}

@@ -1,4 +1,4 @@
-"""What every command shares: settings loaded or reported, failures in one line, exit codes."""
+"""Shared parts of every command: loading settings, reporting failures, exit codes."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,17 +14,19 @@ from .base import EnvironmentSettings, SettingsError, load
 USAGE_ERROR = 2
 FAILURE = 1
 S = TypeVar("S", bound=EnvironmentSettings)
-ServiceName = Annotated[str | None, typer.Argument(help="Service; default: the only one here.")]
+ServiceName = Annotated[
+    str | None, typer.Argument(help="Service; default: the only one installed.")
+]
 
 
 def fail(message: str, code: int = FAILURE) -> NoReturn:
-    """One line on stderr and a non-zero exit: what the user must do next, never a traceback."""
+    """Print `message` on stderr and exit with `code`, without a traceback."""
     typer.secho(escape_unprintable(message, keep_lines=True), err=True, fg=typer.colors.RED)
     raise typer.Exit(code)
 
 
 def load_or_fail(settings_class: type[S]) -> S:
-    """Settings, or every problem on stderr and exit 2."""
+    """Return the settings, or print every problem on stderr and exit with 2."""
     try:
         return load(settings_class)
     except SettingsError as error:
@@ -34,7 +36,7 @@ def load_or_fail(settings_class: type[S]) -> S:
 
 
 def run_async(main: Callable[[], Any]) -> Any:
-    """Runs a coroutine function; our own errors become one line and exit 1."""
+    """Run a coroutine function; print a TwelvefoldError in one line and exit with 1."""
     try:
         return asyncio.run(main())
     except TwelvefoldError as error:

@@ -1,8 +1,8 @@
-"""What a PostgreSQL URL may say, checked before anything connects.
+"""Parsing and checks of PostgreSQL URLs, before anything connects.
 
-Platforms hand out URLs with libpq's parameters. Each of them works as libpq means it, or is named:
-none is dropped without an error, and none first fails when a connection is made. Owns the reading; what
-the driver is told is `database_client`'s.
+Platforms provide URLs with libpq's parameters. Each parameter works as in libpq or is refused by
+name: none is ignored, and none fails only on connecting. `database.client` converts them for the
+driver.
 """
 
 from __future__ import annotations
@@ -14,55 +14,55 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 SCHEMES = ("postgres", "postgresql")
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-OVER_TLS = SSL_MODES[3:]
+TLS_MODES = SSL_MODES[3:]
 SYSTEM_ROOTS = "system"  # libpq 16: the certificate authorities of the operating system
 SESSION_ATTRIBUTES = ("any", "primary", "standby", "read-write", "read-only", "prefer-standby")
 MAX_CONNECT_TIMEOUT = 60  # seconds
-_WORKS = frozenset(
+_SUPPORTED = frozenset(
     {
         "channel_binding", "connect_timeout", "host", "options", "sslcert", "sslkey", "sslmode",
         "sslpassword", "sslrootcert", "target_session_attrs",
     }
 )  # fmt: skip
 _FILES = ("sslcert", "sslkey", "sslrootcert")
-# What is said elsewhere.
-_ELSEWHERE = {
-    "application_name": "is the suite's own",
-    "dbname": "belongs into the path of the URL",
+# Parameters that are set elsewhere, with the end of the error message.
+_SET_ELSEWHERE = {
+    "application_name": "Twelvefold sets itself",
+    "dbname": "belongs in the path of the URL",
     "password": "belongs before the @ of the URL",
-    "pgbouncer": "is said by DATABASE_POOLED=true",
-    "port": "belongs behind the host of the URL",
-    "statement_timeout": "is said by DATABASE_STATEMENT_TIMEOUT",
+    "pgbouncer": "DATABASE_POOLED=true replaces",
+    "port": "belongs after the host of the URL",
+    "statement_timeout": "DATABASE_STATEMENT_TIMEOUT replaces",
     "user": "belongs before the @ of the URL",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseUrlParts:
-    """A URL, taken apart. `parameters` holds those of its query that are given."""
+    """A parsed URL; `parameters` is its query."""
 
     parts: SplitResult
     parameters: dict[str, str] = field(default_factory=dict)
 
     @property
     def ssl_mode(self) -> str | None:
-        """As given; without it the driver prefers TLS, and the system's roots ask for verify-full."""
+        """`sslmode`, or verify-full with `sslrootcert=system`; None: the driver prefers TLS."""
         if self.parameters.get("sslrootcert") == SYSTEM_ROOTS:
             return self.parameters.get("sslmode", "verify-full")
         return self.parameters.get("sslmode")
 
     @property
     def is_over_tls(self) -> bool:
-        return self.ssl_mode in OVER_TLS
+        return self.ssl_mode in TLS_MODES
 
     @property
-    def names_certificates(self) -> bool:
-        """Whether the server is verified, or shown who calls: `require` alone does neither."""
+    def has_certificates(self) -> bool:
+        """Whether either side presents a certificate to verify: `require` alone does not."""
         return self.ssl_mode != "require" or any(name in self.parameters for name in _FILES)
 
 
 def parse_database_url(url: str) -> DatabaseUrlParts:
-    """Raises ValueError naming what the driver would not take, or not as it is meant."""
+    """Parse and check a URL. Raises ValueError for what the driver refuses or misunderstands."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -78,7 +78,7 @@ def parse_database_url(url: str) -> DatabaseUrlParts:
     try:
         pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     except ValueError:
-        raise ValueError("has a query that is not of the form name=value&…") from None
+        raise ValueError("has a query that is not name=value&…") from None
     parameters = dict(pairs)
     if len(parameters) < len(pairs):
         raise ValueError("gives a parameter twice")
@@ -89,17 +89,17 @@ def parse_database_url(url: str) -> DatabaseUrlParts:
     return DatabaseUrlParts(parts, parameters)
 
 
-_SEVERAL_HOSTS = "names several hosts: give one, e.g. a proxy that follows the primary"
+_SEVERAL_HOSTS = "has several hosts: give one, e.g. a proxy that follows the primary"
 
 
 def _require_known(name: str) -> None:
-    if name in _WORKS:
+    if name in _SUPPORTED:
         return
-    if name in _ELSEWHERE:
-        raise ValueError(f"has the parameter {name}, which {_ELSEWHERE[name]}: leave it out")
-    # A name may hold anything, a secret that was pasted wrongly among it.
-    near = difflib.get_close_matches(name, _WORKS, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(_WORKS))}"
+    if name in _SET_ELSEWHERE:
+        raise ValueError(f"has the parameter {name}, which {_SET_ELSEWHERE[name]}: leave it out")
+    # The error does not repeat the name, which may be a misplaced secret.
+    near = difflib.get_close_matches(name, _SUPPORTED, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"supported: {', '.join(sorted(_SUPPORTED))}"
     raise ValueError(f"has a parameter that is not supported; {hint}")
 
 
@@ -111,7 +111,7 @@ def _check_values(parameters: dict[str, str]) -> None:
     _require_choice(parameters, "channel_binding", ("disable", "prefer", "require"))
     if parameters.get("channel_binding") == "require":
         raise ValueError(
-            "asks for channel_binding=require, which the driver cannot do: "
+            "has channel_binding=require, which the driver does not support: "
             "leave it out and use sslmode=verify-full"
         )
     seconds = parameters.get("connect_timeout", "1")
@@ -121,7 +121,7 @@ def _check_values(parameters: dict[str, str]) -> None:
 
 def _require_choice(parameters: dict[str, str], name: str, choices: tuple[str, ...]) -> None:
     if name in parameters and parameters[name] not in choices:
-        raise ValueError(f"has an unknown {name}: it is one of {', '.join(choices)}")
+        raise ValueError(f"has an unknown {name}: use one of {', '.join(choices)}")
 
 
 def _check_tls(parameters: dict[str, str]) -> None:
@@ -133,7 +133,7 @@ def _check_tls(parameters: dict[str, str]) -> None:
         raise ValueError("has an sslkey without an sslcert")
     if "sslpassword" in parameters and "sslkey" not in parameters:
         raise ValueError("has an sslpassword without an sslkey")
-    if "sslcert" in parameters and not (mode in OVER_TLS or root == SYSTEM_ROOTS):
+    if "sslcert" in parameters and not (mode in TLS_MODES or root == SYSTEM_ROOTS):
         raise ValueError("has an sslcert, which needs sslmode=require or stronger")
     for name in _FILES:
         path = parameters.get(name)
@@ -146,4 +146,4 @@ def _require_readable(name: str, path: Path) -> None:
         with path.open("rb"):
             pass
     except (OSError, ValueError):
-        raise ValueError(f"has an {name} that names no readable file") from None
+        raise ValueError(f"has an {name} that is not a readable file") from None

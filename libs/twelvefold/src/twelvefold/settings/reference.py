@@ -1,4 +1,4 @@
-"""The table of every setting, generated from the settings classes so that it stays true."""
+"""The table of every setting, generated from the settings classes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ S = TypeVar("S", bound=EnvironmentSettings)
 
 
 def example(settings_class: type[S]) -> S:
-    """Settings that pass every check of `testing` and lead nowhere: for documents, not for runs.
+    """Return settings that pass every check of `testing`, for generating documents only.
 
     Raises ValueError naming a required setting that has no example.
     """
@@ -30,22 +30,22 @@ def example(settings_class: type[S]) -> S:
 
 
 def markdown(by_service: Mapping[str, type[EnvironmentSettings]]) -> str:
-    """One row a variable, with the services that read it, required ones first."""
+    """Return one row a variable, with the services that read it; required ones come first."""
     readers: dict[tuple[bool, str, str, str], list[str]] = {}
     for service, settings_class in by_service.items():
         for name, field in settings_class.model_fields.items():
-            # A service may give a shared setting another default: a row of its own then.
-            row = (not field.is_required(), name.upper(), _default(field), _about(field))
+            # A service may change the default of a shared setting, which then has its own row.
+            row = (not field.is_required(), name.upper(), _default(field), _describe(field))
             readers.setdefault(row, []).append(service)
-    rows = ["| variable | default | read by | what it is |", "|---|---|---|---|"]
+    rows = ["| variable | default | read by | description |", "|---|---|---|---|"]
     for row in sorted(readers):
-        _, name, default, about = row
-        who = "all" if len(readers[row]) == len(by_service) else ", ".join(sorted(readers[row]))
-        rows.append(f"| `{name}` | {default} | {who} | {about} |")
+        _, name, default, description = row
+        names = "all" if len(readers[row]) == len(by_service) else ", ".join(sorted(readers[row]))
+        rows.append(f"| `{name}` | {default} | {names} | {description} |")
     return "\n".join(rows)
 
 
-def _about(field: FieldInfo) -> str:
+def _describe(field: FieldInfo) -> str:
     parts = (field.description or "", _choices(field))
     return " ".join(part for part in parts if part).replace("|", "\\|")
 

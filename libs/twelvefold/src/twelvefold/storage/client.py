@@ -1,6 +1,6 @@
-"""The S3 client: its bounds, and what its errors mean.
+"""The S3 client: its connections, its bounds and the meaning of its errors.
 
-Owns how we connect and sign. What is called is up to `object_store`.
+`object_store` makes the calls.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
 _CONNECT_TIMEOUT = 2.0  # seconds
-_ATTEMPTS = 3
-_WAITING = 4  # calls for each connection, those included that wait for one
-_MISSING = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NotFound"})
+_MAX_ATTEMPTS = 3
+_MAX_CALLS_PER_CONNECTION = 4  # including calls that wait for a connection
+_MISSING_CODES = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NotFound"})
 
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """`signing` is for the endpoint that clients see; it never connects there."""
+    """`calls` connects to S3; `signing` only signs URLs of the public endpoint."""
 
     calls: S3Client
     signing: S3Client
@@ -43,10 +43,10 @@ class Clients:
 
 
 def open_clients(settings: ObjectStoreSettings) -> Clients:
-    """In a thread: the import and the service's model take two seconds of a cold start.
+    """Create the clients. Call it in a thread: import and set-up take about two seconds.
 
-    A client connects at its first call only, so the loop that creates it need not be the one
-    that uses it.
+    A client connects with its first call, so another event loop may use it than the one that
+    created it.
     """
     import aioboto3
     from aiobotocore.config import AioConfig
@@ -54,18 +54,18 @@ def open_clients(settings: ObjectStoreSettings) -> Clients:
     if telemetry.is_exporting():
         _instrument()
     session = aioboto3.Session(
-        aws_access_key_id=_revealed(settings.s3_access_key_id),
-        aws_secret_access_key=_revealed(settings.s3_secret_access_key),
+        aws_access_key_id=_reveal(settings.s3_access_key_id),
+        aws_secret_access_key=_reveal(settings.s3_secret_access_key),
         region_name=settings.s3_region,
     )
     config = AioConfig(
         signature_version="s3v4",
         connect_timeout=min(_CONNECT_TIMEOUT, settings.s3_timeout),
         read_timeout=settings.s3_timeout,
-        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        retries={"mode": "standard", "total_max_attempts": _MAX_ATTEMPTS},
         max_pool_connections=settings.s3_max_connections,
-        # Ours carry Content-MD5. The library's own sums, and a signature over the body, would be
-        # computed over whole parts on the loop.
+        # Uploads carry Content-MD5. The library would compute its own checksums and a signature of
+        # the body over whole parts on the event loop.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         s3={
@@ -85,19 +85,19 @@ def open_clients(settings: ObjectStoreSettings) -> Clients:
 
 
 def _instrument() -> None:
-    """Spans of the calls, under the names that the library gives them: `S3.PutObject`."""
+    """Make spans of the calls, under the library's names, such as `S3.PutObject`."""
     from opentelemetry.instrumentation.botocore import AiobotocoreInstrumentor
 
-    def tell(span: Span, _: str, __: str, parameters: dict[str, Any]) -> None:
+    def add_target(span: Span, _: str, __: str, parameters: dict[str, Any]) -> None:
         for name in ("Bucket", "Key"):
             if name in parameters:
                 span.set_attribute(f"aws.s3.{name.lower()}", parameters[name])
 
-    AiobotocoreInstrumentor().instrument(request_hook=tell)  # type: ignore[no-untyped-call]  # as it ships
+    AiobotocoreInstrumentor().instrument(request_hook=add_target)  # type: ignore[no-untyped-call]  # untyped
 
 
 async def probe_endpoint(settings: ObjectStoreSettings) -> None:
-    """Whether anybody answers at S3's address, without a client: any answer but a fault of its own.
+    """Check without a client that S3 responds; any status below 500 will do.
 
     Raises DependencyUnavailable("s3").
     """
@@ -114,27 +114,30 @@ async def probe_endpoint(settings: ObjectStoreSettings) -> None:
         raise DependencyUnavailable("s3")
 
 
-def _revealed(secret: SecretStr | None) -> str | None:
+def _reveal(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret else None
 
 
 def is_missing(error: Exception) -> bool:
-    """Whether a ClientError says that there is no such object, or no such bucket."""
+    """Return whether a ClientError means that the object or the bucket does not exist."""
     response: dict[str, Any] = getattr(error, "response", {})
-    return response.get("Error", {}).get("Code") in _MISSING
+    return response.get("Error", {}).get("Code") in _MISSING_CODES
 
 
 class S3CallLimiter:
-    """What stands before each call to S3: a bound on how many there are, a breaker, a timeout."""
+    """The bulkhead, circuit breaker and timeout of each call to S3."""
 
     def __init__(self, settings: ObjectStoreSettings) -> None:
         self._timeout = settings.s3_timeout
-        self._bulkhead = Bulkhead("s3", max_calls=_WAITING * settings.s3_max_connections)
+        max_calls = _MAX_CALLS_PER_CONNECTION * settings.s3_max_connections
+        self._bulkhead = Bulkhead("s3", max_calls=max_calls)
 
     @asynccontextmanager
     async def call(self) -> AsyncIterator[None]:
-        """Around one call. Raises DependencyUnavailable, also at once while S3 is away, Overloaded
-        where too many are under way; S3's refusals pass as they are.
+        """Guard one call.
+
+        Raises DependencyUnavailable where S3 fails or the circuit breaker is open, Overloaded where
+        too many calls are in progress; S3's refusals pass unchanged.
         """
         with self._bulkhead.call():
             async with map_s3_errors(remaining(self._timeout)):
@@ -142,18 +145,18 @@ class S3CallLimiter:
 
     @asynccontextmanager
     async def chunk(self) -> AsyncIterator[None]:
-        """Around what belongs to a call that was answered: a piece of its body."""
+        """Guard reading one piece of a response's body: a timeout, without limiter or breaker."""
         async with map_s3_errors(self._timeout):
             yield
 
 
 @asynccontextmanager
 async def map_s3_errors(timeout: float) -> AsyncIterator[None]:  # noqa: ASYNC109  (for the block)
-    """Bounds the block to `timeout` seconds and turns a lost S3 into DependencyUnavailable.
+    """Bound the block to `timeout` seconds; raise DependencyUnavailable where S3 fails.
 
-    S3's refusals (a ClientError below 500, but for 429) pass as they are.
+    S3's refusals (a ClientError below 500, except 429) pass unchanged.
     """
-    # Here, not above: these are imported by the thread that opens the client.
+    # Imported here because these are slow: the thread that opens the client imports them first.
     import aiohttp
     from botocore import exceptions as boto
 

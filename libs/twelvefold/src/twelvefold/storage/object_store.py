@@ -1,7 +1,6 @@
-"""Objects in S3: streamed in and out, listed, and shown to clients by signed URLs.
+"""Objects in S3: streamed in and out, listed, and given to clients by signed URLs.
 
-Owns the client, its bounds and the meaning of its errors. Not the keys: whoever owns an object
-names it. One bucket per store.
+One store uses one bucket. The owner of an object chooses its key.
 """
 
 from __future__ import annotations
@@ -24,19 +23,19 @@ from twelvefold.errors import NotFound
 from twelvefold.settings import ObjectStoreSettings
 
 from .client import Clients, S3CallLimiter, is_missing, open_clients, probe_endpoint
-from .upload import CHUNK_BYTES, MultipartUpload, Part, parts
+from .upload import CHUNK_BYTES, MultipartUpload, Part, split_into_parts
 
 ReadMethod = Literal["GET", "HEAD"]
 _OPERATIONS: dict[ReadMethod, str] = {"GET": "get_object", "HEAD": "head_object"}
-MAX_PRESIGNED = timedelta(days=7)  # a limit of Signature Version 4
+MAX_PRESIGNED = timedelta(days=7)  # the limit of Signature Version 4
 
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """What S3 holds. `size` in bytes; `etag` as S3 gave it, without the quotes.
+    """An object in S3. `size` is in bytes; `etag` has no quotes.
 
-    `sha256` (hexadecimal) is known after a put, and by `stat` where the object was put in one
-    piece; `modified_at` by `stat` and `list`.
+    `put` sets `sha256` (hexadecimal), and `stat` where the object was stored by one call; `stat`
+    and `list` set `modified_at`.
     """
 
     key: str
@@ -47,19 +46,19 @@ class StoredObject:
 
 
 class ObjectStore(Protocol):
-    """Objects by key. Every call raises DependencyUnavailable("s3") where S3 does not answer."""
+    """Objects by key. Every call raises DependencyUnavailable("s3") where S3 is unavailable."""
 
     async def put(self, key: str, chunks: AsyncIterator[bytes], content_type: str) -> StoredObject:
-        """Stores the whole stream and replaces an object of that key, or leaves all as it was.
+        """Store the whole stream under `key`, replacing an existing object, or change nothing.
 
-        Where S3's last answer was lost, either may be the case. Holds at most two parts of 5 MiB.
+        If S3's last response is lost, either may be the case. Holds at most two parts of 5 MiB.
         """
 
     def open(self, key: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """The content in chunks of at most 64 KiB. Raises NotFound."""
+        """Return the content in chunks of at most 64 KiB. Raises NotFound."""
 
     async def stat(self, key: str) -> StoredObject | None:
-        """What is stored under `key`, or None."""
+        """Return what is stored under `key`, or None."""
 
     async def presign(
         self,
@@ -69,35 +68,36 @@ class ObjectStore(Protocol):
         *,
         method: ReadMethod = "GET",
     ) -> str:
-        """A URL by which anybody may GET the object for `expires`: 1 s to 7 days, else ValueError.
+        """Return a URL that gives any client access to the object for `expires`.
 
-        S3 is not asked, so the object may be absent. With `filename` a browser saves it as that.
-        The signature covers `method`: one for GET is refused for a HEAD.
+        Does not call S3, so the object may be absent. `filename` is the name under which a browser
+        saves it. The signature covers `method`: a URL for GET is refused for a HEAD. Raises
+        ValueError unless `expires` is 1 s to 7 days.
         """
 
     async def delete(self, key: str) -> None:
-        """Gone afterwards, whether or not it was there."""
+        """Delete the object. Succeeds if there is none."""
 
     def list(self, prefix: str) -> AsyncIterator[StoredObject]:
-        """Every object whose key begins with `prefix`, in the order of the keys."""
+        """Yield every object whose key begins with `prefix`, in the order of the keys."""
 
     async def ensure_bucket(self) -> None:
-        """Creates the bucket where it is missing. S3's own error where it is somebody else's."""
+        """Create the bucket if it is missing. Raises S3's error if another account owns it."""
 
     async def warm_up(self) -> None:
-        """Gets ready for the first call, which otherwise pays for it."""
+        """Open the client now, which the first call would otherwise have to wait for."""
 
     async def ping(self) -> None:
-        """Raises where the bucket cannot be reached; before the first call, where S3 cannot."""
+        """Check that the bucket can be reached; before the first call, that S3 can be."""
 
     async def aclose(self) -> None:
-        """Closes the connections, after what a failed put has left is removed."""
+        """Close the connections, after the removal of what failed puts left."""
 
 
 class S3ObjectStore:
-    """S3 by aioboto3. Without a key id the platform's own credentials count.
+    """S3 by aioboto3. Without a key id it uses the platform's credentials.
 
-    `s3_timeout` bounds each call to S3 with all of its attempts, and each wait for a part of a body.
+    `s3_timeout` bounds each call to S3 with all of its attempts, and the wait for each chunk.
     """
 
     def __init__(self, settings: ObjectStoreSettings, *, page_size: int = 1000) -> None:
@@ -111,15 +111,15 @@ class S3ObjectStore:
     async def put(self, key: str, chunks: AsyncIterator[bytes], content_type: str) -> StoredObject:
         client = (await self._clients()).calls
         digest = hashlib.sha256()
-        async with aclosing(parts(chunks, digest)) as stream:
+        async with aclosing(split_into_parts(chunks, digest)) as stream:
             first = await anext(stream)
-            if first.last:
+            if first.is_last:
                 etag = await self._put_whole(key, first, content_type, digest.hexdigest())
                 return StoredObject(key, first.size, digest.hexdigest(), etag)
             upload = MultipartUpload(client, self._bucket, key, content_type, self._calls)
             try:
                 await upload.send(first)
-                del first  # its memory is the upload's now
+                del first  # so that the upload can free its memory
                 async for part in stream:
                     await upload.send(part)
                 etag = await upload.complete()
@@ -141,7 +141,7 @@ class S3ObjectStore:
         return response["ETag"].strip('"')
 
     async def _remove(self, removal: Coroutine[Any, Any, None]) -> None:
-        # Shielded, since a cancellation is what most often brings us here.
+        # Shielded, because a cancellation is the most frequent reason for a removal.
         task = asyncio.create_task(removal)
         self._removals.add(task)
         task.add_done_callback(self._removals.discard)
@@ -157,7 +157,7 @@ class S3ObjectStore:
                 if is_missing(error):
                     raise NotFound("no such object") from error
                 raise
-        body = response["Body"]  # what it enters is aiohttp's response, not itself
+        body = response["Body"]  # entering it returns aiohttp's response, so use this name
         async with body, aclosing(self._chunks(body)) as chunks:
             yield chunks
 
@@ -173,17 +173,17 @@ class S3ObjectStore:
         client = (await self._clients()).calls
         async with self._calls.call():
             try:
-                found = await client.head_object(Bucket=self._bucket, Key=key)
+                response = await client.head_object(Bucket=self._bucket, Key=key)
             except client.exceptions.ClientError as error:
                 if is_missing(error):
                     return None
                 raise
         return StoredObject(
             key,
-            found["ContentLength"],
-            found["Metadata"].get("sha256"),
-            found["ETag"].strip('"'),
-            found["LastModified"],
+            response["ContentLength"],
+            response["Metadata"].get("sha256"),
+            response["ETag"].strip('"'),
+            response["LastModified"],
         )
 
     async def presign(
@@ -195,14 +195,14 @@ class S3ObjectStore:
         method: ReadMethod = "GET",
     ) -> str:
         if not timedelta(seconds=1) <= expires <= MAX_PRESIGNED:
-            raise ValueError("a URL is signed for 1 s to 7 days")
+            raise ValueError("expires must be 1 s to 7 days")
         parameters = {"Bucket": self._bucket, "Key": key}
         if filename is not None:
-            # RFC 6266 and RFC 8187: any name, and nothing in it ends the header.
+            # RFC 6266 and RFC 8187: any name is possible, and none can end the header.
             saved_as = f"attachment; filename*=UTF-8''{quote(filename, safe='')}"
             parameters["ResponseContentDisposition"] = saved_as
         signing = (await self._clients()).signing
-        async with self._calls.call():  # the platform may have to renew its credentials
+        async with self._calls.call():  # credentials of the platform may need a renewal
             return await signing.generate_presigned_url(
                 _OPERATIONS[method], Params=parameters, ExpiresIn=int(expires.total_seconds())
             )
@@ -213,21 +213,21 @@ class S3ObjectStore:
             try:
                 await client.delete_object(Bucket=self._bucket, Key=key)
             except client.exceptions.ClientError as error:
-                if not is_missing(error):  # AWS answers 204, some others 404
+                if not is_missing(error):  # AWS responds 204, some other servers 404
                     raise
 
     async def list(self, prefix: str) -> AsyncIterator[StoredObject]:
         client = (await self._clients()).calls
-        where: dict[str, Any] = {"Bucket": self._bucket, "Prefix": prefix}
+        query: dict[str, Any] = {"Bucket": self._bucket, "Prefix": prefix}
         while True:
             async with self._calls.call():
-                page = await client.list_objects_v2(**where, MaxKeys=self._page_size)
-            for found in page.get("Contents", ()):
-                etag = found["ETag"].strip('"')
-                yield StoredObject(found["Key"], found["Size"], None, etag, found["LastModified"])
+                page = await client.list_objects_v2(**query, MaxKeys=self._page_size)
+            for entry in page.get("Contents", ()):
+                etag = entry["ETag"].strip('"')
+                yield StoredObject(entry["Key"], entry["Size"], None, etag, entry["LastModified"])
             if not page["IsTruncated"]:
                 return
-            where["ContinuationToken"] = page["NextContinuationToken"]
+            query["ContinuationToken"] = page["NextContinuationToken"]
 
     async def ensure_bucket(self) -> None:
         client = (await self._clients()).calls
@@ -238,12 +238,12 @@ class S3ObjectStore:
                 except client.exceptions.ClientError as error:
                     if not is_missing(error):
                         raise
-                    await client.create_bucket(Bucket=self._bucket, **self._placement())
+                    await client.create_bucket(Bucket=self._bucket, **self._location())
 
-    def _placement(self) -> dict[str, Any]:
+    def _location(self) -> dict[str, Any]:
         region = self._settings.s3_region
         if region == "us-east-1":
-            return {}  # S3 refuses this one where it is named
+            return {}  # S3 refuses this region as a constraint
         return {"CreateBucketConfiguration": {"LocationConstraint": region}}
 
     async def warm_up(self) -> None:
@@ -251,11 +251,11 @@ class S3ObjectStore:
 
     async def ping(self) -> None:
         if self._opening is None:
-            # Nobody has needed the client yet: a probe is not worth its memory and its import.
+            # The client is not needed yet, and a probe does not justify its memory and import.
             await probe_endpoint(self._settings)
             return
         client = (await self._clients()).calls
-        async with self._calls.chunk():  # past the breaker: by it we learn that S3 is back
+        async with self._calls.chunk():  # bypasses the breaker: a ping finds a recovered S3
             await client.head_bucket(Bucket=self._bucket)
 
     async def aclose(self) -> None:
@@ -269,7 +269,7 @@ class S3ObjectStore:
             await (await opening).aclose()
 
     async def _clients(self) -> Clients:
-        """Opened once. A cancelled first caller leaves the opening to the next."""
+        """Return the clients, opened once; a cancelled caller does not stop the opening."""
         if self._opening is None:
             self._opening = asyncio.create_task(asyncio.to_thread(open_clients, self._settings))
         try:

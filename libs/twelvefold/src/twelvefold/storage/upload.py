@@ -1,6 +1,6 @@
-"""How a stream becomes an object: in parts, several of them by a multipart upload.
+"""Uploads: a stream is split into parts, and several parts become a multipart upload.
 
-Owns the parts, their sums, and the clearing away of what was not completed.
+Owns the parts, their checksums and the removal of incomplete uploads.
 """
 
 from __future__ import annotations
@@ -22,67 +22,67 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-PART_BYTES = 5 * 1024 * 1024  # S3's least size of a part that is not the last
+PART_BYTES = 5 * 1024 * 1024  # S3's minimum for every part but the last
 CHUNK_BYTES = 64 * 1024
-TURN_BYTES = 2 * CHUNK_BYTES  # summed and copied in under a millisecond
+TURN_BYTES = 2 * CHUNK_BYTES  # hashed and copied in under a millisecond
 
 
 class Part:
-    """Up to PART_BYTES of a stream, with their MD5, which S3 checks on arrival."""
+    """Up to PART_BYTES of a stream, with their MD5, which S3 verifies."""
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.size = 0
-        self.last = False
-        self._written = io.BytesIO()
+        self.is_last = False
+        self._buffer = io.BytesIO()
         self._md5 = hashlib.md5(usedforsecurity=False)
 
     @property
-    def room(self) -> int:
+    def free_bytes(self) -> int:
         return PART_BYTES - self.size
 
     def write(self, piece: memoryview) -> None:
-        self._written.write(piece)
+        self._buffer.write(piece)
         self._md5.update(piece)
         self.size += len(piece)
 
     @property
     def content(self) -> dict[str, Any]:
-        """Arguments of a call that sends this part, from its beginning."""
-        self._written.seek(0)
+        """The arguments of a call that sends this part."""
+        self._buffer.seek(0)
         md5 = base64.b64encode(self._md5.digest()).decode()  # as in RFC 1864
-        return {"Body": self._written, "ContentLength": self.size, "ContentMD5": md5}
+        return {"Body": self._buffer, "ContentLength": self.size, "ContentMD5": md5}
 
 
-async def parts(chunks: AsyncIterator[bytes], digest: Any) -> AsyncGenerator[Part]:
-    """Full parts, then the last one, which is marked: at least one, empty for an empty stream.
+async def split_into_parts(chunks: AsyncIterator[bytes], digest: Any) -> AsyncGenerator[Part]:
+    """Yield full parts, then the last one, which is empty for an empty stream.
 
-    Hashes into `digest` on the way, and gives the loop a turn even where `chunks` never waits.
+    Updates `digest` with all bytes. Yields to the event loop even where `chunks` never waits.
     Holds one part at a time.
     """
-    part, unbroken = Part(1), 0
+    part, turn_bytes = Part(1), 0
     async for chunk in chunks:
         rest = memoryview(chunk)
         while rest:
-            if not part.room:
+            if not part.free_bytes:
                 yield part
                 part = Part(part.number + 1)
-            piece = rest[: min(CHUNK_BYTES, part.room)]
+            piece = rest[: min(CHUNK_BYTES, part.free_bytes)]
             part.write(piece)
             digest.update(piece)
             rest = rest[len(piece) :]
-            unbroken += len(piece)
-            if unbroken >= TURN_BYTES:
-                unbroken = 0
+            turn_bytes += len(piece)
+            if turn_bytes >= TURN_BYTES:
+                turn_bytes = 0
                 await asyncio.sleep(0)
-    part.last = True
+    part.is_last = True
     yield part
 
 
 class MultipartUpload:
-    """One multipart upload: a part travels while the next one is filled.
+    """One multipart upload, which sends a part while the next one is filled.
 
-    Ends by `complete` or by `abort`, never by both.
+    Call either `complete` or `abort` at the end.
     """
 
     def __init__(
@@ -92,20 +92,20 @@ class MultipartUpload:
         self._client = client
         self._target: dict[str, Any] = {"Bucket": bucket, "Key": key}
         self._calls = calls
-        # A task, so that the upload's id is not lost with a caller cancelled right now.
+        # A task, so that a cancelled caller does not lose the upload's id.
         self._created = asyncio.create_task(self._create(content_type))
         self._sending: asyncio.Task[None] | None = None
         self._sent: list[CompletedPartTypeDef] = []
 
     async def send(self, part: Part) -> None:
-        """Waits until the part before has arrived, then sends this one without waiting."""
-        await self._arrived()
+        """Wait until the previous part is sent, then start to send this one."""
+        await self._wait_for_previous()
         self.size += part.size
         self._sending = asyncio.create_task(self._send(part))
 
     async def complete(self) -> str:
-        """Makes the parts one object; returns its ETag."""
-        await self._arrived()
+        """Combine the parts to one object; return its ETag without quotes."""
+        await self._wait_for_previous()
         async with self._calls.call():
             response = await self._client.complete_multipart_upload(
                 **self._target,
@@ -115,13 +115,13 @@ class MultipartUpload:
         return response["ETag"].strip('"')
 
     async def abort(self) -> None:
-        """Lets S3 forget the parts. Raises nothing: a failure is logged."""
+        """Delete the parts. Raises nothing; a failure is logged."""
         if self._sending is not None:
             self._sending.cancel()
             await asyncio.gather(self._sending, return_exceptions=True)
         try:
             upload_id = await self._id()
-        except Exception:  # it did not begin
+        except Exception:  # S3 did not create the upload
             return
         try:
             async with self._calls.call():
@@ -149,6 +149,6 @@ class MultipartUpload:
             )
         self._sent.append({"PartNumber": part.number, "ETag": response["ETag"]})
 
-    async def _arrived(self) -> None:
+    async def _wait_for_previous(self) -> None:
         if self._sending is not None:
             await self._sending

@@ -141,8 +141,7 @@ def sync_detailed(
     Args:
         user_id (UUID): Id of the account.
         if_match (None | str): ETag that the change is based on.
-        body (UserAdminUpdate): What only an admin may change. Only the fields that are given
-            change.
+        body (UserAdminUpdate): A partial update by an admin: only the given fields change.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -179,8 +178,7 @@ def sync(
     Args:
         user_id (UUID): Id of the account.
         if_match (None | str): ETag that the change is based on.
-        body (UserAdminUpdate): What only an admin may change. Only the fields that are given
-            change.
+        body (UserAdminUpdate): A partial update by an admin: only the given fields change.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -212,8 +210,7 @@ async def asyncio_detailed(
     Args:
         user_id (UUID): Id of the account.
         if_match (None | str): ETag that the change is based on.
-        body (UserAdminUpdate): What only an admin may change. Only the fields that are given
-            change.
+        body (UserAdminUpdate): A partial update by an admin: only the given fields change.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -248,8 +245,7 @@ async def asyncio(
     Args:
         user_id (UUID): Id of the account.
         if_match (None | str): ETag that the change is based on.
-        body (UserAdminUpdate): What only an admin may change. Only the fields that are given
-            change.
+        body (UserAdminUpdate): A partial update by an admin: only the given fields change.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

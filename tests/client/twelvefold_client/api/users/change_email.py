@@ -116,8 +116,8 @@ def sync_detailed(
     undoes the change for 7 days.
 
     Args:
-        body (EmailChange): The new address counts once a link that was mailed to it has been
-            followed.
+        body (EmailChange): The new address takes effect when the link in the email to it is
+            confirmed.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -151,8 +151,8 @@ def sync(
     undoes the change for 7 days.
 
     Args:
-        body (EmailChange): The new address counts once a link that was mailed to it has been
-            followed.
+        body (EmailChange): The new address takes effect when the link in the email to it is
+            confirmed.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -181,8 +181,8 @@ async def asyncio_detailed(
     undoes the change for 7 days.
 
     Args:
-        body (EmailChange): The new address counts once a link that was mailed to it has been
-            followed.
+        body (EmailChange): The new address takes effect when the link in the email to it is
+            confirmed.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -214,8 +214,8 @@ async def asyncio(
     undoes the change for 7 days.
 
     Args:
-        body (EmailChange): The new address counts once a link that was mailed to it has been
-            followed.
+        body (EmailChange): The new address takes effect when the link in the email to it is
+            confirmed.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

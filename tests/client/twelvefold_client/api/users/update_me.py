@@ -127,7 +127,7 @@ def sync_detailed(
 
     Args:
         if_match (None | str): ETag that the change is based on.
-        body (UserUpdate): Only the fields that are given change.
+        body (UserUpdate): A partial update: only the given fields change.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -159,7 +159,7 @@ def sync(
 
     Args:
         if_match (None | str): ETag that the change is based on.
-        body (UserUpdate): Only the fields that are given change.
+        body (UserUpdate): A partial update: only the given fields change.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -186,7 +186,7 @@ async def asyncio_detailed(
 
     Args:
         if_match (None | str): ETag that the change is based on.
-        body (UserUpdate): Only the fields that are given change.
+        body (UserUpdate): A partial update: only the given fields change.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -216,7 +216,7 @@ async def asyncio(
 
     Args:
         if_match (None | str): ETag that the change is based on.
-        body (UserUpdate): Only the fields that are given change.
+        body (UserUpdate): A partial update: only the given fields change.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -317,7 +317,7 @@ class _Exchange:
             handler=template or metrics.UNMATCHED,
             status=status,
             seconds=now - self._started_at,
-            seconds_to_answer=self._begun_at - self._started_at,
+            seconds_to_response=self._begun_at - self._started_at,
         )
         fields: dict[str, Any] = {
             "method": method,
