@@ -1,8 +1,9 @@
 """Build the documentation site, or serve it: `python docs/build.py [--serve] [--into DIRECTORY]`.
 
-Pages live in three places: docs/, the decisions in .github/decisions, the policies in .github. The
-site generator reads one folder, so this script copies them together, points links that leave the
-site at the repository, and runs Zensical with strict links. A broken link ends it with exit 1.
+Pages are in three places: docs/, the decisions in .github/decisions, the policies in .github. The
+site generator reads one folder, so this script copies them together, changes links that leave the
+site to links to the repository, and runs Zensical with strict links. It exits with 1 where a link
+is broken.
 """
 
 from __future__ import annotations
@@ -22,24 +23,24 @@ _SKIPPED = {"build.py", "mkdocs.yml"}
 
 
 def pages() -> dict[str, str]:
-    """Map each file of the site, by its path in the repository, to its path in the site."""
-    found = {
+    """Return the files of the site: path in the repository -> path in the site."""
+    files = {
         path.relative_to(ROOT).as_posix(): path.relative_to(ROOT / "docs").as_posix()
         for path in sorted((ROOT / "docs").rglob("*"))
         if path.is_file() and path.name not in _SKIPPED and "changes" not in path.parts
     }
     for path in sorted((ROOT / ".github" / "decisions").glob("*.md")):
-        found[path.relative_to(ROOT).as_posix()] = f"decisions/{path.name}"
-    found[".github/CONTRIBUTING.md"] = "contributing.md"
-    found[".github/SECURITY.md"] = "security.md"
-    found["README.md"] = "index.md"
-    return found
+        files[path.relative_to(ROOT).as_posix()] = f"decisions/{path.name}"
+    files[".github/CONTRIBUTING.md"] = "contributing.md"
+    files[".github/SECURITY.md"] = "security.md"
+    files["README.md"] = "index.md"
+    return files
 
 
 def relink(text: str, source: str, site: dict[str, str]) -> str:
-    """Return `text` of the file `source` with its links as the site needs them.
+    """Return the `text` of the file `source` with its links changed for the site.
 
-    Raises ValueError naming a link that leads to no file of the repository.
+    Raises ValueError, which names the link, where one leads to no file of the repository.
     """
 
     def replace(match: re.Match[str]) -> str:
@@ -55,7 +56,7 @@ def relink(text: str, source: str, site: dict[str, str]) -> str:
 
 
 def stage(directory: Path) -> Path:
-    """Write the sources of the site below `directory`; return its configuration file."""
+    """Write the sources of the site to `directory` and return its configuration file."""
     site = pages()
     shutil.rmtree(directory / "pages", ignore_errors=True)
     titles = []
@@ -69,14 +70,15 @@ def stage(directory: Path) -> Path:
         target.write_text(relink(text, source, site), encoding="utf-8")
         if name.startswith("decisions/"):
             titles.append(f"- [{text.splitlines()[0].lstrip('# ')}]({Path(name).name})")
-    index = "# Decisions\n\nEach page tells a decision, its reasons and the alternatives.\n\n"
+    index = "# Decisions\n\n"
+    index += "Each page states a decision, its context, its consequences and the alternatives.\n\n"
     decisions = directory / "pages" / "decisions" / "index.md"
     decisions.write_text(index + "\n".join(titles) + "\n", encoding="utf-8")
     return Path(shutil.copyfile(ROOT / "docs" / "mkdocs.yml", directory / "mkdocs.yml"))
 
 
 def main() -> int:
-    """Build the site; return the exit code."""
+    """Build or serve the site and return the exit code."""
     parser = argparse.ArgumentParser(description="Build the documentation site, or serve it.")
     parser.add_argument("--serve", action="store_true", help="show it in a browser")
     parser.add_argument("--into", type=Path, default=ROOT / "dist" / "site", help="output folder")
@@ -88,7 +90,7 @@ def main() -> int:
         return 1
     mode = ["serve"] if arguments.serve else ["build", "--strict"]
     command = [sys.executable, "-m", "zensical", *mode, "-f", str(configuration)]
-    return subprocess.run(command, check=False).returncode  # noqa: S603  (arguments of ours)
+    return subprocess.run(command, check=False).returncode  # noqa: S603  (fixed arguments)
 
 
 if __name__ == "__main__":

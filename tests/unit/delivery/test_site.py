@@ -57,6 +57,20 @@ def test_a_link_that_leads_nowhere_fails_the_build(tmp_path):
     assert "README.md: the link docs/gone.md leads nowhere" in done.stderr
 
 
+def test_the_glossary_names_code_that_exists():
+    code = "\n".join(
+        path.read_text()
+        for top in ("libs", "services")
+        for path in ROOT.glob(f"{top}/**/src/**/*.py")
+    )
+    rows = re.findall(
+        r"^\|[^|]+\|[^|]+\|([^|]+)\|$", (ROOT / "docs/glossary.md").read_text(), re.MULTILINE
+    )
+    names = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+    assert len(names) > 40
+    assert [name for name in names if not re.search(rf"\b{re.escape(name)}\b", code)] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_the_paths_and_modules_that_a_page_names_exist(page):
     missing = []
