@@ -1,6 +1,6 @@
 """An OTLP/HTTP collector for tests: keeps every span, or is slow, or refuses.
 
-Unlike a tap of single spans it keeps the resource beside each, by which a trace tells which service
+Unlike a tap of single spans it keeps the resource beside each, by which a trace shows which service
 a span is of.
 """
 

@@ -35,10 +35,10 @@ from twelvefold_dev.servers.object_store import REGION, create_bucket
 from twelvefold_dev.servers.object_store_access import S3Credentials
 from twelvefold_dev.system.ports import PortPicker
 
-pytest_plugins = ["tests.running_suite", "tests.attacking", "tests.browser"]
+pytest_plugins = ["tests.running_suite", "tests.attack_figures", "tests.browser"]
 
 _HERE = Path(__file__).parent
-# Tests that take no server of ours.
+# Tests without servers.
 _ALONE = (_HERE / "unit", _HERE / "charts", _HERE / "cluster")
 # `make charts-test` installs Helm's engine, `make cluster-test` wants a cluster.
 _ON_REQUEST = (_HERE / "charts", _HERE / "cluster")
@@ -151,7 +151,7 @@ def logging_as_before() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def servers(request: pytest.FixtureRequest) -> ServerUrls:
-    """PostgreSQL, Redis, S3 and SMTP, shared by everybody in this run."""
+    """PostgreSQL, Redis, S3 and SMTP, shared by all tests in this run."""
     workerinput = getattr(request.config, "workerinput", None)
     if workerinput is None:
         return request.config.stash[_SERVERS].start()

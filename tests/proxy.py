@@ -12,7 +12,7 @@ _CHUNK = 65_536
 
 
 class Proxy:
-    """Forwards to one server until it is told otherwise."""
+    """Forwards to one server until a test changes that."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = host, port

@@ -99,7 +99,7 @@ def new_checkout(root: Path) -> Path:
 
 @contextmanager
 def running_suite(checkout: Path, **environment: str) -> Iterator[Suite]:
-    """A suite of one's own in an empty folder, told what `environment` says."""
+    """A separate suite in an empty folder, with the variables of `environment`."""
     new_checkout(checkout)
     _twelvefold(checkout, "up", "--detach", timeout=START_TIMEOUT, environment=environment)
     try:
@@ -129,7 +129,7 @@ def caught_mail(suite: Suite) -> Mailbox:
 
 @pytest.fixture
 def metric(suite: Suite) -> Callable[[str, str], Awaitable[float]]:
-    """Sums the samples of one metric of one service whose labels include those asked for."""
+    """Sums the samples of one metric of one service whose labels include the given ones."""
     if not suite.management:
         pytest.skip("a suite by URL does not show its management ports")
 

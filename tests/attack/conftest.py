@@ -170,7 +170,7 @@ async def postgres(suite: Suite) -> AsyncIterator[asyncpg.Connection[asyncpg.Rec
 async def stoppable_api(suite: Suite) -> AsyncIterator[int]:
     """The process id of api, which runs on when the test ends."""
     if suite.checkout is None:
-        pytest.skip("a suite by URL is not ours to stop")
+        pytest.skip("a suite by URL cannot be stopped")
     async with httpx.AsyncClient() as client:
         process_id: int = (await client.get(f"{suite.management['api']}/info")).json()["process_id"]
     yield process_id

@@ -80,7 +80,7 @@ async def test_ten_accounts_of_one_address_leave_event_streams_to_others(
 async def test_unknown_paths_and_the_documentation_cost_little(
     suite, attacker, at_once, scaled, figure
 ):
-    """The quota of a laptop is a million: what is measured is what an answer costs everybody."""
+    """The quota of a laptop is a million: this measures what a response costs all clients."""
     count = scaled(300, 10_000)
     paths = ("/nothing/here", "/docs/swagger-ui-bundle.js", "/openapi.json", "/health")
     statuses: Counter[int] = Counter()

@@ -26,7 +26,7 @@ def part(value: object) -> str:
 
 @dataclass(frozen=True)
 class Forgery:
-    """A token that was accepted, its parts, and the keys: ours and a stranger's."""
+    """A token that was accepted, its parts, and the keys: the suite's and an attacker's."""
 
     token: str
     header: dict[str, Any]
@@ -51,7 +51,7 @@ class Forgery:
         return jwt.encode(claims or self.claims, keys.signing_key, "ES256", kept)
 
     def hs256(self, key: bytes) -> str:
-        """HMAC with what everybody knows: PyJWT would refuse to, so by hand."""
+        """Return an HMAC by a public key, by hand: PyJWT refuses to make one."""
         signed = f"{part({**self.header, 'alg': 'HS256'})}.{part(self.claims)}"
         mac = hmac.HMAC(key, hashes.SHA256())
         mac.update(signed.encode())
@@ -165,7 +165,7 @@ async def send(client: httpx.AsyncClient, token: str) -> httpx.Response:
 
 
 async def test_no_forged_token_is_accepted(attacker, planted, forgery, figure):
-    # Without a change, what the tests sign is as good as ours: each refusal is for its change.
+    # Without a change, a token of the tests is valid: each refusal is for its change.
     assert (await send(attacker.http, forgery.signed(jti=uuid.uuid4().hex))).status_code == 200
     accepted = []
     for name, forge in FORGERIES.items():

@@ -20,7 +20,7 @@ FLOOD = 250_000  # bytes of a hostile connection
 SORTS = {
     "pipelined requests": GET * (FLOOD // len(GET)),
     "pipelined offers of an upgrade": UPGRADE * (FLOOD // len(UPGRADE)),
-    "four large responses that nobody reads": LARGE * 4,
+    "four large responses that are not read": LARGE * 4,
     "a head of 120,000 bytes": b"GET / HTTP/1.1\r\n" + HOST + b"X: " + b"a" * 120_000 + b"\r\n\r\n",
     "a URL of 70,000 bytes": b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n",
     "a head of 20,000 lines": b"GET / HTTP/1.1\r\n" + HOST + b"a:b\r\n" * 20_000 + b"\r\n",

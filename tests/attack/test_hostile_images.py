@@ -55,7 +55,7 @@ def chunk(kind: bytes, data: bytes, crc: int | None = None) -> bytes:
 
 
 def png(width: int, height: int, rows: bytes | None = None, *, extra: bytes = b"", bits=(1, 0)):
-    """A PNG by hand: of a size that nobody encodes, with chunks that nobody writes."""
+    """A PNG by hand: of any stated size, with any chunks."""
     header = struct.pack(">IIBBBBB", width, height, *bits, 0, 0, 0)
     if rows is None:
         rows = zlib.compress(b"\0" * ((width + 7) // 8 + 1) * height, 9)
@@ -143,7 +143,7 @@ CLEANED: dict[str, Callable[[], bytes]] = {
 EITHER: dict[str, Callable[[], bytes]] = {
     "a jpeg of many scans": jpeg_of_many_scans,
     "an image of no rows": lambda: png(64, 64, zlib.compress(b"")),
-    "more rows than said": lambda: png(8, 8, zlib.compress(b"\0\0" * 100_000)),
+    "more rows than stated": lambda: png(8, 8, zlib.compress(b"\0\0" * 100_000)),
     "the second half of a jpeg": lambda: JPEG[:700] + JPEG[len(JPEG) // 2 :],
     "a jpeg full of zeros": lambda: JPEG[:1500] + bytes(len(JPEG) - 1500),
     **{
@@ -192,7 +192,7 @@ CORPUS = {**CLEANED, **EITHER, **REFUSED}
 
 
 def bytes_kept(content: bytes) -> list[str]:
-    """What an image still tells beyond its pixels."""
+    """Return the metadata that an image still has."""
     image = Image.open(io.BytesIO(content), formats=("WEBP",))
     image.load()
     kept = [name for name in ("exif", "xmp", "icc_profile") if image.info.get(name)]

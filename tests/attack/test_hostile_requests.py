@@ -1,4 +1,4 @@
-"""Requests that no client of ours would send: each is refused as a problem, none is a 5xx."""
+"""Requests that no proper client sends: each is refused as a problem, none is a 5xx."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Logins: what their time tells, what many at once do to the event loop, whose address counts."""
+"""Logins: their timing, their effect on the event loop, and the address that counts."""
 
 import time
 from functools import partial

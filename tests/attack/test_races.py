@@ -14,7 +14,7 @@ LEEWAY = "11 seconds"  # one more than a used refresh token is still taken
 
 
 async def test_racing_changes_lose_no_update(attacker, scaled, figure, at_once):
-    """The version grows by exactly the number of answers that said so; the others are 412."""
+    """The version grows by exactly the number of successes; the others are 412."""
     count = scaled(300, 5000)
     me = "/api/v1/users/me"
     first = await attacker.http.get(me, headers=attacker.bearer)

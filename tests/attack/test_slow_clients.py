@@ -1,4 +1,4 @@
-"""Clients that send a byte a second, to hold what serves everybody."""
+"""Clients that send a byte a second, to hold shared resources."""
 
 import asyncio
 import statistics

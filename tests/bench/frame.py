@@ -72,7 +72,7 @@ def served(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[S
             stdout=subprocess.PIPE,
         )
         port = public.getsockname()[1]
-    # As a platform would take its logs: through a pipe that somebody empties.
+    # As a platform would take its logs: through a pipe that is read.
     draining = threading.Thread(target=_drain, args=(child,), daemon=True)
     draining.start()
     try:

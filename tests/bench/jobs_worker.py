@@ -1,4 +1,4 @@
-"""A worker of no-op jobs, ours or bare arq's, that says on stdout when each has begun.
+"""A worker of no-op jobs, durable or bare arq's, that prints when each has begun.
 
     python tests/bench/jobs_worker.py durable|arq
 
@@ -42,7 +42,7 @@ async def terminated() -> None:
 
 
 async def durable() -> None:
-    # Its lines are written as by any worker, to where nobody reads them.
+    # Its lines are written as by any worker, to the null device.
     settings = EnvironmentSettings(environment="testing", log_format="json")
     configure_logs(settings, service="bench", stream=Path(os.devnull).open("wb"))  # noqa: SIM115, ASYNC230 (for good)
     database = Database(

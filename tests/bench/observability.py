@@ -102,7 +102,7 @@ async def main(rounds: int, requests: int, only: str) -> int:
             ):
                 collectors = {
                     "good": good.url,
-                    "is away": "http://127.0.0.1:1",  # where nobody listens
+                    "is away": "http://127.0.0.1:1",  # no listener
                     "is slow": slow.url,
                     "refuses": refusing.url,
                 }

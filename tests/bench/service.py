@@ -34,7 +34,7 @@ router = APIRouter(prefix="/api/v1")
 
 
 class Settings(ServiceSettings, RedisSettings):
-    """What this service reads. `collector` is for the libraries, ours have their own setting."""
+    """What this service reads. `collector` is for the libraries; the suite has its own."""
 
     collector: str = ""
 

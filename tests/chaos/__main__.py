@@ -25,7 +25,7 @@ from tests.chaos import scenario
 from tests.chaos.environment import ChaosEnvironment, open_environment
 from tests.chaos.network_faults import ended_connections, replaced_processes, without_redis
 from tests.chaos.overload import overload
-from tests.chaos.sleepers import wake_late
+from tests.chaos.suspended_workers import wake_late
 from tests.tables import put_between, table
 
 Log = Callable[[str], None]
@@ -54,7 +54,7 @@ async def _run_scenario(options: Options, log: Log) -> Result:
     )
     scale = {"api": "2", "users": "2", "worker": "2"}
     async with open_environment(options.folder / "scenario", workers=3, suite=scale) as environment:
-        report = await scenario.rage(environment, terms, log)
+        report = await scenario.run(environment, terms, log)
     faults = ", ".join(f"{count} x {what}" for what, count in sorted(report.faults.items()))
     rows = [("faults", faults), *report.rows]
     if report.unfinished:
@@ -62,8 +62,8 @@ async def _run_scenario(options: Options, log: Log) -> Result:
     return Result(report.holds, rows)
 
 
-async def _run_sleepers(options: Options, log: Log) -> Result:
-    async with open_environment(options.folder / "sleepers", workers=0) as environment:
+async def _run_suspended_workers(options: Options, log: Log) -> Result:
+    async with open_environment(options.folder / "suspended-workers", workers=0) as environment:
         tried, accepted, effects = await wake_late(environment, 100, log)
     rows = [("late completions tried, accepted", f"{tried}, {accepted}"), ("effects", str(effects))]
     return Result(accepted == 0 and effects == tried, rows)
@@ -95,7 +95,7 @@ def _in_all(options: Options, count: int) -> int:
 
 EXPERIMENTS: dict[str, Callable[[Options, Log], Awaitable[Result]]] = {
     "scenario": _run_scenario,
-    "sleepers": _run_sleepers,
+    "suspended-workers": _run_suspended_workers,
     "redis-away": _run_network_faults(
         "redis-away", lambda g, o, t: without_redis(g, _in_all(o, 120), t)
     ),

@@ -1,6 +1,6 @@
 """Holds what happened against what was promised, in the manner of Jepsen's total-queue.
 
-Knows nothing of the system: keys that were asked for with their outcomes, and how often each took
+Knows nothing of the system: requested keys with their outcomes, and how often each took
 effect.
 """
 

@@ -1,7 +1,7 @@
 """The environment of a fault scenario: servers behind proxies, a suite, and workers.
 
-Owns starting, killing and healing. What is done when is the nemesis's; what is asked of the suite
-is the load's.
+Owns starting, killing and healing. What is done when is the nemesis's; what is requested of the
+suite is the load's.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _ANSWERS = 120  # seconds for a command on the stack
 
 @dataclass
 class ChaosEnvironment:
-    """Servers, proxies, workers and, where it was asked for, the suite's own services."""
+    """Servers, proxies, workers and, optionally, the suite's own services."""
 
     folder: Path
     servers: EmbeddedServers

@@ -1,7 +1,7 @@
 """What a load saw, written outside the system as it happens: one JSON object a line.
 
 After Jepsen: every operation is invoked, and then it is known to have happened (ok), known not to
-have happened (fail), or nobody knows (unknown: a timeout, a lost connection). A history that ends
+have happened (fail), or the outcome is unknown (a timeout, a lost connection). A history that ends
 with an invocation counts it as unknown.
 """
 
@@ -26,7 +26,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line. `at` is in seconds since the epoch; `key` names the thing that was asked for."""
+    """One line. `at` is in seconds since the epoch; `key` names the requested thing."""
 
     at: float
     operation: str

@@ -1,4 +1,4 @@
-"""What is asked of the system while everything goes wrong, and what was answered.
+"""The requests to the system during faults, and their responses.
 
 Producers commit jobs as any service does; people register, change their names and upload pictures
 over HTTP. Each notes what it saw in the history, and nothing that only the system would know.
@@ -37,7 +37,7 @@ _STUBBORN = 0.05  # share of jobs whose first attempt fails
 
 @dataclass
 class Producer:
-    """Commits jobs at a rate, each with an id that is noted before it is asked for."""
+    """Commits jobs at a rate, each with an id that is noted before the request."""
 
     ground: ChaosEnvironment
     history: History
@@ -113,7 +113,7 @@ class Tally:
 class Person:
     """Somebody with an account who goes on trying, as a careful client does.
 
-    Notes what only they can see: answers that are somebody else's, and reads that are older than
+    Notes what only they can see: responses to another client, and reads that are older than
     their own last change.
     """
 

@@ -1,4 +1,4 @@
-"""What goes wrong, and when: a plan drawn from a seed, the same for everybody who repeats it."""
+"""What goes wrong, and when: a plan drawn from a seed, the same in each repetition."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Nemesis:
             "connections stalled": self._stall,
         }
 
-    async def rage(self, faults: list[Fault], report: Callable[[str], None]) -> None:
+    async def run(self, faults: list[Fault], report: Callable[[str], None]) -> None:
         """Returns when every fault is over."""
         began = time.monotonic()
         async with asyncio.TaskGroup() as group:

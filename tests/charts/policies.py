@@ -78,7 +78,7 @@ def _peer(one: Object, policy_of: Endpoint, peer: Endpoint) -> bool:
     _known(one, "podSelector", "namespaceSelector", "ipBlock")
     if "ipBlock" in one:
         if peer.address is None:
-            return False  # pods have addresses of the cluster, which no block of ours holds
+            return False  # pods have addresses of the cluster, which no block of addresses holds
         address = ipaddress.ip_address(peer.address)
         block = one["ipBlock"]
         return address in ipaddress.ip_network(block["cidr"]) and not any(
@@ -120,7 +120,7 @@ def authorized(
         if spec.get("action", "ALLOW") != "ALLOW":
             raise NotImplementedError(spec["action"])
     if not mine:
-        return True  # no policy: everybody
+        return True  # no policy: all sources
     return any(_admitted(rule, request) for spec in mine for rule in spec.get("rules", []))
 
 

@@ -23,7 +23,7 @@ NAMESPACE, PLATFORM, BACKING = "twelvefold", "twelvefold-system", "twelvefold-ba
 SERVICES = ("api", "users", "worker")
 ENVIRONMENTS = ("dev", "staging", "production")
 DIGEST = "sha256:" + "ab" * 32
-# Public keys of nobody: the mesh wants some outside development.
+# Public keys of no issuer: the mesh wants some outside development.
 JWKS = json.dumps(
     {"keys": [{"kty": "EC", "crv": "P-256", "kid": "k", "x": "x" * 43, "y": "y" * 43}]}
 )
@@ -58,7 +58,7 @@ class Release:
         return found
 
     def in_force(self, root: Path = ROOT) -> Values:
-        """What is passed on the command line: files of the environment, the site's, then ours."""
+        """What is passed on the command line: files of the environment, the site's, the tests'."""
         files = [root / self.chart / f"values-{self.environment}.yaml"]
         if self.environment != "dev":
             files.append(root / "charts/site.example.yaml")

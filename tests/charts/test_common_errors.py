@@ -41,7 +41,7 @@ ERRORS = {
         ),
         "for None",
     ),
-    "egress for DNS to everybody": (
+    "egress for DNS to all destinations": (
         Fault(
             f"{COMMON}/_network.tpl",
             '- to:\n    {{- include "common.peer" (dict "root" . "name" "dns")'
@@ -79,7 +79,7 @@ ERRORS = {
         ),
         "OTEL_EXPORTER_JAEGER_AGENT_HOST",
     ),
-    "information about the process for everybody": (
+    "process information on the public route": (
         Fault("istio/api/values.yaml", "    - /docs\n", "    - /docs\n    - /info\n"),
         "leads /info to clients",
     ),

@@ -122,7 +122,7 @@ def picture() -> bytes:
 
 
 class ClientPool:
-    """So many people, who live as long as a test session. Asked by one thread, told by another."""
+    """People with accounts, for a test session. Two threads use it: for requests and responses."""
 
     def __init__(self, deployment: Deployment, count: int = 24) -> None:
         self.deployment = deployment
@@ -142,13 +142,13 @@ class ClientPool:
                 entered.result()
 
     def forget_tokens(self) -> None:
-        """For when the key that signed them has gone: everybody signs in anew."""
+        """For when the key that signed them has gone: all sign in again."""
         with self._lock:
             for person in self.people:
                 person.token = ""
 
     def next(self, mix: Mapping[str, int]) -> Wish:
-        """What somebody asks for now."""
+        """Return the next request of some person."""
         with self._lock:
             for person in self.people:
                 if not person.signing_in and time.monotonic() - person.token_since > RENEW:
@@ -158,7 +158,7 @@ class ClientPool:
             return self._wishes[operation](self, person)
 
     def learn(self, wish: Wish, response: Answer) -> None:
-        """What an answer changes for the one who asked."""
+        """Update the person by the response."""
         with self._lock:
             if wish.person is None:
                 return
@@ -168,7 +168,7 @@ class ClientPool:
                 if good:
                     wish.person.welcome(response.json())
                 else:
-                    wish.person.refresh = ""  # used or not, nobody knows: the password is next
+                    wish.person.refresh = ""  # unknown whether it was used: the password is next
             elif wish.operation == "rename":
                 wish.person.changing = False
                 wish.person.version = response.version if good else 0

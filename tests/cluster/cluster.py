@@ -1,6 +1,6 @@
 """The cluster that KUBECONFIG names, by its own tools: kubectl, helm, istioctl.
 
-Owns running them and what is asked of the cluster in general. What is installed is `deployment`'s.
+Owns running them and general queries of the cluster. What is installed is `deployment`'s.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ T = TypeVar("T")
 
 
 class CommandFailed(AssertionError):
-    """A tool refused; the message is what it said."""
+    """A tool failed; the message is its output."""
 
 
 def run(
     *command: str | Path, given: str | None = None, timeout: float = 60, ok: Sequence[int] = (0,)
 ) -> str:
     """Standard output of a command. Raises CommandFailed."""
-    done = subprocess.run(  # noqa: S603 (tools of the developer, arguments of ours)
+    done = subprocess.run(  # noqa: S603 (tools of the developer, arguments of the tests)
         [str(part) for part in command],
         input=given,
         capture_output=True,

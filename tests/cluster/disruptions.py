@@ -38,7 +38,7 @@ def wait_for_rollout(service: str) -> None:
 
 
 def evict(deployment: Deployment, service: str) -> None:
-    """Every pod, one by one, as `kubectl drain` does: asked for again while the budget says no."""
+    """Every pod, one by one, as `kubectl drain` does: repeated while the budget refuses."""
     before = [pod["metadata"]["name"] for pod in deployment.pods(service)]
     for name in before:
         until(partial(_evicted, name), f"{name} may be evicted", _READY)

@@ -95,7 +95,7 @@ def effects(deployment: Deployment, result: Result, *, timeout: float = 120) -> 
 
 
 def _counted(requested: dict[str, Outcome], found: Iterable[Any]) -> dict[str, int]:
-    """Of what this load asked for alone; others use the suite before and after."""
+    """Of the requests of this load alone; others use the suite before and after."""
     return {key: count for key, count in found if key in requested}
 
 

@@ -38,7 +38,7 @@ _BODY = 65_536  # bytes of an answer that are kept
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What was asked, and the status or the error that came instead of the expected answer."""
+    """The request, and the status or the error instead of the expected response."""
 
     at: float  # seconds since the epoch, when it was sent
     operation: str  # method and template of the path

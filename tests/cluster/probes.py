@@ -90,7 +90,7 @@ def _pod(deployment: Deployment, account: str, *, mesh: bool) -> Object:
     }
 
 
-# Where policies are enforced the mesh is asked, not the network: probes reach everybody.
+# Where policies are enforced it is the mesh that refuses, not the network: probes reach all.
 _OPEN: Object = {
     "apiVersion": "networking.k8s.io/v1",
     "kind": "NetworkPolicy",

@@ -126,7 +126,7 @@ def bad(bench: Bench) -> Iterator[Row]:
 
 
 def blue_green(bench: Bench) -> Iterator[Row]:
-    """Everybody at once; whom a client reaches is told by a quota that it is shown."""
+    """All clients at once; the quota in a response shows which version sent it."""
     for service in bench.services:
         requests = failed = held = 0
         switches: list[float] = []
@@ -187,7 +187,7 @@ def _switch(run: Run, quotas: list[tuple[float, str]], quota: str) -> float:
     began, ended = _at(run, "weight-100"), _at(run, "promotion")
     old = [at for at, policy in quotas if began < at < ended and quota not in policy]
     new = [at for at, policy in quotas if began < at < ended and quota in policy]
-    assert new, "nobody was led to the new version"
+    assert new, "no request reached the new version"
     return max(old, default=began) - began
 
 

@@ -1,4 +1,4 @@
-"""Under load the suite's pods are replaced, restarted, evicted and killed, and nobody notices."""
+"""Under load the suite's pods are replaced, restarted, evicted and killed, and no request fails."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def test_what_fails_is_reported_with_its_route_its_status_and_its_time(
         before = load.result.failed
         kubectl("-n", NAMESPACE, "scale", "deployment/api", "--replicas=0")
         try:
-            until(lambda: load.result.failed > RATE, "nobody answers", timeout=60)
+            until(lambda: load.result.failed > RATE, "no failures were seen", timeout=60)
         finally:
             kubectl("-n", NAMESPACE, "scale", "deployment/api", f"--replicas={count}")
             until(lambda: deployment.ready("api") == count, "api is back", timeout=60)

@@ -1,4 +1,4 @@
-"""The mesh's own table: who may call whom, asked from real pods with real service accounts."""
+"""The mesh's own table: who may call whom, by requests of real pods with real service accounts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def probes(deployment: Deployment) -> Iterator[Probes]:
 
 
 def verdict(response: Answer) -> str:
-    """`admitted` where the service itself answered, whatever it said."""
+    """`admitted` where the service itself responded, with any status."""
     if response.status == 0:
         return "cut off"
     problem = json.loads(response.body) if response.media_type == "application/problem+json" else {}

@@ -36,7 +36,7 @@ def through_gateway(deployment: Deployment, folder: Path) -> dict[str, str]:
 
 
 def passes(deployment: Deployment, suite: str, folder: Path) -> str:
-    """Runs a suite through the gateway; its verdict. Fails with what it said."""
+    """Runs a suite through the gateway; its verdict. Fails with its output."""
     command = [
         sys.executable,
         "-m",

@@ -2,9 +2,10 @@
 
     python -m tests.contract.compatibility released.json api.json breaking.toml
 
-Owns the rules, for JSON documents as ours are (references within the document, no discriminators).
-It errs on the side of a finding: a schema that it cannot follow counts as changed. A break that is
-meant is declared in breaking.toml with its reason. Why this and no ready tool: .github/decisions.
+Owns the rules, for JSON documents as generated here (references within the document, no
+discriminators). It errs on the side of a finding: a schema that it cannot follow counts as changed.
+A break that is meant is declared in breaking.toml with its reason. Why this and no ready tool:
+.github/decisions.
 """
 
 from __future__ import annotations
@@ -259,7 +260,7 @@ def declared(file: Path) -> dict[str, str]:
 
 
 def main(old: Path, new: Path, declarations: Path) -> int:
-    """0, or 1 where there is a break that nobody declared, or a declaration of none."""
+    """0, or 1 where a break is undeclared or a declared one is absent."""
     found = list(breaks(*(json.loads(path.read_text(encoding="utf-8")) for path in (old, new))))
     meant = declared(declarations)
     undeclared = [change for change in found if change not in meant]

@@ -15,7 +15,7 @@ from twelvefold.http.openapi import PROBES, operations
 DOCUMENT: dict[str, Any] = json.loads(
     (Path(__file__).parents[2] / "docs/api/api.json").read_text(encoding="utf-8")
 )
-# Standardised elsewhere (RFC 7517), or long and told by its parts.
+# Standardised elsewhere (RFC 7517), or long and described by its parts.
 WITHOUT_EXAMPLE = {"get_jwks 200", "export_me 200"}
 OPERATIONS = {operation["operationId"]: operation for _, operation in operations(DOCUMENT)}
 

@@ -3,7 +3,7 @@
     make contract                          # as in `make test`
     make contract CONTRACT_CASES=20000     # that many cases over all operations, by hand
 
-The seed is fixed, so that a failure is one for everybody. Owns which findings count; the checks
+The seed is fixed, so that a failure is reproducible. Owns which findings count; the checks
 themselves (status, media type, headers, schema, ignored authentication, wrong method) are
 Schemathesis's.
 """
@@ -118,7 +118,7 @@ schema = schemathesis.openapi.from_path(
                     },
                 },
                 {
-                    # Schemathesis holds each event against the schema; ours is of the whole stream.
+                    # Schemathesis checks each event by the schema; this is the whole stream.
                     "include-operation-id": "watch_job",
                     "checks": {"response_schema_conformance": {"enabled": False}},
                 },
@@ -181,7 +181,7 @@ def test_without_a_token_nothing_but_the_open_operations_answers(
     response = case.call(base_url=suite.url, session=connection, timeout=30)
     assert response.status_code < 500
     require_problem(case, response)
-    # NUL, and a parameter given twice, are refused in front of the routes, whoever sends them.
+    # NUL, and a parameter given twice, are refused before the routes, for every caller.
     in_front = "NUL" in response.text or "more than once" in response.text
     if case.operation.definition.raw.get("security") and not in_front:
         assert response.status_code in (400, 401, 404, 405, 413), response.text

@@ -121,7 +121,7 @@ class Sent:
 
 @dataclass(slots=True)
 class Visitor:
-    """Somebody who does everything once, in requests that are told apart by their ids."""
+    """A client that does everything once, in requests with ids of their own."""
 
     client: httpx.AsyncClient
     sent: list[Sent]

@@ -126,7 +126,7 @@ async def plant_secrets(suite: Suite) -> PlantedSecrets:
 async def _bodies(
     careless: Careless, account: dict[str, str], form: dict[str, str], token: str
 ) -> None:
-    """Refused for the value, for its form, or since somebody was there before."""
+    """Refused for the value, for its form, or since it is taken."""
     ask, new = careless.ask, careless.new
     await ask("POST", "/api/v1/users", json=account)
     await ask("POST", "/api/v1/auth/token", data={**form, "password": new("wrong password")})

@@ -168,7 +168,7 @@ async def test_a_failing_handler_is_two_clicks_away(
     details = page.locator(".span-details")
     await details.wait_for()
     assert 'relation "users.sessions" does not exist' in await details.inner_text()
-    # The span is the statement's; the code that asked for it is told all the same.
+    # The span is the statement's; the code that sent it is shown all the same.
     assert "users/repository/sessions.py:" in await details.inner_text()
     await picture(page, "failing-handler")
     await details.get_by_text("Traceback", exact=True).click()

@@ -101,7 +101,7 @@ def gone(processes: list[psutil.Process]) -> bool:
 
 
 def still_held(laptop: Laptop, ports: list[int]) -> list[int]:
-    """Those that somebody of this checkout, or nobody known, listens on.
+    """Ports on which this checkout or an unknown process listens.
 
     The edge's port is the next free one from 8000 on: another checkout's may have it a moment
     after it was given back.

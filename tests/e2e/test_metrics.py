@@ -60,7 +60,7 @@ async def exported(suite) -> Exported:
 
 
 def used_expressions() -> dict[str, list[str]]:
-    """Every expression of ours, by where it stands."""
+    """Return every expression of rules and dashboards, by place."""
     found = {
         f"{chart} {rule.get('alert') or rule.get('record')}": [rule["expr"]]
         for chart in CHARTS

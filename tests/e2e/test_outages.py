@@ -1,4 +1,4 @@
-"""What a client sees while a backing service is gone, and that nobody has to do anything after."""
+"""What a client sees while a backing service is gone, and that it recovers by itself."""
 
 import asyncio
 import contextlib
@@ -52,7 +52,7 @@ async def _until(suite: Suite, service: str, backing: str, state: str, seconds: 
 @pytest.fixture
 async def signed_in(client, suite):
     if suite.checkout is None:
-        pytest.skip("the servers behind a suite by URL are not ours to kill")
+        pytest.skip("the servers behind a suite by URL cannot be killed")
     address = f"outage.{uuid.uuid4().hex[:12]}@example.com"
     made = await client.post(
         "/api/v1/users", json={"email": address, "name": "O", "password": PASSWORD}

@@ -140,7 +140,7 @@ async def _visited(suite: Suite) -> list[Sent]:
 async def test_every_request_is_one_connected_trace_with_the_expected_edges(audited):
     audit = audited.audit
     assert len(audit.sent) >= REQUESTS
-    assert {one.operation for one in audit.sent} == set(EDGES), "an operation was not asked for"
+    assert {one.operation for one in audit.sent} == set(EDGES), "an operation was not requested"
     refused = [one for one in audit.sent if one.status >= 500]
     assert len(refused) <= len(audit.sent) * MAY_FAIL, refused[:10]
     faults = audit.faults()

@@ -247,7 +247,7 @@ def test_nothing_in_a_service_image_can_be_changed_by_its_user(service) -> None:
     found = docker(
         "run", "--rm", "--entrypoint", "sh", image(service), "-c", f"{find} 2>/dev/null; true"
     )
-    # What Debian leaves open to everybody, by design sticky.
+    # What Debian leaves writable for all, by design sticky.
     assert set(found.split()) <= {"/tmp", "/var/tmp", "/run/lock", "/var/lock"}, found  # noqa: S108
 
 

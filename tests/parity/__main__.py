@@ -1,7 +1,7 @@
 """`make parity`: the same suites on the laptop's servers, on a distribution's, and on a cluster.
 
-Runs the contract and e2e suites that can be given a URL, on each of the three, and prints one
-table (12factor.net/dev-prod-parity). What is not there is said, and counts as a failure only with
+Runs the contract and e2e suites that can be given a URL, on each of the three, and prints one table
+(12factor.net/dev-prod-parity). What is not there is reported, and counts as a failure only with
 --strict. Owns the comparison; the suites are `tests/contract` and `tests/e2e`.
 """
 

@@ -22,7 +22,7 @@ _PROBES = {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe"
 
 @cache
 def defaults(service: str) -> Any:
-    """The service's settings as they are where nobody sets them."""
+    """The service's settings by default."""
     return example(installed_services()[service].settings)
 
 

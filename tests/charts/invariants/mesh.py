@@ -55,7 +55,7 @@ def the_namespace_is_strict_and_denies_by_default(world: World) -> Iterator[str]
 def tokens_are_checked_where_claims_are_asked_for_and_as_the_services_do(
     world: World,
 ) -> Iterator[str]:
-    """Without a RequestAuthentication no claim exists, and a policy on one admits nobody."""
+    """Without a RequestAuthentication no claim exists, and a policy on one admits no request."""
     rules = [rule for one in world.of("RequestAuthentication") for rule in one["spec"]["jwtRules"]]
     if len(rules) != 1:
         yield f"{len(rules)} rules say whose tokens count"
@@ -136,7 +136,7 @@ def a_sidecar_knows_exactly_whom_its_service_may_call(world: World) -> Iterator[
             yield f"{service} has no Sidecar"
             continue
         if sidecar["spec"].get("outboundTrafficPolicy") != {"mode": "REGISTRY_ONLY"}:
-            yield f"{title(sidecar)} lets out to hosts that nobody named"
+            yield f"{title(sidecar)} lets out to undeclared hosts"
         prefix = "twelvefold.dev/to-"
         known = {
             name.removeprefix(prefix)

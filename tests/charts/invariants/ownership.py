@@ -70,7 +70,7 @@ def what_both_releases_use_is_the_primarys_and_the_second_has_only_its_own(
         if not release.is_second and not expected <= kinds:
             yield f"{release.name} lacks {sorted(expected - kinds)}"
         if release.chart == "charts/worker" and "Service" in kinds:
-            yield "nobody calls worker, and it has a Service"
+            yield "worker has no callers, but a Service"
 
 
 @invariant(
