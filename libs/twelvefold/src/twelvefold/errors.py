@@ -12,7 +12,7 @@ from typing import ClassVar
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One fault of the input: its place (a JSON pointer, RFC 6901) and its kind, never the value."""
+    """A fault of the input: its place (a JSON pointer, RFC 6901) and kind, never the value."""
 
     pointer: str
     detail: str
@@ -175,7 +175,7 @@ class Rejected(TwelvefoldError):
 
 
 class OAuthError(TwelvefoldError):
-    """An error of the token endpoint, sent in the form of RFC 6749 section 5.2, not as a problem."""
+    """An error of the token endpoint, sent as RFC 6749 section 5.2 says, not as a problem."""
 
     status, code, title = 400, "invalid_request", "Token request refused"
 

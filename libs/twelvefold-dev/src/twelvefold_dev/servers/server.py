@@ -60,7 +60,7 @@ class Server(Protocol):
         """Start the server and wait until it is ready. Raises ServerFailed."""
 
     async def wait(self) -> int | None:
-        """Wait until the server ends and return its exit code. Never returns for an external one."""
+        """Wait for the server's end and return its exit code. Never returns for an external one."""
 
     async def stop(self, *, replaced: bool = False) -> None:
         """Stop the server in order, within a time limit. Does nothing where it does not run.

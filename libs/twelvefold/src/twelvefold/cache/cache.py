@@ -73,10 +73,10 @@ class Cache(Protocol):
         """Return the entry; on a miss call `load` and store its entry.
 
         With `after_miss` it does not read the cache, because the caller or another process has just
-        had a miss. The entry is stored for `ttl` seconds, or `negative_ttl` where the row is absent.
-        Concurrent misses of one key in this process share one `load`, with its result or exception.
-        `load` runs in its own task, so that a cancelled caller does not affect the others, and must
-        have its own timeout.
+        had a miss. The entry is stored for `ttl` seconds, or `negative_ttl` where the row is
+        absent. Concurrent misses of one key in this process share one `load`, with its result or
+        exception. `load` runs in its own task, so that a cancelled caller does not affect the
+        others, and must have its own timeout.
         """
 
     async def ping(self) -> None:

@@ -15,9 +15,9 @@ MAX_LENGTH = 254  # characters of an address (RFC 5321 section 4.5.3.1.3)
 def email_key(address: str) -> str:
     """Return the canonical form of `address`, which identifies an account.
 
-    Ignores case, the Unicode form (NFC), and whether the domain is written in Unicode or as A-labels
-    (RFC 5890 section 2.3.2.1): the key holds the domain in Unicode, as stored accounts do. Accepts
-    any text; for a text that is not an address the key is merely stable.
+    Ignores case, the Unicode form (NFC), and whether the domain is written in Unicode or as
+    A-labels (RFC 5890 section 2.3.2.1): the key holds the domain in Unicode, as stored accounts do.
+    Accepts any text; for a text that is not an address the key is merely stable.
     """
     local, at, domain = unicodedata.normalize("NFC", address.strip()).rpartition("@")
     ascii_form = ascii_domain(domain)

@@ -72,7 +72,8 @@ class Bulkhead:
     """A cap on concurrent calls to one dependency of one process, with a circuit breaker.
 
     It serves dependencies without a substitute: a caller gets an error at once instead of a
-    timeout, so that a slow dependency holds neither all requests nor all connections of the process.
+    timeout, so that a slow dependency holds neither all requests nor all connections of the
+    process.
     """
 
     def __init__(self, name: str, *, max_calls: int, breaker: CircuitBreaker | None = None) -> None:

@@ -29,8 +29,8 @@ class RedisCalls:
 
     `timeout` (seconds) bounds one try, including the wait for a connection. A failure while the
     event loop of this process was late for over half of `timeout` says nothing about Redis: the
-    call is tried again until eight times `timeout` have passed, and is not reported to `breaker`, so
-    that a client that stalls the loop does not disable the features that are kept in Redis.
+    call is tried again until eight times `timeout` have passed, and is not reported to `breaker`,
+    so that a client that stalls the loop does not disable the features that are kept in Redis.
     """
 
     def __init__(self, *, timeout: float, breaker: CircuitBreaker | None = None) -> None:

@@ -92,7 +92,7 @@ def first(attributes: Attributes, names: tuple[str, ...]) -> Any:
 
 
 def category(span: Span) -> str:
-    """Return the kind of work: request, call, sql, redis, database, s3, mail, job, enqueue, code."""
+    """Return the kind: request, call, sql, redis, database, s3, mail, job, enqueue or code."""
     attributes = span.attributes
     if span.kind == SERVER:
         return "request"
