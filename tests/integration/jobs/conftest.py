@@ -1,4 +1,4 @@
-"""A database of jobs for each test, emptied; the servers are the run's."""
+"""An empty database of jobs for each test, on servers of the whole run."""
 
 from collections.abc import AsyncIterator
 

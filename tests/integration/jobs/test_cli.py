@@ -28,11 +28,11 @@ async def test_jobs_are_listed_by_state(bench, jobs):
     await bench.sql.execute(
         "UPDATE jobs.jobs SET status = 'dead', error = 'went [wrong]' WHERE id = $1", dead
     )
-    shown = await jobs("list")
-    assert shown.exit_code == 0, shown.output
-    assert str(dead) in shown.output
-    assert str(queued) in shown.output
-    assert "went [wrong]" in shown.output
+    listed = await jobs("list")
+    assert listed.exit_code == 0, listed.output
+    assert str(dead) in listed.output
+    assert str(queued) in listed.output
+    assert "went [wrong]" in listed.output
     machine = await jobs("list", "--status", "dead", "--json")
     (found,) = json.loads(machine.output)
     assert (found["id"], found["status"], found["attempts"]) == (str(dead), "dead", 0)
@@ -60,13 +60,13 @@ async def test_dead_jobs_are_retried(bench, jobs):
         assert (record.status, record.attempts) == ("queued", 0)
 
 
-async def test_dead_jobs_are_discarded_all_of_them_or_none(bench, jobs):
+async def test_either_all_dead_jobs_are_discarded_or_none(bench, jobs):
     dead, queued = await bench.enqueue(), await bench.enqueue()
     await bench.sql.execute(
         "UPDATE jobs.jobs SET status = 'dead', error = 'kept' WHERE id = $1", dead
     )
-    refused = await jobs("discard", str(dead), str(queued))
-    assert (refused.exit_code, str(queued) in refused.output) == (1, True)
+    rejected = await jobs("discard", str(dead), str(queued))
+    assert (rejected.exit_code, str(queued) in rejected.output) == (1, True)
     assert (await bench.record(dead)).status == "dead"
     done = await jobs("discard", str(dead))
     assert done.exit_code == 0, done.output
@@ -83,14 +83,14 @@ async def test_an_unknown_job_is_one_line_and_exit_1(jobs, command):
     assert "Traceback" not in done.output
 
 
-async def test_what_succeeded_is_not_retried(bench, jobs):
+async def test_a_succeeded_job_is_not_retried(bench, jobs):
     job_id = await bench.enqueue()
     await bench.sql.execute("UPDATE jobs.jobs SET status = 'succeeded'")
     done = await jobs("retry", str(job_id))
     assert (done.exit_code, "succeeded" in done.output) == (1, True)
 
 
-async def test_without_settings_every_problem_is_named(jobs, monkeypatch):
+async def test_each_missing_setting_is_named(jobs, monkeypatch):
     monkeypatch.delenv("DATABASE_URL")
     done = await jobs("list")
     assert done.exit_code == 2

@@ -1,4 +1,4 @@
-"""Effects in the worker's own schema: with the completion or not at all, and each step once."""
+"""Effects in the worker's own schema commit with the completion, and each step happens once."""
 
 from sqlalchemy import text
 from tests.integration.jobs.workbench import Probe, registry_of, until
@@ -6,7 +6,7 @@ from tests.integration.jobs.workbench import Probe, registry_of, until
 from twelvefold.jobs import Completion
 
 
-async def test_effects_in_our_schema_commit_with_the_completion_or_not_at_all(bench):
+async def test_effects_commit_with_the_completion_or_not_at_all(bench):
     await bench.sql.execute("CREATE TABLE IF NOT EXISTS jobs.effects (name text)")
     await bench.sql.execute("TRUNCATE jobs.effects")
     await bench.sql.execute("GRANT INSERT ON jobs.effects TO worker_app")
@@ -36,7 +36,7 @@ async def test_effects_in_our_schema_commit_with_the_completion_or_not_at_all(be
     assert [row["name"] for row in names] == ["bad", "good"]
 
 
-async def test_a_step_is_done_once_however_often_the_job_runs(bench):
+async def test_a_step_happens_once_in_any_number_of_runs(bench):
     done = []
 
     async def behaviour(job, work):
@@ -52,7 +52,7 @@ async def test_a_step_is_done_once_however_often_the_job_runs(bench):
     assert done == [1]
 
 
-async def test_a_step_that_fails_is_not_noted_as_done(bench):
+async def test_a_failed_step_is_not_recorded(bench):
     done = []
 
     async def behaviour(job, work):

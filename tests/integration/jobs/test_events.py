@@ -1,4 +1,4 @@
-"""Following a job: each newer state once, from where the client was, with and without Redis."""
+"""Watching a job: each newer state once, after the last known version, with or without Redis."""
 
 import asyncio
 from contextlib import aclosing
@@ -23,7 +23,7 @@ async def states(events, job_id, last_version=None):
     return [record async for record in events.watch(job_id, last_version)]
 
 
-async def test_a_watcher_sees_the_states_up_to_the_end(bench):
+async def test_a_watcher_sees_the_states_until_the_job_ends(bench):
     probe = Probe()
     probe.hold()
     job_id = await bench.enqueue()
@@ -42,7 +42,7 @@ async def test_a_watcher_sees_the_states_up_to_the_end(bench):
     assert versions == sorted(set(versions))
 
 
-async def test_without_redis_the_floor_still_tells(bench):
+async def test_without_redis_a_watcher_polls(bench):
     job_id = await bench.enqueue()
     events = JobEvents(bench.producer, NOWHERE, poll_interval=0.05)
     async with events.running(), bench.running(registry_of(Probe())):
@@ -51,7 +51,7 @@ async def test_without_redis_the_floor_still_tells(bench):
     assert seen[-1].status == "succeeded"
 
 
-async def test_a_watcher_that_comes_back_sees_only_what_is_newer(bench):
+async def test_a_watcher_that_reconnects_sees_only_newer_states(bench):
     job_id = await bench.enqueue()
     async with bench.running(registry_of(Probe())):
         await bench.becomes("succeeded", job_id)
@@ -85,7 +85,7 @@ async def test_many_watchers_share_one_connection(bench, redis_url):
                     assert seen[-1].status is JobStatus.CANCELLED
 
 
-async def test_a_lost_subscription_is_renewed_and_what_was_missed_is_read(bench, redis_url):
+async def test_a_lost_subscription_is_renewed_and_the_missed_state_is_read(bench, redis_url):
     job_id = await bench.enqueue()
     async with open_proxy(redis_url) as proxy:
         events = JobEvents(
@@ -103,7 +103,7 @@ async def test_a_lost_subscription_is_renewed_and_what_was_missed_is_read(bench,
     assert seen[-1].status == "cancelled"
 
 
-async def test_when_nobody_watches_nothing_is_subscribed(bench):
+async def test_without_watchers_there_is_no_subscription(bench):
     job_id = await bench.enqueue()
     events = JobEvents(bench.producer, bench.redis, poll_interval=UNHURRIED)
     async with events.running():

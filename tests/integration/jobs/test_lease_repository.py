@@ -1,4 +1,4 @@
-"""The statements on a row: who claims it, who may still change it, what each end leaves."""
+"""The fenced statements on a row: claims, renewals, settlements and what each leaves."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ def settlement(claim, status=JobStatus.SUCCEEDED, **fields):
     return Settlement(claim, status, **fields)
 
 
-async def test_of_many_claimers_exactly_one_gets_a_job(bench):
+async def test_concurrent_claims_give_a_job_to_exactly_one_worker(bench):
     job_id = await bench.enqueue()
     claims = await asyncio.gather(*(bench.leases().claim(5) for _ in range(8)))
     won = [claim for some in claims for claim in some]
@@ -33,7 +33,7 @@ async def test_every_claim_raises_the_fence_and_nothing_lowers_it(bench):
     assert (await bench.row(job_id))["claim_no"] == 3
 
 
-async def test_a_hundred_late_completions_are_all_refused(bench):
+async def test_late_completions_are_all_rejected(bench):
     ids = [await bench.enqueue() for _ in range(100)]
     late = await bench.leases().claim(100)
     await bench.sql.execute("UPDATE jobs.jobs SET lease_until = now() - interval '1 s'")
@@ -41,8 +41,8 @@ async def test_a_hundred_late_completions_are_all_refused(bench):
     fresh = await bench.leases().claim(100)
     assert {claim.claim_no for claim in fresh} == {2}
 
-    refused = await bench.leases().settle([settlement(claim, result='{"by":1}') for claim in late])
-    assert refused == [None] * 100
+    rejected = await bench.leases().settle([settlement(claim, result='{"by":1}') for claim in late])
+    assert rejected == [None] * 100
     accepted = await bench.leases().settle(
         [settlement(claim, result='{"by":2}') for claim in fresh]
     )
@@ -51,7 +51,7 @@ async def test_a_hundred_late_completions_are_all_refused(bench):
         assert (await bench.record(job_id)).result == {"by": 2}
 
 
-async def test_a_late_worker_can_neither_beat_nor_progress_nor_hold_nor_fail(bench):
+async def test_a_late_worker_can_neither_renew_nor_progress_nor_lock_nor_fail_a_job(bench):
     job_id = await bench.enqueue()
     leases = bench.leases()
     (late,) = await leases.claim(1)
@@ -72,7 +72,7 @@ async def test_a_late_worker_can_neither_beat_nor_progress_nor_hold_nor_fail(ben
     assert (await bench.record(job_id)).status == "running"
 
 
-async def test_an_expired_lease_that_nobody_reaped_is_kept_by_a_heartbeat(bench):
+async def test_a_heartbeat_renews_an_expired_lease_before_it_is_reaped(bench):
     job_id = await bench.enqueue()
     leases = bench.leases()
     (claim,) = await leases.claim(1)
@@ -81,7 +81,7 @@ async def test_an_expired_lease_that_nobody_reaped_is_kept_by_a_heartbeat(bench)
     assert await bench.maintenance().reap_expired_leases() == 0
 
 
-async def test_urgent_jobs_go_first_then_those_that_wait_longest(bench):
+async def test_jobs_are_claimed_by_priority_and_then_by_age(bench):
     late = await bench.enqueue("late")
     early = await bench.enqueue("early")
     await bench.due_since(early, 10.0)
@@ -90,7 +90,7 @@ async def test_urgent_jobs_go_first_then_those_that_wait_longest(bench):
     assert [claim.id for claim in claims] == [urgent, early, late]
 
 
-async def test_a_job_is_left_alone_before_its_time_and_in_another_queue(bench):
+async def test_a_claim_skips_jobs_that_are_not_due_or_in_another_queue(bench):
     soon = await bench.enqueue(run_at=datetime.now(UTC) + timedelta(hours=1))
     elsewhere = await bench.enqueue(queue="images")
     assert await bench.leases().claim(5) == []
@@ -100,7 +100,7 @@ async def test_a_job_is_left_alone_before_its_time_and_in_another_queue(bench):
     assert [claim.id for claim in await bench.leases().claim(5)] == [soon]
 
 
-async def test_only_what_is_overdue_is_claimed_where_that_is_asked(bench):
+async def test_a_claim_can_be_limited_to_overdue_jobs(bench):
     fresh = await bench.enqueue()
     old = await bench.enqueue()
     await bench.due_since(old, 6.0)
@@ -108,7 +108,7 @@ async def test_only_what_is_overdue_is_claimed_where_that_is_asked(bench):
     assert [claim.id for claim in await bench.leases().claim(5)] == [fresh]
 
 
-async def test_a_claim_keeps_to_the_room_of_each_kind(bench):
+async def test_a_claim_keeps_to_the_free_slots_of_each_kind(bench):
     for _ in range(4):
         await bench.enqueue(priority=1)
     other = await bench.enqueue(kind="test.other")
@@ -119,7 +119,7 @@ async def test_a_claim_keeps_to_the_room_of_each_kind(bench):
     assert (await bench.record(other)).status == "running"
 
 
-async def test_a_release_costs_neither_an_attempt_nor_a_crash(bench):
+async def test_a_release_counts_neither_an_attempt_nor_a_crash(bench):
     job_id = await bench.enqueue()
     leases = bench.leases()
     (claim,) = await leases.claim(1)
@@ -130,7 +130,7 @@ async def test_a_release_costs_neither_an_attempt_nor_a_crash(bench):
     assert [claim.claim_no for claim in await leases.claim(1)] == [2]
 
 
-async def test_the_kind_s_attempts_are_written_at_the_claim_unless_the_producer_chose(bench):
+async def test_a_claim_writes_the_maximum_attempts_of_the_kind_unless_the_producer_set_them(bench):
     leases = bench.leases(work_kind(max_attempts=7))
     plain = await bench.enqueue()
     chosen = await bench.enqueue(max_attempts=2)
@@ -139,7 +139,7 @@ async def test_the_kind_s_attempts_are_written_at_the_claim_unless_the_producer_
     assert (await bench.record(chosen)).max_attempts == 2
 
 
-async def test_the_last_errors_are_kept_and_no_more(bench):
+async def test_only_the_last_errors_are_kept(bench):
     job_id = await bench.enqueue()
     leases = bench.leases()
     for number in range(KEPT_ERRORS + 3):
@@ -150,7 +150,7 @@ async def test_the_last_errors_are_kept_and_no_more(bench):
     assert (row["error"], row["attempts"]) == ("no 12", 13)
 
 
-async def test_what_nobody_understands_waits_for_its_window_and_is_then_dead(bench):
+async def test_an_unusable_job_waits_for_its_window_and_is_then_dead(bench):
     job_id = await bench.enqueue()
     leases = bench.leases(unusable_window=3600.0)
     (claim,) = await leases.claim(1)
@@ -167,7 +167,7 @@ async def test_what_nobody_understands_waits_for_its_window_and_is_then_dead(ben
     assert (await bench.row(job_id))["finished_at"] is not None
 
 
-async def test_a_job_asked_to_stop_is_cancelled_instead_of_run_again(bench):
+async def test_a_failed_run_with_a_requested_cancellation_is_cancelled(bench):
     job_id = await bench.enqueue()
     leases = bench.leases()
     (claim,) = await leases.claim(1)
@@ -177,7 +177,7 @@ async def test_a_job_asked_to_stop_is_cancelled_instead_of_run_again(bench):
     assert (await bench.record(job_id)).finished_at is not None
 
 
-async def test_a_settlement_whose_answer_was_lost_is_found_by_its_claim(bench):
+async def test_a_settlement_whose_response_was_lost_is_found_by_its_claim(bench):
     await bench.enqueue()
     leases = bench.leases()
     (claim,) = await leases.claim(1)

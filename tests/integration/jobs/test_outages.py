@@ -1,4 +1,4 @@
-"""PostgreSQL away while jobs run: nobody dies, nothing is written twice, nothing is lost."""
+"""Outages of PostgreSQL while jobs run: workers survive, and no result is lost or repeated."""
 
 from __future__ import annotations
 
@@ -24,68 +24,72 @@ from twelvefold.jobs.worker.runner import Runner
 
 
 @dataclass
-class Cuttable:
-    """The worker's way to PostgreSQL."""
+class InterruptibleDatabase:
+    """The worker's connection to PostgreSQL through a proxy."""
 
     proxy: Proxy
     database: Database
 
 
 @pytest.fixture
-async def cuttable(jobs_database) -> AsyncIterator[Cuttable]:
+async def interruptible(jobs_database) -> AsyncIterator[InterruptibleDatabase]:
     url = jobs_database.url("worker_app")
     async with open_proxy(url) as proxy:
         database = open_database(proxy.url(url))
-        yield Cuttable(proxy, database)
+        yield InterruptibleDatabase(proxy, database)
         await database.aclose()
 
 
-async def test_a_worker_outlives_an_outage_and_claims_again(bench, cuttable):
+async def test_a_worker_claims_again_after_an_outage(bench, interruptible):
     probe = Probe()
-    async with bench.running(registry_of(probe), database=cuttable.database):
+    async with bench.running(registry_of(probe), database=interruptible.database):
         first = await bench.enqueue()
         await bench.becomes("succeeded", first)
-        await cuttable.proxy.refuse()
+        await interruptible.proxy.refuse()
         second = await bench.enqueue()
         await asyncio.sleep(0)
-        await cuttable.proxy.listen()
+        await interruptible.proxy.listen()
         await bench.becomes("succeeded", second)
 
 
-async def test_a_result_is_written_once_postgres_is_back(bench, cuttable):
+async def test_a_result_is_written_when_postgresql_is_available_again(bench, interruptible):
     probe = Probe()
     probe.hold()
     job_id = await bench.enqueue()
-    async with bench.running(registry_of(probe), database=cuttable.database) as runner:
+    async with bench.running(registry_of(probe), database=interruptible.database) as runner:
         await probe.started.wait()
-        await cuttable.proxy.refuse()
+        await interruptible.proxy.refuse()
         probe.let_go.set()
         await until(lambda: probe.cancelled == 0 and runner.busy == 1)
         assert (await bench.record(job_id)).status == "running"
-        await cuttable.proxy.listen()
+        await interruptible.proxy.listen()
         await bench.becomes("succeeded", job_id)
     record = await bench.record(job_id)
     assert (len(probe.runs), record.crashes, record.attempts) == (1, 0, 0)
 
 
-async def test_a_lease_that_cannot_be_extended_stops_its_handler_and_frees_the_job(bench, cuttable):
+async def test_a_lease_that_cannot_be_renewed_stops_its_handler_and_releases_the_job(
+    bench, interruptible
+):
     probe = Probe()
     probe.hold()
     job_id = await bench.enqueue()
-    async with bench.running(registry_of(probe), database=cuttable.database, lease=0.5) as runner:
+    async with bench.running(
+        registry_of(probe), database=interruptible.database, lease=0.5
+    ) as runner:
         await probe.started.wait()
-        await cuttable.proxy.refuse()
+        await interruptible.proxy.refuse()
         await until(lambda: probe.cancelled == 1)
         probe.let_go.set()
-        await cuttable.proxy.listen()
+        await interruptible.proxy.listen()
         await bench.becomes("succeeded", job_id)
         await until(lambda: runner.busy == 0)
     record = await bench.record(job_id)
     assert (record.crashes, record.attempts) == (0, 0)
 
 
-class AnswerLost(LeaseRepository):
-    """Commits, and does not hear that it did, the first time."""
+class ResponseLost(LeaseRepository):
+    """Loses the response to the first settlement, which commits."""
 
     def __init__(self, *args) -> None:
         super().__init__(*args)
@@ -99,33 +103,33 @@ class AnswerLost(LeaseRepository):
         return settled
 
 
-async def test_a_completion_whose_answer_was_lost_is_not_taken_for_a_lost_lease(bench):
-    registry, told = registry_of(Probe()), []
-    terms = LeaseConfig("tests", "default", kinds=registry.kinds)
-    leases = AnswerLost(bench.database, terms)
+async def test_a_completion_whose_response_was_lost_does_not_count_as_a_lost_lease(bench):
+    registry, changes = registry_of(Probe()), []
+    config = LeaseConfig("tests", "default", kinds=registry.kinds)
+    leases = ResponseLost(bench.database, config)
     runner = Runner(
         bench.database,
         leases,
         registry,
         options=QUICK,
-        on_change=lambda job_id, version: told.append((job_id, version)),
+        on_change=lambda job_id, version: changes.append((job_id, version)),
     )
     job_id = await bench.enqueue()
     async with runner.running():
-        await until(lambda: len(told) == 2)
+        await until(lambda: len(changes) == 2)
     record = await bench.record(job_id)
-    assert (record.status, told[-1]) == ("succeeded", (job_id, record.version))
+    assert (record.status, changes[-1]) == ("succeeded", (job_id, record.version))
     assert leases.tries == 2
 
 
-async def test_an_end_without_postgres_takes_bounded_time(bench, cuttable):
+async def test_a_shutdown_without_postgresql_takes_bounded_time(bench, interruptible):
     probe = Probe()
     probe.hold()
     job_id = await bench.enqueue()
     options = replace(QUICK, grace=0.1, release=0.3)
-    async with bench.running(registry_of(probe), options, database=cuttable.database):
+    async with bench.running(registry_of(probe), options, database=interruptible.database):
         await probe.started.wait()
-        await cuttable.proxy.refuse()
-        ending = time.monotonic()
-    assert time.monotonic() - ending < 5.0
+        await interruptible.proxy.refuse()
+        stopped_at = time.monotonic()
+    assert time.monotonic() - stopped_at < 5.0
     assert (await bench.record(job_id)).status == "running"  # until its lease expires

@@ -1,4 +1,4 @@
-"""What a producer may do, and what it may not: the grants, the view, the two functions."""
+"""The producer's side: enqueue, list, cancel and retry, with the grants of its role."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from twelvefold.jobs import JobStatus, Wakeup
 from twelvefold.jobs.channels import CANCEL_CHANNEL, change_channel
 
 
-async def test_what_is_rolled_back_is_neither_a_job_nor_a_ring(bench):
+async def test_a_rollback_leaves_neither_a_job_nor_a_wake_up(bench):
     with contextlib.suppress(ZeroDivisionError):
         async with bench.producer.transaction() as transaction:
             await bench.jobs.enqueue(transaction, WORK, Work())
@@ -25,19 +25,19 @@ async def test_what_is_rolled_back_is_neither_a_job_nor_a_ring(bench):
     assert bench.wakeups.sent == []
 
 
-async def test_the_bell_rings_after_the_commit_and_not_before(bench):
+async def test_a_wake_up_is_sent_after_the_commit_and_not_before(bench):
     async with bench.producer.transaction() as transaction:
         job_id = await bench.jobs.enqueue(transaction, WORK, Work())
         assert bench.wakeups.sent == []
     assert bench.wakeups.sent == [Wakeup(job_id, 0, "default")]
 
 
-async def test_a_scheduled_job_is_not_rung_for(bench):
+async def test_a_job_for_later_sends_no_wake_up(bench):
     await bench.enqueue(run_at=datetime.now(UTC) + timedelta(minutes=5))
     assert bench.wakeups.sent == []
 
 
-async def test_a_unique_key_makes_one_job_and_everybody_learns_its_id(bench):
+async def test_a_unique_key_makes_one_job_and_every_producer_gets_its_id(bench):
     ids = await asyncio.gather(*(bench.enqueue(unique_key="evict 42") for _ in range(8)))
     assert len(set(ids)) == 1
     assert await bench.sql.fetchval("SELECT count(*) FROM jobs.jobs") == 1
@@ -53,7 +53,7 @@ async def test_the_same_id_twice_is_one_job(bench):
     assert await bench.sql.fetchval("SELECT payload->>'name' FROM jobs.jobs") == "first"
 
 
-async def test_contradictions_are_refused_before_anything_is_sent(bench):
+async def test_contradicting_arguments_are_rejected_before_any_statement(bench):
     with pytest.raises(ValueError, match="unique key"):
         await bench.enqueue(unique_key="a", job_id=new_id())
     with pytest.raises(ValueError, match="time zone"):
@@ -61,7 +61,7 @@ async def test_contradictions_are_refused_before_anything_is_sent(bench):
 
 
 @pytest.mark.parametrize("role", ["api_app", "users_app"])
-async def test_other_services_insert_and_see_no_payload_and_change_nothing(
+async def test_other_services_can_insert_but_neither_read_payloads_nor_change_rows(
     bench, jobs_database, role
 ):
     job_id = await bench.enqueue()
@@ -87,7 +87,7 @@ async def test_other_services_insert_and_see_no_payload_and_change_nothing(
     await database.aclose()
 
 
-async def test_the_functions_run_as_the_owner_with_a_search_path_of_their_own(bench):
+async def test_the_functions_run_as_the_owner_with_a_fixed_search_path(bench):
     rows = await bench.sql.fetch(
         "SELECT proname, prosecdef, proconfig, proacl::text[] AS acl FROM pg_proc "
         "WHERE pronamespace = 'jobs'::regnamespace"
@@ -101,7 +101,7 @@ async def test_the_functions_run_as_the_owner_with_a_search_path_of_their_own(be
     for row in rows:
         assert row["prosecdef"]
         assert row["proconfig"] == ["search_path=pg_catalog, pg_temp"]
-        # A grant to everybody has no name before the equals sign.
+        # A grant to PUBLIC has no name before the equals sign.
         assert not [entry for entry in row["acl"] if entry.startswith("=")]
 
 
@@ -115,7 +115,7 @@ async def test_a_waiting_job_is_cancelled_at_once(bench):
     assert (await bench.cancel(job_id)).version == record.version
 
 
-async def test_a_running_job_is_asked_to_stop(bench):
+async def test_cancelling_a_running_job_requests_its_cancellation(bench):
     job_id = await bench.enqueue()
     await bench.leases().claim(1)
     record = await bench.cancel(job_id)
@@ -124,7 +124,7 @@ async def test_a_running_job_is_asked_to_stop(bench):
 
 
 @pytest.mark.parametrize("status", ["succeeded", "rejected", "dead"])
-async def test_what_has_ended_cannot_be_cancelled(bench, status):
+async def test_an_ended_job_cannot_be_cancelled(bench, status):
     job_id = await bench.enqueue()
     await bench.sql.execute("UPDATE jobs.jobs SET status = $1", status)
     with pytest.raises(Conflict):
@@ -132,7 +132,7 @@ async def test_what_has_ended_cannot_be_cancelled(bench, status):
 
 
 @pytest.mark.parametrize("status", ["dead", "rejected", "cancelled"])
-async def test_what_ended_without_success_starts_afresh(bench, status):
+async def test_a_retry_restarts_a_job_that_ended_without_success(bench, status):
     job_id = await bench.enqueue()
     await bench.sql.execute(
         "UPDATE jobs.jobs SET status = $1, attempts = 5, crashes = 3, claim_no = 8, "
@@ -147,7 +147,7 @@ async def test_what_ended_without_success_starts_afresh(bench, status):
     assert [claim.claim_no for claim in await bench.leases().claim(1)] == [9]
 
 
-async def test_a_failed_job_is_retried_now_and_keeps_its_count(bench):
+async def test_a_retry_runs_a_failed_job_now_and_keeps_its_attempts(bench):
     job_id = await bench.enqueue()
     await bench.sql.execute(
         "UPDATE jobs.jobs SET status = 'failed', attempts = 2, run_at = now() + interval '1 h'"
@@ -159,7 +159,7 @@ async def test_a_failed_job_is_retried_now_and_keeps_its_count(bench):
 
 
 @pytest.mark.parametrize("status", ["queued", "running", "succeeded"])
-async def test_what_waits_runs_or_succeeded_cannot_be_retried(bench, status):
+async def test_a_waiting_running_or_succeeded_job_cannot_be_retried(bench, status):
     job_id = await bench.enqueue()
     await bench.sql.execute("UPDATE jobs.jobs SET status = $1", status)
     with pytest.raises(Conflict):
@@ -201,6 +201,6 @@ async def test_every_change_raises_the_version(bench):
     assert versions == sorted(set(versions))
 
 
-async def test_a_payload_that_is_no_reference_but_a_document_is_refused(bench):
+async def test_a_large_payload_is_rejected(bench):
     with pytest.raises(sqlalchemy.exc.DBAPIError, match="jobs_payload_size"):
         await bench.enqueue("x" * 20_000)

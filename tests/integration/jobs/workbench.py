@@ -1,4 +1,4 @@
-"""Jobs on real servers: a producer, workers with short intervals, and a look behind the scenes."""
+"""Jobs on real servers: a producer, workers with short intervals, and direct SQL access."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from twelvefold.jobs.worker.runner import Runner, RunnerOptions
 from twelvefold.settings import PostgresSettings, RedisSettings
 
 WORK = "test.work"
-AT_ONCE = Backoff(base=0.0, cap=0.0)
-PATIENCE = 30.0  # seconds after which a condition counts as never met
-# Nothing listens there: a Redis that is away from the beginning.
+NO_BACKOFF = Backoff(base=0.0, cap=0.0)
+CONDITION_TIMEOUT = 30.0  # seconds
+# No server listens there: a Redis that is never available.
 NOWHERE = RedisSettings(environment="testing", redis_url=SecretStr("redis://127.0.0.1:1/0"))
 QUICK = RunnerOptions(
     heartbeat=0.05,
@@ -63,7 +63,7 @@ class Work(JobPayload):
 
 
 class Probe:
-    """A handler that records its runs and does what the test says."""
+    """A handler that records its runs and calls the test's `behaviour`."""
 
     def __init__(self, behaviour: Handler[Work] | None = None) -> None:
         self.runs: list[UUID] = []
@@ -75,7 +75,7 @@ class Probe:
         self._behaviour = behaviour
 
     def hold(self) -> None:
-        """From now on runs wait until `let_go` is set."""
+        """Make runs wait until `let_go` is set."""
         self.let_go.clear()
 
     async def __call__(self, job: JobContext, work: Work) -> Any:
@@ -91,7 +91,7 @@ class Probe:
 
 
 class RecordingWakeups:
-    """Keeps what was rung and told, and wakes nobody."""
+    """Records wake-ups and messages without sending them."""
 
     def __init__(self) -> None:
         self.sent: list[Any] = []
@@ -105,7 +105,9 @@ class RecordingWakeups:
 
 
 def work_kind(**policy: Any) -> JobKind[Work]:
-    return JobKind(WORK, Work, **{"backoff": AT_ONCE, "timeout": 5.0, "max_attempts": 3, **policy})
+    return JobKind(
+        WORK, Work, **{"backoff": NO_BACKOFF, "timeout": 5.0, "max_attempts": 3, **policy}
+    )
 
 
 def registry_of(handler: Handler[Work], **policy: Any) -> HandlerRegistry:
@@ -126,8 +128,8 @@ def open_database(url: str, **settings: Any) -> Database:
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
-    """Waits for the condition. Raises TimeoutError if it never comes true."""
-    async with asyncio.timeout(PATIENCE):
+    """Wait until the condition is true. Raises TimeoutError after `CONDITION_TIMEOUT`."""
+    async with asyncio.timeout(CONDITION_TIMEOUT):
         while True:
             met = condition()
             if isinstance(met, Awaitable):
@@ -139,7 +141,7 @@ async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
 
 @dataclass
 class Workbench:
-    """One database of jobs: as a producer, as a worker, and as its superuser."""
+    """One database of jobs, as seen by a producer, a worker and its superuser."""
 
     producer: Database
     database: Database
@@ -197,13 +199,13 @@ class Workbench:
         await until(reached)
 
     async def expire(self, job_id: UUID) -> None:
-        """As if the worker had been silent for the whole lease."""
+        """Expire the lease, as if its worker had stopped."""
         await self.sql.execute(
             "UPDATE jobs.jobs SET lease_until = now() - interval '1 s' WHERE id = $1", job_id
         )
 
     async def take_over(self, job_id: UUID) -> None:
-        """As if the lease had expired, and another worker had claimed the job by now."""
+        """Raise the fence, as if another worker had claimed the job after the lease expired."""
         await self.sql.execute(
             "UPDATE jobs.jobs SET claim_no = claim_no + 1, worker = 'another' WHERE id = $1", job_id
         )
@@ -215,10 +217,10 @@ class Workbench:
             seconds,
         )
 
-    def leases(self, *kinds: JobKind[Any], **terms: Any) -> LeaseRepository:
+    def leases(self, *kinds: JobKind[Any], **config: Any) -> LeaseRepository:
         return LeaseRepository(
             self.database,
-            LeaseConfig(**{"worker": "tests", "queue": "default", "kinds": kinds, **terms}),
+            LeaseConfig(**{"worker": "tests", "queue": "default", "kinds": kinds, **config}),
         )
 
     def maintenance(
@@ -235,18 +237,20 @@ class Workbench:
         options: RunnerOptions = QUICK,
         *,
         database: Database | None = None,
-        alone: bool = True,
-        **terms: Any,
+        redis_unavailable: bool = True,
+        **config: Any,
     ) -> AsyncIterator[Runner]:
-        """A runner by itself: no Redis, no dispatcher."""
+        """Run a runner alone, without Redis and maintenance."""
         used = database or self.database
         leases = LeaseRepository(
             used,
             LeaseConfig(
-                **{"worker": "tests", "queue": "default", "kinds": registry.kinds, **terms}
+                **{"worker": "tests", "queue": "default", "kinds": registry.kinds, **config}
             ),
         )
-        runner = Runner(used, leases, registry, options=options, redis_unavailable=lambda: alone)
+        runner = Runner(
+            used, leases, registry, options=options, redis_unavailable=lambda: redis_unavailable
+        )
         async with runner.running():
             yield runner
 
@@ -261,7 +265,7 @@ class Workbench:
         schedule: Sequence[PeriodicJob] = (),
         **options: Any,
     ) -> AsyncIterator[Consumer]:
-        """A whole worker: wake-ups, runner, maintenance."""
+        """Run a whole worker: wake-up listener, runner, maintenance."""
         used = redis or self.redis
         wakeups = RedisWakeupPublisher(used)
         consumer = Consumer(
@@ -278,5 +282,5 @@ class Workbench:
             yield consumer
 
 
-def moments_ago(now: datetime, then: datetime, seconds: float = 5.0) -> bool:
+def is_recent(now: datetime, then: datetime, seconds: float = 5.0) -> bool:
     return abs((now - then).total_seconds()) < seconds

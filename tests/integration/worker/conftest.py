@@ -1,4 +1,4 @@
-"""The worker's use cases on a real database, S3 and mail server; the owners alone are a fake."""
+"""The worker's use cases on a real database, S3 and mail server; only the owners are a fake."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def worker_environment(worker_database, s3_settings, smtp_url) -> dict[str, Any]
         "mail_from": SENDER,
         "smtp_url": smtp_url,
         "internal_secret": "the-worker-shows-this-on-internal-ports",
-        "users_url": "http://127.0.0.1:9",  # nobody listens there
+        "users_url": "http://127.0.0.1:9",  # no server listens there
         "api_url": "http://127.0.0.1:9",
         **s3_settings,
     }
@@ -90,10 +90,10 @@ async def cache(redis_client) -> RedisCache:
 async def registry(
     bench, owners, store, cache, smtp_url, worker_environment
 ) -> AsyncIterator[HandlerRegistry]:
-    """The worker's own kinds and handlers, impatient where a test would have to wait."""
+    """The worker's own kinds and handlers, with a short backoff."""
     mail = MailSettings(environment="testing", mail_from=SENDER, smtp_url=smtp_url)
     mailer = SmtpMailer(mail)
-    real = create_registry(
+    original = create_registry(
         WorkerSettings(**worker_environment),
         database=bench.database,
         email_sender=EmailSender(owners, mailer, SENDER),
@@ -102,16 +102,16 @@ async def registry(
         cache_evictor=CacheEvictor(cache),
         sweeper=ObjectSweeper(owners, store, timedelta(), partial(fetch_suite_id, bench.database)),
     )
-    hurried = HandlerRegistry()
-    for kind in real.kinds:
-        registration = real.get(kind.name)
+    shortened = HandlerRegistry()
+    for kind in original.kinds:
+        registration = original.get(kind.name)
         assert registration is not None
-        hurried.add(impatient(kind), registration.handler)
-    yield hurried
+        shortened.add(shorten_backoff(kind), registration.handler)
+    yield shortened
     await mailer.aclose()
 
 
-def impatient(kind: JobKind[Any]) -> JobKind[Any]:
+def shorten_backoff(kind: JobKind[Any]) -> JobKind[Any]:
     return JobKind(
         kind.name,
         kind.payload,

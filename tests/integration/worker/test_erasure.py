@@ -1,4 +1,4 @@
-"""account.erase and cache.evict: done in whole, at last, however often they break off."""
+"""account.erase and cache.evict: complete after any number of failed runs."""
 
 from twelvefold.cache.cache import CacheEntry, RedisCache
 from twelvefold.contracts.jobs import ACCOUNT_ERASE, CACHE_EVICT, AccountErase, CacheEvict
@@ -24,7 +24,7 @@ async def keys_of(store, *prefixes: str) -> list[str]:
 
 
 async def account_with(owners, store, images: int):
-    """An account that is gone, with objects of its images, of superseded jobs and of its avatar."""
+    """A deleted account with objects of its images, of superseded jobs and of its avatar."""
     user_id = new_id()
     rows = owners.images.setdefault(user_id, {})
     prefixes = [f"variants/avatar/{user_id}/"]
@@ -40,7 +40,7 @@ async def account_with(owners, store, images: int):
     return user_id, prefixes
 
 
-async def test_nothing_of_an_erased_account_is_left_and_others_keep_theirs(
+async def test_an_erasure_deletes_all_objects_of_the_account_and_no_others(
     bench, registry, owners, store
 ):
     user_id, prefixes = await account_with(owners, store, images=5)
@@ -56,9 +56,7 @@ async def test_nothing_of_an_erased_account_is_left_and_others_keep_theirs(
     assert owners.images[other]
 
 
-async def test_the_last_admin_keeps_everything_that_an_erasure_would_take(
-    bench, registry, owners, store
-):
+async def test_erasing_the_last_admin_deletes_nothing(bench, registry, owners, store):
     user_id, prefixes = await account_with(owners, store, images=1)
     before = await keys_of(store, *prefixes)
     owners.last_admins.add(user_id)
@@ -71,19 +69,19 @@ async def test_the_last_admin_keeps_everything_that_an_erasure_would_take(
     assert owners.erased == set()
 
 
-async def test_an_erasure_waits_for_an_owner_that_is_away(bench, registry, owners, store):
+async def test_an_erasure_is_retried_until_its_owners_are_available(bench, registry, owners, store):
     user_id, prefixes = await account_with(owners, store, images=1)
-    owners.away = True
+    owners.unavailable = True
     job_id = await enqueue(bench, ACCOUNT_ERASE, AccountErase(user_id=user_id))
     async with bench.running(registry):
         await bench.becomes("failed", job_id)
         assert await keys_of(store, *prefixes)
-        owners.away = False
+        owners.unavailable = False
         await bench.becomes("succeeded", job_id)
     assert await keys_of(store, *prefixes) == []
 
 
-async def test_an_old_entry_is_forgotten(bench, registry, cache):
+async def test_an_eviction_deletes_the_entry(bench, registry, cache):
     key = f"user:{new_id()}"
     await cache.set(key, CacheEntry(3, b"old"), 60)
     job_id = await enqueue(bench, CACHE_EVICT, CacheEvict(key=key, version=4))
@@ -92,17 +90,17 @@ async def test_an_old_entry_is_forgotten(bench, registry, cache):
     assert await cache.get(key) is None
 
 
-async def test_an_eviction_is_retried_until_redis_answers(bench, registry, redis_client):
-    class LostAtFirst(RedisCache):
+async def test_an_eviction_is_retried_until_redis_is_available(bench, registry, redis_client):
+    class UnavailableAtFirst(RedisCache):
         calls = 0
 
         async def delete(self, key: str) -> bool:
-            LostAtFirst.calls += 1
-            return LostAtFirst.calls > 2 and await super().delete(key)
+            UnavailableAtFirst.calls += 1
+            return UnavailableAtFirst.calls > 2 and await super().delete(key)
 
-    lost = LostAtFirst(redis_client, timeout=5)
+    cache = UnavailableAtFirst(redis_client, timeout=5)
     registration = registry.get(CACHE_EVICT)
-    object.__setattr__(registration, "handler", CacheEvictor(lost).evict)
+    object.__setattr__(registration, "handler", CacheEvictor(cache).evict)
     job_id = await enqueue(bench, CACHE_EVICT, CacheEvict(key="user:x", version=1))
     async with bench.running(registry):
         await bench.becomes("succeeded", job_id)

@@ -1,4 +1,4 @@
-"""image.process: variants to S3 and to the owner, a reason for what is no image, no leftovers."""
+"""image.process: variants in S3, and a report or the reason of a rejection to the owner."""
 
 import io
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from worker.service.image_processor import variant_prefix
 def jpeg(size=(1600, 1200)) -> bytes:
     content = io.BytesIO()
     exif = Image.Exif()
-    exif[0x0112] = 6  # stands on its side
+    exif[0x0112] = 6  # rotated by 90 degrees
     exif[0x010F] = "planted-camera-maker"
     Image.radial_gradient("L").resize(size).convert("RGB").save(content, "JPEG", exif=exif)
     return content.getvalue()
@@ -23,7 +23,7 @@ def jpeg(size=(1600, 1200)) -> bytes:
 
 @pytest.fixture
 def upload(bench, owners, store):
-    """Stores bytes as the edge does, and enqueues their job."""
+    """Stores bytes as api does, and enqueues their job."""
 
     async def chunks(content):
         yield content
@@ -86,7 +86,7 @@ async def test_a_second_run_writes_the_same_objects_and_the_same_report(
     assert owners.reports[0] == owners.reports[1]
 
 
-async def test_what_is_no_image_is_rejected_and_the_owner_learns_why(
+async def test_an_invalid_image_is_rejected_and_the_reason_reported(
     bench, registry, owners, store, upload
 ):
     job_id, payload = await upload(b"<html>hello</html>")
@@ -98,7 +98,7 @@ async def test_what_is_no_image_is_rejected_and_the_owner_learns_why(
     assert await stored(store, payload) == []
 
 
-async def test_more_bytes_than_allowed_are_rejected_while_they_come(
+async def test_a_source_of_too_many_bytes_is_rejected_while_it_is_fetched(
     bench, registry, owners, upload
 ):
     job_id, payload = await upload(b"\xff\xd8\xff" + b"\0" * 1_500_000)
@@ -107,14 +107,14 @@ async def test_more_bytes_than_allowed_are_rejected_while_they_come(
     assert "more than 1000000 bytes" in (owners.kept[payload.target_id].rejected or "")
 
 
-async def test_a_source_that_is_gone_is_rejected(bench, registry, owners, upload):
+async def test_a_missing_source_is_rejected(bench, registry, owners, upload):
     job_id, payload = await upload(None)
     async with bench.running(registry):
         await bench.becomes("rejected", job_id)
     assert owners.kept[payload.target_id].rejected
 
 
-async def test_variants_of_a_deleted_target_are_deleted_again(bench, registry, store, upload):
+async def test_variants_of_a_deleted_target_are_deleted(bench, registry, store, upload):
     job_id, payload = await upload(jpeg(), exists=False)
     async with bench.running(registry):
         await bench.becomes("succeeded", job_id)
@@ -122,7 +122,9 @@ async def test_variants_of_a_deleted_target_are_deleted_again(bench, registry, s
     assert await stored(store, payload) == []
 
 
-async def test_an_older_job_gives_way_to_a_newer_one(bench, registry, owners, upload):
+async def test_an_older_job_does_not_replace_the_report_of_a_newer_one(
+    bench, registry, owners, upload
+):
     target_id = new_id()
     newer = VariantReport(
         job_id=new_id(), job_created_at=datetime.now(UTC) + timedelta(hours=1), rejected="newer"
@@ -135,11 +137,11 @@ async def test_an_older_job_gives_way_to_a_newer_one(bench, registry, owners, up
     assert (await bench.record(job_id)).result["kept"] is False
 
 
-async def test_a_report_waits_for_its_owner_to_come_back(bench, registry, owners, upload):
-    owners.away = True
+async def test_a_report_is_retried_until_its_owner_is_available(bench, registry, owners, upload):
+    owners.unavailable = True
     job_id, payload = await upload(jpeg((300, 200)))
     async with bench.running(registry):
         await bench.becomes("failed", job_id)
-        owners.away = False
+        owners.unavailable = False
         await bench.becomes("succeeded", job_id)
     assert owners.kept[payload.target_id].variants

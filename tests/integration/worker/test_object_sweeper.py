@@ -1,4 +1,4 @@
-"""objects.sweep: rows and objects stay together, and a bucket of somebody else is left alone."""
+"""objects.sweep: orphans are deleted, images repaired, and foreign buckets left unchanged."""
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -20,7 +20,7 @@ from worker.service.object_sweeper import (
 
 
 class IdleJob:
-    """A job that nobody takes away."""
+    """A job whose lease is never lost."""
 
     id = new_id()
     created_at = datetime.now(UTC)
@@ -34,22 +34,22 @@ class IdleJob:
 
 @pytest.fixture
 async def sweep(bench, owners, store):
-    """Sweeps at once; afterwards the bucket is empty for the next test."""
-    ours = partial(fetch_suite_id, bench.database)
+    """Sweeps at once. Empties the bucket after the test."""
+    own_id = partial(fetch_suite_id, bench.database)
 
-    async def now(age=timedelta(), identity=ours):
-        return await ObjectSweeper(owners, store, age, identity).sweep(IdleJob(), EmptyPayload())
+    async def now(age=timedelta(), suite_id=own_id):
+        return await ObjectSweeper(owners, store, age, suite_id).sweep(IdleJob(), EmptyPayload())
 
     yield now
     for key in await keys_of(store, ""):
         await store.delete(key)
 
 
-async def test_objects_of_nobody_are_swept_and_what_a_row_names_stays(
+async def test_orphans_are_deleted_and_objects_of_rows_are_kept(
     bench, registry, owners, store, sweep
 ):
     user_id, prefixes = await account_with(owners, store, images=2)
-    lost = [
+    orphans = [
         await stored(store, f"uploads/{new_id()}"),
         await stored(store, f"variants/avatar/{new_id()}/{new_id()}/128.webp"),
     ]
@@ -58,30 +58,28 @@ async def test_objects_of_nobody_are_swept_and_what_a_row_names_stays(
         await bench.becomes("succeeded", job_id)
     named = {key for keys in owners.images[user_id].values() for key in keys}
     assert named < set(await keys_of(store, *prefixes, SUITE_ID_KEY))
-    assert [await store.stat(key) for key in lost] == [None, None]
+    assert [await store.stat(key) for key in orphans] == [None, None]
     superseded = [key for key in await keys_of(store, *prefixes) if "superseded" in key]
     assert superseded == []
 
 
-async def test_a_young_object_is_left_alone(owners, store, sweep):
-    lost = await stored(store, f"uploads/{new_id()}")
+async def test_a_recent_orphan_is_kept(owners, store, sweep):
+    orphan = await stored(store, f"uploads/{new_id()}")
     assert (await sweep(timedelta(hours=24)))["deleted"] == 0
-    assert await store.stat(lost) is not None
+    assert await store.stat(orphan) is not None
 
 
-async def test_rows_that_miss_an_object_are_mended(owners, store, sweep, monkeypatch):
+async def test_images_that_miss_an_object_are_repaired(owners, store, sweep, monkeypatch):
     monkeypatch.setattr(object_sweeper, "_PAGE_SIZE", 3)
     user_id, _ = await account_with(owners, store, images=5)
     without_source, without_variant, *_ = rows = owners.images[user_id]
     await store.delete(rows[without_source][0])
     await store.delete(rows[without_variant][1])
     assert (await sweep())["mended"] == 2
-    assert set(owners.mended) == {without_source, without_variant}
+    assert set(owners.repaired) == {without_source, without_variant}
 
 
-async def test_the_pages_that_owners_are_asked_about_cover_every_key(
-    owners, store, sweep, monkeypatch
-):
+async def test_the_ranges_in_requests_to_owners_cover_every_key(owners, store, sweep, monkeypatch):
     monkeypatch.setattr(object_sweeper, "_PAGE_SIZE", 2)
     await account_with(owners, store, images=3)
     await sweep()
@@ -93,21 +91,21 @@ async def test_the_pages_that_owners_are_asked_about_cover_every_key(
         assert all(end is not None for end in ends[:-1])
 
 
-async def test_where_very_much_is_missing_no_row_is_touched(owners, store, sweep, monkeypatch):
+async def test_nothing_is_repaired_if_many_objects_are_missing(owners, store, sweep, monkeypatch):
     monkeypatch.setattr(object_sweeper, "_MAX_REPAIRS", 2)
     owners.images[new_id()] = {new_id(): [f"uploads/{new_id()}"] for _ in range(3)}
     with pytest.raises(TooManyMissingObjects, match="S3_BUCKET"):
         await sweep()
-    assert owners.mended == []
+    assert owners.repaired == []
 
 
-async def test_a_bucket_that_bears_another_suites_mark_is_not_touched(owners, store, sweep):
+async def test_a_bucket_of_another_suite_is_not_changed(owners, store, sweep):
     async def another():
         return uuid4()
 
     await sweep()
-    lost = await stored(store, f"uploads/{new_id()}")
+    orphan = await stored(store, f"uploads/{new_id()}")
     with pytest.raises(BucketOwnerMismatch, match="another suite"):
-        await sweep(identity=another)
-    assert await store.stat(lost) is not None
+        await sweep(suite_id=another)
+    assert await store.stat(orphan) is not None
     assert (await sweep())["deleted"] == 1

@@ -1,4 +1,4 @@
-"""The owners' real internal APIs, as the worker calls them."""
+"""The worker's client on the real internal API of users."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -60,7 +60,7 @@ def report(job_id=None, created_at=None) -> VariantReport:
     )
 
 
-async def test_a_letter_s_content_comes_with_a_link_of_its_own(users, owners):
+async def test_the_content_of_an_email_includes_a_new_link(users, owners):
     async with client_of(users, AS_API) as http:
         account = await Caller(http).register()
     mail = EmailSend(template=EmailTemplate.WELCOME, user_id=account.id)
@@ -69,14 +69,14 @@ async def test_a_letter_s_content_comes_with_a_link_of_its_own(users, owners):
     assert content.link
 
 
-async def test_nobody_s_letter_is_not_found(owners):
+async def test_the_content_for_an_unknown_account_is_not_found(owners):
     with pytest.raises(NotFound):
         await owners.email_content(
             new_id(), EmailSend(template=EmailTemplate.RESET, user_id=new_id())
         )
 
 
-async def test_an_avatar_is_reported_once_and_again_and_never_by_an_older_job(users, owners):
+async def test_an_avatar_report_can_be_repeated_but_not_replaced_by_an_older_job(users, owners):
     async with client_of(users, AS_API) as http:
         account = await Caller(http).register()
     job = ImageProcess(target="avatar", target_id=account.id, object_key="uploads/x")
@@ -87,13 +87,13 @@ async def test_an_avatar_is_reported_once_and_again_and_never_by_an_older_job(us
         await owners.report(job, report(created_at=datetime(2020, 1, 1, tzinfo=UTC)))
 
 
-async def test_a_report_for_nobody_is_not_found(owners):
+async def test_a_report_for_an_unknown_account_is_not_found(owners):
     job = ImageProcess(target="avatar", target_id=new_id(), object_key="uploads/x")
     with pytest.raises(NotFound):
         await owners.report(job, report())
 
 
-async def test_an_owner_that_is_away_is_unavailable(owners):
+async def test_an_owner_that_does_not_respond_is_unavailable(owners):
     job = ImageProcess(target="image", target_id=new_id(), object_key="uploads/x")
     with pytest.raises(DependencyUnavailable):
         await owners.report(job, report())

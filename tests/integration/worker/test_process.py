@@ -1,4 +1,4 @@
-"""`python -m worker` as a process: started, killed, stopped in order, and without its servers."""
+"""`python -m worker` as a process: drained, killed, and started without its servers."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from twelvefold.identifiers import new_id
 
 
 class SlowUsers:
-    """Users' internal port, as far as a letter needs it: it answers when it is let go."""
+    """Users' internal port for emails. It responds when `let_go` is set."""
 
     def __init__(self) -> None:
-        self.asked = asyncio.Event()
+        self.requested = asyncio.Event()
         self.let_go = asyncio.Event()
         self.address = f"ada.{uuid4().hex}@example.com"
         self.url = ""
 
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         if not head.startswith(b"PUT"):  # a ping
             writer.close()
             return
-        self.asked.set()
+        self.requested.set()
         await self.let_go.wait()
         body = json.dumps({"to": self.address, "name": "Ada", "link": None}).encode()
         writer.write(
@@ -51,7 +51,7 @@ class SlowUsers:
 @pytest.fixture
 async def users() -> AsyncIterator[SlowUsers]:
     users = SlowUsers()
-    server = await asyncio.start_server(users.answer, "127.0.0.1", 0)
+    server = await asyncio.start_server(users.respond, "127.0.0.1", 0)
     users.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     yield users
     server.close()
@@ -86,21 +86,21 @@ def run_worker(worker_environment, redis_url, tmp_path, users):
     return run
 
 
-async def letter(bench):
+async def enqueue_email(bench):
     payload = EmailSend(template=EmailTemplate.WELCOME, user_id=new_id())
     async with bench.producer.transaction() as transaction:
         return await bench.jobs.enqueue(transaction, EMAIL_SEND, payload)
 
 
-async def asked(users: SlowUsers) -> None:
+async def wait_for_request(users: SlowUsers) -> None:
     async with asyncio.timeout(30):
-        await users.asked.wait()
+        await users.requested.wait()
 
 
-async def test_sigterm_lets_running_jobs_finish(bench, run_worker, users, mailbox):
-    job_id = await letter(bench)
+async def test_sigterm_waits_for_running_jobs(bench, run_worker, users, mailbox):
+    job_id = await enqueue_email(bench)
     async with run_worker() as worker:
-        await asked(users)
+        await wait_for_request(users)
         worker.signal(signal.SIGTERM)
         users.let_go.set()
         assert await worker.ended() == 0
@@ -108,10 +108,12 @@ async def test_sigterm_lets_running_jobs_finish(bench, run_worker, users, mailbo
     assert len(mailbox.to(users.address)) == 1
 
 
-async def test_what_does_not_finish_in_time_is_released_at_no_cost(bench, run_worker, users):
-    job_id = await letter(bench)
+async def test_after_the_grace_period_jobs_are_released_without_counting_an_attempt(
+    bench, run_worker, users
+):
+    job_id = await enqueue_email(bench)
     async with run_worker(WORKER_GRACE="0.1") as worker:
-        await asked(users)
+        await wait_for_request(users)
         worker.signal(signal.SIGTERM)
         assert await worker.ended() == 0
     row = await bench.row(job_id)
@@ -119,12 +121,12 @@ async def test_what_does_not_finish_in_time_is_released_at_no_cost(bench, run_wo
     assert row["lease_until"] is None
 
 
-async def test_a_killed_worker_s_job_is_taken_over_and_done_once(
+async def test_another_worker_completes_the_job_of_a_killed_one(
     bench, run_worker, users, registry, owners, mailbox
 ):
-    job_id = await letter(bench)
+    job_id = await enqueue_email(bench)
     async with run_worker() as worker:
-        await asked(users)
+        await wait_for_request(users)
         worker.signal(signal.SIGKILL)
         assert await worker.ended() == -signal.SIGKILL
     assert (await bench.record(job_id)).status == "running"
@@ -139,7 +141,7 @@ async def test_a_killed_worker_s_job_is_taken_over_and_done_once(
     assert len(mailbox.to(users.address)) == 1
 
 
-async def test_it_waits_for_postgres_and_says_what_is_missing(
+async def test_a_worker_is_not_ready_until_postgresql_is_available(
     bench, run_worker, users, worker_environment
 ):
     url = worker_environment["database_url"]
@@ -158,7 +160,7 @@ async def test_it_waits_for_postgres_and_says_what_is_missing(
 
             await until(ready)
             users.let_go.set()
-            job_id = await letter(bench)
+            job_id = await enqueue_email(bench)
             await bench.becomes("succeeded", job_id)
 
             async def measured() -> bool:
@@ -176,7 +178,7 @@ async def test_it_waits_for_postgres_and_says_what_is_missing(
             assert await worker.ended() == 0
 
 
-async def test_the_worker_itself_never_loads_the_decoder_of_images():
+async def test_the_worker_process_never_imports_pillow():
     code = (
         "import sys, worker.app, worker.handlers, worker.imaging.variants\n"
         "import twelvefold.jobs.worker.consumer\n"

@@ -1,4 +1,4 @@
-"""Kinds, states, pauses and results: what holds without any server."""
+"""Kinds, states, backoff and results, without a server."""
 
 import pytest
 from hypothesis import given
@@ -12,18 +12,18 @@ from twelvefold.jobs.worker.execution import describe, encode_result
 
 
 @given(failures=st.integers(1, 10_000))
-def test_a_pause_grows_to_its_cap_and_is_never_negative(failures):
+def test_a_backoff_grows_to_its_cap_and_is_never_negative(failures):
     backoff = Backoff(base=2.0, cap=60.0)
     assert 0.0 <= backoff.delay(failures) <= min(60.0, 2.0 * 2.0 ** min(failures - 1, 30))
 
 
-def test_a_pause_is_as_long_as_the_other_side_asked_for():
+def test_a_backoff_is_at_least_as_long_as_retry_after():
     assert Backoff(base=0.0, cap=0.0).delay(1, at_least=7.0) == 7.0
 
 
-def test_only_states_in_which_nothing_more_happens_have_ended():
-    going_on = {JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.FAILED}
-    assert {status for status in JobStatus if not status.is_terminal} == going_on
+def test_all_states_except_queued_running_and_failed_are_terminal():
+    active = {JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.FAILED}
+    assert {status for status in JobStatus if not status.is_terminal} == active
 
 
 def test_a_kind_has_one_handler():
@@ -37,8 +37,8 @@ def test_a_kind_has_one_handler():
     assert registry.get("test.other") is None
 
 
-def test_a_unique_key_gives_the_same_id_for_ever():
-    # Rows that exist rely on it.
+def test_the_id_of_a_unique_key_never_changes():
+    # Existing rows depend on it.
     assert str(unique_id("jobs.prune", "tick 1")) == "a48f1061-7704-59f0-935b-69ede9effe64"
 
 
@@ -66,12 +66,12 @@ def test_a_result_is_json(result, encoded):
         {"object": object()},
     ],
 )
-def test_what_postgres_would_refuse_is_refused_before(result):
+def test_a_result_that_postgresql_rejects_is_rejected_before(result):
     with pytest.raises((TypeError, ValueError)):
         encode_result(result)
 
 
-def test_an_owner_reads_our_words_and_never_a_foreign_error_s():
+def test_an_owner_reads_messages_of_this_project_but_not_of_foreign_errors():
     assert describe(Rejected("is not an image")) == "is not an image"
     assert describe(DependencyUnavailable("s3")) == "The dependency s3 does not respond."
     secret = ValueError("postgresql://worker:password@db")

@@ -6,5 +6,5 @@ from PIL import Image
 
 @pytest.fixture(autouse=True)
 def pillows_limit(monkeypatch):
-    """Gives Pillow's own limit back after each test."""
+    """Restore Pillow's default limit after each test."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)

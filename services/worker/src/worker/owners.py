@@ -68,7 +68,7 @@ class OwnerClient(Protocol):
 
 
 class HttpOwnerClient:
-    """Calls the owners on their internal ports."""
+    """Call the owners on their internal ports."""
 
     def __init__(self, *, users: InternalClient, api: InternalClient) -> None:
         self._users = users

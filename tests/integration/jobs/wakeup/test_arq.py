@@ -28,9 +28,9 @@ from twelvefold.jobs import JobQueue, RedisWakeupPublisher, Wakeup
 from twelvefold.jobs.wakeup import arq as arq_wakeups
 from twelvefold.jobs.wakeup.arq import FUNCTION, JOB_KEY, encode_json, encode_wakeup, queue_key
 
-# Never by itself: only a ring can wake the runner within the test's patience.
-DEAF = replace(QUICK, poll=3600.0, fallback_poll_interval=3600.0)
-SILENT = replace(QUICK_MAINTENANCE, wakeup_interval=3600.0)
+# Polls too rarely for a test: only a wake-up can start a job.
+NO_POLLS = replace(QUICK, poll=3600.0, fallback_poll_interval=3600.0)
+NO_RESENDS = replace(QUICK_MAINTENANCE, wakeup_interval=3600.0)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ async def redis_client(bench):
 
 @pytest.fixture
 def idle_polling(monkeypatch):
-    """A worker does not go on polling after a ring, as it does for a second otherwise."""
+    """Make workers idle at once after a wake-up instead of after a second."""
     monkeypatch.setattr(arq_wakeups, "_BUSY_PERIOD", 0.0)
 
 
@@ -55,16 +55,20 @@ async def enqueue(bench, wakeups, count=1):
     return ids
 
 
-def test_a_ring_is_what_arq_itself_would_write():
+def test_a_wake_up_has_the_format_of_arq_itself():
     job_id, now = new_id(), 1_700_000_000_000
-    theirs = arq.jobs.serialize_job(FUNCTION, (str(job_id),), {}, None, now, serializer=encode_json)
-    assert encode_wakeup(job_id, now) == theirs
+    expected = arq.jobs.serialize_job(
+        FUNCTION, (str(job_id),), {}, None, now, serializer=encode_json
+    )
+    assert encode_wakeup(job_id, now) == expected
     assert arq.constants.job_key_prefix == JOB_KEY
 
 
-async def test_a_ring_starts_a_job_at_once(bench):
+async def test_a_wake_up_starts_a_job_at_once(bench):
     probe = Probe()
-    async with bench.consuming(registry_of(probe), runner=DEAF, maintenance=SILENT) as consumer:
+    async with bench.consuming(
+        registry_of(probe), runner=NO_POLLS, maintenance=NO_RESENDS
+    ) as consumer:
         await until(lambda: consumer.listener.connected)
         wakeups = RedisWakeupPublisher(bench.redis)
         async with wakeups.running():
@@ -73,10 +77,10 @@ async def test_a_ring_starts_a_job_at_once(bench):
     assert probe.runs == [job_id]
 
 
-async def test_an_idle_worker_is_woken_by_a_ring_and_need_not_poll_for_it(bench, idle_polling):
+async def test_a_wake_up_makes_an_idle_worker_poll_at_once(bench, idle_polling):
     probe = Probe()
     async with bench.consuming(
-        registry_of(probe), runner=DEAF, maintenance=SILENT, idle_poll_interval=3600.0
+        registry_of(probe), runner=NO_POLLS, maintenance=NO_RESENDS, idle_poll_interval=3600.0
     ) as consumer:
         await until(lambda: consumer.listener.connected)
         wakeups = RedisWakeupPublisher(bench.redis)
@@ -87,37 +91,37 @@ async def test_an_idle_worker_is_woken_by_a_ring_and_need_not_poll_for_it(bench,
     assert len(probe.runs) == 3
 
 
-async def test_a_worker_with_its_hands_full_finds_the_rest_without_being_told(bench, idle_polling):
+async def test_a_worker_without_free_slots_finds_the_other_jobs_without_hints(bench, idle_polling):
     probe = Probe()
     wakeups = RedisWakeupPublisher(bench.redis)
     async with wakeups.running():
         ids = await enqueue(bench, wakeups, 10)
-    # Nobody rings any more: only the end of a job can lead to the next.
-    few = replace(DEAF, concurrency=2)
+    # No more wake-ups are sent: only the end of a job can start the next.
+    few = replace(NO_POLLS, concurrency=2)
     async with bench.consuming(
-        registry_of(probe), runner=few, maintenance=SILENT, idle_poll_interval=3600.0
+        registry_of(probe), runner=few, maintenance=NO_RESENDS, idle_poll_interval=3600.0
     ):
         await bench.becomes("succeeded", *ids)
     assert sorted(probe.runs) == sorted(ids)
 
 
-async def test_a_ring_that_no_hint_told_of_is_found_all_the_same(bench, redis_client, idle_polling):
-    async with bench.consuming(registry_of(Probe()), runner=DEAF, maintenance=SILENT):
-        # More of them than there are looks at the start: each of the others takes one of its own.
+async def test_a_wake_up_without_a_hint_is_found(bench, redis_client, idle_polling):
+    async with bench.consuming(registry_of(Probe()), runner=NO_POLLS, maintenance=NO_RESENDS):
+        # More jobs than the runner polls for at its start.
         for _ in range(4):
             (job_id,) = await enqueue(bench, bench.wakeups)
-            # As a release that knows of no hints rings.
+            # As a release without hints sends them.
             now = int(time.time() * 1000)
             await redis_client.set(f"{JOB_KEY}{job_id}:0", encode_wakeup(job_id, now))
             await redis_client.zadd(queue_key("default"), {f"{job_id}:0": now})
             await bench.becomes("succeeded", job_id)
 
 
-async def test_a_clock_that_is_a_little_ahead_delays_no_job(bench, idle_polling, monkeypatch):
+async def test_clock_skew_delays_no_job(bench, idle_polling, monkeypatch):
     probe = Probe()
     ahead = time.time() + 0.5
     async with bench.consuming(
-        registry_of(probe), runner=DEAF, maintenance=SILENT, idle_poll_interval=3600.0
+        registry_of(probe), runner=NO_POLLS, maintenance=NO_RESENDS, idle_poll_interval=3600.0
     ) as consumer:
         await until(lambda: consumer.listener.connected)
         wakeups = RedisWakeupPublisher(bench.redis)
@@ -128,8 +132,10 @@ async def test_a_clock_that_is_a_little_ahead_delays_no_job(bench, idle_polling,
         await bench.becomes("succeeded", job_id)
 
 
-async def test_rings_leave_nothing_behind_in_redis(bench, redis_client):
-    async with bench.consuming(registry_of(Probe()), runner=DEAF, maintenance=SILENT) as consumer:
+async def test_processed_wake_ups_leave_no_keys_in_redis(bench, redis_client):
+    async with bench.consuming(
+        registry_of(Probe()), runner=NO_POLLS, maintenance=NO_RESENDS
+    ) as consumer:
         await until(lambda: consumer.listener.connected)
         wakeups = RedisWakeupPublisher(bench.redis)
         async with wakeups.running():
@@ -142,7 +148,7 @@ async def test_rings_leave_nothing_behind_in_redis(bench, redis_client):
         await until(empty)
 
 
-async def test_a_ring_holds_an_id_as_json_and_nothing_else(bench, redis_client):
+async def test_a_wake_up_contains_only_an_id_as_json(bench, redis_client):
     wakeups = RedisWakeupPublisher(bench.redis)
     async with wakeups.running():
         (job_id,) = await enqueue(bench, wakeups)
@@ -151,16 +157,16 @@ async def test_a_ring_holds_an_id_as_json_and_nothing_else(bench, redis_client):
     assert await redis_client.zrange(queue_key("default"), 0, -1) == [f"{job_id}:0".encode()]
 
 
-async def test_ringing_twice_for_the_same_claim_is_one_ring(bench, redis_client):
-    wakeups, ring = RedisWakeupPublisher(bench.redis), Wakeup(new_id(), 3)
+async def test_two_wake_ups_for_the_same_claim_are_one(bench, redis_client):
+    wakeups, wakeup = RedisWakeupPublisher(bench.redis), Wakeup(new_id(), 3)
     async with wakeups.running():
-        wakeups.wake(ring)
-        wakeups.wake(ring)
-        wakeups.wake(ring._replace(claim_no=4))
+        wakeups.wake(wakeup)
+        wakeups.wake(wakeup)
+        wakeups.wake(wakeup._replace(claim_no=4))
     assert await redis_client.zcard(queue_key("default")) == 2
 
 
-async def test_jobs_run_although_redis_was_never_there(bench):
+async def test_jobs_run_without_redis(bench):
     probe = Probe()
     wakeups = RedisWakeupPublisher(NOWHERE)
     async with bench.consuming(registry_of(probe), redis=NOWHERE), wakeups.running():
@@ -169,7 +175,7 @@ async def test_jobs_run_although_redis_was_never_there(bench):
     assert sorted(probe.runs) == sorted(ids)
 
 
-async def test_enqueueing_does_not_wait_for_a_redis_that_hangs(bench, redis_url):
+async def test_enqueueing_does_not_wait_for_a_hanging_redis(bench, redis_url):
     async with open_proxy(redis_url) as proxy:
         wakeups = RedisWakeupPublisher(redis_settings(proxy.url(redis_url)))
         async with wakeups.running():
@@ -179,9 +185,7 @@ async def test_enqueueing_does_not_wait_for_a_redis_that_hangs(bench, redis_url)
             assert time.perf_counter() - started < 2.0
 
 
-async def test_a_lost_redis_only_slows_the_worker_and_is_used_again_when_it_is_back(
-    bench, redis_url
-):
+async def test_an_outage_of_redis_only_delays_jobs_and_ends_with_a_reconnection(bench, redis_url):
     probe = Probe()
     async with open_proxy(redis_url) as proxy:
         through = redis_settings(proxy.url(redis_url))
@@ -193,13 +197,13 @@ async def test_a_lost_redis_only_slows_the_worker_and_is_used_again_when_it_is_b
             await until(lambda: consumer.listener.connected)
             await proxy.refuse()
             await until(lambda: not consumer.listener.connected)
-            alone = await enqueue(bench, wakeups, 3)
-            await bench.becomes("succeeded", *alone)
+            polled = await enqueue(bench, wakeups, 3)
+            await bench.becomes("succeeded", *polled)
             await proxy.listen()
             await until(lambda: consumer.listener.connected)
-            together = await enqueue(bench, wakeups, 3)
-            await bench.becomes("succeeded", *together)
-    assert sorted(probe.runs) == sorted([*alone, *together])
+            woken = await enqueue(bench, wakeups, 3)
+            await bench.becomes("succeeded", *woken)
+    assert sorted(probe.runs) == sorted([*polled, *woken])
 
 
 async def test_a_running_job_survives_the_loss_of_redis(bench, redis_url):
@@ -210,7 +214,9 @@ async def test_a_running_job_survives_the_loss_of_redis(bench, redis_url):
         async with (
             wakeups.running(),
             bench.consuming(
-                registry_of(probe), redis=redis_settings(proxy.url(redis_url)), maintenance=SILENT
+                registry_of(probe),
+                redis=redis_settings(proxy.url(redis_url)),
+                maintenance=NO_RESENDS,
             ) as consumer,
         ):
             (job_id,) = await enqueue(bench, wakeups)
@@ -228,7 +234,7 @@ async def test_flushing_redis_loses_no_job_and_repeats_none(bench, redis_client)
         ids = await enqueue(bench, wakeups, 50)
     await redis_client.flushdb()
     probe = Probe()
-    # Overdue at once, so that the test need not wait for five seconds.
+    # Without the grace period of five seconds for a wake-up.
     async with bench.consuming(registry_of(probe), runner=replace(QUICK, wakeup_grace=0.0)):
         await until(lambda: len(probe.runs) >= 10)
         await redis_client.flushdb()
@@ -236,20 +242,22 @@ async def test_flushing_redis_loses_no_job_and_repeats_none(bench, redis_client)
     assert sorted(probe.runs) == sorted(ids)
 
 
-async def test_a_key_that_arq_left_locked_delays_a_job_and_no_more(bench, redis_client):
+async def test_a_key_that_arq_left_locked_only_delays_a_job(bench, redis_client):
     wakeups = RedisWakeupPublisher(bench.redis)
     async with wakeups.running():
         (job_id,) = await enqueue(bench, wakeups)
-    # As after a worker that was killed between arq's claim and ours.
+    # As after a worker that was killed before it claimed the job.
     await redis_client.set(f"{arq.constants.in_progress_key_prefix}{job_id}:0", b"1")
     await bench.due_since(job_id, 5.1)
     async with bench.consuming(registry_of(Probe())):
         await bench.becomes("succeeded", job_id)
 
 
-async def test_a_draining_worker_leaves_rings_to_others(bench, redis_client):
+async def test_a_draining_worker_leaves_wake_ups_to_others(bench, redis_client):
     probe = Probe()
-    async with bench.consuming(registry_of(probe), runner=DEAF, maintenance=SILENT) as consumer:
+    async with bench.consuming(
+        registry_of(probe), runner=NO_POLLS, maintenance=NO_RESENDS
+    ) as consumer:
         await until(lambda: consumer.listener.connected)
         await consumer.drain()
         wakeups = RedisWakeupPublisher(bench.redis)
@@ -259,14 +267,14 @@ async def test_a_draining_worker_leaves_rings_to_others(bench, redis_client):
     assert (await bench.record(job_id)).status == "queued"
 
 
-async def test_a_worker_takes_no_more_rings_than_it_has_slots(bench, redis_client):
+async def test_a_worker_takes_no_more_wake_ups_than_it_has_slots(bench, redis_client):
     probe = Probe()
     probe.hold()
     wakeups = RedisWakeupPublisher(bench.redis)
     async with wakeups.running():
         ids = await enqueue(bench, wakeups, 10)
-    slots = replace(DEAF, concurrency=3)
-    async with bench.consuming(registry_of(probe), runner=slots, maintenance=SILENT):
+    slots = replace(NO_POLLS, concurrency=3)
+    async with bench.consuming(registry_of(probe), runner=slots, maintenance=NO_RESENDS):
         await until(lambda: len(probe.runs) == 3)
         waiting = await redis_client.keys(f"{arq.constants.in_progress_key_prefix}*")
         assert len(waiting) <= 3 + 1
@@ -274,7 +282,7 @@ async def test_a_worker_takes_no_more_rings_than_it_has_slots(bench, redis_clien
         await bench.becomes("succeeded", *ids)
 
 
-async def test_what_somebody_pickled_into_redis_is_never_executed(bench, redis_client):
+async def test_a_pickled_entry_in_redis_is_never_executed(bench, redis_client):
     pickled = ArqRedis.from_url(bench.redis.redis_url.get_secret_value())
     await pickled.enqueue_job(FUNCTION, str(new_id()), _queue_name=queue_key("default"))
     await pickled.aclose()
@@ -288,14 +296,14 @@ async def test_what_somebody_pickled_into_redis_is_never_executed(bench, redis_c
         await bench.becomes("succeeded", await bench.enqueue())
 
 
-async def test_cancelling_is_felt_at_once_by_a_hint(bench):
+async def test_a_hint_cancels_a_running_job_at_once(bench):
     probe = Probe()
     probe.hold()
-    slow_heart = replace(QUICK, heartbeat=3600.0)
+    rare_heartbeats = replace(QUICK, heartbeat=3600.0)
     wakeups = RedisWakeupPublisher(bench.redis)
     async with (
         wakeups.running(),
-        bench.consuming(registry_of(probe), runner=slow_heart) as consumer,
+        bench.consuming(registry_of(probe), runner=rare_heartbeats) as consumer,
     ):
         (job_id,) = await enqueue(bench, wakeups)
         await probe.started.wait()
@@ -305,7 +313,7 @@ async def test_cancelling_is_felt_at_once_by_a_hint(bench):
         await bench.becomes("cancelled", job_id)
 
 
-async def test_rings_are_dropped_while_redis_is_away_and_sent_once_it_is_back(bench, redis_url):
+async def test_wake_ups_are_dropped_during_an_outage_of_redis_and_sent_after_it(bench, redis_url):
     async with open_proxy(redis_url) as proxy:
         settings = redis_settings(proxy.url(redis_url))
         wakeups = RedisWakeupPublisher(settings)

@@ -1,4 +1,4 @@
-"""What keeps a queue moving: expired leases, silent rows, ticks of the clock, gauges, pruning."""
+"""Queue maintenance: expired leases, resent wake-ups, periodic jobs, gauges, retention."""
 
 import asyncio
 from dataclasses import replace
@@ -8,7 +8,7 @@ from tests.integration.jobs.workbench import (
     QUICK_MAINTENANCE,
     WORK,
     Probe,
-    moments_ago,
+    is_recent,
     registry_of,
 )
 
@@ -44,7 +44,7 @@ async def test_a_job_that_crashes_its_worker_three_times_is_dead(bench):
     assert record.finished_at is not None
 
 
-async def test_two_reapers_take_each_expired_lease_once(bench):
+async def test_concurrent_reapers_take_each_expired_lease_once(bench):
     for _ in range(20):
         await bench.enqueue()
     await bench.leases().claim(20)
@@ -54,7 +54,7 @@ async def test_two_reapers_take_each_expired_lease_once(bench):
     assert await bench.sql.fetchval("SELECT max(crashes) FROM jobs.jobs") == 1
 
 
-async def test_a_crash_backs_off(bench):
+async def test_a_crashed_job_waits_for_its_backoff(bench):
     job_id = await bench.enqueue()
     await bench.leases().claim(1)
     await bench.expire(job_id)
@@ -64,7 +64,7 @@ async def test_a_crash_backs_off(bench):
     assert row["run_at"] > datetime.now(UTC)
 
 
-async def test_a_crashed_job_that_was_asked_to_stop_is_cancelled(bench):
+async def test_a_crashed_job_with_a_requested_cancellation_is_cancelled(bench):
     job_id = await bench.enqueue()
     await bench.leases().claim(1)
     await bench.cancel(job_id)
@@ -73,16 +73,16 @@ async def test_a_crashed_job_that_was_asked_to_stop_is_cancelled(bench):
     assert (await bench.record(job_id)).status == "cancelled"
 
 
-async def test_due_rows_that_nobody_claimed_are_rung_again_by_one_dispatcher(bench):
+async def test_one_worker_resends_the_wake_ups_of_unclaimed_jobs(bench):
     due = [await bench.enqueue() for _ in range(10)]
     await bench.enqueue(run_at=datetime.now(UTC) + timedelta(hours=1))
     bench.wakeups.sent.clear()
     counts = await asyncio.gather(*(bench.maintenance().resend_wakeups() for _ in range(4)))
     assert sum(counts) == 10
-    assert {ring.job_id for ring in bench.wakeups.sent} == set(due)
+    assert {wakeup.job_id for wakeup in bench.wakeups.sent} == set(due)
 
 
-async def test_a_ring_names_the_claim_that_it_asks_for(bench):
+async def test_a_wake_up_names_the_claim_that_it_is_for(bench):
     job_id = await bench.enqueue()
     (claim,) = await bench.leases().claim(1)
     await bench.leases().settle([Settlement(claim, JobStatus.FAILED, error="x", attempts=1)])
@@ -91,7 +91,7 @@ async def test_a_ring_names_the_claim_that_it_asks_for(bench):
     assert bench.wakeups.sent == [Wakeup(job_id, 1, "default")]
 
 
-async def test_a_row_that_was_just_rung_is_left_alone_for_a_while(bench):
+async def test_a_wake_up_is_not_resent_at_once(bench):
     await bench.enqueue()
     options = replace(QUICK_MAINTENANCE, wakeup_resend_after=3600.0)
     assert await bench.maintenance(options=options).resend_wakeups() == 1
@@ -100,19 +100,19 @@ async def test_a_row_that_was_just_rung_is_left_alone_for_a_while(bench):
     assert await bench.maintenance(options=options).resend_wakeups() == 1
 
 
-async def test_a_tick_is_one_job_however_many_dispatchers_there_are(bench):
+async def test_a_tick_is_one_job_for_any_number_of_workers(bench):
     schedule = [PeriodicJob(WORK, every=timedelta(days=1), payload={"name": "tick"})]
-    dispatchers = [bench.maintenance(schedule) for _ in range(4)]
-    counts = await asyncio.gather(*(dispatcher.enqueue_scheduled() for dispatcher in dispatchers))
+    workers = [bench.maintenance(schedule) for _ in range(4)]
+    counts = await asyncio.gather(*(worker.enqueue_scheduled() for worker in workers))
     assert sum(counts) == 1
-    for dispatcher in dispatchers:
-        assert await dispatcher.enqueue_scheduled() == 0
+    for worker in workers:
+        assert await worker.enqueue_scheduled() == 0
     rows = await bench.sql.fetch("SELECT kind, unique_key, payload FROM jobs.jobs")
     assert [row["kind"] for row in rows] == [WORK]
     assert len(bench.wakeups.sent) == 1
 
 
-async def test_a_tick_of_the_time_before_the_suite_is_skipped(bench):
+async def test_a_tick_before_the_suite_was_created_is_skipped(bench):
     schedule = [PeriodicJob(WORK, every=timedelta(days=1))]
     await bench.sql.execute("UPDATE jobs.suite SET created_at = now()")
     assert await bench.maintenance(schedule).enqueue_scheduled() == 0
@@ -123,12 +123,12 @@ async def test_a_tick_of_the_time_before_the_suite_is_skipped(bench):
 async def test_a_new_tick_is_a_new_job(bench):
     schedule = [PeriodicJob(WORK, every=timedelta(days=1))]
     assert await bench.maintenance(schedule).enqueue_scheduled() == 1
-    # Yesterday's tick, as seen today.
+    # Turns the job into that of an earlier tick.
     await bench.sql.execute("UPDATE jobs.jobs SET id = gen_random_uuid(), unique_key = 'tick old'")
     assert await bench.maintenance(schedule).enqueue_scheduled() == 1
 
 
-async def test_scheduled_jobs_run_by_the_clock_alone(bench):
+async def test_periodic_jobs_run_without_a_producer(bench):
     probe = Probe()
     schedule = [PeriodicJob(WORK, every=timedelta(seconds=1), payload={"name": "tick"})]
     async with bench.consuming(registry_of(probe), schedule=schedule):
@@ -139,7 +139,7 @@ async def test_scheduled_jobs_run_by_the_clock_alone(bench):
     assert len(set(probe.runs)) == len(probe.runs)
 
 
-async def test_the_gauges_tell_how_long_jobs_have_been_waiting(bench):
+async def test_the_gauges_show_how_long_jobs_have_waited(bench):
     def value(gauge, **labels):
         return metrics.REGISTRY.get_sample_value(gauge, labels)
 
@@ -148,18 +148,18 @@ async def test_the_gauges_tell_how_long_jobs_have_been_waiting(bench):
     await bench.due_since(first, 60.0)
     dead = await bench.enqueue()
     await bench.sql.execute("UPDATE jobs.jobs SET status = 'dead' WHERE id = $1", dead)
-    dispatcher = bench.maintenance()
-    await dispatcher.update_gauges()
+    worker = bench.maintenance()
+    await worker.update_gauges()
     assert value("jobs_due", queue="default") == 2
     assert 59 < value("jobs_queue_age_seconds", queue="default") < 70
     assert value("jobs_dead") == 1
     await bench.sql.execute("TRUNCATE jobs.jobs CASCADE")
-    await dispatcher.update_gauges()
+    await worker.update_gauges()
     assert value("jobs_due", queue="default") == 0
     assert value("jobs_queue_age_seconds", queue="default") == 0
 
 
-async def test_old_ended_jobs_are_pruned_and_dead_ones_never(bench):
+async def test_old_ended_jobs_are_pruned_but_dead_ones_are_kept(bench):
     kept = {}
     for status in JobStatus:
         kept[status] = await bench.enqueue(status.value)
@@ -190,4 +190,4 @@ async def test_only_the_database_s_clock_counts(bench, monkeypatch):
     row = await bench.row(job_id)
     lease_left = row["lease_until"] - row["started_at"]
     assert timedelta(seconds=29) < lease_left < timedelta(seconds=31)
-    assert moments_ago(await bench.sql.fetchval("SELECT now()"), row["started_at"])
+    assert is_recent(await bench.sql.fetchval("SELECT now()"), row["started_at"])

@@ -1,4 +1,4 @@
-"""Runs of jobs: how each can end, and what is kept of it."""
+"""Runs of jobs: their outcomes, and what the row keeps of them."""
 
 import asyncio
 from dataclasses import replace
@@ -17,7 +17,7 @@ from twelvefold.errors import DependencyUnavailable, Rejected
 from twelvefold.jobs import HandlerRegistry, JobKind
 
 
-async def test_a_result_is_kept_with_the_job(bench):
+async def test_a_result_is_stored_with_the_job(bench):
     async def behaviour(job, work):
         return {"greeting": f"hello {work.name}", "snow": "☃"}
 
@@ -45,7 +45,7 @@ async def test_a_failing_job_is_retried_until_it_succeeds(bench):
     assert errors == ["The dependency s3 does not respond."] * 2
 
 
-async def test_a_job_that_keeps_failing_is_dead_and_kept_and_can_be_retried(bench):
+async def test_a_job_out_of_attempts_is_dead_and_can_be_retried(bench):
     healthy = asyncio.Event()
 
     async def behaviour(job, work):
@@ -65,7 +65,7 @@ async def test_a_job_that_keeps_failing_is_dead_and_kept_and_can_be_retried(benc
         await bench.becomes("succeeded", job_id)
 
 
-async def test_a_rejected_job_says_why_and_is_never_retried(bench):
+async def test_a_rejected_job_stores_the_reason_and_is_never_retried(bench):
     async def behaviour(job, work):
         raise Rejected("is not an image")
 
@@ -78,7 +78,7 @@ async def test_a_rejected_job_says_why_and_is_never_retried(bench):
     assert (record.error, record.attempts, len(probe.runs)) == ("is not an image", 0, 1)
 
 
-async def test_a_run_beyond_its_time_is_an_attempt(bench):
+async def test_a_run_that_times_out_counts_as_an_attempt(bench):
     async def behaviour(job, work):
         await asyncio.Event().wait()
 
@@ -90,19 +90,19 @@ async def test_a_run_beyond_its_time_is_an_attempt(bench):
     assert (record.error, record.attempts, probe.cancelled) == ("not done within 0.05 s", 2, 2)
 
 
-async def test_cancelling_reaches_the_running_handler(bench):
+async def test_a_cancellation_reaches_the_running_handler(bench):
     probe = Probe()
     probe.hold()
     job_id = await bench.enqueue()
     async with bench.running(registry_of(probe)):
         await probe.started.wait()
-        asked = await bench.cancel(job_id)
-        assert (asked.status, asked.cancel_requested) == ("running", True)
+        record = await bench.cancel(job_id)
+        assert (record.status, record.cancel_requested) == ("running", True)
         await bench.becomes("cancelled", job_id)
     assert probe.cancelled == 1
 
 
-async def test_a_handler_that_finishes_although_it_was_asked_to_stop_has_succeeded(bench):
+async def test_a_handler_that_completes_despite_its_cancellation_has_succeeded(bench):
     reached = asyncio.Event()
 
     async def behaviour(job, work):
@@ -137,21 +137,21 @@ async def test_progress_is_shown_while_the_job_runs(bench):
         await bench.becomes("succeeded", job_id)
 
 
-async def test_at_the_end_running_jobs_may_finish(bench):
+async def test_a_drain_waits_for_running_jobs(bench):
     probe = Probe()
     probe.hold()
     job_id = await bench.enqueue()
     # With one slot, no poll can claim the second job before the drain starts.
     async with bench.running(registry_of(probe), replace(QUICK, concurrency=1)) as runner:
         await probe.started.wait()
-        left_alone = await bench.enqueue()
+        unclaimed = await bench.enqueue()
         runner.stop_claiming()
         asyncio.get_running_loop().call_later(0.1, probe.let_go.set)
     assert (await bench.record(job_id)).status == "succeeded"
-    assert (await bench.record(left_alone)).status == "queued"
+    assert (await bench.record(unclaimed)).status == "queued"
 
 
-async def test_at_the_end_of_the_grace_period_the_rest_is_released_at_no_cost(bench):
+async def test_after_the_grace_period_jobs_are_released_without_counting_an_attempt(bench):
     probe = Probe()
     probe.hold()
     job_id = await bench.enqueue()
@@ -169,10 +169,10 @@ async def test_a_job_without_a_handler_waits_for_a_newer_worker(bench):
     job_id = await bench.enqueue(kind="test.newer")
     async with bench.running(registry_of(Probe())):
 
-        async def put_back() -> bool:
+        async def deferred() -> bool:
             return (await bench.row(job_id))["unusable_since"] is not None
 
-        await until(put_back)
+        await until(deferred)
     row = await bench.row(job_id)
     assert (row["status"], row["attempts"], row["crashes"]) == ("queued", 0, 0)
     assert row["error"] == "no handler for this kind in this worker"
@@ -184,21 +184,21 @@ async def test_a_job_without_a_handler_waits_for_a_newer_worker(bench):
         await bench.becomes("succeeded", job_id)
 
 
-async def test_a_payload_that_cannot_be_decoded_waits_and_shows_no_value(bench):
+async def test_a_job_with_an_invalid_payload_waits_and_its_error_shows_no_value(bench):
     job_id = await bench.enqueue()
     await bench.sql.execute(
         """UPDATE jobs.jobs SET payload = '{"name": {"secret": 1}}' WHERE id = $1""", job_id
     )
     async with bench.running(registry_of(Probe())):
 
-        async def put_back() -> bool:
+        async def deferred() -> bool:
             return (await bench.row(job_id))["unusable_since"] is not None
 
-        await until(put_back)
+        await until(deferred)
     assert (await bench.row(job_id))["error"] == "undecodable payload: name"
 
 
-async def test_a_kind_s_limit_is_kept_and_the_others_go_on(bench):
+async def test_a_kind_s_limit_does_not_delay_other_kinds(bench):
     slow, quick = Probe(), Probe()
     slow.hold()
     registry = HandlerRegistry()
@@ -219,7 +219,7 @@ async def test_no_more_jobs_run_than_there_are_slots(bench):
     ids = [await bench.enqueue() for _ in range(7)]
     async with bench.running(registry_of(probe), replace(QUICK, concurrency=3)) as runner:
         await until(lambda: len(probe.runs) == 3)
-        waiting = asyncio.create_task(runner.handle_wakeup())  # a ring finds no slot and waits
+        waiting = asyncio.create_task(runner.handle_wakeup())  # waits for a slot
         await bench.record(ids[0])
         assert (runner.busy, waiting.done(), len(probe.runs)) == (3, False, 3)
         probe.let_go.set()
@@ -227,7 +227,7 @@ async def test_no_more_jobs_run_than_there_are_slots(bench):
         await waiting
 
 
-async def test_a_result_that_cannot_be_kept_is_a_failure_not_a_stuck_job(bench):
+async def test_a_result_that_cannot_be_stored_is_an_error_of_the_run(bench):
     async def behaviour(job, work):
         return {"bad": "a\x00b", "worse": "\ud800"}
 
@@ -248,9 +248,9 @@ async def test_a_handler_that_lost_its_lease_is_stopped_and_writes_nothing(bench
     assert (row["status"], row["claim_no"], row["worker"]) == ("running", 2, "another")
 
 
-async def test_a_handler_can_ask_whether_it_still_has_its_job(bench):
+async def test_a_handler_can_require_its_lease(bench):
     async def behaviour(job, work):
-        job.lease_expires_at = 0.0  # as after a long stop of the whole process
+        job.lease_expires_at = 0.0  # as after a long pause of the whole process
         job.require_lease()
         return {"mail": "sent"}
 
@@ -261,7 +261,7 @@ async def test_a_handler_can_ask_whether_it_still_has_its_job(bench):
     assert (await bench.record(job_id)).result is None
 
 
-async def test_the_request_that_asked_for_a_job_is_found_in_its_run(bench):
+async def test_a_run_has_the_request_id_of_its_producer(bench):
     async def behaviour(job, work):
         return {"request": current_request_id()}
 

@@ -1,4 +1,4 @@
-"""Many callers, few statements: nobody waits for company, nobody gets another's result."""
+"""Batches of settlements: a single call is sent at once, and each call gets its own result."""
 
 import asyncio
 
@@ -22,13 +22,13 @@ class Sender:
         return [item * 10 for item in items]
 
 
-async def test_a_lone_call_goes_at_once():
+async def test_a_single_call_is_sent_at_once():
     sender = Sender()
     assert await Batcher(sender)(1) == 10
     assert sender.batches == [[1]]
 
 
-async def test_calls_during_a_send_go_together_in_the_next_up_to_the_limit():
+async def test_calls_during_a_send_form_the_next_batches_up_to_the_limit():
     sender = Sender()
     sender.let_go.clear()
     batcher = Batcher(sender, limit=3)
@@ -42,17 +42,17 @@ async def test_calls_during_a_send_go_together_in_the_next_up_to_the_limit():
     assert sender.batches == [[0], [1, 2, 3], [4, 5]]
 
 
-async def test_an_error_reaches_its_batch_and_no_other():
+async def test_an_error_affects_only_its_own_batch():
     sender = Sender()
-    sender.error = ValueError("away")
+    sender.error = ValueError("unavailable")
     batcher = Batcher(sender)
-    with pytest.raises(ValueError, match="away"):
+    with pytest.raises(ValueError, match="unavailable"):
         await batcher(1)
     sender.error = None
     assert await batcher(2) == 20
 
 
-async def test_a_caller_that_is_cancelled_takes_nobody_along():
+async def test_a_cancelled_call_does_not_affect_the_others():
     sender = Sender()
     sender.let_go.clear()
     batcher = Batcher(sender)

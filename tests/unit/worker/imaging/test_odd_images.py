@@ -1,4 +1,4 @@
-"""Images with faults that no viewer shows: taken where the whole picture is there, else refused."""
+"""Images with invisible faults: accepted if the whole picture exists, otherwise rejected."""
 
 import io
 import os
@@ -27,8 +27,8 @@ def picture(mode: str = "RGB", size: tuple[int, int] = (320, 240)) -> Image.Imag
 
 
 def chunk(kind: bytes, data: bytes, *, checksum: int | None = None) -> bytes:
-    found = zlib.crc32(kind + data) if checksum is None else checksum
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", found)
+    value = zlib.crc32(kind + data) if checksum is None else checksum
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", value)
 
 
 PNG = encoded(picture(), "PNG")
@@ -71,7 +71,7 @@ SOUND_PNGS = {
     "a compressed text in UTF-8": png_with(chunk(b"iTXt", b"Comment\0\1\0\0\0" + TEXT)),
     "a text over 1 MiB": png_with(chunk(b"tEXt", b"Comment\0" + PLANTED * MEGABYTE)),
     "a text that does not unpack": png_with(chunk(b"zTXt", b"Comment\0\0" + b"none")),
-    "a profile over what viewers take": png_with(profile_chunk(bytes(200 * MEGABYTE))),
+    "a profile too large for viewers": png_with(profile_chunk(bytes(200 * MEGABYTE))),
     "a profile that does not unpack": png_with(chunk(b"iCCP", b"screen\0\0" + b"none")),
     **{
         f"{kind.decode()} with a wrong checksum": png_with(chunk(kind, data, checksum=WRONG))
@@ -101,14 +101,14 @@ SOUND_PNGS = {
 
 
 @pytest.mark.parametrize("name", SOUND_PNGS)
-async def test_a_png_with_a_fault_in_what_is_not_shown_gives_the_picture_of_a_sound_one(made, name):
+async def test_a_png_with_a_fault_in_an_invisible_chunk_gives_the_same_picture(made, name):
     variants = await made(SOUND_PNGS[name])
     assert variants == await made(PNG)
     assert all(PLANTED not in content for content in variants)
 
 
 @pytest.mark.parametrize("size", [10_000, 2 * MEGABYTE])
-async def test_a_profile_of_any_size_that_viewers_take_decides_about_the_colours(made, size):
+async def test_a_profile_of_any_size_that_viewers_accept_is_applied(made, size):
     source = encoded(Image.new("RGB", (64, 64), (250, 10, 10)), "PNG")
     variants = await made(png_with(profile_chunk(swapped_profile(size)), whole=source))
     red, _, blue = Image.open(io.BytesIO(variants[0])).convert("RGB").resize((1, 1)).tobytes()
@@ -130,13 +130,13 @@ JPEGS = {
 
 @pytest.mark.parametrize("left", [0, 1])
 @pytest.mark.parametrize("name", JPEGS)
-async def test_a_jpeg_without_its_end_marker_gives_the_picture_of_a_whole_one(made, name, left):
+async def test_a_jpeg_without_its_end_marker_gives_the_same_picture(made, name, left):
     whole = JPEGS[name]
     assert await made(whole[: len(whole) - 2 + left]) == await made(whole)
 
 
 @pytest.mark.parametrize("name", [name for name in JPEGS if name != "larger than any variant"])
-def test_a_jpeg_cut_anywhere_is_refused_or_shows_the_whole_picture(tmp_path, name):
+def test_a_jpeg_cut_anywhere_is_rejected_or_shows_the_whole_picture(tmp_path, name):
     whole = JPEGS[name]
     source = tmp_path / "source"
     source.write_bytes(whole)
@@ -154,8 +154,8 @@ def test_a_jpeg_cut_anywhere_is_refused_or_shows_the_whole_picture(tmp_path, nam
     assert max(taken) < 40
 
 
-def test_a_jpeg_cut_between_its_scans_is_refused(tmp_path):
-    """All rows are there, but coarse: the last scans, which make them fine, are not."""
+def test_a_jpeg_cut_between_its_scans_is_rejected(tmp_path):
+    """All rows exist, but the scans with their last bits are missing."""
     whole = JPEGS["of many scans"]
     source = tmp_path / "source"
     starts = [at for at in range(len(whole)) if whole[at : at + 2] == b"\xff\xda"]
@@ -197,29 +197,29 @@ FAULTY = {
 
 
 @pytest.mark.parametrize("name", FAULTY)
-async def test_a_picture_that_is_not_whole_is_refused_for_its_true_reason(made, name):
+async def test_an_incomplete_picture_is_rejected_with_the_true_reason(made, name):
     content, reason = FAULTY[name]
-    with pytest.raises(Rejected) as refused:
+    with pytest.raises(Rejected) as rejected:
         await made(content)
-    assert refused.value.detail == reason
+    assert rejected.value.detail == reason
 
 
-def test_pillow_itself_forgives_nothing():
-    """Its switch is the process's: every truncated picture would pass, with rows of grey."""
+def test_pillow_rejects_truncated_images():
+    """The switch affects the process: truncated pictures would pass with grey rows."""
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
 
 
-def test_a_bomb_in_what_is_not_shown_is_not_inflated(monkeypatch):
+def test_a_bomb_in_an_invisible_chunk_is_not_inflated(monkeypatch):
     inflated: list[int] = []
 
     class Inflater:
         def __init__(self):
             self._real = real()
 
-        def decompress(self, data: bytes, most: int) -> bytes:
-            found = self._real.decompress(data, most)
-            inflated.append(len(found))
-            return found
+        def decompress(self, data: bytes, max_length: int) -> bytes:
+            content = self._real.decompress(data, max_length)
+            inflated.append(len(content))
+            return content
 
         @property
         def eof(self) -> bool:

@@ -1,4 +1,4 @@
-"""Strangers' images: each is cleaned or refused with a reason, and none harms the worker."""
+"""Untrusted images: each is cleaned or rejected with a reason, and none affects the worker."""
 
 import io
 import struct
@@ -51,7 +51,7 @@ def deep() -> bytes:
 
 
 def bomb(width: int = 20_000, height: int = 20_000) -> bytes:
-    """A PNG of a few hundred kilobytes that would decode to 400 megapixels."""
+    """Return a PNG of a few hundred kilobytes that would decode to 400 megapixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return (
@@ -81,7 +81,7 @@ def made(tmp_path):
     return make
 
 
-TAKEN = {
+ACCEPTED = {
     "a jpeg with exif": with_exif,
     "a png with text": with_text,
     "an animated webp": animated,
@@ -95,7 +95,7 @@ TAKEN = {
     "a png with a text of 70 MB": lambda: png_with_text(70_000_000),
     "a polyglot": lambda: encoded(picture(), "JPEG") + b"<script>" + PLANTED,
 }
-REFUSED = {
+REJECTED = {
     "nothing": lambda: b"",
     "html named as an image": lambda: b"<html><body>hello</body></html>",
     "a gif": lambda: encoded(picture("P"), "GIF"),
@@ -106,9 +106,9 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("name", TAKEN)
+@pytest.mark.parametrize("name", ACCEPTED)
 async def test_an_image_becomes_three_clean_webp_variants(made, name):
-    variants = await made(TAKEN[name]())
+    variants = await made(ACCEPTED[name]())
     assert {variant.name for variant in variants} == {"128", "512", "1024"}
     for variant in variants:
         content = variant.path.read_bytes()
@@ -122,11 +122,11 @@ async def test_an_image_becomes_three_clean_webp_variants(made, name):
         assert PLANTED not in content
 
 
-@pytest.mark.parametrize("name", REFUSED)
-async def test_what_is_no_image_is_refused_with_a_reason(made, name):
-    with pytest.raises(Rejected) as refused:
-        await made(REFUSED[name]())
-    assert refused.value.detail
+@pytest.mark.parametrize("name", REJECTED)
+async def test_an_invalid_image_is_rejected_with_a_reason(made, name):
+    with pytest.raises(Rejected) as rejected:
+        await made(REJECTED[name]())
+    assert rejected.value.detail
 
 
 async def test_the_orientation_is_applied(made):
@@ -140,7 +140,7 @@ async def test_16_bit_samples_keep_their_brightness(made):
     assert all(abs(shade - 40_000 // 256) <= 3 for shade in shades)
 
 
-async def test_an_image_that_needs_too_much_memory_is_refused_not_fatal(made):
+async def test_an_image_that_needs_too_much_memory_is_rejected(made):
     tight = ImageLimits(memory=200 * 1024 * 1024)
     with pytest.raises(Rejected, match="memory"):
         await made(encoded(picture(size=(5000, 4900)), "PNG", compress_level=1), tight)

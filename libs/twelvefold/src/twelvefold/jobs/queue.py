@@ -47,7 +47,7 @@ _COUNT_WAITING = text("SELECT jobs.count_waiting(:owner, :kind, :queue, :priorit
 
 
 class WakeupPublisher(Protocol):
-    """Publishes hints. No call blocks or fails."""
+    """Publisher of hints. No call blocks or fails."""
 
     def wake(self, wakeup: Wakeup) -> None:
         """Wake a worker for one job."""

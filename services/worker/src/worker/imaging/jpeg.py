@@ -1,4 +1,4 @@
-"""Checks whether a JPEG without its end marker contains the whole picture (ITU-T T.81).
+"""Check whether a JPEG without its end marker contains the whole picture (ITU-T T.81).
 
 libjpeg fills rows that have no data, and reports that in warnings which Pillow does not pass on.
 Decoding with different fillings shows whether any pixel was filled.

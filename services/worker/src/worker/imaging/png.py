@@ -1,4 +1,4 @@
-"""Extracts the chunks of a PNG that affect its picture (PNG, third edition, sections 5 and 11).
+"""Extract the chunks of a PNG that affect its picture (PNG, third edition, sections 5 and 11).
 
 Other chunks, such as text and times, are skipped unread: a wrong checksum in them does not reject
 the picture, and nothing in them is inflated. The kept chunks are unchanged; decoding and its

@@ -1,4 +1,4 @@
-"""Makes the variants of an image in a child process with its own limits.
+"""Make the variants of an image in a child process with its own limits.
 
 Owns the child: its limits, its timeout, and the meaning of its exit code. `decoder` decodes. This
 module never imports Pillow, so that a fault in a decoder cannot reach the worker's own memory.

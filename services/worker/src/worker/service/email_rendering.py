@@ -2,7 +2,7 @@
 
 A template's first line is the subject, its second the label of the link, the rest are paragraphs.
 Values are escaped in HTML and contain no line break in text. Emails to an unverified address
-contain no name, because a name is free text of whoever entered the address.
+contain no name, because a name is free text of the person who entered it.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from worker.service.job_context import JobContext
 
 @dataclass(frozen=True, slots=True)
 class EmailSender:
-    """Sends emails. Their content is fetched on sending, so that no row contains a link."""
+    """Send emails. Their content is fetched on sending, so that no row contains a link."""
 
     owners: OwnerClient
     mailer: Mailer

@@ -16,7 +16,7 @@ from worker.service.job_context import JobContext
 
 @dataclass(frozen=True, slots=True)
 class AccountEraser:
-    """Erases an account at each owner.
+    """Erase an account at each owner.
 
     Users deletes the account first: it decides whether that is allowed, and afterwards the account
     can upload nothing. Objects are deleted before the rows that name them, so that the run after
@@ -57,7 +57,7 @@ class AccountEraser:
 
 @dataclass(frozen=True, slots=True)
 class CacheEvictor:
-    """Deletes cache entries that their owner could not replace while Redis was unavailable."""
+    """Delete cache entries that their owner could not replace while Redis was unavailable."""
 
     cache: Cache
 

@@ -25,7 +25,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ImageProcessor:
-    """Makes the variants of uploaded images. `max_bytes` bounds the size of a source."""
+    """Make the variants of uploaded images. `max_bytes` bounds the size of a source."""
 
     owners: OwnerClient
     store: ObjectStore

@@ -51,7 +51,7 @@ class _Page:
 
 @dataclass(frozen=True, slots=True)
 class ObjectSweeper:
-    """Deletes orphans older than `age`, and repairs images that lack an object for as long.
+    """Delete orphans older than `age`, and repair images that lack an object for as long.
 
     Orphans are objects without a row: remains of a crash between the object and its row, variants
     of superseded jobs, and sources of avatars, which are not needed once the job has ended.

@@ -64,7 +64,7 @@ def encode_json(value: Any) -> bytes:
 
 
 class RedisWakeupPublisher:
-    """Sends wake-ups and hints in the background. Drops them while Redis is unavailable."""
+    """Send wake-ups and hints in the background. Drop them while Redis is unavailable."""
 
     def __init__(self, settings: RedisSettings, *, capacity: int = 10_000) -> None:
         self._settings = settings
@@ -131,7 +131,7 @@ def encode_wakeup(job_id: UUID, now_ms: int) -> bytes:
 
 
 class ArqListener:
-    """Runs arq's worker, which awaits `on_wakeup` for up to `concurrency` wake-ups at a time.
+    """Run arq's worker, which awaits `on_wakeup` for up to `concurrency` wake-ups at a time.
 
     arq polls. A second after the last wake-up, it waits for `poll_now` or `idle_poll_interval`
     before each poll: 50 polls per second cost a fifth of a core behind a mesh proxy.

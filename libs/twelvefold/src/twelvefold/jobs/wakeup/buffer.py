@@ -1,4 +1,4 @@
-"""Sends items in the background to a receiver that may be slow or unavailable.
+"""Send items in the background to a receiver that may be slow or unavailable.
 
 Owns a bounded queue and its task. After a failure, items are dropped and counted, and sending
 pauses. Only for items that may be lost.
@@ -23,7 +23,7 @@ _log = structlog.get_logger(__name__)
 
 
 class BufferedSender(Generic[T]):
-    """Passes items in batches to `send`, one batch at a time. `put` never blocks."""
+    """Pass items in batches to `send`, one batch at a time. `put` never blocks."""
 
     def __init__(
         self,

@@ -38,7 +38,7 @@ class ConsumerOptions:
 
 
 class Consumer:
-    """Runs the jobs of one queue in this process."""
+    """Run the jobs of one queue in this process."""
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ _log = structlog.get_logger(__name__)
 
 
 class LeaseRenewer:
-    """Renews the leases of all `runs` with one statement per heartbeat."""
+    """Renew the leases of all `runs` with one statement per heartbeat."""
 
     def __init__(
         self,

@@ -19,7 +19,7 @@ _log = structlog.get_logger(__name__)
 
 
 class RunObservation:
-    """Receives the status in which the run left the job; None: the lease was lost."""
+    """Holder of the status in which the run left the job; None: the lease was lost."""
 
     def __init__(self) -> None:
         self.status: JobStatus | None = None

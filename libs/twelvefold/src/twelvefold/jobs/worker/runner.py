@@ -50,7 +50,7 @@ class RunnerOptions:
 
 
 class Runner:
-    """Runs jobs of one queue in one process."""
+    """Run jobs of one queue in one process."""
 
     def __init__(
         self,

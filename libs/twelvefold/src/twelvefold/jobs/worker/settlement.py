@@ -1,4 +1,4 @@
-"""Settles runs: groups settlements into statements and retries until PostgreSQL accepts them.
+"""Settle runs: group settlements into statements and retry until PostgreSQL accepts them.
 
 A settlement is fenced, so that sending it again is safe. One whose response was lost is found by
 its claim.
@@ -29,7 +29,7 @@ R = TypeVar("R")
 
 
 class Batcher(Generic[T, R]):
-    """Groups the calls that arrive during a send into the next one: one statement for many jobs.
+    """Group the calls that arrive during a send into the next one: one statement for many jobs.
 
     A call on an idle batcher is sent at once. Under load, each job saves a round trip and a commit.
     """
@@ -77,7 +77,7 @@ class Batcher(Generic[T, R]):
 
 
 class SettlementWriter:
-    """Writes the outcomes of runs."""
+    """Write the outcomes of runs."""
 
     def __init__(self, database: Database, leases: LeaseRepository, *, retry: float) -> None:
         """`retry`: seconds to wait after PostgreSQL was unavailable."""
