@@ -1,15 +1,15 @@
 # From a commit to running pods; included by the Makefile. CI calls these targets and nothing else.
 
 ##@ Ship
-# What is built and what it is called. BASE_IMAGE replaces the base that the Dockerfiles pin.
+# The images to build, and their names. BASE_IMAGE replaces the base that the Dockerfiles pin.
 IMAGES ?= api users worker backing
 REPOSITORY ?= ghcr.io/twelvefold
 TAG ?= dev
 TAGS ?=
 BASE_IMAGE ?=
-# Recipes read these as variables of the shell: what comes from outside is never expanded by make.
+# Recipes read these from the environment, so that make never expands values from outside.
 export IMAGES REPOSITORY TAG TAGS BASE_IMAGE
-# Of the commit, so that whoever builds it again gets the same.
+# Derived from the commit, so that each build of it has the same version.
 VERSION = $(shell TZ=UTC0 git show -s --date=format-local:%Y.%m.%d --format=%cd-%H | cut -c1-18)
 SOURCE ?= https://github.com/twelvefold/twelvefold
 GRYPE ?= grype
@@ -18,7 +18,7 @@ CACHE = type=registry,ref=$$REPOSITORY/$$image:buildcache
 .PHONY: images
 images: ## Build the images with Docker (IMAGES="api users" TAG=dev BASE_IMAGE=… ARGS=--load)
 	@docker buildx version >/dev/null 2>&1 || { \
-	  echo "images are built by Docker with buildx: https://docs.docker.com/build/install-buildx" >&2; exit 1; }
+	  echo "building images needs Docker with buildx: https://docs.docker.com/build/install-buildx" >&2; exit 1; }
 	@mkdir -p dist/images
 	@set -e; export SOURCE_DATE_EPOCH="$$(git show -s --format=%ct)"; for image in $$IMAGES; do \
 	  case $$image in backing) file=libs/Dockerfile ;; *) file=services/Dockerfile ;; esac; \
@@ -31,28 +31,28 @@ images: ## Build the images with Docker (IMAGES="api users" TAG=dev BASE_IMAGE=�
 	done
 
 .PHONY: images-test
-images-test: $(SYNCED) ## Run what was built as a cluster does: read-only, no capabilities, SIGTERM
+images-test: $(SYNCED) ## Run the built images as a cluster does: read-only, no capabilities, SIGTERM
 	@IMAGES_UNDER_TEST="$$TAG" exec $(BIN)/pytest tests/images -n 0 -v $(ARGS)
 
 .PHONY: images-multiarch
 images-multiarch: ARGS = --platform linux/amd64,linux/arm64 --cache-from $(CACHE) --output type=image,push=false
-images-multiarch: images ## Build them for both architectures, to see that they build
+images-multiarch: images ## Build the images for both architectures, without pushing them
 
 .PHONY: images-push
 images-push: ARGS = --platform linux/amd64,linux/arm64 --sbom=true --provenance=mode=max \
   --cache-from $(CACHE) --cache-to $(CACHE),mode=max --metadata-file dist/images/$$image.json \
   --output type=image,push=true,rewrite-timestamp=true
-images-push: images ## Build and push them, with SBOM and provenance (TAGS="…" adds names)
+images-push: images ## Build and push the images with SBOM and provenance (TAGS="…" adds names)
 
 .PHONY: sign
-sign: ## Sign what images-push pushed, keyless (cosign)
+sign: ## Sign the images that images-push pushed, without a key (cosign)
 	@set -e; for image in $$IMAGES; do \
 	  digest=$$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["containerimage.digest"])' dist/images/$$image.json); \
 	  cosign sign --yes "$$REPOSITORY/$$image@$$digest"; \
 	done
 
 .PHONY: verify
-verify: ## Refuse images that this repository's pipeline did not sign (cosign)
+verify: ## Fail for images that this repository's pipeline did not sign (cosign)
 	@set -e; for image in $$IMAGES; do \
 	  cosign verify --certificate-oidc-issuer https://token.actions.githubusercontent.com \
 	    --certificate-identity-regexp '^$(SOURCE)/\.github/workflows/build\.yml@refs/heads/(main|develop)$$' \
@@ -61,9 +61,9 @@ verify: ## Refuse images that this repository's pipeline did not sign (cosign)
 	done
 
 .PHONY: scan-images
-scan-images: ## Known vulnerabilities in built images (grype; SARIF in dist/scan)
+scan-images: ## Report known vulnerabilities in built images (grype; SARIF in dist/scan)
 	@command -v "$(GRYPE)" >/dev/null || { \
-	  echo "images are scanned by grype: https://github.com/anchore/grype#installation" >&2; exit 1; }
+	  echo "scanning images needs grype: https://github.com/anchore/grype#installation" >&2; exit 1; }
 	@mkdir -p dist/scan
 	@set -e; for image in $$IMAGES; do \
 	  "$(GRYPE)" "docker:$$REPOSITORY/$$image:$$TAG" --only-fixed --fail-on high \
@@ -71,19 +71,19 @@ scan-images: ## Known vulnerabilities in built images (grype; SARIF in dist/scan
 	done
 
 .PHONY: audit
-audit: $(SYNCED) ## Known vulnerabilities in the locked packages (asks osv.dev)
+audit: $(SYNCED) ## Report known vulnerabilities in the locked packages (queries osv.dev)
 	@$(BIN)/uv audit --frozen --preview-features audit
 
 .PHONY: audit-workflows
-audit-workflows: $(DELIVERY) ## zizmor with its online audits (GH_TOKEN); check-delivery runs the others
+audit-workflows: $(DELIVERY) ## Run zizmor's online audits (GH_TOKEN); check-delivery runs the offline ones
 	@$(BIN)/zizmor .github
 
 .PHONY: version
-version: ## Of the release that this commit would be
+version: ## Print the version of a release of this commit
 	@echo version=$(VERSION)
 
 .PHONY: commits
-commits: ## Commits since the last release, as notes of the next one
+commits: ## List the commits since the last release, as release notes
 	@last=$$(git describe --tags --abbrev=0 --match '20*' HEAD^ 2>/dev/null || true); \
 	git log --no-merges --format='- %s (%h)' "$${last:+$$last..}HEAD"
 
@@ -93,15 +93,15 @@ release: ## Tag this commit and publish its notes (gh)
 	@gh release create "$(VERSION)" --target "$$(git rev-parse HEAD)" --notes-file dist/changelog.md
 
 .PHONY: charts-push
-charts-push: ## Package the charts as this version, push and sign them (helm, cosign)
+charts-push: ## Package the charts with this version, push and sign them (helm, cosign)
 	@.ci/charts-push "$(VERSION)"
 
 .PHONY: cluster-kind
-cluster-kind: ## A cluster on this machine with Istio and the built images (kind, istioctl)
+cluster-kind: ## Create a local cluster with Istio and the built images (kind, istioctl)
 	@.ci/cluster-kind
 
 .PHONY: cluster-report
-cluster-report: ## What a cluster looks like after a failure: pods, events, what crashed (kubectl)
+cluster-report: ## Print pods, warnings and logs of a cluster after a failure (kubectl)
 	@kubectl get pods --all-namespaces --output wide
 	@kubectl get events --all-namespaces --field-selector type=Warning --sort-by .lastTimestamp | tail -n 40
 	@kubectl get pods --all-namespaces --no-headers --selector app.kubernetes.io/part-of=twelvefold \
@@ -109,13 +109,13 @@ cluster-report: ## What a cluster looks like after a failure: pods, events, what
 	    kubectl --namespace "$$namespace" logs "$$pod" --all-containers --tail 30 || true; done
 
 .PHONY: deploy-staging
-deploy-staging: $(SYNCED) ## Roll every service out on staging, blue-green (helm; TAG=… SITE=…)
+deploy-staging: $(SYNCED) ## Roll out every service on staging, blue-green (helm; TAG=… SITE=…)
 	@.ci/deploy staging
 
 .PHONY: deploy-production
-deploy-production: $(SYNCED) ## The same on production (STRATEGY=canary ROLLOUT="--pause 2m")
+deploy-production: $(SYNCED) ## Roll out every service on production (STRATEGY=canary ROLLOUT="--pause 2m")
 	@.ci/deploy production
 
 .PHONY: pipeline
-pipeline: ## What CI does to a commit, in its order, as far as no registry is needed
+pipeline: ## Run the steps of CI in their order, except those that need a registry
 	@.ci/pipeline

@@ -2,7 +2,7 @@
 # requires-python = ">=3.11,<3.14"
 # dependencies = ["checkov==3.3.30"]
 # ///
-"""checkov in an environment of its own: it pins an older boto3 than ours. Locked beside it."""
+"""Run checkov in a separate, locked environment, because it pins an older boto3."""
 
 import runpy
 
