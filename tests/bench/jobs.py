@@ -190,7 +190,7 @@ async def main(folder: Path, rounds: int, jobs: int, samples: int) -> int:
         cuts = statistics.quantiles(latencies[kind], n=100)
         rows.append(
             (
-                {"durable": "ours, durable", "arq": "bare arq"}[kind],
+                {"durable": "durable", "arq": "bare arq"}[kind],
                 f"{statistics.median(rates[kind, 'backlog']):.0f}",
                 f"{statistics.median(rates[kind, 'stream']):.0f}",
                 f"{cuts[49]:.1f}",

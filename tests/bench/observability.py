@@ -190,7 +190,7 @@ def _report(cases: Sequence[Case], variants: Sequence[frame.Variant]) -> None:
                 f"{variant.rate:.0f}",
             )
         )
-    heads = ("variant", "CPU µs/request", "of it beside", "spread", "more", "ratio", "requests/s")
+    heads = ("variant", "CPU µs/request", "background", "spread", "more", "ratio", "requests/s")
     sys.stdout.write(f"\n{frame.machine()}\n\n{table(heads, rows)}\n")
 
 

@@ -1,4 +1,4 @@
-"""`make chaos`: breaks the suite in every way that we know, and prints what came of it.
+"""`make chaos`: breaks the suite in every way that we know, and prints the results.
 
     python -m tests.chaos --seed 1 --minutes 5
     python -m tests.chaos --only scenario --minutes 1
@@ -96,10 +96,12 @@ def _in_all(options: Options, count: int) -> int:
 EXPERIMENTS: dict[str, Callable[[Options, Log], Awaitable[Result]]] = {
     "scenario": _run_scenario,
     "suspended-workers": _run_suspended_workers,
-    "redis-away": _run_network_faults(
-        "redis-away", lambda g, o, t: without_redis(g, _in_all(o, 120), t)
+    "redis-unavailable": _run_network_faults(
+        "redis-unavailable", lambda g, o, t: without_redis(g, _in_all(o, 120), t)
     ),
-    "ended": _run_network_faults("ended", lambda g, o, t: ended_connections(g, _in_all(o, 500), t)),
+    "ended-connections": _run_network_faults(
+        "ended-connections", lambda g, o, t: ended_connections(g, _in_all(o, 500), t)
+    ),
     "overload": _overload,
     "replaced": _run_network_faults(
         "replaced", lambda g, o, t: replaced_processes(g, _in_all(o, 20), t)
@@ -149,7 +151,7 @@ def _table(results: dict[str, Result], options: Options) -> str:
             verdict = ""
     machine = f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} at the end"
     given = f"--seed {options.seed} --minutes {options.minutes:g}"
-    shown = table(("experiment", "what", "came of it"), lines)
+    shown = table(("experiment", "measurement", "result"), lines)
     return f'{shown}\n\n`make chaos ARGS="{given}"` on {machine}.'
 
 

@@ -105,7 +105,7 @@ async def without_redis(environment: ChaosEnvironment, seconds: float, log: Log)
     report.rows[:0] = [
         ("requests meanwhile", f"{during.answered}, {during.failed} failed"),
         ("jobs done meanwhile", str(done_without)),
-        ("stale reads after its return", f"{len(stale)}, {len(late)} of them later than 10 s"),
+        ("stale reads after Redis returned", f"{len(stale)}, {len(late)} of them later than 10 s"),
     ]
     report.unfinished += during.failed + len(late) + (done_without == 0)
     return report

@@ -42,7 +42,7 @@ class Terms:
 
 @dataclass
 class Report:
-    """The result of a scenario. `rows` are the lines of the table: what, and what came of it."""
+    """The result of a scenario. `rows` are the lines of the table: measurement and result."""
 
     rows: list[tuple[str, str]] = field(default_factory=list)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
@@ -114,7 +114,7 @@ async def _account_for_jobs(
     sent = _emails(environment.servers.mail.directory)
     mailed = {row["id"] for row in rows if row["kind"] == "chaos.mail"}
     again = sum(sent[f"<{job}@chaos.example>"] - 1 for job in mailed)
-    report.rows.append(("mail: accepted, sent again", f"{len(mailed)}, {again}"))
+    report.rows.append(("emails: accepted, sent again", f"{len(mailed)}, {again}"))
     report.recoveries = await _recoveries(sql, environment)
     if report.recoveries:
         worst, median = max(report.recoveries), percentile(report.recoveries, 0.5)
@@ -214,5 +214,5 @@ async def _account_for_welcomes(
     again = sum(max(0, recipients[address] - 1) for address in welcome)
     report.unfinished += missing
     report.rows.append(
-        ("welcome mails", f"{len(welcome)} due, {missing} missing, {again} sent again")
+        ("welcome emails", f"{len(welcome)} due, {missing} missing, {again} sent again")
     )

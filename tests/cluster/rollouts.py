@@ -77,7 +77,7 @@ def _table(rows: list[Row]) -> str:
         (one.what, one.promised, one.seen if one.holds else f"**NOT HELD** {one.seen}")
         for one in rows
     ]
-    return table(("what", "promised", "seen"), lines)
+    return table(("experiment", "promise", "result"), lines)
 
 
 def _written(rows: list[Row], into: Path | None) -> None:
