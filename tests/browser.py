@@ -1,8 +1,7 @@
 """A real, headless Chromium for tests of the console.
 
-Debian's chromium, or whichever is on the path, driven by Playwright. Where either is missing the
-tests say so and are skipped: `make test-browser` installs the one, `apt-get install chromium` the
-other.
+Playwright drives the chromium on the path. Tests are skipped where either is missing: `make
+test-browser` installs Playwright, `apt-get install chromium` the browser.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.async_api import BrowserContext, Page
+    from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request
 
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-# Headless on a server, perhaps as root, perhaps without a way to the internet.
+# For a server, possibly as root and without internet access.
 _FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -35,13 +34,13 @@ WIDE, NARROW = (1440, 900), (390, 844)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.getgroup("browser").addoption(
-        "--screenshots", type=Path, help="Write the pictures of docs/console to this folder."
+        "--screenshots", type=Path, help="Write screenshots of the console to this folder."
     )
 
 
 @pytest.fixture(scope="session")
 async def chromium(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[BrowserContext]:
-    """One browser with a profile of its own; it may use the clipboard."""
+    """One browser with its own profile and access to the clipboard."""
     pytest.importorskip("playwright", reason="playwright is not installed: make test-browser")
     program = next(filter(None, map(shutil.which, _PROGRAMS)), None)
     if program is None:
@@ -64,32 +63,29 @@ async def chromium(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Br
 async def page(chromium: BrowserContext) -> AsyncIterator[Page]:
     """A tab that fails its test on a script error, a broken policy or a request to another host."""
     page = await chromium.new_page()
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-    page.on(
-        "console", lambda message: complaints.append(message.text) if _complains(message) else None
-    )
-    page.on(
-        "request", lambda request: complaints.append(request.url) if _is_away(request.url) else None
-    )
+    problems: list[str] = []
+
+    def on_console(message: ConsoleMessage) -> None:
+        # Tests check failed requests themselves.
+        if message.type == "error" and not message.text.startswith("Failed to load resource"):
+            problems.append(message.text)
+
+    def on_request(request: Request) -> None:
+        if not request.url.startswith(("http://127.0.0.1:", "data:", "blob:", "about:")):
+            problems.append(request.url)
+
+    page.on("pageerror", lambda error: problems.append(f"error: {error}"))
+    page.on("console", on_console)
+    page.on("request", on_request)
     await page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
     yield page
     await page.close()
-    assert complaints == []
-
-
-def _complains(message: Any) -> bool:
-    # An answer of 4xx is in the tests' own hands.
-    return message.type == "error" and not message.text.startswith("Failed to load resource")
-
-
-def _is_away(url: str) -> bool:
-    return not url.startswith(("http://127.0.0.1:", "data:", "blob:", "about:"))
+    assert problems == []
 
 
 @pytest.fixture(scope="session")
 def axe() -> str:
-    """The source of axe-core."""
+    """The source code of axe-core."""
     pytest.importorskip("axe_playwright_python", reason="axe is not installed: make test-browser")
     folder = importlib.resources.files("axe_playwright_python")
     return (folder / "axe.min.js").read_text(encoding="utf-8")
@@ -102,17 +98,17 @@ def picture(request: pytest.FixtureRequest) -> Callable[[Any, str], Awaitable[No
 
     async def take(page: Any, name: str) -> None:
         if folder is not None:
-            _keep(await page.screenshot(animations="disabled"), folder / f"{name}.png")
+            _save(await page.screenshot(animations="disabled"), folder / f"{name}.png")
 
     return take
 
 
-def _keep(screenshot: bytes, path: Path) -> None:
+def _save(screenshot: bytes, path: Path) -> None:
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = Image.open(io.BytesIO(screenshot)).convert("RGB")
-    # Colours that most of it has, exactly; the smoothed edges of glyphs have similar ones.
+    # The 256 most frequent colours stay exact; edges of glyphs use the nearest of them.
     counted: Any = picture.getcolors(picture.width * picture.height)
     common = sorted(counted, reverse=True)[:256]
     palette = Image.new("P", (1, 1))

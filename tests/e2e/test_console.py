@@ -1,4 +1,4 @@
-"""The developer console in a real browser, before a real suite: what its user sees and does."""
+"""The developer console in a real browser with a real suite."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def database(suite: Suite, console) -> AsyncIterator[asyncpg.Connection[An
 
 @pytest.fixture(scope="module")
 async def account(suite: Suite, console) -> AsyncIterator[httpx.AsyncClient]:
-    """Somebody who is logged in."""
+    """A client with the token of a new account."""
     email, password = f"{uuid4()}@example.com", "correct horse battery staple"
     async with httpx.AsyncClient(base_url=suite.url, timeout=30) as client:
         body = {"email": email, "name": "Ada", "password": password}
@@ -61,34 +61,35 @@ async def account(suite: Suite, console) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture(scope="module")
 async def sessions(database, account) -> Callable[[], Any]:
-    """The list of sessions, of which the planted faults are."""
+    """Return a request for the sessions, the route of the injected faults."""
 
-    async def ask():
+    async def request_sessions():
         return await account.get("/api/v1/users/me/sessions")
 
-    assert (await ask()).status_code == 200  # and the keys are fetched, the caches warm
-    return ask
+    # The first request fetches keys and fills caches.
+    assert (await request_sessions()).status_code == 200
+    return request_sessions
 
 
 @pytest.fixture(scope="module")
 async def slow_query(database, sessions):
-    """A request of which one statement took more than a second. Its route."""
+    """The route of a request with a statement of more than a second."""
     async with database.transaction():
         await database.execute("LOCK TABLE users.sessions IN ACCESS EXCLUSIVE MODE")
-        asking = asyncio.create_task(sessions())
+        request = asyncio.create_task(sessions())
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
         while not await database.fetchval(waiting):
             await asyncio.sleep(0.01)
         since = time.monotonic()
-        while time.monotonic() - since < 1.2:  # the fault itself, not a wait for anything
+        while time.monotonic() - since < 1.2:  # the duration of the injected fault
             await asyncio.sleep(0.05)
-    assert (await asking).status_code == 200
+    assert (await request).status_code == 200
     return "/api/v1/users/me/sessions"
 
 
 @pytest.fixture(scope="module")
 async def failing_handler(slow_query, database, sessions):
-    """A request whose handler fails, since its table has gone. Its route."""
+    """The route of a request whose handler fails, since its table does not exist."""
     await database.execute("ALTER TABLE users.sessions RENAME TO planted")
     try:
         assert (await sessions()).status_code >= 500
@@ -103,7 +104,7 @@ def link(suite: Suite, console) -> str:
 
 
 @asynccontextmanager
-async def planted_job(database, status: str) -> AsyncIterator[str]:
+async def temporary_job(database, status: str) -> AsyncIterator[str]:
     job_id = uuid4()
     errors = [
         {"at": "2026-11-23T19:13:02Z", "claim_no": 1, "error": "SMTPServerDisconnected: gone"}
@@ -119,26 +120,26 @@ async def planted_job(database, status: str) -> AsyncIterator[str]:
         await database.execute("DELETE FROM jobs.jobs WHERE id = $1", job_id)
 
 
-async def opened(page, url: str) -> None:
+async def open_page(page, url: str) -> None:
     await page.goto(url)
     await page.wait_for_selector(LOADED)
 
 
 @pytest.fixture(autouse=True)
 async def token(page, link) -> None:
-    """The browser has opened the printed link before, so it has the token."""
-    await opened(page, link)
+    """Open the printed link, so that the browser has the token."""
+    await open_page(page, link)
 
 
 # From the front page to the span, in two clicks
 
 
-async def test_a_slow_query_is_two_clicks_away(page, console, slow_query, picture) -> None:
-    await opened(page, console)
+async def test_a_slow_query_is_found_in_two_clicks(page, console, slow_query, picture) -> None:
+    await open_page(page, console)
     slowest = page.locator("section", has_text="Slowest").locator(".story", has_text=slow_query)
     await slowest.first.wait_for(timeout=READY * 1000)
     await slowest.first.get_by_role("link").click()
-    await page.locator(".blame-box").click()
+    await page.locator(".cause-box").click()
 
     details = page.get_by_role("article", name="Span SELECT")
     await details.wait_for()
@@ -148,10 +149,10 @@ async def test_a_slow_query_is_two_clicks_away(page, console, slow_query, pictur
     await picture(page, "slow-query")
 
 
-async def test_a_failing_handler_is_two_clicks_away(
+async def test_a_failing_handler_is_found_in_two_clicks(
     page, console, failing_handler, picture
 ) -> None:
-    await opened(page, console)
+    await open_page(page, console)
     failing = page.locator("section", has_text="Failing").locator(
         ".story", has_text=failing_handler
     )
@@ -163,12 +164,12 @@ async def test_a_failing_handler_is_two_clicks_away(
     await page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
     await page.emulate_media(color_scheme="light")
     await failing.first.get_by_role("link").click()
-    await page.locator(".blame-box").click()
+    await page.locator(".cause-box").click()
 
     details = page.locator(".span-details")
     await details.wait_for()
     assert 'relation "users.sessions" does not exist' in await details.inner_text()
-    # The span is the statement's; the code that sent it is shown all the same.
+    # The span is of the statement, but its details contain the code that ran it.
     assert "users/repository/sessions.py:" in await details.inner_text()
     await picture(page, "failing-handler")
     await details.get_by_text("Traceback", exact=True).click()
@@ -185,11 +186,11 @@ async def test_a_trace_shows_every_hop_down_to_the_job_and_its_logs(
     )
     assert response.status_code == 202
     await page.emulate_media(color_scheme="dark")
-    await opened(page, f"{console}/requests?q={response.headers['x-request-id']}")
+    await open_page(page, f"{console}/requests?q={response.headers['x-request-id']}")
     await page.get_by_role("link", name="/api/v1/images").click()
 
     tree = page.get_by_role("tree")
-    # It grows while the job runs.
+    # The tree grows while the job runs.
     await tree.get_by_text("job.settle").wait_for(timeout=60_000)
     for tag in ("HTTP", "CALL", "REDIS", "SQL", "S3", "QUEUE", "JOB"):
         assert await tree.get_by_text(tag, exact=True).count(), tag
@@ -202,19 +203,19 @@ async def test_a_trace_shows_every_hop_down_to_the_job_and_its_logs(
 # Live
 
 
-async def test_a_new_request_comes_in_by_itself(page, console, suite) -> None:
-    await opened(page, f"{console}/requests")
+async def test_a_new_request_appears_without_a_reload(page, console, suite) -> None:
+    await open_page(page, f"{console}/requests")
     path = f"/api/v1/images/{uuid4()}"
     async with httpx.AsyncClient(base_url=suite.url) as client:
         request_id = (await client.get(path)).headers["x-request-id"]
     row = page.locator("tbody tr", has_text="/api/v1/images/")
     await row.first.wait_for(timeout=READY * 1000)
-    await opened(page, f"{console}/requests?q={request_id}")
+    await open_page(page, f"{console}/requests?q={request_id}")
     assert await page.locator("tbody tr").count() == 1
 
 
-async def test_a_list_that_is_read_does_not_move(page, console, suite) -> None:
-    await opened(page, f"{console}/requests")
+async def test_a_list_under_the_pointer_does_not_move(page, console, suite) -> None:
+    await open_page(page, f"{console}/requests")
     first = page.locator("tbody tr").first
     await first.hover()
     before = await first.get_attribute("data-id")
@@ -232,15 +233,15 @@ async def test_a_list_that_is_read_does_not_move(page, console, suite) -> None:
 # Jobs and the token
 
 
-async def test_the_page_asks_for_the_token_once_and_the_link_brings_it(
+async def test_the_page_asks_for_the_token_and_accepts_the_link(
     page, console, database, link
 ) -> None:
-    async with planted_job(database, "dead") as job_id:
+    async with temporary_job(database, "dead") as job_id:
         status = "SELECT status FROM jobs.jobs WHERE id = $1"
-        await opened(page, link)
+        await open_page(page, link)
         await page.evaluate("localStorage.removeItem('token')")
         await page.goto(f"{console}/jobs/{job_id}")
-        await page.get_by_role("button", name="Leave it").click()
+        await page.get_by_role("button", name="Cancel").click()
         await page.get_by_text("token is missing").wait_for()
         assert job_id not in await page.locator("main").inner_text()
 
@@ -252,10 +253,10 @@ async def test_the_page_asks_for_the_token_once_and_the_link_brings_it(
         assert await database.fetchval(status, job_id) == "queued"
 
 
-async def test_the_printed_link_is_all_that_a_cancel_needs(page, database, link) -> None:
-    async with planted_job(database, "failed") as job_id:
-        await opened(page, link)
-        assert "#" not in page.url  # the token stays in no address
+async def test_a_job_is_cancelled_after_opening_the_printed_link(page, database, link) -> None:
+    async with temporary_job(database, "failed") as job_id:
+        await open_page(page, link)
+        assert "#" not in page.url  # the address no longer contains the token
         await page.goto(f"{page.url}jobs?status=failed")
         row = page.locator("tr", has_text="planted.kind")
         await row.get_by_role("button", name="Cancel").click()
@@ -264,12 +265,12 @@ async def test_the_printed_link_is_all_that_a_cancel_needs(page, database, link)
         assert status == "cancelled"
 
 
-async def test_a_database_url_goes_to_the_clipboard_and_stands_nowhere(page, link, suite) -> None:
-    await opened(page, link)
+async def test_a_database_url_is_copied_but_not_shown(page, link, suite) -> None:
+    await open_page(page, link)
     await page.goto(f"{page.url}stack")
     url = str(suite.endpoints["postgres"])
     await page.locator("tr", has_text="PostgreSQL").get_by_role("button").click()
-    await page.get_by_text("copied, with its password").wait_for()
+    await page.get_by_text("copied with its password").wait_for()
     assert await page.evaluate("navigator.clipboard.readText()") == url
     assert str(urlsplit(url).password) not in await page.content()
 
@@ -279,7 +280,7 @@ async def test_a_database_url_goes_to_the_clipboard_and_stands_nowhere(page, lin
 
 @pytest.fixture
 async def planted_markup(suite: Suite, console) -> AsyncIterator[str]:
-    """A trace, its log line and a mail, full of markup. The trace's id."""
+    """Add a trace, a log line and an email with markup; return the trace id."""
     assert suite.checkout is not None
     root = span(SCRIPT, http__route=SCRIPT, ms=50, error=f"{SCRIPT}: {SCRIPT}")
     query = span(SCRIPT, parent=root, ms=30, db__query__text=SCRIPT)
@@ -304,20 +305,20 @@ async def planted_markup(suite: Suite, console) -> AsyncIterator[str]:
     mail.unlink()
 
 
-async def test_markup_in_what_is_shown_is_text(page, console, planted_markup) -> None:
+async def test_markup_in_data_is_shown_as_text(page, console, planted_markup) -> None:
     for path in (f"/traces/{planted_markup}", "/", "/requests", "/logs"):
-        await opened(page, console + path)
+        await open_page(page, console + path)
         shown = page.get_by_text("<script>window.planted=1").locator("visible=true")
         await shown.first.wait_for()
         assert await page.evaluate("window.planted") is None
         assert await page.locator("main script, main img").count() == 0
 
 
-async def test_a_mail_is_shown_and_can_do_nothing(chromium, console, planted_markup) -> None:
+async def test_an_email_is_shown_without_scripts(chromium, console, planted_markup) -> None:
     page = await chromium.new_page()
     requests: list[str] = []
     page.on("requestfinished", lambda request: requests.append(request.url))
-    await opened(page, f"{console}/mail")
+    await open_page(page, f"{console}/mail")
     frame = page.frame_locator("iframe")
     await frame.locator("#there").wait_for()
     inside = next(one for one in page.frames if one.parent_frame)
@@ -334,12 +335,12 @@ async def test_no_view_shows_a_password(page, console, suite) -> None:
     hidden += [str(urlsplit(str(suite.endpoints[name])).password) for name in ("postgres", "redis")]
     assert len(hidden) > 5
     for path in VIEWS:
-        await opened(page, console + path)
+        await open_page(page, console + path)
         content = await page.content()
         assert not [secret for secret in hidden if secret in content]
 
 
-# Everybody
+# Accessibility
 
 
 @pytest.mark.parametrize(("scheme", "checked"), [("light", WIDE), ("dark", NARROW)])
@@ -349,7 +350,7 @@ async def test_every_view_is_accessible_and_fits(
     headers = {"X-Console-Token": link.partition("#token=")[2]}
     async with (
         httpx.AsyncClient(base_url=console, headers=headers) as client,
-        planted_job(database, "dead") as job,
+        temporary_job(database, "dead") as job,
     ):
         items = (await client.get("/api/requests", params={"q": failing_handler})).json()["items"]
         views = [*VIEWS, f"/traces/{items[0]['trace_id']}", f"/jobs/{job}"]
@@ -357,7 +358,7 @@ async def test_every_view_is_accessible_and_fits(
         for path in views:
             for width, height in (WIDE, NARROW):
                 await page.set_viewport_size({"width": width, "height": height})
-                await opened(page, console + path)
+                await open_page(page, console + path)
                 if (width, height) == checked:
                     await page.evaluate(axe)
                     found = await page.evaluate("axe.run()")
@@ -367,8 +368,8 @@ async def test_every_view_is_accessible_and_fits(
                 assert await page.evaluate(overflow) <= 0, f"{path} at {width} px"
 
 
-async def test_everything_can_be_done_from_the_keyboard(page, console, failing_handler) -> None:
-    await opened(page, console)
+async def test_the_page_is_usable_by_keyboard(page, console, failing_handler) -> None:
+    await open_page(page, console)
     await page.keyboard.press("Tab")
     assert await page.evaluate("document.activeElement.className") == "skip"
     await page.keyboard.press("/")
@@ -400,8 +401,8 @@ async def test_everything_can_be_done_from_the_keyboard(page, console, failing_h
     assert await page.get_by_role("dialog").count() == 0
 
 
-async def test_a_theme_that_was_chosen_stays(page, console) -> None:
-    await opened(page, console)
+async def test_a_chosen_theme_survives_a_reload(page, console) -> None:
+    await open_page(page, console)
     paper = "getComputedStyle(document.body).backgroundColor"
     await page.emulate_media(color_scheme="light")
     light = await page.evaluate(paper)
@@ -413,17 +414,17 @@ async def test_a_theme_that_was_chosen_stays(page, console) -> None:
     await page.evaluate("localStorage.removeItem('theme')")
 
 
-async def test_who_wants_no_motion_gets_none(page, console) -> None:
+async def test_reduced_motion_disables_transitions(page, console) -> None:
     await page.emulate_media(reduced_motion="reduce")
-    await opened(page, console)
+    await open_page(page, console)
     is_moving = "e => parseFloat(getComputedStyle(e).transitionDuration)"
     moving = f"[...document.querySelectorAll('*')].filter({is_moving})"
     assert await page.evaluate(f"{moving}.length") == 0
 
 
-async def test_a_console_that_has_gone_is_said_to_have(chromium, console) -> None:
+async def test_a_console_that_does_not_respond_is_reported(chromium, console) -> None:
     page = await chromium.new_page()
-    await opened(page, f"{console}/requests")
+    await open_page(page, f"{console}/requests")
     await page.context.set_offline(True)
     try:
         await page.locator("#views a", has_text="Metrics").click()

@@ -1,4 +1,4 @@
-// Asks the console's process. Every request carries the token that `up` printed with the link.
+// Client of the console's JSON API. Each request sends the token of the link that `up` prints.
 
 import { askForToken } from "./token.js";
 
@@ -11,24 +11,24 @@ class Problem extends Error {
   }
 }
 
-let kept = "";
+let current = "";
 let accept;
 const accepted = new Promise((resolve) => { accept = resolve; });
 
-export function keepToken(token) {
-  kept = token;
+export function storeToken(token) {
+  current = token;
   try {
     localStorage.setItem(KEY, token);
   } catch {
-    // The token lasts as long as the page.
+    // Without storage, the page keeps the token until it is closed.
   }
 }
 
 function token() {
   try {
-    return kept || (localStorage.getItem(KEY) ?? "");
+    return current || (localStorage.getItem(KEY) ?? "");
   } catch {
-    return kept;
+    return current;
   }
 }
 
@@ -37,7 +37,7 @@ export function get(path, params = {}, signal) {
   for (const [name, value] of Object.entries(params)) {
     if (value !== "" && value !== null && value !== undefined) query.set(name, value);
   }
-  // An empty kind is a choice, too.
+  // An empty kind selects all traces, unlike a missing one.
   if (params.kind === "") query.set("kind", "");
   return send(`/api/${path}${query.size ? `?${query}` : ""}`, { signal });
 }
@@ -46,9 +46,9 @@ export function post(path) {
   return send(`/api/${path}`, { method: "POST" });
 }
 
-// A URL for what sends no headers (an event stream, a frame, a download): the token signs its path.
-// Waits until a request was answered, so that the token is known to be right.
-export async function signed(path) {
+// Returns the URL, with a ticket, of a path to which the browser sends no headers (an event stream,
+// a frame, a download). Waits for a successful request, which proves that the token is valid.
+export async function signUrl(path) {
   await accepted;
   const bytes = new TextEncoder();
   const algorithm = { name: "HMAC", hash: "SHA-256" };
@@ -58,23 +58,23 @@ export async function signed(path) {
   return `${path}?ticket=${ticket.join("")}`;
 }
 
-// Asks for the token where it is missing or of a stack that was reset.
+// Asks the user for the token where it is missing, or invalid after a reset of the stack.
 async function send(url, options) {
   for (;;) {
-    const shown = token();
-    const response = await fetch(url, { ...options, headers: { "X-Console-Token": shown } });
+    const sent = token();
+    const response = await fetch(url, { ...options, headers: { "X-Console-Token": sent } });
     if (response.status !== 401) {
       accept();
-      return answered(response);
+      return read(response);
     }
-    if (token() !== shown) continue; // another request asked for it meanwhile
-    const given = await askForToken();
-    if (given === null) throw new Problem(401, "The console's token is missing: `twelvefold console` prints it.");
-    keepToken(given);
+    if (token() !== sent) continue; // another request has asked for it in the meantime
+    const entered = await askForToken();
+    if (entered === null) throw new Problem(401, "The console's token is missing. `twelvefold console` prints it.");
+    storeToken(entered);
   }
 }
 
-async function answered(response) {
+async function read(response) {
   const isJson = response.headers.get("content-type")?.includes("json");
   const body = isJson ? await response.json() : await response.text();
   if (!response.ok) throw new Problem(response.status, body?.detail ?? `HTTP ${response.status}`);

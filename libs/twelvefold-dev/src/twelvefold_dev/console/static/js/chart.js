@@ -1,10 +1,10 @@
-// A small chart of a few lines over the last minutes, with what they say under the pointer.
+// A small chart of some lines over the last minutes, with the values at the pointer.
 
 import { fill, h, svg } from "./dom.js";
 import { brief, bytes, digits, moment, percent, seconds } from "./format.js";
 
 const HEIGHT = 92, TOP = 8, BOTTOM = 4;
-const MOST = 8; // lines of one chart
+const MAX_LINES = 8;
 
 const UNITS = {
   seconds, bytes,
@@ -13,10 +13,10 @@ const UNITS = {
   number: (value) => digits(value),
 };
 
-// `lines`: [{ name, times, values }], times in seconds.
+// `lines`: [{ name, times, values }], times in seconds since the epoch. `span`: width in seconds.
 export function chart({ title, help, unit, lines }, span) {
-  const say = UNITS[unit];
-  const shown = [...lines].sort((a, b) => last(b) - last(a)).slice(0, MOST);
+  const format = UNITS[unit];
+  const shown = [...lines].sort((a, b) => last(b) - last(a)).slice(0, MAX_LINES);
   const box = h("div", { class: "chart-area" });
   const legend = h("ul", { class: "legend" });
   const at = h("span", { class: "chart-at", "aria-hidden": "true" });
@@ -35,7 +35,7 @@ export function chart({ title, help, unit, lines }, span) {
   function labels(place) {
     fill(legend, shown.map((line, number) => {
       const value = place === null ? last(line) : nearest(line, place);
-      return h("li", { data: { line: number % MOST } }, h("span", { class: "legend-name" }, line.name), h("b", {}, value === null || Number.isNaN(value) ? "–" : say(value)));
+      return h("li", { data: { line: number % MAX_LINES } }, h("span", { class: "legend-name" }, line.name), h("b", {}, value === null || Number.isNaN(value) ? "–" : format(value)));
     }), lines.length > shown.length && h("li", { class: "faint" }, `and ${lines.length - shown.length} more`));
     at.textContent = place === null ? "" : moment(new Date(place * 1000));
   }
@@ -50,7 +50,7 @@ export function chart({ title, help, unit, lines }, span) {
       "svg",
       {
         width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, role: "img",
-        "aria-label": `${title}: ${shown.map((line) => `${line.name} ${Number.isNaN(last(line)) ? "none" : say(last(line))}`).join(", ") || "no values yet"}`,
+        "aria-label": `${title}: ${shown.map((line) => `${line.name} ${Number.isNaN(last(line)) ? "none" : format(last(line))}`).join(", ") || "no values yet"}`,
         onpointermove: (event) => {
           const place = from + (event.offsetX / width) * span;
           cross.setAttribute("x1", event.offsetX);
@@ -65,8 +65,8 @@ export function chart({ title, help, unit, lines }, span) {
       },
       svg("line", { class: "grid", x1: 0, x2: width, y1: y(0), y2: y(0) }),
       svg("line", { class: "grid", x1: 0, x2: width, y1: y(top), y2: y(top) }),
-      svg("text", { class: "axis", x: 2, y: y(top) + 11 }, brief(say(top))),
-      shown.map((line, number) => svg("path", { class: "line", d: path(line, from, x, y), data: { line: number % MOST } })),
+      svg("text", { class: "axis", x: 2, y: y(top) + 11 }, brief(format(top))),
+      shown.map((line, number) => svg("path", { class: "line", d: path(line, from, x, y), data: { line: number % MAX_LINES } })),
       cross,
     ));
   }
@@ -84,7 +84,7 @@ function path(line, from, x, y) {
       return;
     }
     form += `${pen ? "L" : "M"}${x(line.times[place]).toFixed(1)} ${y(value).toFixed(1)}`;
-    // A value alone is a dot.
+    // A single value is drawn as a dot.
     if (!pen && (line.values[place + 1] ?? null) === null) form += "h1.5";
     pen = true;
   });
@@ -96,10 +96,10 @@ function last(line) {
 }
 
 function nearest(line, time) {
-  let best = null, away = Infinity;
+  let best = null, shortest = Infinity;
   line.times.forEach((at, place) => {
     const distance = Math.abs(at - time);
-    if (distance < away && line.values[place] !== null) [best, away] = [line.values[place], distance];
+    if (distance < shortest && line.values[place] !== null) [best, shortest] = [line.values[place], distance];
   });
   return best;
 }

@@ -1,4 +1,4 @@
-// Builds elements. Text is text: nothing here takes markup, and the page's policy forbids it.
+// Builds elements. Text is never parsed as markup, which the page's policy also forbids.
 
 const SVG = "http://www.w3.org/2000/svg";
 const OPENABLE = /^(?:\/(?!\/)|#|https?:\/\/)/;
@@ -35,8 +35,8 @@ export function fill(node, ...children) {
   return add(node, children);
 }
 
-// Brings the children of `parent` in line with `items`, and leaves alone what has not changed:
-// focus, selection and scrolling stay where they are.
+// Updates the children of `parent` to `items` and keeps unchanged ones, so that focus, selection and
+// scroll position stay.
 const rendered = new WeakMap();
 
 export function keyed(parent, items, key, create) {
@@ -68,8 +68,8 @@ function focusable(node) {
   return node.matches?.("a, button, [tabindex]") ? node : node.querySelector("a, button, [tabindex]");
 }
 
-// A list that says so when it is empty.
-export function listed(parent, items, key, create, nothing) {
+// Updates a list, or shows the text `nothing` where it is empty.
+export function fillList(parent, items, key, create, nothing) {
   parent.parentElement?.querySelector(":scope > .nothing")?.remove();
   keyed(parent, items, key, create);
   if (!items.length && nothing) parent.after(h("p", { class: "nothing" }, nothing));

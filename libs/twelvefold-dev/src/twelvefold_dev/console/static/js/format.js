@@ -1,8 +1,8 @@
-// Numbers and times as people read them.
+// Formats of numbers and times.
 
 import { h } from "./dom.js";
 
-// Nanoseconds; three digits are enough.
+// Formats nanoseconds with three digits.
 export function duration(ns) {
   if (ns === null || ns === undefined) return "–";
   if (ns === 0) return "0";
@@ -13,12 +13,12 @@ export function duration(ns) {
   return `${digits(ns / size)} ${unit}`;
 }
 
-// Milliseconds that were not measured any finer.
+// Formats times that are measured in whole milliseconds.
 export function coarse(ms) {
   return ms < 1000 ? `${Math.round(ms)} ms` : duration(ms * 1e6);
 }
 
-// Without zeros that say nothing: for axes.
+// Removes trailing zeros, for axes.
 export function brief(text) {
   return text.replace(/(\.\d*?)0+(?=\D|$)/, "$1").replace(/\.(?=\D|$)/, "");
 }
@@ -75,8 +75,8 @@ export function moment(date, { fraction = false } = {}) {
   return clock.format(date) + (fraction ? `.${String(date.getMilliseconds()).padStart(3, "0")}` : "");
 }
 
-// A time as an element: the clock where it was today, else the day, too. Takes microseconds since
-// the epoch or an ISO text.
+// Returns a time element: the time of day, with the date unless it is today. `value` is in
+// microseconds since the epoch, or ISO 8601 text.
 export function time(value, options) {
   if (!value) return h("span", { class: "faint" }, "–");
   const date = new Date(typeof value === "number" ? value / 1000 : value);

@@ -1,4 +1,4 @@
-// What stands around every view: navigation with its numbers, the search, the state of the stack.
+// The frame of every view: navigation, search, theme and the state of the stack.
 
 import { fill, h } from "./dom.js";
 import { state, tone } from "./parts.js";
@@ -7,7 +7,7 @@ const VIEWS = [
   ["/", "Overview", "o"], ["/requests", "Requests", "r"], ["/jobs", "Jobs", "j"], ["/mail", "Mail", "m"],
   ["/logs", "Logs", "l"], ["/metrics", "Metrics", "c"], ["/stack", "Stack", "s"],
 ];
-const THEMES = { "": "Theme: as the system", light: "Theme: light", dark: "Theme: dark" };
+const THEMES = { "": "Theme: system", light: "Theme: light", dark: "Theme: dark" };
 let go, get, busy = false, again = false;
 
 const nav = document.getElementById("views");
@@ -56,10 +56,10 @@ export const frame = {
     box.select();
   },
 
-  live(found) {
-    const words = { live: "live", lost: "no connection" };
-    live.className = `live ${found}`;
-    live.textContent = words[found];
+  live(connection) {
+    const texts = { live: "live", lost: "no connection" };
+    live.className = `live ${connection}`;
+    live.textContent = texts[connection];
   },
 
   async refresh(topics) {
@@ -74,7 +74,7 @@ export const frame = {
       frame.latest = found;
       showStack(found);
     } catch {
-      fill(stack, state("silent", "no answer"));
+      fill(stack, state("silent", "no response"));
     } finally {
       busy = false;
       if (again) {
@@ -101,16 +101,16 @@ function search({ final }) {
   else waiting = setTimeout(open, 250);
 }
 
-// The worst of what the processes say, in a word or two.
+// Shows the worst state of all processes.
 function showStack(found) {
   checkout.textContent = found.checkout;
   checkout.title = found.root;
   if (found.supervisor_error) {
-    fill(stack, state("silent", "supervisor away"));
+    fill(stack, state("silent", "no supervisor"));
     return;
   }
   const troubled = found.processes.filter((one) => tone(one.health ?? one.state) !== "good");
-  const name = troubled.length === 1 ? `${troubled[0].name} ${troubled[0].health ?? troubled[0].state}` : `${troubled.length} troubled`;
+  const name = troubled.length === 1 ? `${troubled[0].name} ${troubled[0].health ?? troubled[0].state}` : `${troubled.length} unhealthy`;
   const worst = troubled.some((one) => tone(one.health ?? one.state) === "bad") ? "failed" : "degraded";
   fill(stack, troubled.length ? state(worst, name) : state("ok", `${found.processes.length} processes`));
 }
@@ -121,7 +121,7 @@ function setTheme(name) {
   else delete root.dataset.theme;
   try {
     localStorage.setItem("theme", name);
-  } catch { /* the choice lasts as long as the page */ }
-  theme.setAttribute("aria-label", `${THEMES[name]}. Change`);
+  } catch { /* without storage, the choice lasts until the page is closed */ }
+  theme.setAttribute("aria-label", `${THEMES[name]}. Change theme`);
   theme.title = THEMES[name];
 }

@@ -1,9 +1,9 @@
-// Keys for those who like them. None is needed: everything has a place to click or to tab to.
+// Keyboard shortcuts. Every function is also reachable by pointer and by Tab.
 
 import { h } from "./dom.js";
 
-const PLACES = { o: "/", r: "/requests", j: "/jobs", m: "/mail", l: "/logs", c: "/metrics", s: "/stack" };
-const SHOWN = [
+const VIEW_KEYS = { o: "/", r: "/requests", j: "/jobs", m: "/mail", l: "/logs", c: "/metrics", s: "/stack" };
+const HELP = [
   ["/", "search requests"],
   ["g then o r j m l c s", "overview, requests, jobs, mail, logs, metrics, stack"],
   ["↑ ↓", "next row of a list or a trace"],
@@ -25,18 +25,18 @@ export function onKeys({ go, search, help: showHelp }) {
       if (event.key === "Escape") event.target.blur();
       return;
     }
-    if (pending && PLACES[event.key]) go(PLACES[event.key]);
+    if (pending && VIEW_KEYS[event.key]) go(VIEW_KEYS[event.key]);
     else if (event.key === "/") {
       event.preventDefault();
       search();
     } else if (event.key === "?") showHelp();
-    else if (event.key === "ArrowDown" || event.key === "ArrowUp") rows(event);
+    else if (event.key === "ArrowDown" || event.key === "ArrowUp") moveRow(event);
     pending = event.key === "g" && !pending;
   });
 }
 
-// From one row's link to the next, in whatever list the focus is, else in the first.
-function rows(event) {
+// Moves the focus to the next row, in the list with the focus or else in the first list.
+function moveRow(event) {
   if (event.target.closest?.('[role="tree"], .scrolls-itself, fieldset')) return;
   const list = event.target.closest?.("[data-rows]") ?? document.querySelector("main [data-rows]");
   if (!list) return;
@@ -55,11 +55,11 @@ export function help() {
     "dialog",
     { class: "dialog", "aria-labelledby": "keys-title" },
     h("h2", { id: "keys-title" }, "Keys"),
-    h("dl", { class: "keys" }, SHOWN.map(([keys, what]) =>
+    h("dl", { class: "keys" }, HELP.map(([keys, what]) =>
       h("div", {}, h("dt", {}, keys.split(" ").map((key) => (key === "then" ? " then " : h("kbd", {}, key)))), h("dd", {}, what)))),
     h("h2", {}, "Search"),
     h("dl", { class: "keys" }, [
-      ["status:5xx", "or 404: by status"], ["service:users", "that took part"], ["method:post", ""],
+      ["status:5xx", "or 404: by status"], ["service:users", "with spans of the service"], ["method:post", ""],
       [">100ms", "or <2s: by duration"], ["is:failed", "or trouble, ok"], ["route:images", "part of the template"],
       ["anything else", "path, request id, trace id, account, span, exception"],
     ].map(([form, what]) => h("div", {}, h("dt", {}, h("code", {}, form)), h("dd", {}, what)))),

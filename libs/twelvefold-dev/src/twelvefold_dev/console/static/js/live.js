@@ -1,7 +1,7 @@
-// Hears what has changed, while the page is looked at. A hidden page closes its stream: browsers
-// open few connections to one host, and another tab may need it.
+// Event stream of changes while the page is visible. A hidden page closes its stream, since browsers
+// limit the number of connections to a host, and other tabs need them.
 
-import { signed } from "./api.js";
+import { signUrl } from "./api.js";
 
 let source = null;
 let opening = false;
@@ -17,27 +17,27 @@ export function onState(watcher) {
   watchers.add(watcher);
 }
 
-function tell(state) {
+function report(state) {
   for (const watcher of watchers) watcher(state);
 }
 
 async function open() {
   if (source || opening) return;
   opening = true;
-  const url = await signed("/api/events");
+  const url = await signUrl("/api/events");
   opening = false;
   if (document.hidden) return;
   source = new EventSource(url);
   let lost = false;
   source.onopen = () => {
-    tell("live");
-    // Whatever happened meanwhile, nobody has told.
+    report("live");
+    // Changes during the interruption were not reported: refresh everything.
     if (lost) for (const listener of listeners) listener(null);
     lost = false;
   };
   source.onerror = () => {
     lost = true;
-    tell("lost");
+    report("lost");
   };
   source.onmessage = (event) => {
     const topics = new Set(event.data.split(" "));

@@ -1,4 +1,4 @@
-// A line of a log: what happened, then its fields; the whole of it on demand.
+// One log line: the event and its first fields; unfolded, all fields.
 
 import { h } from "./dom.js";
 import { duration, time } from "./format.js";
@@ -6,11 +6,11 @@ import { service } from "./parts.js";
 import { plain, table } from "./span.js";
 import { traceback } from "./traceback.js";
 
-const APART = new Set(["trace_id", "span_id", "exception", "request_id"]);
-const SHOWN = 8; // fields on the line itself
+const HIDDEN = new Set(["trace_id", "span_id", "exception", "request_id"]);
+const MAX_FIELDS = 8; // on the folded line
 
 export function logLine(line, { start = null, chosen = false, onspan = null, linked = false } = {}) {
-  const fields = Object.entries(line.fields).filter(([name, value]) => !APART.has(name) && value !== null);
+  const fields = Object.entries(line.fields).filter(([name, value]) => !HIDDEN.has(name) && value !== null);
   const text = h(
     "summary",
     {},
@@ -18,7 +18,7 @@ export function logLine(line, { start = null, chosen = false, onspan = null, lin
     h("span", { class: `level ${line.level ?? ""}` }, line.level ?? "–"),
     service(line.source.split(".")[0]),
     h("span", { class: "log-event" }, line.event),
-    h("span", { class: "log-fields" }, fields.slice(0, SHOWN).map(([name, value]) =>
+    h("span", { class: "log-fields" }, fields.slice(0, MAX_FIELDS).map(([name, value]) =>
       h("span", {}, h("i", {}, name), "=", plain(value), " "))),
   );
   const all = Object.entries(line.fields).filter(([name]) => name !== "exception");
@@ -34,8 +34,8 @@ export function logLine(line, { start = null, chosen = false, onspan = null, lin
         { class: "log-more" },
         line.fields.exception && traceback(String(line.fields.exception)),
         table([["process", line.source], ["time", line.time ?? "–"], ...all]),
-        onspan && h("button", { type: "button", onclick: onspan }, "Show its span"),
-        linked && line.trace_id && h("a", { href: `/traces/${line.trace_id}` }, "Show its trace"),
+        onspan && h("button", { type: "button", onclick: onspan }, "Show the span"),
+        linked && line.trace_id && h("a", { href: `/traces/${line.trace_id}` }, "Show the trace"),
       ),
     ),
     linked && line.trace_id && h("a", { class: "log-trace", href: `/traces/${line.trace_id}`, "aria-label": "Trace of this line" }, "trace"),

@@ -1,7 +1,7 @@
-// The frame of the page: addresses, navigation, search, keys. Each view is a module of its own
-// that mounts into `main` and says which topics it shows.
+// Entry point: routing, navigation, refresh and keys. Each view is a module that mounts into `main`
+// and names the topics that it shows.
 
-import { get, keepToken } from "./api.js";
+import { get, storeToken } from "./api.js";
 import { fill, h } from "./dom.js";
 import { help, onKeys } from "./keys.js";
 import { listen, onChange, onState } from "./live.js";
@@ -28,11 +28,11 @@ const ROUTES = [
   [/^\/metrics$/, metricsView],
   [/^\/stack$/, stackView],
 ];
-const PAUSE = 400; // ms between two refreshes of a view
+const MIN_REFRESH_INTERVAL = 400; // ms
 
 const main = document.getElementById("main");
 let current = null; // the mounted view: { view, route, controller, mounted }
-let asked = null; // what waits to be refreshed
+let scheduled = null; // the timer of the next refresh
 
 export function go(path, { replace = false, keep = false } = {}) {
   if (path === location.pathname + location.search) return;
@@ -59,7 +59,7 @@ async function open({ focus = false } = {}) {
   main.replaceChildren(root);
   if (!view) {
     document.title = "Not found · Twelvefold";
-    fill(root, h("h1", {}, "There is no such page"), h("p", {}, h("a", { href: "/" }, "To the overview")));
+    fill(root, h("h1", {}, "Page not found"), h("p", {}, h("a", { href: "/" }, "Go to the overview")));
     current = null;
     return;
   }
@@ -90,24 +90,24 @@ export async function refresh() {
     if (error.name === "AbortError" || at !== current) return;
     at.mounted.trouble?.remove();
     main.removeAttribute("aria-busy");
-    at.mounted.trouble = h("p", { class: "alert", role: "alert" }, said(error));
+    at.mounted.trouble = h("p", { class: "alert", role: "alert" }, messageOf(error));
     main.prepend(at.mounted.trouble);
   }
 }
 
-function said(error) {
-  return error instanceof TypeError ? "The console does not answer. Does the stack run?" : error.message;
+function messageOf(error) {
+  return error instanceof TypeError ? "The console does not respond. Is the stack running?" : error.message;
 }
 
-// One refresh at a time, and not more often than anybody can read.
+// One refresh at a time, at most every 400 ms.
 onChange((topics) => {
   frame.refresh(topics);
   if (!current || (topics && !current.view.topics.some((topic) => topics.has(topic)))) return;
-  if (asked) return;
-  asked = setTimeout(async () => {
+  if (scheduled) return;
+  scheduled = setTimeout(async () => {
     await refresh();
-    asked = null;
-  }, PAUSE);
+    scheduled = null;
+  }, MIN_REFRESH_INTERVAL);
 });
 onState((state) => frame.live(state));
 
@@ -123,18 +123,18 @@ document.addEventListener("click", (event) => {
 });
 addEventListener("popstate", () => open());
 addEventListener("unhandledrejection", (event) => {
-  if (event.reason?.name !== "AbortError") toast(said(event.reason), "bad");
+  if (event.reason?.name !== "AbortError") toast(messageOf(event.reason), "bad");
 });
 
 function takeToken() {
-  const given = /^#token=([\w-]+)$/.exec(location.hash);
-  if (!given) return;
-  keepToken(given[1]);
+  const match = /^#token=([\w-]+)$/.exec(location.hash);
+  if (!match) return;
+  storeToken(match[1]);
   history.replaceState(null, "", location.pathname + location.search);
 }
 
 takeToken();
-addEventListener("hashchange", takeToken); // the link was pasted into a tab of the console
+addEventListener("hashchange", takeToken); // for a link that is pasted into an open console
 frame.start({ go, get });
 document.getElementById("help").addEventListener("click", help);
 onKeys({ go, search: () => frame.search(), help });

@@ -1,4 +1,4 @@
-// Small pieces that several views show. Every colour stands beside a word or a form.
+// Elements that several views use. No information is given by colour alone.
 
 import { h } from "./dom.js";
 import { duration, percent } from "./format.js";
@@ -12,13 +12,13 @@ export function tag(category) {
   return h("span", { class: `tag tag-${category}` }, TAGS[category] ?? "SPAN");
 }
 
-// The same colour for a service everywhere; the three of the suite have one of their own.
+// A service has the same colour everywhere. The services of the suite have fixed colours.
 const HUES = { api: "1", users: "2", worker: "3" };
 
 export function hue(service) {
   if (HUES[service]) return HUES[service];
   let sum = 0;
-  for (const letter of service) sum = (sum * 31 + letter.charCodeAt(0)) >>> 0;
+  for (const character of service) sum = (sum * 31 + character.charCodeAt(0)) >>> 0;
   return String(4 + (sum % 4));
 }
 
@@ -53,33 +53,33 @@ export function requestState(item) {
     "span",
     { class: "code-and-state" },
     statusCode(item.status),
-    item.state === "trouble" && h("span", { class: "state warn small", title: "something within failed" }, "trouble"),
+    item.state === "trouble" && h("span", { class: "state warn small", title: "A span failed" }, "trouble"),
   );
 }
 
-// What a summary says that the name has not said.
-export function beyond(name, summary) {
+// Returns the part of a summary that the name does not contain.
+export function summaryBeyondName(name, summary) {
   if (name.includes(summary)) return "";
   return summary.startsWith(`${name} `) ? summary.slice(name.length + 1) : summary;
 }
 
-// A span with children is to blame for what it did itself.
-export function spanTitle(found) {
-  return found.why === "slow" && found.itself ? `${found.name} itself` : found.name;
+// Returns the name of the root cause, which for a span with children is its self time.
+export function spanTitle(cause) {
+  return cause.why === "slow" && cause.itself ? `${cause.name} itself` : cause.name;
 }
 
-// Where the time went, or what broke: the sentence that leads to the span.
-export function culprit(found, { brief = false } = {}) {
-  if (!found) return h("span", { class: "faint" }, brief ? "" : "spread over many spans");
-  const what = found.why === "error"
-    ? h("span", { class: "bad-text" }, found.text || "failed")
-    : h("span", {}, h("b", {}, duration(found.own)), ` · ${percent(found.share)}`);
+// Shows the root cause of a trace: the failed span, or the slowest one.
+export function rootCause(cause, { brief = false } = {}) {
+  if (!cause) return h("span", { class: "faint" }, brief ? "" : "no single span");
+  const what = cause.why === "error"
+    ? h("span", { class: "bad-text" }, cause.text || "failed")
+    : h("span", {}, h("b", {}, duration(cause.own)), ` · ${percent(cause.share)}`);
   return h(
     "span",
-    { class: "culprit" },
-    service(found.service),
-    tag(found.category),
-    h("span", { class: "culprit-name" }, spanTitle(found)),
+    { class: "root-cause" },
+    service(cause.service),
+    tag(cause.category),
+    h("span", { class: "root-cause-name" }, spanTitle(cause)),
     what,
   );
 }
@@ -92,9 +92,9 @@ export function route(item) {
   ];
 }
 
-// For those who do not see the list that they have just filtered. Not for what comes by itself.
+// Announces the result of a filter to screen readers. Not used for live updates.
 export function announce(text) {
-  document.getElementById("said").textContent = text;
+  document.getElementById("announcement").textContent = text;
 }
 
 let toasts = null;
@@ -111,7 +111,7 @@ export async function copy(text, what = "Copied") {
     await navigator.clipboard.writeText(text);
     toast(what);
   } catch {
-    toast("The browser did not allow copying", "bad");
+    toast("The browser did not allow copying.", "bad");
   }
 }
 
@@ -124,7 +124,7 @@ export function copyButton(text, label) {
   );
 }
 
-// A filter of few choices: radio buttons that look like one control.
+// A filter with a few choices, made of radio buttons.
 export function choice(name, legend, options, value, onchange) {
   return h(
     "fieldset",

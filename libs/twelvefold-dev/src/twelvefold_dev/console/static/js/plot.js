@@ -1,16 +1,16 @@
-// Every request as a dot: when it came, how long it took. What is slow stands high, what failed is
-// red. A picture of a list that is on the page as well, so that it needs no key of its own.
+// Plot of the requests by start and duration, with failed ones in red. The page also lists the
+// requests, so the plot needs no keyboard access.
 
 import { fill, h, svg } from "./dom.js";
 import { brief, duration, moment } from "./format.js";
 
 const HEIGHT = 132, LEFT = 56, RIGHT = 12, TOP = 10, BOTTOM = 22;
-const watched = new WeakMap();
+const plots = new WeakMap();
 
 export function plot(box, dots, nothing, go) {
-  if (!watched.has(box)) {
-    const observer = new ResizeObserver(() => draw(box, ...watched.get(box).last));
-    watched.set(box, { last: [dots, nothing], form: "" });
+  if (!plots.has(box)) {
+    const observer = new ResizeObserver(() => draw(box, ...plots.get(box).last));
+    plots.set(box, { last: [dots, nothing], form: "" });
     observer.observe(box);
     box.addEventListener("click", (event) => {
       const id = event.target.dataset?.trace;
@@ -18,7 +18,7 @@ export function plot(box, dots, nothing, go) {
     });
     return;
   }
-  const known = watched.get(box);
+  const known = plots.get(box);
   known.last = [dots, nothing];
   draw(box, dots, nothing);
 }
@@ -26,7 +26,7 @@ export function plot(box, dots, nothing, go) {
 function draw(box, dots, nothing) {
   const width = Math.floor(box.clientWidth);
   if (!width) return;
-  const known = watched.get(box);
+  const known = plots.get(box);
   const form = `${width} ${dots.length} ${dots.at(-1)?.trace_id}`;
   if (known.form === form) return;
   known.form = form;
@@ -74,6 +74,6 @@ function draw(box, dots, nothing) {
   );
 }
 
-function ticks(from, to, most) {
-  return Array.from({ length: most }, (_, at) => from + ((to - from) * at) / most);
+function ticks(from, to, count) {
+  return Array.from({ length: count }, (_, at) => from + ((to - from) * at) / count);
 }

@@ -1,11 +1,11 @@
-// Everything about one span, the telling parts first.
+// The details of one span, the most useful first.
 
 import { h } from "./dom.js";
 import { duration, percent } from "./format.js";
 import { copyButton, facts, service, tag } from "./parts.js";
-import { ownFrames, traceback } from "./traceback.js";
+import { suiteFrames, traceback } from "./traceback.js";
 
-const LONG = 60; // characters, from which a value gets a line of its own
+const LONG = 60; // characters, beyond which a value has its own line
 const STATEMENTS = ["db.query.text", "db.statement"];
 
 export function spanDetails(span, trace) {
@@ -20,14 +20,14 @@ export function spanDetails(span, trace) {
     h("h2", {}, tag(span.category), " ", span.name),
     facts([
       ["Service", service(span.service)],
-      ["Took", h("b", {}, duration(span.length))],
-      ["Itself", span.children ? `${duration(span.own)} · ${percent(span.own / Math.max(span.length, 1))}` : null],
-      ["Began", `+${duration(span.start)}`],
+      ["Duration", h("b", {}, duration(span.length))],
+      ["Self time", span.children ? `${duration(span.own)} · ${percent(span.own / Math.max(span.length, 1))}` : null],
+      ["Start", `+${duration(span.start)}`],
       ["Kind", span.kind],
       ["Job", jobId ? h("a", { href: `/jobs/${encodeURIComponent(jobId)}` }, "show the job") : null],
     ]),
     errors.map((event) => exception(event, span, trace)),
-    span.failed && !errors.length && h("p", { class: "error-text" }, span.message || "Marked as failed, without a message."),
+    span.failed && !errors.length && h("p", { class: "error-text" }, span.message || "Failed without a message."),
     statement && [h("h3", {}, "Statement"), h("pre", { class: "block" }, dedent(String(statement)))],
     others.length > 0 && [
       h("h3", {}, "Events"),
@@ -47,27 +47,27 @@ export function spanDetails(span, trace) {
 }
 
 function exception(event, span, trace) {
-  const found = event.attributes;
-  const type = String(found["exception.type"] ?? "exception");
-  const stack = String(found["exception.stacktrace"] ?? "");
-  const ours = ownFrames(span, trace);
+  const { attributes } = event;
+  const type = String(attributes["exception.type"] ?? "exception");
+  const stack = String(attributes["exception.stacktrace"] ?? "");
+  const frames = suiteFrames(span, trace);
   return h(
     "section",
     { class: "exception" },
     h("h3", {}, type.split(".").pop()),
-    h("p", { class: "error-text" }, String(found["exception.message"] ?? "")),
-    ours.length > 0 && h("ol", { class: "frames", "aria-label": "In our own code, the innermost first" }, ours.map((frame) =>
+    h("p", { class: "error-text" }, String(attributes["exception.message"] ?? "")),
+    frames.length > 0 && h("ol", { class: "frames", "aria-label": "Frames in the suite's code, the innermost first" }, frames.map((frame) =>
       h("li", {}, h("span", { class: "mono" }, `${frame.file}:${frame.line}`), h("span", { class: "faint" }, ` ${frame.name}`), h("code", {}, frame.code)))),
-    stack && h("details", { open: !ours.length }, h("summary", {}, "Traceback"), traceback(stack)),
+    stack && h("details", { open: !frames.length }, h("summary", {}, "Traceback"), traceback(stack)),
   );
 }
 
 function links(span, trace) {
-  const elsewhere = span.links.filter((link) => !trace.spans.some((each) => each.id === link.span_id));
-  if (!elsewhere.length) return null;
+  const external = span.links.filter((link) => !trace.spans.some((each) => each.id === link.span_id));
+  if (!external.length) return null;
   return [
     h("h3", {}, "Links"),
-    h("ul", { class: "events" }, elsewhere.map((link) =>
+    h("ul", { class: "events" }, external.map((link) =>
       h("li", {}, h("a", { href: `/traces/${link.trace_id}`, class: "mono" }, `${link.trace_id.slice(0, 12)}…`)))),
   ];
 }

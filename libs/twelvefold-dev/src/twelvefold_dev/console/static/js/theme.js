@@ -1,5 +1,5 @@
-// Before anything is painted: the theme that was chosen, if one was.
+// Sets the chosen theme before the first paint.
 try {
   const chosen = localStorage.getItem("theme");
   if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
-} catch { /* the system decides */ }
+} catch { /* without storage, the system's theme applies */ }

@@ -1,15 +1,15 @@
-// Asks for the console's token, in a dialog: one at a time, however many requests need it.
+// Dialog that asks for the console's token. Concurrent requests share one dialog.
 
 import { h } from "./dom.js";
 
-let asking = null;
+let pending = null;
 
 export function askForToken() {
-  asking ??= ask().finally(() => { asking = null; });
-  return asking;
+  pending ??= openDialog().finally(() => { pending = null; });
+  return pending;
 }
 
-function ask() {
+function openDialog() {
   return new Promise((resolve) => {
     const input = h("input", {
       id: "token", name: "token", type: "text", autocomplete: "off", spellcheck: "false", required: true,
@@ -24,24 +24,24 @@ function ask() {
         h(
           "p",
           {},
-          "The console shows logs and mails to whoever has its token. Open the link that ",
-          h("code", {}, "make up"), " printed, or paste what ",
-          h("code", {}, "twelvefold console"), " prints here:",
+          "The console requires its token. Open the link that ",
+          h("code", {}, "make up"), " printed, or paste the output of ",
+          h("code", {}, "twelvefold console"), " here:",
         ),
         h("label", { for: "token" }, "Link or token"),
         input,
         h(
           "div",
           { class: "buttons" },
-          h("button", { type: "button", onclick: () => dialog.close() }, "Leave it"),
-          h("button", { class: "primary", value: "ok" }, "Go on"),
+          h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"),
+          h("button", { class: "primary", value: "ok" }, "Continue"),
         ),
       ),
     );
     dialog.addEventListener("close", () => {
       dialog.remove();
-      const given = input.value.trim().split("#token=").pop();
-      resolve(dialog.returnValue === "ok" && given ? given : null);
+      const entered = input.value.trim().split("#token=").pop();
+      resolve(dialog.returnValue === "ok" && entered ? entered : null);
     });
     document.body.append(dialog);
     dialog.showModal();

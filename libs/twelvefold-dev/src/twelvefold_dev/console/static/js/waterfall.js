@@ -1,17 +1,16 @@
-// The spans of a trace as rows over one axis of time. A tree for the keyboard: arrows move, fold
-// and unfold, Enter shows a span. The full part of a bar is the span's own time, the pale part is
-// its children's.
+// The spans of a trace as rows of a tree over one time axis. Arrow keys move, fold and unfold, Enter
+// shows a span. The saturated part of a bar is the span's self time, the pale part its children's.
 
 import { fill, h } from "./dom.js";
 import { brief, duration } from "./format.js";
-import { beyond, hue, service, tag } from "./parts.js";
+import { hue, service, summaryBeyondName, tag } from "./parts.js";
 import { makeScale } from "./scale.js";
 
-const INDENT = 14; // px a level
-const DEEPEST = 14; // levels that are still indented
+const INDENT = 14; // px per level
+const MAX_INDENTED = 14; // levels
 const TICKS = 5;
 
-export function waterfall(trace, { culprit, marks, onselect }) {
+export function waterfall(trace, { cause, marks, onselect }) {
   const scale = makeScale(trace.spans, trace.length);
   const folded = new Set();
   const rows = new Map();
@@ -24,13 +23,13 @@ export function waterfall(trace, { culprit, marks, onselect }) {
     const row = h(
       "div",
       {
-        class: `span${span.failed ? " failed" : ""}${span.id === culprit?.span_id ? " culprit-row" : ""}${span.later ? " later" : ""}`,
+        class: `span${span.failed ? " failed" : ""}${span.id === cause?.span_id ? " root-cause-row" : ""}${span.later ? " later" : ""}`,
         role: "treeitem", tabindex: "-1", id: `span-${span.id}`, "aria-level": String(span.depth + 1),
         "aria-selected": "false", "aria-expanded": span.children ? "true" : null,
         data: { hue: hue(span.service) },
         onclick: (event) => (event.target.closest(".fold") ? fold(span) : choose(span)),
       },
-      label(span, culprit, parents.get(span.parent)),
+      label(span, cause, parents.get(span.parent)),
       bar(span, scale, marks.get(span.id) ?? []),
       h("span", { class: "span-length" }, duration(span.length)),
     );
@@ -65,7 +64,7 @@ export function waterfall(trace, { culprit, marks, onselect }) {
     if (close) folded.add(span.id);
     else folded.delete(span.id);
     rows.get(span.id).setAttribute("aria-expanded", String(!close));
-    let hidden = -1; // the depth of the folded span that hides what follows
+    let hidden = -1; // the depth of the folded span that hides the following rows
     for (const each of trace.spans) {
       if (hidden >= 0 && each.depth > hidden) {
         rows.get(each.id).hidden = true;
@@ -110,8 +109,8 @@ function parent(spans, at) {
   return spans.slice(0, at).findLast((span) => span.depth < spans[at].depth);
 }
 
-function label(span, culprit, above) {
-  const guides = Math.min(span.depth, DEEPEST);
+function label(span, cause, above) {
+  const guides = Math.min(span.depth, MAX_INDENTED);
   return h(
     "div",
     { class: "span-label", style: { "--indent": `${guides * INDENT}px` } },
@@ -120,10 +119,10 @@ function label(span, culprit, above) {
       : h("span", { class: "fold-room" }),
     tag(span.category),
     h("span", { class: "span-name" }, span.name),
-    h("span", { class: "span-summary" }, beyond(span.name, span.summary)),
-    span.id === culprit?.span_id && h("span", { class: `blame ${culprit.why}` }, culprit.why === "error" ? "failed here" : "slowest"),
-    span.failed && span.id !== culprit?.span_id && h("span", { class: "blame error" }, "failed"),
-    span.orphan && h("span", { class: "faint", title: "Its parent was not sent, or not yet" }, "no parent"),
+    h("span", { class: "span-summary" }, summaryBeyondName(span.name, span.summary)),
+    span.id === cause?.span_id && h("span", { class: `cause-mark ${cause.why}` }, cause.why === "error" ? "failed here" : "slowest"),
+    span.failed && span.id !== cause?.span_id && h("span", { class: "cause-mark error" }, "failed"),
+    span.orphan && h("span", { class: "faint", title: "The parent span was not received" }, "no parent"),
     span.service !== above?.service && service(span.service),
   );
 }
@@ -156,7 +155,7 @@ function axis(scale) {
   fill(
     line,
     ticks.filter(({ at }) => at < 0.94).map(({ time, at }) => h("span", { class: "tick", style: { left: `${at * 100}%` } }, time ? brief(duration(time)) : "0")),
-    scale.cuts.map((cut) => h("span", { class: "cut", title: `${duration(cut.length)} in which nothing happened`, style: { left: `${cut.at * 100}%`, width: `${cut.width * 100}%` } }, "⋯")),
+    scale.cuts.map((cut) => h("span", { class: "cut", title: `${duration(cut.length)} without activity`, style: { left: `${cut.at * 100}%`, width: `${cut.width * 100}%` } }, "⋯")),
   );
-  return h("div", { class: "axis-row" }, h("div", { class: "axis-label" }, "Span"), line, h("div", { class: "axis-length" }, "Took"));
+  return h("div", { class: "axis-row" }, h("div", { class: "axis-label" }, "Span"), line, h("div", { class: "axis-length" }, "Duration"));
 }

@@ -1,4 +1,4 @@
-// One job: its life, every error, and the way to its trace.
+// One job: its history, its errors and its traces.
 
 import { get } from "../api.js";
 import { fill, h } from "../dom.js";
@@ -22,7 +22,7 @@ export const jobView = {
         form = next;
         document.title = `${job.kind} · Twelvefold`;
         const held = root.querySelector(".job-actions")?.contains(document.activeElement);
-        fill(root, head(job), life(job), failures(job), traces(job, runs.items), contents(job));
+        fill(root, head(job), history(job), failures(job), traces(job, runs.items), contents(job));
         if (held) (root.querySelector(".job-actions button") ?? document.getElementById("main")).focus();
       },
     };
@@ -50,15 +50,15 @@ function head(job) {
   );
 }
 
-// The steps of its life that have happened, and the one to come.
-function life(job) {
+// Shows the times of creation, due date, last start and end.
+function history(job) {
   const steps = [
     ["created", job.created_at],
     [new Date(job.run_at) - new Date(job.created_at) > 1000 ? "due" : null, job.run_at],
     ["last start", job.started_at],
     [job.status === "running" ? null : job.status, job.finished_at],
   ].filter(([name, at]) => name && at).sort((a, b) => new Date(a[1]) - new Date(b[1]));
-  return h("ol", { class: "life", "aria-label": "Life of the job" }, steps.map(([name, at], place) =>
+  return h("ol", { class: "life", "aria-label": "History of the job" }, steps.map(([name, at], place) =>
     h("li", {}, h("b", {}, name), time(at, { fraction: true }),
       place > 0 && h("span", { class: "faint" }, `+${coarse(new Date(at) - new Date(steps[place - 1][1]))}`))));
 }
@@ -83,7 +83,7 @@ function traces(job, found) {
     { "aria-labelledby": "traces" },
     h("h2", { id: "traces" }, "Traces"),
     h("ol", { class: "stories", data: { rows: "" } }, found.map(story)),
-    job.trace_id && !known && h("p", {}, h("a", { href: `/traces/${job.trace_id}` }, "The trace that asked for it")),
+    job.trace_id && !known && h("p", {}, h("a", { href: `/traces/${job.trace_id}` }, "The trace that created the job")),
   );
 }
 

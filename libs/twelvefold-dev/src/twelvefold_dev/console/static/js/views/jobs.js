@@ -1,4 +1,4 @@
-// Jobs by state and kind, and what can be done about them.
+// Jobs by status and kind, and their actions.
 
 import { get, post } from "../api.js";
 import { fill, h, keyed } from "../dom.js";
@@ -6,8 +6,8 @@ import { coarse, count, plural, time } from "../format.js";
 import { announce, choice, heading, state, toast } from "../parts.js";
 
 const STATES = ["dead", "failed", "running", "queued", "rejected", "cancelled", "succeeded"];
-const RETRIED = new Set(["failed", "dead", "rejected", "cancelled"]);
-const CANCELLED = new Set(["queued", "failed", "running"]);
+const RETRYABLE = new Set(["failed", "dead", "rejected", "cancelled"]);
+const CANCELLABLE = new Set(["queued", "failed", "running"]);
 const PAGE = 50;
 
 export const jobsView = {
@@ -69,14 +69,14 @@ export const jobsView = {
           h("label", { class: "select" }, h("span", { class: "sr" }, "Kind"), h(
             "select",
             { onchange: (event) => change("kind", event.target.value) },
-            h("option", { value: "" }, "Every kind"),
+            h("option", { value: "" }, "All kinds"),
             [...kinds].sort().map((name) => h("option", { value: name, selected: name === kind }, name)),
           )),
         );
       }
       keyed(body, found.items, (job) => job.id, jobRow);
       next.hidden = found.items.length < limit || limit >= 200;
-      fill(note, found.items.length ? plural(total, "job") : "No such job.");
+      fill(note, found.items.length ? plural(total, "job") : "No job matches.");
     }
 
     return {
@@ -113,7 +113,7 @@ export function jobState(job) {
     {},
     state(job.status),
     job.status === "running" && job.progress > 0 && h("span", { class: "faint" }, ` ${job.progress} %`),
-    job.cancel_requested && job.status === "running" && h("span", { class: "faint" }, " cancel asked"),
+    job.cancel_requested && job.status === "running" && h("span", { class: "faint" }, " cancel requested"),
   );
 }
 
@@ -125,8 +125,8 @@ export function between(from, to) {
 export function actions(job) {
   const name = `${job.kind} of ${new Date(job.created_at).toLocaleTimeString("en-GB")}`;
   return [
-    RETRIED.has(job.status) && h("button", { type: "button", onclick: act(job, "retry", "is queued again") }, "Retry", h("span", { class: "sr" }, ` ${name}`)),
-    CANCELLED.has(job.status) && !job.cancel_requested && h("button", { type: "button", class: "quiet", onclick: act(job, "cancel", "is cancelled, or will be in a moment") }, "Cancel", h("span", { class: "sr" }, ` ${name}`)),
+    RETRYABLE.has(job.status) && h("button", { type: "button", onclick: act(job, "retry", "was queued again") }, "Retry", h("span", { class: "sr" }, ` ${name}`)),
+    CANCELLABLE.has(job.status) && !job.cancel_requested && h("button", { type: "button", class: "quiet", onclick: act(job, "cancel", "will be cancelled") }, "Cancel", h("span", { class: "sr" }, ` ${name}`)),
   ];
 }
 

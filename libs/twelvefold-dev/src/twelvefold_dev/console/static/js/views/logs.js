@@ -1,4 +1,4 @@
-// The newest lines of every service, or of one process. They follow until somebody stops them.
+// The newest log lines of all services or of one process, updated until the user pauses them.
 
 import { get } from "../api.js";
 import { fill, h, keyed } from "../dom.js";
@@ -21,7 +21,7 @@ export const logsView = {
     const levels = h("div", {});
     const pause = h("button", { type: "button", "aria-pressed": "false", onclick: toggle }, "Pause");
     const words = h("input", {
-      type: "search", id: "log-words", placeholder: "Words that a line has", autocomplete: "off", spellcheck: "false",
+      type: "search", id: "log-words", placeholder: "Words in a line", autocomplete: "off", spellcheck: "false",
       oninput: () => {
         clearTimeout(typing);
         typing = setTimeout(() => change("q", words.value.trim()), 250);
@@ -57,7 +57,7 @@ export const logsView = {
     function toggle() {
       paused = !paused;
       pause.setAttribute("aria-pressed", String(paused));
-      pause.textContent = paused ? "Go on" : "Pause";
+      pause.textContent = paused ? "Continue" : "Pause";
       if (!paused) refresh();
     }
 
@@ -67,7 +67,7 @@ export const logsView = {
       source.dataset.form = form;
       fill(
         source,
-        h("option", { value: "" }, "Every service"),
+        h("option", { value: "" }, "All services"),
         sources.map((name) => h("option", { value: name, selected: name === route.query.get("source") }, name)),
       );
     }
@@ -78,10 +78,10 @@ export const logsView = {
       const found = await get("logs", { ...query, limit: 300 }, signal);
       if (paused) return;
       showSources(found.sources);
-      // Newest first: what is new stands where one looks, and nothing has to be scrolled to.
+      // Newest first, so that new lines are visible without scrolling.
       const lines = found.lines.reverse();
       keyed(list, lines, (line) => line.id, (line) => logLine(line, { linked: true }));
-      list.dataset.empty = lines.length ? "" : "No line fits.";
+      list.dataset.empty = lines.length ? "" : "No line matches.";
     }
 
     return {

@@ -1,8 +1,8 @@
-// Caught mail: the list, and the mail as its reader would see it. The HTML stands in a frame that
-// runs nothing and loads nothing.
+// Caught emails: the list and one email as its recipient would see it. The HTML is shown in a frame
+// that runs no scripts and loads nothing.
 
-import { get, signed } from "../api.js";
-import { fill, h, listed } from "../dom.js";
+import { get, signUrl } from "../api.js";
+import { fill, fillList, h } from "../dom.js";
 import { bytes, plural, time } from "../format.js";
 import { choice, facts, heading } from "../parts.js";
 import { table } from "../span.js";
@@ -48,14 +48,14 @@ export const mailView = {
         const found = await get("mails", { limit: 200 }, signal);
         ({ items } = found);
         if (!found.caught) {
-          fill(note, "Mail goes to the server that your environment names; none is caught.");
+          fill(note, "Your environment names an external mail server; no email is caught.");
           return;
         }
-        fill(note, found.total ? `${plural(found.total, "mail")}, newest first` : "");
+        fill(note, found.total ? `${plural(found.total, "email")}, newest first` : "");
         const next = JSON.stringify(items);
         if (next !== form) {
           form = next;
-          listed(list, items, (mail) => mail.name, (mail) => entry(mail, seen), "No mail was caught yet. Register an account, and its welcome comes here.");
+          fillList(list, items, (mail) => mail.name, (mail) => entry(mail, seen), "No email was caught yet. Register an account to receive its welcome email here.");
         }
         await showMail();
       },
@@ -80,27 +80,27 @@ function entry(mail, seen) {
 function read(reader, mail) {
   const path = `/api/mails/${encodeURIComponent(mail.name)}`;
   const body = h("div", { class: "mail-body" });
-  const ways = [
+  const formats = [
     mail.has_html && ["html", "Rendered"],
     mail.text && ["text", "Text"],
     mail.headers && ["headers", "Headers"],
     mail.source && ["source", "Source"],
   ].filter(Boolean);
 
-  function show(way) {
-    if (way === "html") {
+  function show(format) {
+    if (format === "html") {
       const frame = h("iframe", {
-        title: `Mail: ${mail.subject}`, referrerpolicy: "no-referrer",
+        title: `Email: ${mail.subject}`, referrerpolicy: "no-referrer",
         sandbox: "allow-popups allow-popups-to-escape-sandbox",
       });
-      signed(`${path}/frame`).then((url) => { frame.src = url; });
+      signUrl(`${path}/frame`).then((url) => { frame.src = url; });
       fill(
         body,
         mail.remote_images > 0 && h("p", { class: "hint-line" }, `${plural(mail.remote_images, "image")} of other hosts not loaded.`),
         frame,
       );
-    } else if (way === "text") fill(body, h("pre", { class: "block mail-text" }, ...linked(mail.text)));
-    else if (way === "headers") fill(body, table(mail.headers));
+    } else if (format === "text") fill(body, h("pre", { class: "block mail-text" }, ...linkAddresses(mail.text)));
+    else if (format === "headers") fill(body, table(mail.headers));
     else fill(body, h("pre", { class: "block", tabindex: "0", "aria-label": "Source" }, mail.source));
   }
 
@@ -114,21 +114,21 @@ function read(reader, mail) {
     mail.attachments?.length > 0 && h("ul", { class: "attachments" }, mail.attachments.map((one) =>
       h("li", {}, download(`${path}/attachments/${one.number}`, one.name), h("span", { class: "faint" }, ` ${one.type}, ${bytes(one.bytes)}`)))),
     mail.too_large
-      ? h("p", { class: "nothing" }, "Too large to be shown here: ", h("code", {}, mail.path))
-      : choice("way", "Show as", ways, ways[0]?.[0], show),
+      ? h("p", { class: "nothing" }, "Too large to display: ", h("code", {}, mail.path))
+      : choice("format", "Show as", formats, formats[0]?.[0], show),
     body,
   );
-  if (ways.length) show(ways[0][0]);
+  if (formats.length) show(formats[0][0]);
 }
 
 function download(path, name) {
   const link = h("a", { download: "" }, name);
-  signed(path).then((url) => { link.href = url; });
+  signUrl(path).then((url) => { link.href = url; });
   return link;
 }
 
-// Addresses in a text become links; the rest stays text.
-function linked(text) {
+// Turns the URLs in a text into links.
+function linkAddresses(text) {
   return text.split(/(https?:\/\/[^\s<>"]+)/).map((part, at) =>
     (at % 2 ? h("a", { href: part, target: "_blank", rel: "noopener noreferrer" }, part) : part));
 }

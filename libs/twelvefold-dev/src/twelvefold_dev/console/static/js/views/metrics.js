@@ -1,4 +1,4 @@
-// Metrics as small charts: the golden signals first, then everything that the services expose.
+// Metrics as small charts: the golden signals first, then all metrics of the services.
 
 import { get } from "../api.js";
 import { chart } from "../chart.js";
@@ -6,7 +6,7 @@ import { fill, h } from "../dom.js";
 import { choice, heading } from "../parts.js";
 
 const SPANS = [["300", "5 min"], ["900", "15 min"], ["3600", "1 h"]];
-// Each takes lines of one family: which `what`, summed or kept apart by which labels.
+// Each chart shows the lines of one family with one `what`, summed by the result of `by`.
 const SIGNALS = [
   { title: "Requests by status", family: "http_requests_total", what: "rate", unit: "rate", by: (line) => `${line.labels.status?.[0] ?? "?"}xx` },
   { title: "Latency of requests", family: "http_request_duration_seconds", quantiles: true, unit: "seconds" },
@@ -27,7 +27,7 @@ export const metricsView = {
   mount(root, _route, signal) {
     let span = 300;
     let words = "";
-    const open = new Set(); // families that are shown in full
+    const open = new Set(); // the unfolded families
     const signals = h("div", { class: "charts" });
     const all = h("div", { class: "families" });
     const find = h("input", {
@@ -49,7 +49,7 @@ export const metricsView = {
     );
 
     async function refresh() {
-      if (signals.matches(":hover") && signals.childElementCount) return; // somebody reads it
+      if (signals.matches(":hover") && signals.childElementCount) return; // the user reads a chart
       const [{ families }, found] = await Promise.all([
         get("metrics", {}, signal),
         get("metrics/series", { families: [...new Set([...SIGNALS.map((one) => one.family), ...open])].join() }, signal),
@@ -57,7 +57,7 @@ export const metricsView = {
       const drawn = SIGNALS.map((one) => [one, linesOf(one, found)]).filter(([, lines]) => lines.length);
       fill(signals, drawn.length
         ? drawn.map(([one, lines]) => chart({ ...one, help: families.find((each) => each.name === one.family)?.help, lines }, span))
-        : h("p", { class: "nothing" }, "No service has answered yet."));
+        : h("p", { class: "nothing" }, "No metrics were received yet."));
       showFamilies(families, found);
     }
 
@@ -92,11 +92,11 @@ function linesOf(one, found) {
       .filter((line) => (line.what === "p50" || line.what === "p95") && !Object.keys(line.labels).length)
       .map((line) => ({ name: `${line.process} ${line.what}`, times: found.times[line.process], values: line.values }));
   }
-  return summed(lines.filter((line) => line.what === one.what), one.by, found.times);
+  return sumByName(lines.filter((line) => line.what === one.what), one.by, found.times);
 }
 
-// Lines of the same name are added: all processes are asked at the same times.
-function summed(lines, by, times) {
+// Adds lines of the same name, since all processes are scraped at the same times.
+function sumByName(lines, by, times) {
   const sums = new Map();
   for (const line of lines) {
     const name = by(line) ?? "all";

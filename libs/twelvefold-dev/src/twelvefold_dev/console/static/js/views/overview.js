@@ -1,10 +1,10 @@
-// The front page: what runs, what went wrong, what was slow. One click from here to the trace.
+// The front page: processes, failures and slow requests, each one click from its trace.
 
 import { get } from "../api.js";
-import { fill, h, listed } from "../dom.js";
+import { fill, fillList, h } from "../dom.js";
 import { count, duration, percent, plural, time } from "../format.js";
 import { frame } from "../frame.js";
-import { culprit, heading, requestState, route, state } from "../parts.js";
+import { heading, requestState, rootCause, route, state } from "../parts.js";
 import { plot } from "../plot.js";
 import { processStrip } from "./stack.js";
 
@@ -50,13 +50,13 @@ export const overviewView = {
         const stack = frame.latest ?? (await get("stack", {}, signal));
         fill(lead, sentence(found, stack));
         processStrip(strip, stack.processes);
-        plot(dots, found.dots, "No request yet. Send one, and it is here within a second.", route_.go);
-        listed(failed, found.failed, (one) => one.trace_id, story, "Nothing has failed in this run.");
-        fill(troubled, found.troubled > 0 && h("a", { href: "/requests?q=is%3Atrouble&kind=" }, `${count(found.troubled)} more with trouble within`));
-        listed(slowest, found.slowest, (one) => one.trace_id, story, "No request yet.");
-        listed(routes, found.routes, (one) => `${one.method} ${one.route} ${one.service}`, routeRow, "");
+        plot(dots, found.dots, "No request yet. A new one appears within a second.", route_.go);
+        fillList(failed, found.failed, (one) => one.trace_id, story, "Nothing failed in this run.");
+        fill(troubled, found.troubled > 0 && h("a", { href: "/requests?q=is%3Atrouble&kind=" }, `${count(found.troubled)} more with a failed span`));
+        fillList(slowest, found.slowest, (one) => one.trace_id, story, "No request yet.");
+        fillList(routes, found.routes, (one) => `${one.method} ${one.route} ${one.service}`, routeRow, "");
         showJobs(jobs, found);
-        listed(mails, found.mails ?? [], (one) => one.name, mailStory, "No mail was caught.");
+        fillList(mails, found.mails ?? [], (one) => one.name, mailStory, "No email was caught.");
       },
     };
   },
@@ -65,8 +65,8 @@ export const overviewView = {
 function sentence(found, stack) {
   if (!stack.receives) {
     return stack.traces_to
-      ? `Traces go to ${stack.traces_to}, as your environment says; the console sees none.`
-      : "Your environment has switched traces off.";
+      ? `Your environment sends traces to ${stack.traces_to}, not to the console.`
+      : "Traces are disabled by your environment.";
   }
   const requests = found.routes.reduce((sum, one) => sum + one.requests, 0);
   const failed = found.routes.reduce((sum, one) => sum + one.failed, 0);
@@ -79,7 +79,7 @@ function sentence(found, stack) {
   ];
 }
 
-// A trace in two lines: what was asked, and where to look.
+// A trace in two lines: the request and its root cause.
 export function story(item) {
   return h(
     "li",
@@ -91,7 +91,7 @@ export function story(item) {
       requestState(item),
       h("span", { class: "story-number" }, duration(item.duration)),
     ),
-    h("p", { class: "story-line" }, culprit(item.culprit), h("span", { class: "story-when" }, time(item.started))),
+    h("p", { class: "story-line" }, rootCause(item.culprit), h("span", { class: "story-when" }, time(item.started))),
   );
 }
 

@@ -1,11 +1,11 @@
-// Requests, jobs and other traces as a list that can be searched. New ones come in at the top,
-// but never under the pointer: while that is over the list they wait to be asked for.
+// Searchable list of requests, jobs and other traces. New ones appear at the top. While the pointer
+// is over the list, a button shows them instead, so that no row moves under the pointer.
 
 import { get } from "../api.js";
 import { fill, h, keyed } from "../dom.js";
 import { duration, plural, time } from "../format.js";
 import { frame } from "../frame.js";
-import { announce, choice, culprit, heading, requestState, route, service } from "../parts.js";
+import { announce, choice, heading, requestState, rootCause, route, service } from "../parts.js";
 
 const PAGE = 100;
 
@@ -18,7 +18,7 @@ export const requestsView = {
     let route = route_;
     let older = []; // pages beyond the first
     let more = false;
-    let waiting = null; // a first page that came while the pointer was over the list
+    let waiting = null; // a first page received while the pointer was over the list
     let shown = false;
 
     const filters = h("div", { class: "filters" });
@@ -33,14 +33,14 @@ export const requestsView = {
         "table",
         { class: "requests" },
         h("thead", {}, h("tr", {}, [
-          ["Time"], ["Request"], ["Status"], ["Took", "num"], ["Look at"], ["Services"], ["Spans", "num"],
+          ["Time"], ["Request"], ["Status"], ["Duration", "num"], ["Root cause"], ["Services"], ["Spans", "num"],
         ].map(([name, kind]) => h("th", { scope: "col", class: kind }, name)))),
         body,
       ),
     );
     root.append(heading("Requests", note), filters, fresh, table, next);
 
-    const asked = () => Object.fromEntries(
+    const parameters = () => Object.fromEntries(
       ["q", "kind", "run", "order"].filter((name) => route.query.has(name)).map((name) => [name, route.query.get(name)]),
     );
 
@@ -91,14 +91,14 @@ export const requestsView = {
       fill(note, items.length ? `${plural(items.length, "trace")}${more ? " and more" : ""}` : nothing());
     }
 
-    const nothing = () => (route.query.size ? "Nothing fits. The search looks at this run only, unless another is chosen." : "No request yet.");
+    const nothing = () => (route.query.size ? "No trace matches in this run." : "No request yet.");
 
     async function loadOlder() {
       const last = [...body.querySelectorAll("tr")].at(-1)?.dataset.started;
-      const found = await get("requests", { ...asked(), before: last, limit: PAGE }, signal);
+      const found = await get("requests", { ...parameters(), before: last, limit: PAGE }, signal);
       older = [...older, ...found.items];
       more = found.more;
-      show(await get("requests", { ...asked(), limit: PAGE }, signal));
+      show(await get("requests", { ...parameters(), limit: PAGE }, signal));
     }
 
     showFilters();
@@ -112,7 +112,7 @@ export const requestsView = {
         return true;
       },
       async refresh() {
-        const found = await get("requests", { ...asked(), limit: PAGE }, signal);
+        const found = await get("requests", { ...parameters(), limit: PAGE }, signal);
         const first = body.querySelector("tr")?.dataset.id;
         const news = found.items.findIndex((item) => item.trace_id === first);
         if (shown && news !== 0 && body.matches(":hover, :focus-within")) {
@@ -125,7 +125,7 @@ export const requestsView = {
   },
 };
 
-// From 0.1 ms to 10 s, by its logarithm: the same length means the same time in every list.
+// Length of a duration's bar, logarithmic from 0.1 ms to 10 s and the same in every list.
 const share = (ns) => Math.min(1, Math.max(0.02, Math.log10(Math.max(ns, 1) / 1e5) / 5));
 
 function row(item) {
@@ -137,11 +137,11 @@ function row(item) {
       "td",
       { class: "what" },
       h("a", { href: `/traces/${item.trace_id}`, class: "row-link", data: { row: "" } }, route(item)),
-      !item.complete && h("span", { class: "faint" }, " (in part)"),
+      !item.complete && h("span", { class: "faint" }, " (incomplete)"),
     ),
     h("td", {}, requestState(item)),
     h("td", { class: "num took" }, duration(item.duration), h("span", { class: "micro", style: { "--share": String(share(item.duration)) } })),
-    h("td", { class: "look" }, culprit(item.culprit, { brief: true })),
+    h("td", { class: "look" }, rootCause(item.culprit, { brief: true })),
     h("td", {}, h("span", { class: "services" }, item.services.map((name) => service(name)))),
     h("td", { class: "num" }, String(item.spans), item.lost > 0 && h("span", { class: "faint" }, ` +${item.lost}`)),
   );

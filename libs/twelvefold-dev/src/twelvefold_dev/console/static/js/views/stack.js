@@ -1,4 +1,4 @@
-// The processes: what runs, how it is, what it takes; and where everything is.
+// The processes with their health and resources, and the links of the stack.
 
 import { get, post } from "../api.js";
 import { fill, h, keyed } from "../dom.js";
@@ -26,22 +26,22 @@ export const stackView = {
         body,
         total,
       ))),
-      h("section", { "aria-labelledby": "places" }, h("h2", { id: "places" }, "Where everything is"), h("div", { class: "scroll-x" }, h("table", { class: "places" }, where))),
-      h("section", { "aria-labelledby": "kept" }, h("h2", { id: "kept" }, "What this page keeps"), kept),
+      h("section", { "aria-labelledby": "places" }, h("h2", { id: "places" }, "Links"), h("div", { class: "scroll-x" }, h("table", { class: "places" }, where))),
+      h("section", { "aria-labelledby": "kept" }, h("h2", { id: "kept" }, "Stored data"), kept),
     );
     return {
       async refresh() {
         const found = await get("stack", {}, signal);
-        fill(note, found.supervisor_error ?? ["runs since ", time(found.started)]);
+        fill(note, found.supervisor_error ?? ["running since ", time(found.started)]);
         keyed(body, found.processes, (one) => one.name, processRow);
-        fill(total, h("tr", {}, h("th", { scope: "row", colspan: "7" }, "In all"), h("td", { class: "num" }, bytes(found.processes.reduce((sum, one) => sum + (one.pss_bytes ?? 0), 0))), h("td", { colspan: "2" })));
+        fill(total, h("tr", {}, h("th", { scope: "row", colspan: "7" }, "Total"), h("td", { class: "num" }, bytes(found.processes.reduce((sum, one) => sum + (one.pss_bytes ?? 0), 0))), h("td", { colspan: "2" })));
         keyed(where, found.places, (one) => one.name, placeRow);
         fill(kept, facts([
-          ["Spans taken", count(found.received.spans)],
+          ["Spans received", count(found.received.spans)],
           ["Refused messages", found.received.refused ? count(found.received.refused) : null],
           ["Invalid spans", found.received.rejected ? count(found.received.rejected) : null],
           ["Runs", found.runs.map((run) => plural(run.traces, "trace")).join(", ")],
-          ["Spans come from", found.receives ? "the services, by OTLP" : `nowhere: they go to ${found.traces_to || "nobody"}`],
+          ["Source of spans", found.receives ? "the services, by OTLP" : found.traces_to ? `none: spans go to ${found.traces_to}` : "none: traces are disabled"],
         ]));
       },
     };
@@ -79,17 +79,17 @@ function placeRow(place) {
   );
 }
 
-// It goes from the answer to the clipboard, and stands on no page.
+// Copies the value from the response to the clipboard without showing it.
 async function copySecret(place) {
   try {
     const { value } = await post(`places/${place.name}/secret`);
-    await copy(value, `${place.title}: copied, with its password`);
+    await copy(value, `${place.title} copied with its password`);
   } catch (error) {
     toast(error.message, "bad");
   }
 }
 
-// All of them in a line, for the front page.
+// Shows all processes in one line, for the front page.
 export function processStrip(list, processes) {
   keyed(
     list,

@@ -1,10 +1,10 @@
-// One trace: its waterfall, the span to look at first, and its logs beside it.
+// One trace: its waterfall, its root cause, and its logs beside it.
 
 import { get } from "../api.js";
 import { fill, h } from "../dom.js";
 import { ago, duration, percent, plural, time } from "../format.js";
 import { logLine } from "../loglist.js";
-import { beyond, copyButton, facts, requestState, route, service, spanTitle, tag } from "../parts.js";
+import { copyButton, facts, requestState, route, service, spanTitle, summaryBeyondName, tag } from "../parts.js";
 import { spanDetails } from "../span.js";
 import { waterfall } from "../waterfall.js";
 import { story } from "./overview.js";
@@ -16,9 +16,9 @@ export const traceView = {
   mount(root, route_, signal) {
     const id = route_.params.id;
     let form = "";
-    let chosen = null; // the span that is shown
+    let chosen = null; // the selected span
     let tab = "logs";
-    let first = true; // nobody has chosen yet
+    let first = true; // true while the page, not the user, selects a span
 
     async function refresh() {
       const found = await get(`traces/${encodeURIComponent(id)}`, {}, signal);
@@ -32,17 +32,17 @@ export const traceView = {
       const held = document.activeElement?.closest?.('[role="treeitem"]')?.id;
       const { summary, trace } = found;
       document.title = `${summary.method ?? ""} ${summary.route} · Twelvefold`;
-      const blamed = summary.culprit;
+      const cause = summary.culprit;
       const side = h("div", { class: "side-panel" });
       const tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "Beside the trace" });
       const panel = h("div", { id: "beside", role: "tabpanel", tabindex: "0", "aria-labelledby": "tab-logs" });
       const fall = waterfall(trace, {
-        culprit: blamed,
+        cause,
         marks: marksOf(found),
         onselect: (span) => {
           chosen = span;
           show("span");
-          // Where there is no room beside the trace, it stands below.
+          // On a narrow screen the panel is below the trace.
           if (!first && matchMedia("(max-width: 1100px)").matches) side.scrollIntoView({ block: "start" });
         },
       });
@@ -62,7 +62,7 @@ export const traceView = {
             },
           }, text)));
         panel.setAttribute("aria-labelledby", `tab-${tab}`);
-        if (tab === "span") fill(panel, chosen ? spanDetails(chosen, trace) : h("p", { class: "nothing" }, "Choose a span to see what it did."));
+        if (tab === "span") fill(panel, chosen ? spanDetails(chosen, trace) : h("p", { class: "nothing" }, "Select a span to see its details."));
         else fill(panel, logList(found, chosen, fall));
       }
 
@@ -70,9 +70,9 @@ export const traceView = {
       fill(
         root,
         head(found),
-        blamed && blame(blamed, () => fall.choose(blamed.span_id)),
-        found.repetitions.map((one) => repeated(one, () => fall.choose(one.span_id))),
-        summary.lost > 0 && h("p", { class: "hint-line" }, `${plural(summary.lost, "more span")} came and were not kept.`),
+        cause && causeBox(cause, () => fall.choose(cause.span_id)),
+        found.repetitions.map((one) => repetitionBox(one, () => fall.choose(one.span_id))),
+        summary.lost > 0 && h("p", { class: "hint-line" }, `${plural(summary.lost, "more span")} received, but not stored.`),
         h("div", { class: "trace-columns" }, fall.box, side),
         found.linked.length > 0 && h(
           "section",
@@ -100,10 +100,10 @@ function head({ summary, trace }) {
     h("p", { class: "crumb" }, h("a", { href: "/requests" }, "Requests"), " / trace"),
     h("h1", {}, route(summary), " ", requestState(summary)),
     facts([
-      ["Took", h("b", {}, duration(summary.duration))],
-      trace.length > summary.duration * 1.02 ? ["With what followed", duration(trace.length)] : ["", null],
-      ["Came", [time(summary.started, { fraction: true }), h("span", { class: "faint" }, ` ${ago(summary.started)}`)]],
-      ["Through", h("span", { class: "services" }, summary.services.map((name) => service(name)))],
+      ["Duration", h("b", {}, duration(summary.duration))],
+      trace.length > summary.duration * 1.02 ? ["Including later work", duration(trace.length)] : ["", null],
+      ["Start", [time(summary.started, { fraction: true }), h("span", { class: "faint" }, ` ${ago(summary.started)}`)]],
+      ["Services", h("span", { class: "services" }, summary.services.map((name) => service(name)))],
       ["Spans", String(summary.spans)],
       ["Path", summary.path && summary.path !== summary.route ? h("span", { class: "mono" }, summary.path) : null],
       ["Trace", copyButton(summary.trace_id, "trace id")],
@@ -112,35 +112,35 @@ function head({ summary, trace }) {
   );
 }
 
-function blame(found, onclick) {
-  const failed = found.why === "error";
-  const text = failed ? found.text : beyond(found.name, found.text);
+function causeBox(cause, onclick) {
+  const failed = cause.why === "error";
+  const text = failed ? cause.text : summaryBeyondName(cause.name, cause.text);
   return h(
     "button",
-    { class: `blame-box ${found.why}`, type: "button", onclick },
+    { class: `cause-box ${cause.why}`, type: "button", onclick },
     h(
       "span",
-      { class: "blame-where" },
-      failed ? h("b", {}, "Failed in") : [h("b", {}, duration(found.own)), ` or ${percent(found.share)} of the time in`],
-      service(found.service),
-      tag(found.category),
-      h("b", {}, spanTitle(found)),
+      { class: "cause-title" },
+      failed ? h("b", {}, "Failed in") : [h("b", {}, duration(cause.own)), ` or ${percent(cause.share)} of the time in`],
+      service(cause.service),
+      tag(cause.category),
+      h("b", {}, spanTitle(cause)),
     ),
-    text && h("span", { class: failed ? "bad-text" : "blame-text mono" }, text),
+    text && h("span", { class: failed ? "bad-text" : "cause-text mono" }, text),
   );
 }
 
-function repeated(one, onclick) {
+function repetitionBox(one, onclick) {
   return h(
     "button",
-    { class: "blame-box slow", type: "button", onclick },
-    h("span", { class: "blame-where" }, tag("sql"), h("b", {}, `${one.count} times the same statement`), `${duration(one.total)} in all`),
-    h("span", { class: "blame-text mono" }, one.text),
+    { class: "cause-box slow", type: "button", onclick },
+    h("span", { class: "cause-title" }, tag("sql"), h("b", {}, `${one.count} times the same statement`), `${duration(one.total)} in total`),
+    h("span", { class: "cause-text mono" }, one.text),
   );
 }
 
 function logList({ logs, trace }, chosen, fall) {
-  if (!logs.length) return h("p", { class: "nothing" }, "No line of the log files carries this trace.");
+  if (!logs.length) return h("p", { class: "nothing" }, "No log line belongs to this trace.");
   return h(
     "ol",
     { class: "log-list" },
@@ -152,7 +152,7 @@ function logList({ logs, trace }, chosen, fall) {
   );
 }
 
-// Lines that matter, by the span that they were written in, as marks on its bar.
+// Returns warnings and errors by span, to be marked on the span's bar.
 function marksOf({ logs, trace }) {
   const marks = new Map();
   for (const line of logs) {
