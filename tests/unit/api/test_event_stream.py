@@ -90,7 +90,7 @@ DONE = job(JobStatus.SUCCEEDED, 3, progress=100)
 
 
 async def test_a_job_is_followed_from_its_state_to_its_end():
-    events = await read(streamed(EventStreams(most=1), changes(QUEUED, RUNNING, HALF, DONE)))
+    events = await read(streamed(EventStreams(max_streams=1), changes(QUEUED, RUNNING, HALF, DONE)))
     assert [(event["event"], event.get("id")) for event in events] == [
         ("state", "0"),
         ("state", "1"),
@@ -103,18 +103,18 @@ async def test_a_job_is_followed_from_its_state_to_its_end():
 
 
 async def test_who_comes_back_gets_only_what_is_new():
-    events = await read(streamed(EventStreams(most=1), changes(HALF, DONE), after=2))
+    events = await read(streamed(EventStreams(max_streams=1), changes(HALF, DONE), after=2))
     assert [event.get("id") for event in events] == ["3", None]
 
 
 async def test_the_stream_ends_with_the_token():
     caller = principal(expires_at=time.time() + 0.05)
-    events = await read(streamed(EventStreams(most=1), changes(QUEUED), caller))
+    events = await read(streamed(EventStreams(max_streams=1), changes(QUEUED), caller))
     assert json.loads(events[-1]["data"]) == {"reason": "token_expired"}
 
 
 async def test_an_idle_stream_sends_comments():
-    frames = streamed(EventStreams(most=1, heartbeat=0.01), changes(QUEUED))
+    frames = streamed(EventStreams(max_streams=1, heartbeat=0.01), changes(QUEUED))
     seen = []
     async for frame in frames:
         seen.append(frame)
@@ -124,13 +124,15 @@ async def test_an_idle_stream_sends_comments():
 
 
 async def test_a_revoked_session_ends_its_streams():
-    frames = streamed(EventStreams(most=1, heartbeat=0.01), changes(QUEUED), still_valid=invalid)
+    frames = streamed(
+        EventStreams(max_streams=1, heartbeat=0.01), changes(QUEUED), still_valid=invalid
+    )
     events = await read(frames)
     assert json.loads(events[-1]["data"]) == {"reason": "token_revoked"}
 
 
 async def test_a_draining_process_ends_every_stream_in_order():
-    streams = EventStreams(most=1)
+    streams = EventStreams(max_streams=1)
     reading = asyncio.create_task(read(streamed(streams, changes(QUEUED))))
     await streams.drain()
     events = await reading
@@ -142,7 +144,7 @@ async def test_a_job_that_is_gone_ends_its_stream():
         yield QUEUED
         raise NotFound("no such job")
 
-    events = await read(streamed(EventStreams(most=1), pruned()))
+    events = await read(streamed(EventStreams(max_streams=1), pruned()))
     assert json.loads(events[-1]["data"]) == {"reason": "gone"}
 
 
@@ -156,7 +158,7 @@ async def test_a_reader_who_leaves_ends_the_watch():
         finally:
             left.set()
 
-    frames = streamed(EventStreams(most=1), watched())
+    frames = streamed(EventStreams(max_streams=1), watched())
     assert [await anext(frames) for _ in range(2)][1].startswith(b"id: 0\n")
     await frames.aclose()
     assert left.is_set()

@@ -1,4 +1,4 @@
-"""`python -m api`: runs the service until a signal ends it."""
+"""`python -m api`: run the service until a signal ends it."""
 
 from api.app import SERVICE
 from twelvefold.http.server.lifecycle import main

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from twelvefold.service.process import ServiceProcess
 
 _READY_POLL = 0.1  # seconds
-# Requests on unknown paths and on the documentation, to one that a route answers: they cost little,
-# and a page of documentation alone is five of them.
+# Factor of the anonymous quota for unknown paths and the documentation: these requests cost little,
+# and one page of the documentation alone takes five.
 UNROUTED = 10
 MIGRATIONS = Migrations(service="api", schema="api", package="api.migrations", order=2)
 DESCRIPTION = """\
@@ -40,7 +40,7 @@ RFC 6749. Times are RFC 3339 in UTC, ids are UUIDs. Lists take `limit` and `curs
 
 
 def create_app(settings: ApiSettings, *, users: UsersClient | None = None) -> ServiceProcess:
-    """The api process: the public app and an internal one. `users` stands in for the service."""
+    """Build the api process: a public and an internal app. `users` replaces the HTTP client."""
     from api.auth import require_policies
     from api.documentation import document
     from api.routes import INTERNAL, PUBLIC, pages
@@ -81,7 +81,7 @@ def create_app(settings: ApiSettings, *, users: UsersClient | None = None) -> Se
     document(public)
     internal = create_service_app(
         title="Twelvefold api, internal",
-        description="What the worker reports, for the owner of the rows.",
+        description="Reports and requests of the worker.",
         settings=settings,
         routers=INTERNAL,
         state=use_cases,
@@ -118,7 +118,7 @@ def compose(
     feed: RevocationFeed,
     users: UsersClient,
 ) -> tuple[TokenVerifier, Container]:
-    """The use cases on their implementations, and the verifier, which has to be closed."""
+    """Build the use cases on their implementations, and the verifier, which must be closed."""
     from api.auth import Authenticator
     from api.dependencies import Container
     from api.event_stream import EventStreams
@@ -171,7 +171,7 @@ def compose(
         jobs=Jobs(backing.database, queue, events, images, JobRules(queue, users, images), quota),
         reports=Reports(users, backing.database, repository, queue),
         maintenance=ImageMaintenance(backing.database, repository, queue),
-        streams=EventStreams(most=settings.events_max_streams),
+        streams=EventStreams(max_streams=settings.events_max_streams),
         image_cursors=CursorCodec(settings.secret_key, "images"),
         user_cursors=CursorCodec(settings.secret_key, "users"),
         job_cursors=CursorCodec(settings.secret_key, "jobs"),
@@ -209,14 +209,14 @@ async def _closing(verifier: TokenVerifier) -> AsyncIterator[None]:
 async def _warming(
     health: Health, backing: BackingServices, use_cases: Container, *, eager: bool
 ) -> AsyncIterator[None]:
-    """Connects once the process is ready, so that no request waits for it.
+    """Connect once the process is ready, so that no request waits for it.
 
-    The client of S3 alone takes a second to import; until then a request does it for itself.
+    The import of the S3 client alone takes 1 s; until it is done, a request imports it itself.
     """
     from twelvefold.errors import DependencyUnavailable
 
     async def warm() -> None:
-        while not health.ready:  # noqa: ASYNC110 (health has no event, and this is soon enough)
+        while not health.ready:  # noqa: ASYNC110 (health has no event; polling is soon enough)
             await asyncio.sleep(_READY_POLL)
         await backing.ping()
         with suppress(DependencyUnavailable):

@@ -1,7 +1,7 @@
-"""Who may call a route. Every route declares a policy; one without is refused at start.
+"""Access policies of routes. Every route declares one; the start fails for a route without.
 
-Owns the reading of the Authorization header and the checks that hold before a route runs: token,
-revocation, rate limit, scope, role. Whose row it is, is decided by the use case, which knows the row.
+Owns parsing of the Authorization header and the checks before a route runs: token, revocation, rate
+limit, scope, role. Ownership of a row is checked by the use case, which knows the row.
 """
 
 from collections.abc import Iterable, Iterator
@@ -33,7 +33,7 @@ SCOPES = {
     "images:write": "Upload and delete images",
     "jobs:read": "Watch your jobs",
     "jobs:write": "Start, cancel and retry jobs",
-    ADMIN_SCOPE: "Act on everybody's accounts, images and jobs (admins only)",
+    ADMIN_SCOPE: "Act on the accounts, images and jobs of all users (admins only)",
 }
 
 
@@ -53,32 +53,37 @@ class Authenticator:
         self._limits = limits
 
     async def authenticate(self, request: Request, limit: RateLimitName | None = None) -> Principal:
-        """Counts the request for its principal: by `limit`, else by what the role has.
+        """Return the principal, and count the request by `limit`, else by the limit of the role.
 
-        Raises Unauthenticated, TooManyRequests; DependencyUnavailable where no key can be had at
-        all, LoopStalled where this process stood still meanwhile. Who shows no valid token counts
-        by address. A revocation is known by its mark and, with Redis away, by the feed.
+        A request without a valid token is counted by address. A revocation is read from Redis and,
+        while Redis is unavailable, from the feed. Raises Unauthenticated, TooManyRequests,
+        DependencyUnavailable without any key, LoopStalled where the event loop stood still.
         """
         try:
             principal = await self._verifier.verify(_bearer(request.headers.get("authorization")))
         except Unauthenticated:
             await self.admit_anonymous(request, RateLimitName.ANONYMOUS)
             raise
-        marks = (revocation_key(principal.session_id), revocation_key(principal.id))
-        admission = await self._limits.count(limit or limit_of(principal), str(principal.id), marks)
+        subject_keys = (revocation_key(principal.session_id), revocation_key(principal.id))
+        admission = await self._limits.count(
+            limit or limit_of(principal), str(principal.id), subject_keys
+        )
         if any(admission.marks) or self._feed.is_revoked(principal.session_id, principal.id):
-            raise Unauthenticated("The access token was revoked.", token_error="invalid_token")  # noqa: S106  (RFC 6750 section 3.1)
+            raise Unauthenticated(
+                "The access token was revoked.",
+                token_error="invalid_token",  # noqa: S106  (RFC 6750 section 3.1)
+            )
         set_principal(str(principal.id))
         refuse_beyond(admission)
         return principal
 
     async def admit_anonymous(self, request: Request, limit: RateLimitName) -> None:
-        """Counts the request for its address. Raises TooManyRequests."""
+        """Count the request by its address. Raises TooManyRequests."""
         address = request.client.host if request.client else None
         await self._limits.require(limit, client_key(address))
 
     async def is_valid(self, principal: Principal) -> bool:
-        """Whether neither the session nor the account was revoked meanwhile."""
+        """Return whether neither the session nor the account is revoked."""
         subjects = (principal.session_id, principal.id)
         return not (
             self._feed.is_revoked(*subjects) or await self._revocations.is_revoked(*subjects)
@@ -89,26 +94,25 @@ def _bearer(authorization: str | None) -> str:
     scheme, _, token = (authorization or "").partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
-        raise Unauthenticated("send a bearer token")
+        raise Unauthenticated("Send a bearer token.")
     return token
 
 
 class PublicPolicy:
-    """A declared policy all the same: no token is needed, and requests count by address."""
+    """The policy of a route without a token: requests are counted by address."""
 
     def __init__(self, limit: RateLimitName) -> None:
         self.limit = limit
 
     async def __call__(self, request: Request) -> None:
-        gate: Authenticator = request.app.state.container.authenticator
-        await gate.admit_anonymous(request, self.limit)
+        authenticator: Authenticator = request.app.state.container.authenticator
+        await authenticator.admit_anonymous(request, self.limit)
 
 
 class TokenPolicy(SecurityBase):
-    """A valid token with these scopes and, where asked, the role of an admin.
+    """Requires a valid token with these scopes and, where `role` says so, an admin.
 
-    `limit` is for what needs a stricter one than the rest of the caller's requests, `address_limit`
-    for what counts by the caller's address besides.
+    `limit` replaces the limit of the role; `address_limit` also counts by the caller's address.
     """
 
     model = OAuth2(
@@ -130,22 +134,22 @@ class TokenPolicy(SecurityBase):
         self.address_limit = address_limit
 
     async def __call__(self, request: Request) -> Principal:
-        gate: Authenticator = request.app.state.container.authenticator
-        principal = await gate.authenticate(request, self.limit)
+        authenticator: Authenticator = request.app.state.container.authenticator
+        principal = await authenticator.authenticate(request, self.limit)
         if self.address_limit is not None:
-            await gate.admit_anonymous(request, self.address_limit)
+            await authenticator.admit_anonymous(request, self.address_limit)
         if not self.scopes <= principal.scopes:
-            raise _too_narrow(self.scopes)
+            raise _missing_scope(self.scopes)
         if self.role is Role.ADMIN and not principal.is_admin:
             raise Forbidden("Admin role required.")
         return principal
 
 
-def _too_narrow(scopes: Iterable[str]) -> Forbidden:
-    asked = " ".join(sorted(scopes))
-    challenge = f'Bearer realm="twelvefold", error="insufficient_scope", scope="{asked}"'
+def _missing_scope(scopes: Iterable[str]) -> Forbidden:
+    required = " ".join(sorted(scopes))
+    challenge = f'Bearer realm="twelvefold", error="insufficient_scope", scope="{required}"'
     return Forbidden(
-        f"the token lacks a scope of: {asked}", headers={"WWW-Authenticate": challenge}
+        f"The token lacks a scope of: {required}.", headers={"WWW-Authenticate": challenge}
     )
 
 
@@ -153,25 +157,25 @@ _ADMIN = TokenPolicy(ADMIN_SCOPE, role=Role.ADMIN)
 
 
 def anyone(limit: RateLimitName = RateLimitName.ANONYMOUS) -> Any:
-    """No token needed; goes into `dependencies=[…]`."""
+    """Return the policy without a token, for `dependencies=[…]`."""
     return Depends(PublicPolicy(limit))
 
 
 def signed_in(
     *scopes: str, limit: RateLimitName | None = None, address_limit: RateLimitName | None = None
 ) -> Any:
-    """The principal of a token with these scopes; goes into `Annotated[Principal, …]`."""
+    """Return the policy of a token with these scopes, for `Annotated[Principal, …]`."""
     policy = TokenPolicy(*scopes, limit=limit, address_limit=address_limit)
     return Security(policy, scopes=scopes)
 
 
 def admin() -> Any:
-    """The principal of an admin's token, used as `signed_in` is."""
+    """Return the policy of an admin's token, used as `signed_in`."""
     return Security(_ADMIN, scopes=[ADMIN_SCOPE])
 
 
 def policies(dependant: Dependant) -> Iterator[PublicPolicy | TokenPolicy]:
-    """Every policy that stands before a route, its own and its dependencies'."""
+    """Yield every policy of a route and of its dependencies."""
     if isinstance(dependant.call, (PublicPolicy, TokenPolicy)):
         yield dependant.call
     for inner in dependant.dependencies:
@@ -179,7 +183,7 @@ def policies(dependant: Dependant) -> Iterator[PublicPolicy | TokenPolicy]:
 
 
 def require_policies(routers: Iterable[APIRouter]) -> None:
-    """Raises RuntimeError naming each route that declares no policy: denied by default."""
+    """Raise RuntimeError naming each route that declares no policy: access is denied by default."""
     routes = [route for router in routers for route in router.routes]
     if bare := [str(route) for route in routes if not _has_policy(route)]:
         raise RuntimeError(f"no policy declared: {'; '.join(bare)}")

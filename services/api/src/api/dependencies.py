@@ -1,4 +1,4 @@
-"""What routes ask for: the use cases of this process, and a page's bounds."""
+"""Dependencies of routes: the use cases of this process, and parameters that routes share."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -20,7 +20,7 @@ from .service.reports import Reports
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """Made once by the composition root; `app.state.container` of both apps."""
+    """The use cases of one process; `app.state.container` of both apps."""
 
     authenticator: Authenticator
     accounts: Accounts
@@ -46,23 +46,24 @@ async def _container(request: Request) -> Container:
 
 
 Services = Annotated[Container, Depends(_container)]
-PageLimit = Annotated[int, Query(ge=1, le=100, description="Most items of one page.")]
+PageLimit = Annotated[int, Query(ge=1, le=100, description="Maximum number of items in the page.")]
 Cursor = Annotated[
-    str | None, Query(max_length=512, description="`next_cursor` of the page before.")
+    str | None, Query(max_length=512, description="`next_cursor` of the previous page.")
 ]
 IdempotencyKey = Annotated[
     str | None,
     Header(
         description=(
-            "Of your choice, new for each thing to be done: a repeated request with the same key "
-            "and body gets the first answer again, for 24 hours."
+            "A value of your choice, new for each operation. A repeated request with the same key "
+            "and body gets the first response again, for 24 hours."
         ),
         examples=["8e03978e-40d5-43e8-bc93-6894a57f9324"],
     ),
 ]
 IfMatch = Annotated[
-    str | None, Header(description="ETag that the change is based on.", examples=['"v3"'])
+    str | None,
+    Header(description="ETag of the version that the change is based on.", examples=['"v3"']),
 ]
 IfNoneMatch = Annotated[
-    str | None, Header(description="ETag that the caller holds already.", examples=['"v3"'])
+    str | None, Header(description="ETag of the caller's copy.", examples=['"v3"'])
 ]

@@ -1,6 +1,6 @@
-"""What the OpenAPI document says beyond the routes: tags, examples, links, a plain bearer token.
+"""Additions to the OpenAPI document: tags, examples, links, a plain bearer token.
 
-Owns nothing of what a route answers. Problems and the headers of every answer come from
+Does not change the responses of routes. Problems and common headers come from
 twelvefold.http.openapi.
 """
 
@@ -15,8 +15,8 @@ _TAGS = [
     {"name": "users", "description": "Accounts, their profiles and avatars."},
     {"name": "auth", "description": "Tokens, verification of addresses, password resets."},
     {"name": "images", "description": "Uploads and the smaller copies made of them."},
-    {"name": "jobs", "description": "Work in the background: watch it, cancel it, retry it."},
-    {"name": "admin", "description": "What only admins may see and change."},
+    {"name": "jobs", "description": "Background work: watch, cancel and retry it."},
+    {"name": "admin", "description": "Operations for admins."},
     {"name": "discovery", "description": "Keys and endpoints for verifiers and OAuth clients."},
     {"name": PROBES, "description": "Whether the API answers. No token, never limited."},
 ]
@@ -24,22 +24,22 @@ _BEARER = {
     "type": "http",
     "scheme": "bearer",
     "bearerFormat": "JWT",
-    "description": "An access token, however it was had.",
+    "description": "An access token.",
 }
-_JOB_OF_ANSWER = {
+_JOB_OF_RESPONSE = {
     "get_job": {"job_id": "$response.body#/id"},
     "cancel_job": {"job_id": "$response.body#/id"},
     "watch_job": {"job_id": "$response.body#/id"},
 }
-# What to do next with an answer (OpenAPI links): operation and status -> operation -> parameters.
+# Operations after a response (OpenAPI links): operation and status -> operation -> parameters.
 _LINKS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
     ("create_user", "201"): {"get_user": {"user_id": "$response.body#/id"}},
     ("get_me", "200"): {
         "get_user": {"user_id": "$response.body#/id"},
         "update_me": {"if-match": "$response.header.ETag"},
     },
-    ("put_my_avatar", "202"): _JOB_OF_ANSWER,
-    ("create_job", "202"): _JOB_OF_ANSWER,
+    ("put_my_avatar", "202"): _JOB_OF_RESPONSE,
+    ("create_job", "202"): _JOB_OF_RESPONSE,
     ("cancel_job", "202"): {"retry_job": {"job_id": "$response.body#/id"}},
     ("create_image", "202"): {
         "get_image": {"image_id": "$response.body#/image/id"},
@@ -60,7 +60,7 @@ _LINKS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
 
 
 def document(app: FastAPI) -> None:
-    """Has `app` describe itself in full; the document is made once, at the first request."""
+    """Complete the document of `app`; it is built once, at the first request."""
     described = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -90,7 +90,7 @@ def _complete(found: dict[str, Any]) -> None:
 
 
 def _require_if_match(parameters: list[dict[str, Any]]) -> None:
-    # FastAPI would answer 422 for a header that it takes for required; we answer 428.
+    # FastAPI would answer a missing required header with 422; the API answers 428.
     for parameter in parameters:
         if parameter["name"] == "if-match":
             parameter["required"] = True

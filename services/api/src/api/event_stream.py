@@ -1,7 +1,7 @@
 """A job's changes as server-sent events (html.spec.whatwg.org, section 9.2).
 
-Owns the form of the stream and when it ends: with the job, with the token, with the process. The
-id of an event is the version of the row, so that a client who comes back misses nothing.
+Owns the format of the stream and its end: with the job, the token or the process. The id of an
+event is the version of the row, so that a client which reconnects misses no event.
 """
 
 from __future__ import annotations
@@ -22,25 +22,26 @@ from twelvefold.security.principals import Principal
 from .schemas import Job
 from .stream_places import StreamPlaces
 
-HEARTBEAT = 15.0  # seconds; proxies commonly end what is silent for 60
+HEARTBEAT = 15.0  # seconds; proxies commonly close a connection after 60 idle seconds
 MEDIA_TYPE = "text/event-stream"
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-_RETRY = b"retry: 2000\n\n"  # milliseconds until a client comes back
+_RETRY = b"retry: 2000\n\n"  # milliseconds until a client reconnects
 _ALIVE = b": alive\n\n"
+_MAX_VERSION_DIGITS = 18  # any such number fits into 64 bits
 
 StillValid = Callable[[], Awaitable[bool]]
 
 
 class EventStreams:
-    """The open streams of this process, at most `most` of them; `places` says who may open one."""
+    """The open streams of this process, at most `max_streams`; `places` shares them out."""
 
-    def __init__(self, *, most: int, heartbeat: float = HEARTBEAT) -> None:
-        self.places = StreamPlaces(most)
+    def __init__(self, *, max_streams: int, heartbeat: float = HEARTBEAT) -> None:
+        self.places = StreamPlaces(max_streams)
         self._heartbeat = heartbeat
         self._draining = asyncio.Event()
 
     async def drain(self) -> None:
-        """Ends every stream in order; clients come back to another process."""
+        """End every stream with an event; clients reconnect to another process."""
         self._draining.set()
 
     async def stream(
@@ -51,9 +52,9 @@ class EventStreams:
         after: int | None,
         still_valid: StillValid,
     ) -> AsyncGenerator[bytes]:
-        """Events of what comes after version `after`, a comment while idle, and why it ends."""
+        """Yield the events after version `after`, comments while idle, and the end's reason."""
         reader = _Reader(changes, self._draining, self._heartbeat)
-        # Closed in this order: a generator cannot be closed while somebody waits for it.
+        # The order matters: a generator cannot be closed while a task awaits it.
         async with (
             aclosing(changes),
             aclosing(reader.frames(principal.expires_at, after, still_valid)) as frames,
@@ -64,9 +65,9 @@ class EventStreams:
 
 
 class EventStreamResponse(StreamingResponse):
-    """Holds a place for exactly as long as it is sent; one that is refused raises before it begins.
+    """Holds a place while it is sent; raises before the first byte where it gets none.
 
-    `place` holds one, as `StreamPlaces.hold` does.
+    `place` is what `StreamPlaces.hold` returns.
     """
 
     def __init__(self, frames: AsyncGenerator[bytes], place: AbstractContextManager[None]) -> None:
@@ -79,14 +80,14 @@ class EventStreamResponse(StreamingResponse):
 
 
 def head_response() -> Response:
-    """The headers of a stream alone (RFC 9110 section 9.3.2): no length, since it has none."""
+    """Return only the headers of a stream (RFC 9110 section 9.3.2), which has no length."""
     response = Response(None, 200, STREAM_HEADERS, MEDIA_TYPE)
     del response.headers["content-length"]
     return response
 
 
 class _Reader:
-    """Waits for whatever comes first: a change, the idle time, the token's end, the process's end."""
+    """Waits for the first of: a change, the idle time, the end of the token or the process."""
 
     def __init__(
         self, changes: AsyncIterator[JobRecord], draining: asyncio.Event, heartbeat: float
@@ -131,20 +132,20 @@ class _Reader:
                     yield _end("token_revoked")
                     return
         finally:
-            await _cancelled(change, drained)
+            await _cancel(change, drained)
 
     def _next(self) -> asyncio.Task[JobRecord | None]:
-        async def following() -> JobRecord | None:
-            """None where the row is gone: pruned, or erased with its owner's account."""
+        async def next_change() -> JobRecord | None:
+            """Return None where the row was pruned, or erased with its owner's account."""
             try:
                 return await anext(self._changes, None)
             except NotFound:
                 return None
 
-        return asyncio.create_task(following())
+        return asyncio.create_task(next_change())
 
 
-async def _cancelled(*tasks: asyncio.Task[JobRecord | None] | asyncio.Task[bool]) -> None:
+async def _cancel(*tasks: asyncio.Task[JobRecord | None] | asyncio.Task[bool]) -> None:
     for task in tasks:
         task.cancel()
     for task in tasks:
@@ -158,11 +159,13 @@ def _event(name: str, job: JobRecord) -> bytes:
 
 
 def _end(reason: str, job: JobRecord | None = None) -> bytes:
-    """The last event says why, so that a client knows whether to come back."""
+    """Return the last event, whose reason lets a client decide whether to reconnect."""
     members = {"reason": reason} if job is None else {"reason": reason, "status": job.status.value}
     return f"event: end\ndata: {json.dumps(members)}\n\n".encode()
 
 
 def last_version(header: str | None) -> int | None:
-    """The version that Last-Event-ID names; None for anything that is no id of ours."""
-    return int(header) if header and header.isdecimal() and len(header) < 19 else None  # noqa: PLR2004 (of a 64-bit number)
+    """Return the version in Last-Event-ID; None for any other value."""
+    if header and header.isdecimal() and len(header) <= _MAX_VERSION_DIGITS:
+        return int(header)
+    return None

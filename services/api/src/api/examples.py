@@ -1,8 +1,8 @@
 """Examples of bodies in the OpenAPI document, by the name of their schema.
 
-Owns those of models that are shared with other services, which are no place for our documentation,
-and puts back what FastAPI takes out: it drops every null from an example, and with it the members
-that are required. tests/contract/test_document.py holds each against its schema.
+Owns the examples of shared contracts, and restores what FastAPI removes: it drops every null from
+an example, and with it required members. tests/contract/test_document.py validates each against
+its schema.
 """
 
 from typing import Any
@@ -81,13 +81,13 @@ _EXAMPLES: dict[str, Any] = {
         "revocation_endpoint_auth_methods_supported": ["none"],
     },
 }
-# Lists by what they list.
+# Schemas of lists, and of their items.
 _PAGES = {"UserList": "User", "ImagePage": "Image", "JobPage": "Job"}
 _CURSOR = "kq3Zb1tWvXo0d2hSd0ZrUQ"
 
 
 def with_examples(found: dict[str, Any]) -> None:
-    """Completes the schemas of a document, in place."""
+    """Add the examples to the schemas of a document, in place."""
     examples = {**_EXAMPLES, **_own()}
     for page, item in _PAGES.items():
         examples[page] = {"items": [examples[item]], "next_cursor": _CURSOR}
@@ -97,12 +97,12 @@ def with_examples(found: dict[str, Any]) -> None:
 
 
 def _own() -> dict[str, Any]:
-    """Whole, from where the models of this service say them."""
+    """Return the examples in the models of this service, nulls included."""
     own = {}
     for name, model in vars(schemas).items():
         if isinstance(model, type) and issubclass(model, BaseModel):
             extra = model.model_config.get("json_schema_extra")
-            said = extra.get("examples") if isinstance(extra, dict) else None
-            if isinstance(said, list):
-                own[name] = said[0]
+            examples = extra.get("examples") if isinstance(extra, dict) else None
+            if isinstance(examples, list):
+                own[name] = examples[0]
     return own

@@ -1,6 +1,6 @@
 """The tables of schema `api`, declared once; Core statements in `repository` use them.
 
-No ORM session and no relationship: rows leave the repository as frozen dataclasses.
+There is no ORM session and no relationship: the repository returns rows as frozen dataclasses.
 """
 
 from __future__ import annotations
@@ -28,14 +28,16 @@ class ImageRow(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     owner_id: Mapped[UUID]
     status: Mapped[str] = mapped_column(Text)
-    # Why the image was refused, in words for its owner.
+    # Why the image was rejected, for its owner.
     reason: Mapped[str | None] = mapped_column(Text)
     object_key: Mapped[str] = mapped_column(Text, unique=True)
-    content_type: Mapped[str] = mapped_column(Text)  # as sniffed, not as the client named it
+    content_type: Mapped[str] = mapped_column(
+        Text
+    )  # detected from the bytes, not the client's header
     size: Mapped[int] = mapped_column(BigInteger)  # bytes of the source
     sha256: Mapped[str] = mapped_column(Text)  # of the source, hexadecimal
     variants: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default=text("'[]'"))
-    # The job whose result stands here; none before the first report.
+    # The job of this result; None before the first report.
     job_id: Mapped[UUID | None]
     job_created_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
@@ -44,7 +46,7 @@ class ImageRow(Base):
 
     __table_args__ = (
         CheckConstraint("status IN ('processing', 'ready', 'rejected')", name="images_status"),
-        # Both orders of the lists: of one owner, and of everybody for admins.
+        # The order of both lists: of one owner, and of all owners for admins.
         Index("images_by_owner", "owner_id", "created_at", "id"),
         Index("images_by_time", "created_at", "id"),
         Index(
@@ -56,7 +58,7 @@ class ImageRow(Base):
 
 
 class ErasureRow(Base):
-    """An account that was erased lately."""
+    """An account that was erased within the last day."""
 
     __tablename__ = "erasures"
 

@@ -1,9 +1,9 @@
-"""The HTML of the pages behind mailed links: forms, outcomes, errors. No script, no request.
+"""The HTML of the pages behind emailed links: forms, results, errors. No script, no request.
 
-Owns words, form and headers of the pages. They work from a keyboard and with a screen reader (WCAG
-2.2): labels, an error summary that gets the focus, colours for both schemes. Nothing is loaded from
-anywhere, and every answer says `Referrer-Policy: no-referrer`, so that the token in a page's address
-reaches nobody.
+Owns texts, layout and headers of the pages. They work with a keyboard and a screen reader (WCAG
+2.2): labels, an error summary with the focus, colours for both schemes. A page loads nothing, and
+every response has `Referrer-Policy: no-referrer`, so that the token in its URL reaches no third
+party.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ _STYLE = """
   --action: #1d4ed8; --on-action: #fff; --fault: #b91c1c; }
 @media (prefers-color-scheme: dark) { :root { --text: #e4e7eb; --page: #14181d; --quiet: #9aa5b1;
   --action: #93c5fd; --on-action: #14181d; --fault: #fca5a5; } }
-body { margin: 0; background: var(--page); color: var(--text); font: 1.125rem/1.5 system-ui, sans-serif; }
+body { margin: 0; background: var(--page); color: var(--text);
+  font: 1.125rem/1.5 system-ui, sans-serif; }
 main { max-width: 34rem; margin: 0 auto; padding: 2rem 1rem; }
 h1 { font-size: 1.75rem; line-height: 1.2; }
 h2 { margin: 0; font-size: 1.125rem; }
@@ -62,7 +63,7 @@ _PAGE = """\
 </body>
 </html>
 """
-# A relative action: a gateway may serve the page below a prefix. It leaves the query out.
+# The action is relative, since a gateway may add a prefix, and omits the query.
 _FORM = """\
 {summary}<h1>{title}</h1>
 <p>{text}</p>
@@ -86,7 +87,7 @@ aria-describedby="password-hint{described}"{invalid}>
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One page that asks before it acts."""
+    """A page that asks for confirmation before it acts."""
 
     path: str  # relative to the page's own folder
     title: str
@@ -130,7 +131,7 @@ UNDO_EMAIL_CHANGE = Form(
 
 
 def form_page(form: Form, token: str, fault: str | None = None) -> HTMLResponse:
-    """The form; with a `fault` of the password its status is 422 and the fault has the focus."""
+    """Return the form; with a `fault` of the password the status is 422 and the fault has focus."""
     summary = fields = ""
     if fault is not None:
         summary = _SUMMARY.format(fault=html.escape(fault))
@@ -155,14 +156,14 @@ def form_page(form: Form, token: str, fault: str | None = None) -> HTMLResponse:
 
 
 def done_page(form: Form) -> HTMLResponse:
-    """What the form has done."""
+    """Return the page that states the form's success."""
     return message_page(form.done, form.done_text)
 
 
 def message_page(
     title: str, text: str, status: int = 200, headers: dict[str, str] | None = None
 ) -> HTMLResponse:
-    """An outcome or an error in words."""
+    """Return a page with a result or an error."""
     body = f"<h1>{html.escape(title)}</h1>\n<p>{html.escape(text)}</p>"
     return _page(title, body, status, headers)
 

@@ -1,7 +1,7 @@
-"""How often whom: the rate limits of the edge, by policy and by who asks.
+"""The rate limits of the edge.
 
-Owns the policies, whose bucket a request counts in, and the header fields of every limited answer.
-The counting itself is `twelvefold.resilience.rate_limit`'s.
+Owns the policies, the key that a request is counted by, and the header fields of every limited
+response. `twelvefold.resilience.rate_limit` does the counting.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class RateLimitName(StrEnum):
     ANONYMOUS = "anonymous"  # by address
     USER = "user"  # by account
     ADMIN = "admin"  # by account
-    CREDENTIALS = "credentials"  # where a secret can be guessed
-    REGISTRATION = "registration"  # which tells whether an address has an account
-    MAIL = "mail"  # what sends mail to an address that the caller names
+    CREDENTIALS = "credentials"  # requests that allow guessing a secret
+    REGISTRATION = "registration"  # which reveals whether an address has an account
+    MAIL = "mail"  # requests that send email to an address of the caller's choice
 
 
 class RateLimits:
-    """Counts requests. `quotas` are per minute; a burst may use a whole one."""
+    """Counts requests. `quotas` are per minute; a burst may use a whole quota."""
 
     def __init__(self, limiter: RateLimiter, quotas: Mapping[RateLimitName, int]) -> None:
         self._limiter = limiter
@@ -45,40 +45,40 @@ class RateLimits:
     async def count(
         self, limit: RateLimitName, key: str, revocation_keys: Sequence[str] = ()
     ) -> Admission:
-        """Counts one request and tells the client where it stands. Refuses nothing."""
+        """Count one request and set the response headers of the limit. Refuses nothing."""
         admission = await self._limiter.admit(key, self._policies[limit], revocation_keys)
         if admission.local:
             metrics.rate_limit_local.inc()
         if context := current_request():
-            # A request that counts twice tells of the last one.
+            # A request that is counted twice shows the last admission.
             context.response_headers[:] = [
                 (name.lower().encode(), value.encode())
                 for name, value in admission.headers.items()
-                if name != "Retry-After"  # the refusal's own
+                if name != "Retry-After"  # the error's own header
             ]
         return admission
 
     async def require(self, limit: RateLimitName, key: str) -> None:
-        """Counts one request. Raises TooManyRequests beyond the quota."""
+        """Count one request. Raises TooManyRequests beyond the quota."""
         refuse_beyond(await self.count(limit, key))
 
 
 def quotas_of(settings: ApiSettings) -> dict[RateLimitName, int]:
-    """Requests a minute, by policy."""
+    """Return the requests per minute, by policy."""
     return {limit: getattr(settings, f"rate_limit_{limit.value}") for limit in RateLimitName}
 
 
 def refuse_beyond(admission: Admission) -> None:
-    """Raises TooManyRequests where the quota is used up."""
+    """Raise TooManyRequests where the quota is exceeded."""
     if not admission.admitted:
         _REFUSED.inc()
         metrics.rate_limit_refused.labels(admission.policy.name).inc()
         raise TooManyRequests(
-            f"the quota of {admission.policy.quota} requests a minute is used up",
+            f"The quota of {admission.policy.quota} requests per minute is used up.",
             retry_after=admission.retry_after,
         )
 
 
 def limit_of(principal: Principal) -> RateLimitName:
-    """The policy of a caller's ordinary requests."""
+    """Return the policy of a caller's ordinary requests."""
     return RateLimitName.ADMIN if principal.is_admin else RateLimitName.USER

@@ -1,4 +1,4 @@
-"""What clients send and get, as the OpenAPI document shows it. No behaviour."""
+"""Bodies of the public API, as the OpenAPI document shows them. No behaviour."""
 
 from datetime import date, datetime
 from typing import Annotated, Any, Self
@@ -78,16 +78,16 @@ class Image(BaseModel):
     owner_id: UUID
     status: ImageStatus
     reason: str | None = Field(description="Why it was rejected.")
-    content_type: str = Field(description="Of the upload, found by its bytes.")
+    content_type: str = Field(description="Type of the upload, detected from its bytes.")
     size: int = Field(description="Bytes of the upload.")
-    sha256: str = Field(description="Of the upload, hexadecimal.")
+    sha256: str = Field(description="SHA-256 of the upload, hexadecimal.")
     variants: list[ImageVariant] = Field(description="Empty until the image is ready.")
     created_at: datetime
     updated_at: datetime
 
     @classmethod
     def of(cls, row: repository.Image) -> Self:
-        """Without what is only ours: object keys and jobs."""
+        """Return the public form of `row`, without object keys and jobs."""
         return cls(
             id=row.id,
             owner_id=row.owner_id,
@@ -113,7 +113,7 @@ class Image(BaseModel):
 
 
 class Job(BaseModel):
-    """Work that goes on after the request that asked for it."""
+    """Background work that a request started."""
 
     model_config = _example(_JOB)
 
@@ -174,7 +174,7 @@ class EmailAddress(BaseModel):
     email: Annotated[EmailStr, Field(max_length=254, examples=["ada@example.com"])]
 
 
-# A token from a mail's link. Secret, so that no error or log can show it.
+# A token from an emailed link. Secret, so that no error or log shows it.
 MailedToken = Annotated[SecretStr, Field(min_length=1, max_length=512)]
 
 
@@ -202,11 +202,11 @@ class UserList(Page[User]):
 
 
 class AccountExport(BaseModel):
-    """Everything that is kept on the caller."""
+    """All data that is kept about the caller."""
 
     account: UserExport
     images: list[Image]
-    jobs: list[Job] = Field(description="Those that are not pruned yet.")
+    jobs: list[Job] = Field(description="Jobs that are not pruned yet.")
 
 
 class JobCount(BaseModel):
@@ -220,21 +220,21 @@ class DailyAnalytics(BaseModel):
 
     day: date
     registrations: int
-    active_users: int = Field(description="Accounts that tokens were issued for.")
+    active_users: int = Field(description="Accounts for which tokens were issued.")
     images: int = Field(description="Uploads of that day that are not deleted.")
     jobs: list[JobCount] = Field(
-        description="Jobs of that day by type and present state, while they are kept."
+        description="Jobs of that day by type and current status, while they are kept."
     )
 
 
 class DailyAnalyticsReport(BaseModel):
-    """Every day that was asked for, in order."""
+    """Every requested day, in order."""
 
     items: list[DailyAnalytics]
 
 
 class ServerMetadata(BaseModel):
-    """Where the token endpoints are (RFC 8414)."""
+    """Metadata of the token endpoints (RFC 8414)."""
 
     issuer: str
     token_endpoint: str

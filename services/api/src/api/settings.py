@@ -21,7 +21,7 @@ from twelvefold.settings.base import is_deployed
 
 MEBIBYTE = 1024 * 1024
 
-# A million a minute is no limit any more, and a token still has whole microseconds.
+# Up to 1,000,000 per minute the interval of a token is at least a whole microsecond.
 Quota = Annotated[int, Field(gt=0, le=1_000_000)]
 
 
@@ -81,10 +81,10 @@ class ApiSettings(
 
     @field_validator("public_url")
     @classmethod
-    def _known_where_deployed(cls, value: str | None, info: ValidationInfo) -> str | None:
-        """Else the metadata would name the host that whoever asks has made up (RFC 8414 s. 6.2)."""
+    def _require_where_deployed(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Require it where deployed: else metadata repeats the Host header (RFC 8414, 6.2)."""
         if value is None:
             if is_deployed(info):
-                raise ValueError("is needed in staging and production: https://<host>")
+                raise ValueError("is required in staging and production: https://<host>")
             return None
         return check_http_url(value, is_deployed=is_deployed(info))

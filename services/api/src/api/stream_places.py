@@ -1,6 +1,6 @@
-"""Who may hold how many of a process's event streams, so that no group takes them all.
+"""Shares of accounts and addresses in a process's event streams, so that no group takes them all.
 
-Owns the places and their shares. What is sent on a stream belongs to `event_stream`.
+Owns the places and their shares; `event_stream` owns the streams.
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ POOL = "event_streams"
 
 
 class StreamPlaces:
-    """`most` places. A share is of the places that are still free, not of all: the fuller it gets,
-    the less each may hold, so that some stay free for whoever has none. Of 200 places one account
-    gets 20, one address 50 with however many accounts, and ten of either leave some free.
+    """`capacity` places. A share is of the free places, not of all: the fewer are free, the fewer
+    each account and address may hold, so that some stay free for clients without one. Of 200
+    places one account gets 20, one address 50 with any number of accounts, and ten of either leave
+    some free.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
         self._accounts: Counter[UUID] = Counter()
         self._addresses: Counter[str] = Counter()
-        metrics.register_pool(POOL, most, lambda: self.taken)
+        metrics.register_pool(POOL, capacity, lambda: self.taken)
 
     @property
     def taken(self) -> int:
@@ -41,32 +42,37 @@ class StreamPlaces:
 
     @contextmanager
     def hold(self, account: UUID, address: str) -> Iterator[None]:
-        """Holds a place; `address` is a client's key.
+        """Hold a place for the context; `address` is a client key.
 
         Raises Overloaded where none is free, TooManyRequests where the account or the address
         holds its share.
         """
-        free = self._most - self.taken
+        free = self._capacity - self.taken
         if free <= 0:
             metrics.pool_exhausted.labels(POOL).inc()
-            raise Overloaded("too many event streams are open", retry_after=RETRY_AFTER)
+            raise Overloaded(
+                "Too many event streams are open. Try again later.", retry_after=RETRY_AFTER
+            )
         own = min(MAX_PER_ACCOUNT, max(1, free // ACCOUNT_SHARE))
         if self._accounts[account] >= own:
-            raise TooManyRequests("you have too many event streams open", retry_after=RETRY_AFTER)
+            raise TooManyRequests(
+                "You have too many open event streams. Close one first.", retry_after=RETRY_AFTER
+            )
         if self._addresses[address] >= max(1, free // ADDRESS_SHARE):
             raise TooManyRequests(
-                "too many event streams are open from your address", retry_after=RETRY_AFTER
+                "Your address has too many open event streams. Close one first.",
+                retry_after=RETRY_AFTER,
             )
         self._accounts[account] += 1
         self._addresses[address] += 1
         try:
             yield
         finally:
-            _give_back(self._accounts, account)
-            _give_back(self._addresses, address)
+            _release(self._accounts, account)
+            _release(self._addresses, address)
 
 
-def _give_back(counts: Counter[T], key: T) -> None:
+def _release(counts: Counter[T], key: T) -> None:
     counts[key] -= 1
     if not counts[key]:
         del counts[key]

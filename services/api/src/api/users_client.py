@@ -1,7 +1,7 @@
-"""What the edge asks of users, and how: over its internal port, with the caller's own token.
+"""The client of users' internal API, which sends the caller's own token.
 
-Owns paths and shapes of users' internal API. Deadlines, pooling, secrets and forwarded headers are
-`twelvefold.http.internal`'s; nothing here retries.
+Owns paths and bodies of that API. `twelvefold.http.internal` owns deadlines, pooling, secrets and
+forwarded headers. Nothing here retries.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class UserDocument:
 class CreatedUser:
     """A new account.
 
-    `id` is None only where a release of users answered that does not name it beside the body, now
-    or, for a replay, up to 24 hours ago.
+    `id` is None only where the previous release of users made the response, which names it in the
+    body alone: during a rollout, and for replays in the 24 hours after it.
     """
 
     document: UserDocument
@@ -60,18 +60,21 @@ class CreatedUser:
 class UsersClient(Protocol):
     """Accounts and credentials. `bearer` is the caller's token, which users verifies again.
 
-    Every method raises DependencyUnavailable where users does not answer in time, and the error
-    of `twelvefold.errors` that users' problem names where it refuses.
+    Every method raises DependencyUnavailable where users does not answer in time, and otherwise
+    the error of `twelvefold.errors` that the problem document of users names.
     """
 
     async def create(self, new: UserCreate, *, idempotency_key: str | None = None) -> CreatedUser:
-        """Raises Conflict where the address is taken; with a key BadRequest where it is malformed,
-        Invalid where it was used for another account, Conflict while the first request runs.
+        """Register an account.
+
+        Raises Conflict where the address is taken. With a key raises BadRequest where it is
+        malformed, UnprocessableContent where it was used for another account, Conflict while the
+        first request is in progress.
         """
         ...
 
     async def get(self, user_id: UUID, *, bearer: str) -> UserDocument:
-        """Raises NotFound where there is no such account."""
+        """Return the account. Raises NotFound."""
         ...
 
     async def update(
@@ -82,19 +85,25 @@ class UsersClient(Protocol):
         expected: Collection[int] | None,
         bearer: str,
     ) -> UserDocument:
-        """`expected` None takes any version. Raises PreconditionFailed where it lacks the current."""
+        """Change the account; `expected` None accepts any version.
+
+        Raises PreconditionFailed where `expected` lacks the current version.
+        """
         ...
 
     async def delete(self, user_id: UUID, *, expected: Collection[int] | None, bearer: str) -> None:
-        """Raises ReauthenticationRequired where the login is old, Conflict for the last admin."""
+        """Delete the account.
+
+        Raises ReauthenticationRequired where the login is too old, Conflict for the last admin.
+        """
         ...
 
     async def avatar(self, user_id: UUID, *, bearer: str) -> Sequence[Variant]:
-        """The variants of the account's avatar; empty where it has none."""
+        """Return the variants of the account's avatar; empty where it has none."""
         ...
 
     async def list(self, *, limit: int, after: UserPosition | None, bearer: str) -> UserPage:
-        """Newest first, of everybody. Raises Forbidden unless the caller is an admin."""
+        """Return a page of all accounts, newest first. Raises Forbidden unless for an admin."""
         ...
 
     async def administer(
@@ -105,68 +114,76 @@ class UsersClient(Protocol):
         expected: Collection[int] | None,
         bearer: str,
     ) -> UserDocument:
-        """Raises as `update`, and Conflict where no admin would be left."""
+        """Change role or disabling. Raises as `update`, and Conflict for the last admin."""
         ...
 
     async def change_password(self, user_id: UUID, request: PasswordChange, *, bearer: str) -> None:
-        """Raises Forbidden where the current one is wrong, Invalid where the new one is weak."""
+        """Change the password.
+
+        Raises Forbidden where the current one is wrong, UnprocessableContent for a weak new one.
+        """
         ...
 
     async def change_email(self, user_id: UUID, request: EmailChange, *, bearer: str) -> None:
-        """Has a mail sent to the new address. Raises Forbidden without the right password."""
+        """Have an email sent to the new address. Raises Forbidden without the right password."""
         ...
 
     async def sessions(self, user_id: UUID, *, bearer: str) -> SessionList: ...
 
     async def end_session(self, user_id: UUID, session_id: UUID, *, bearer: str) -> None:
-        """Raises NotFound where the account has no such session."""
+        """End a session. Raises NotFound where the account has no such session."""
         ...
 
     async def export(self, user_id: UUID, *, bearer: str) -> bytes:
-        """Everything that users keeps about the account: a `UserExport` as JSON."""
+        """Return all data that users keeps about the account: a `UserExport` as JSON."""
         ...
 
     async def require_erasable(self, user_id: UUID, *, bearer: str) -> None:
-        """Raises Forbidden where the caller is no active admin by its row, Conflict where no
-        active admin would be left without the account.
+        """Check that the account may be erased.
+
+        Raises Forbidden where the caller is no active admin by its row, Conflict where no active
+        admin would be left without the account.
         """
         ...
 
     async def daily(self, first: date, last: date, *, bearer: str) -> DailyAccountsReport:
-        """Both days included. Raises Invalid for a range that is empty or too long."""
+        """Return the counts of each day, both ends included.
+
+        Raises UnprocessableContent for a range that is empty or too long.
+        """
         ...
 
     async def issue_token(self, request: TokenRequest) -> bytes:
-        """A `TokenPair` as JSON. Raises OAuthError where the grant is refused."""
+        """Return a `TokenPair` as JSON. Raises OAuthError where the grant is refused."""
         ...
 
     async def revoke_token(self, token: SecretStr) -> None:
-        """Succeeds for an unknown token too (RFC 7009 section 2.2)."""
+        """End the session of the token; an unknown one changes nothing (RFC 7009 section 2.2)."""
         ...
 
     async def key_set(self) -> dict[str, Any]:
-        """The public keys of tokens as a JWK set (RFC 7517 section 5)."""
+        """Return the public keys of tokens as a JWK set (RFC 7517 section 5)."""
         ...
 
     async def request_email_verification(self, email: str) -> None: ...
 
     async def confirm_email(self, token: SecretStr) -> None:
-        """Raises BadRequest where the token is unknown, used or too old."""
+        """Use an emailed token. Raises BadRequest where it is unknown, used or expired."""
         ...
 
     async def request_password_reset(self, email: str) -> None: ...
 
     async def reset_password(self, token: SecretStr, password: SecretStr) -> None:
-        """Raises BadRequest where the token is unknown, used or too old."""
+        """Use an emailed token. Raises BadRequest where it is unknown, used or expired."""
         ...
 
     async def undo_email_change(self, token: SecretStr) -> None:
-        """Restores the address before. Raises BadRequest as `confirm_email`."""
+        """Restore the former address. Raises BadRequest as `confirm_email`."""
         ...
 
 
 class HttpUsersClient:
-    """Over HTTP, see users' OpenAPI document of its internal app."""
+    """The client over HTTP; see the OpenAPI document of users' internal app."""
 
     def __init__(self, client: InternalClient) -> None:
         self._client = client
@@ -281,8 +298,8 @@ class HttpUsersClient:
         await self._post("tokens/revoke", {"token": token.get_secret_value()})
 
     async def key_set(self) -> dict[str, Any]:
-        found: dict[str, Any] = (await self._client.request("GET", f"{_BASE}/jwks")).json()
-        return found
+        keys: dict[str, Any] = (await self._client.request("GET", f"{_BASE}/jwks")).json()
+        return keys
 
     async def request_email_verification(self, email: str) -> None:
         await self._post("email-verifications", {"email": email})

@@ -1,4 +1,4 @@
-"""`python -m users`: runs the service until a signal ends it."""
+"""`python -m users`: run the service until a signal ends it."""
 
 from twelvefold.http.server.lifecycle import main
 from users.app import SERVICE

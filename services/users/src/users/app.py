@@ -24,7 +24,7 @@ MIGRATIONS = Migrations(service="users", schema="users", package="users.migratio
 
 
 def create_app(settings: UsersSettings) -> ServiceProcess:
-    """The users process: an internal app and no public one."""
+    """Build the users process: an internal app and no public one."""
     from twelvefold.database.migrations import is_ready
     from twelvefold.http.app import create_service_app
     from twelvefold.jobs import RedisWakeupPublisher
@@ -64,7 +64,7 @@ def create_app(settings: UsersSettings) -> ServiceProcess:
 def compose(
     settings: UsersSettings, backing: BackingServices, wakeups: RedisWakeupPublisher
 ) -> Container:
-    """The use cases on their implementations."""
+    """Build the use cases on their implementations."""
     from twelvefold.http.rest.idempotency import IdempotencyStore
     from twelvefold.jobs import JobQueue
     from twelvefold.resilience.rate_limit import RedisRateLimiter
@@ -176,7 +176,7 @@ def _watch_key_age(content: str) -> None:
 
 @asynccontextmanager
 async def _closing(use_cases: Container) -> AsyncIterator[None]:
-    # Beside the start, so that nobody's request waits for the list.
+    # The list loads while the process starts, so that no request waits for it.
     warming = use_cases.post_commit_tasks.start(use_cases.accounts.rules.common.warm_up)
     try:
         yield

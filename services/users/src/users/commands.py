@@ -22,7 +22,7 @@ app = typer.Typer(no_args_is_help=True, help="Accounts: create admins.")
 
 
 class AdminSettings(PostgresSettings, RedisSettings, FeatureFlags):
-    """What these commands read of the service's own environment."""
+    """The part of the service's environment that these commands read."""
 
 
 @app.callback()
@@ -41,34 +41,37 @@ def create_admin(
         bool, typer.Option("--password-stdin", help="Read the password from standard input.")
     ] = False,
 ) -> None:
-    """Makes an admin: of a new account, or of an existing one, which keeps its password.
+    """Make an admin of a new account, or of an existing one, which keeps its password.
 
-    Sends no mail. Exit codes: 0 done, 1 failed, 2 wrong input or settings.
+    Sends no email. Exit codes: 0 done, 1 failed, 2 wrong input or settings.
     """
     settings = load_or_fail(AdminSettings)
     if run_async(lambda: promote(settings, email, verified=verified)):
-        typer.echo(f"{email} had an account: it is an admin from its next token on")
+        typer.echo(f"{email} is an admin from its next token on")
         return
-    new = _checked(email, name, _password(from_stdin=password_stdin))
+    new = _parse_account(email, name, _read_password(from_stdin=password_stdin))
     run_async(lambda: create(settings, new, verified=verified))
     typer.echo(f"{email} is an admin")
 
 
 async def promote(settings: AdminSettings, email: str, *, verified: bool) -> bool:
-    """Whether there was such an account; it is an admin now."""
+    """Make the account an admin. Return False where there is no account with the address."""
     async with open_admins(settings) as admins:
         return await admins.promote(email, verified=verified) is not None
 
 
 async def create(settings: AdminSettings, new: "UserCreate", *, verified: bool) -> None:
-    """Raises Conflict where the address is taken."""
+    """Create an admin account. Raises Conflict where the address is taken."""
     async with open_admins(settings) as admins:
         await admins.create(new, verified=verified)
 
 
 @asynccontextmanager
 async def open_admins(settings: AdminSettings) -> AsyncIterator["AdminProvisioning"]:
-    """Raises SchemaError where the schema is not there, DependencyUnavailable without PostgreSQL."""
+    """Open the use cases on the database of the settings.
+
+    Raises SchemaError where the schema is missing, DependencyUnavailable without PostgreSQL.
+    """
     from twelvefold.database.migrations import SchemaError, is_ready
     from twelvefold.jobs import JobQueue
     from twelvefold.security.common_passwords import CommonPasswords
@@ -84,7 +87,7 @@ async def open_admins(settings: AdminSettings) -> AsyncIterator["AdminProvisioni
     hasher, post_commit_tasks = PasswordHasher(threads=1), PostCommitTasks()
     try:
         if not await is_ready(backing.database, MIGRATIONS):
-            raise SchemaError("schema users is not there: run `twelvefold db migrate users`")
+            raise SchemaError("schema users does not exist: run `twelvefold db migrate users`")
         jobs = JobQueue(backing.database)  # without wake-ups: a worker finds what is due
         cached = CachedAccounts(backing.database, backing.cache, jobs, post_commit_tasks)
         yield AdminProvisioning(backing.database, cached, hasher, PasswordRules(CommonPasswords()))
@@ -94,16 +97,16 @@ async def open_admins(settings: AdminSettings) -> AsyncIterator["AdminProvisioni
         await backing.aclose()
 
 
-def _password(*, from_stdin: bool) -> str:
+def _read_password(*, from_stdin: bool) -> str:
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():
-        fail("no terminal to ask for the password: give it by --password-stdin", USAGE_ERROR)
+        fail("no terminal to prompt for the password: use --password-stdin", USAGE_ERROR)
     password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     return password
 
 
-def _checked(email: str, name: str, password: str) -> "UserCreate":
+def _parse_account(email: str, name: str, password: str) -> "UserCreate":
     from pydantic import SecretStr, ValidationError
 
     from twelvefold.contracts.accounts import UserCreate

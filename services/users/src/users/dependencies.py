@@ -1,4 +1,4 @@
-"""What routes are given: the use cases, and who calls on whose behalf."""
+"""Dependencies of routes: the use cases, the calling service and the principal."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from users.service.sessions import Sessions
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """The use cases of one process; `app.py` makes it."""
+    """The use cases of one process; `app.py` builds it."""
 
     accounts: Accounts
     sessions: Sessions
@@ -42,14 +42,14 @@ class Container:
     keys: KeySet
     verifier: TokenVerifier
     idempotency: IdempotencyStore
-    # Not asked by routes: what `app.py` closes.
+    # Routes do not use these; `app.py` closes them.
     hasher: PasswordHasher
     post_commit_tasks: PostCommitTasks
 
 
 def container(request: Request) -> Container:
-    found: Container = request.app.state.container
-    return found
+    services: Container = request.app.state.container
+    return services
 
 
 Services = Annotated[Container, Depends(container)]
@@ -65,16 +65,16 @@ async def principal(
     services: Services,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Principal:
-    """The edge has verified the token; we do again, whatever stands between us."""
+    """Verify the caller's token. The edge has done so, but this service does not rely on it."""
     if credentials is None:
-        raise Unauthenticated("send the caller's bearer token")
-    found = await services.verifier.verify(credentials.credentials)
-    set_principal(str(found.id))
-    return found
+        raise Unauthenticated("Send the caller's bearer token.")
+    caller = await services.verifier.verify(credentials.credentials)
+    set_principal(str(caller.id))
+    return caller
 
 
 def self_or_admin(scope: str) -> Callable[..., Principal]:
-    """Admits the account of the path, and admins, if the token carries `scope`."""
+    """Return a dependency that admits the account of the path and admins with `scope`."""
 
     def check(
         user_id: Annotated[UUID, Path()], caller: Annotated[Principal, Depends(principal)]
@@ -87,7 +87,10 @@ def self_or_admin(scope: str) -> Callable[..., Principal]:
 
 
 def require_owner(scope: str) -> Callable[..., Principal]:
-    """Admits the account of the path alone: what is between a person and their credentials."""
+    """Return a dependency that admits the account of the path alone, with `scope`.
+
+    Credentials concern their owner, not admins.
+    """
 
     def check(
         user_id: Annotated[UUID, Path()], caller: Annotated[Principal, Depends(principal)]
@@ -101,7 +104,7 @@ def require_owner(scope: str) -> Callable[..., Principal]:
 
 
 def admin(caller: Annotated[Principal, Depends(principal)]) -> Principal:
-    """Admits admins by role and scope."""
+    """Admit admins by role and scope."""
     if not caller.is_admin:
         raise Forbidden("Admin role required.")
     return caller
@@ -113,8 +116,12 @@ Admin = Annotated[Principal, Depends(admin)]
 may_read = Depends(self_or_admin("users:read"))
 may_write = Depends(self_or_admin("users:write"))
 Writer = Annotated[Principal, may_write]
-IfMatch = Annotated[str | None, Header(description="ETag that the change is based on.")]
+IfMatch = Annotated[
+    str | None, Header(description="ETag of the version that the change is based on.")
+]
 IdempotencyKey = Annotated[
     str | None,
-    Header(description="1 to 255 printable characters; the same key and body act once in 24 h."),
+    Header(
+        description="1 to 255 printable characters. The same key and body act once in 24 hours."
+    ),
 ]

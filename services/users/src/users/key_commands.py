@@ -1,7 +1,7 @@
 """`twelvefold keys …`: the set of keys that sign access tokens, in a file or through a pipe.
 
-A set is a secret: files are made with mode 0600 and replaced whole, and nothing private is shown.
-What was done is told on standard error, so that standard output holds the set alone.
+A set is a secret: files have mode 0600 and are replaced atomically, and no private part is shown.
+Messages go to standard error, so that standard output holds only the set.
 """
 
 import contextlib
@@ -26,46 +26,46 @@ KeyFile = Annotated[str, typer.Argument(help="File of the JWK set; - for a pipe.
 
 @app.command()
 def generate(file: KeyFile = _PIPE) -> None:
-    """Makes a set of one new key. Never replaces a file."""
-    from twelvefold.security.rotation import generate as made
+    """Make a set of one new key. Never replaces a file."""
+    from twelvefold.security.rotation import generate as generate_set
 
     if file != _PIPE and Path(file).exists():
-        fail(f"{file} is there already: `twelvefold keys rotate` replaces its key", USAGE_ERROR)
-    _finish(file, made(datetime.now(UTC)))
+        fail(f"{file} exists: `twelvefold keys rotate` replaces its key", USAGE_ERROR)
+    _write(file, generate_set(datetime.now(UTC)))
 
 
 @app.command()
 def rotate(file: KeyFile = _PIPE) -> None:
-    """Does the next step of replacing the key, and says when the one after it is due.
+    """Take the next step of replacing the key, and print when the step after it is due.
 
-    Deploy the result of each step before the next. Run before that is due, it changes nothing.
+    Deploy the result of each step before the next one. Before a step is due, nothing changes.
     """
     from twelvefold.security.keys import MalformedKey
-    from twelvefold.security.rotation import rotate as stepped
+    from twelvefold.security.rotation import rotate as rotate_set
 
     try:
-        step = stepped(_content(file), datetime.now(UTC))
+        step = rotate_set(_read(file), datetime.now(UTC))
     except MalformedKey as error:
         fail(f"the set {error}", USAGE_ERROR)
-    _finish(file, step)
+    _write(file, step)
 
 
 @app.command()
 def show(file: KeyFile = _PIPE) -> None:
-    """Prints the set as everybody may see it, without private parts."""
+    """Print the public keys of the set."""
     import json
 
     from twelvefold.security.keys import KeySet, MalformedKey
 
     try:
-        keys = KeySet.from_json(_content(file))
+        keys = KeySet.from_json(_read(file))
     except MalformedKey as error:
         fail(f"the set {error}", USAGE_ERROR)
     public: dict[str, Any] = {**keys.public_jwks()}
     typer.echo(json.dumps(public, indent=2))
 
 
-def _content(file: str) -> str:
+def _read(file: str) -> str:
     if file == _PIPE:
         return sys.stdin.read()
     try:
@@ -74,7 +74,7 @@ def _content(file: str) -> str:
         fail(f"cannot read {file}: {getattr(error, 'strerror', None) or 'no text'}", USAGE_ERROR)
 
 
-def _finish(file: str, step: "RotationStep") -> None:
+def _write(file: str, step: "RotationStep") -> None:
     if file == _PIPE:
         typer.echo(step.to_json())
     elif step.changed:
@@ -88,13 +88,13 @@ def _finish(file: str, step: "RotationStep") -> None:
 
 
 def _replace(path: Path, content: str) -> None:
-    """The old set or the new one, whatever happens meanwhile."""
+    """Replace the file atomically: it holds the old set or the new one at any time."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as written:
-            written.write(content + "\n")
-            written.flush()
-            os.fsync(written.fileno())
+        with os.fdopen(descriptor, "w", encoding="utf-8") as output:
+            output.write(content + "\n")
+            output.flush()
+            os.fsync(output.fileno())
         Path(name).replace(path)
     except BaseException:
         with contextlib.suppress(OSError):

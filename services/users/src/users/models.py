@@ -1,6 +1,6 @@
 """The tables of schema `users`, declared once; Core statements in `repository` use them.
 
-No ORM session and no relationship: rows leave the repository as frozen dataclasses.
+There is no ORM session and no relationship: the repository returns rows as frozen records.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ class Base(DeclarativeBase):
 
 
 class Account(Base):
-    """A person's account. `version` grows with every change of what others see of it."""
+    """A person's account. Every change of its public form increments `version`."""
 
     __tablename__ = "accounts"
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    email: Mapped[str]  # as it was given
+    email: Mapped[str]  # as entered
     email_key: Mapped[str] = mapped_column(unique=True)  # by `twelvefold.contracts.email_address`
     name: Mapped[str]
     role: Mapped[str]
     password_hash: Mapped[str]
-    # Moves with the password alone, not with a rehash: a login checks that it has not moved.
+    # Changes with the password, not with a rehash: a login checks that it has not changed.
     password_changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
     email_verified_at: Mapped[datetime | None]
     disabled_at: Mapped[datetime | None]
-    # Variants of the newest job that reported; none before the first.
+    # Variants of the newest job that reported; None before the first report.
     avatar: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
     avatar_job_id: Mapped[UUID | None]
     avatar_job_created_at: Mapped[datetime | None]
@@ -82,7 +82,7 @@ class Session(Base):
 
 
 class RefreshToken(Base):
-    """One token of a family, by its SHA-256. Used ones stay, so that a reuse is recognised."""
+    """One token of a family, by its SHA-256. Used tokens are kept in order to detect a reuse."""
 
     __tablename__ = "refresh_tokens"
 
@@ -90,14 +90,14 @@ class RefreshToken(Base):
     session_id: Mapped[UUID] = mapped_column(ForeignKey(Session.id, ondelete="CASCADE"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     used_at: Mapped[datetime | None]
-    # From it and the token as presented follows the successor; None before the first use.
+    # The successor is derived from it and the presented token; None before the first use.
     successor_salt: Mapped[bytes | None]
 
     __table_args__ = (Index("refresh_tokens_by_session", "session_id"),)
 
 
 class EmailToken(Base):
-    """A mailed proof of an address, by its SHA-256; several per job where a mail was tried again."""
+    """A mailed proof of an address, by its SHA-256. A retried job has several."""
 
     __tablename__ = "email_tokens"
 
@@ -105,7 +105,7 @@ class EmailToken(Base):
     account_id: Mapped[UUID] = mapped_column(ForeignKey(Account.id, ondelete="CASCADE"))
     purpose: Mapped[str]
     job_id: Mapped[UUID]
-    email: Mapped[str]  # where it was sent: what it proves
+    email: Mapped[str]  # the recipient: the address that the token proves
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
@@ -114,7 +114,7 @@ class EmailToken(Base):
 
 
 class EmailChange(Base):
-    """The address that an account asked for last and has not confirmed, taken or not."""
+    """The new address that an account requested last and has not confirmed."""
 
     __tablename__ = "email_changes"
 
@@ -126,7 +126,7 @@ class EmailChange(Base):
 
 
 class Notice(Base):
-    """Where a letter about a change goes that the account's own address is not for."""
+    """The recipient of an email about a change where it is not the account's current address."""
 
     __tablename__ = "notices"
 
@@ -140,13 +140,13 @@ class Notice(Base):
 
 
 class AddressReservation(Base):
-    """An address that an account had before. Nobody else may take it while that can be undone."""
+    """A former address of an account, which no other may take while the change can be undone."""
 
     __tablename__ = "address_reservations"
 
     email_key: Mapped[str] = mapped_column(primary_key=True)
     account_id: Mapped[UUID] = mapped_column(ForeignKey(Account.id, ondelete="CASCADE"))
-    email: Mapped[str]  # as it was given
+    email: Mapped[str]  # as entered
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime]
 
@@ -154,7 +154,7 @@ class AddressReservation(Base):
 
 
 class DailyActive(Base):
-    """That an account was active on a day (UTC). Outlives the account, under a random id then."""
+    """An account was active on a day (UTC). After a deletion the row stays under a random id."""
 
     __tablename__ = "daily_active"
 
@@ -165,7 +165,7 @@ class DailyActive(Base):
 
 
 class Departure(Base):
-    """How many accounts that were registered on a day (UTC) are gone: a count, no person."""
+    """The number of deleted accounts by the day (UTC) of their registration."""
 
     __tablename__ = "departures"
 

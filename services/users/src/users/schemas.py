@@ -1,4 +1,4 @@
-"""Bodies of users' internal API that are nobody's contract beyond the edge's client."""
+"""Bodies of users' internal API that only the edge's client uses."""
 
 from pydantic import BaseModel, ConfigDict, EmailStr, Field, SecretStr
 

@@ -17,7 +17,7 @@ from twelvefold.settings import (
     TokenSettings,
 )
 
-# The key of RFC 7515 appendix A.3: everybody has it, so it is refused where users are real.
+# The key of RFC 7515 appendix A.3. It is public, so deployed environments refuse it.
 _EXAMPLE_KEY = {
     "kty": "EC",
     "crv": "P-256",
@@ -26,7 +26,7 @@ _EXAMPLE_KEY = {
     "d": "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI",
 }
 # The least that OWASP's password storage cheat sheet recommends for argon2id.
-_LEAST_ARGON2 = {"argon2_memory": 19_456, "argon2_passes": 2}
+_MIN_ARGON2 = {"argon2_memory": 19_456, "argon2_passes": 2}
 
 
 class UsersSettings(
@@ -65,7 +65,7 @@ class UsersSettings(
         6,
         gt=0,
         le=1_000_000,
-        description="Emails of one purpose that anybody has sent to an address in an hour; then 429.",
+        description="Emails of one purpose to one address per hour; beyond it 429.",
     )
     argon2_memory: int = Field(
         65_536, ge=1024, description="KiB that hashing one password takes; deployed at least 19456."
@@ -97,9 +97,9 @@ class UsersSettings(
     @classmethod
     def _at_least_the_minimum(cls, value: int, info: ValidationInfo) -> int:
         environment = info.data.get("environment", Environment.PRODUCTION)
-        least = _LEAST_ARGON2[info.field_name or ""]
-        if environment.is_deployed and value < least:
-            raise ValueError(f"must be at least {least} outside development")
+        minimum = _MIN_ARGON2[info.field_name or ""]
+        if environment.is_deployed and value < minimum:
+            raise ValueError(f"must be at least {minimum} outside development")
         return value
 
     @field_validator("web_url")

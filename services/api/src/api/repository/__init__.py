@@ -1,3 +1,1 @@
-"""All SQL on schema `api`, by noun. Rows go in and out as frozen dataclasses; who may see them is
-not here.
-"""
+"""All SQL on schema `api`, by noun. Takes and returns frozen dataclasses; checks no permission."""

@@ -1,4 +1,4 @@
-"""Counts by day, over images and over what the view of the jobs shows."""
+"""Counts of images and jobs by day."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from twelvefold.jobs.schema import job_status
 
 @dataclass(frozen=True, slots=True)
 class DayCounts:
-    """What was begun on one day: uploads, and jobs by kind and the state that they are in now."""
+    """Counts of one day: uploads, and created jobs by kind and current status."""
 
     images: int = 0
     jobs: tuple[tuple[str, str, int], ...] = ()
 
 
 async def counts_by_day(reader: Reader, first: date, last: date) -> dict[date, DayCounts]:
-    """Of each day (UTC) that has any. Jobs that were pruned and deleted images do not count."""
+    """Return the counts of each day (UTC) that has any, without pruned jobs and deleted images."""
     since = datetime.combine(first, time(), UTC)
-    # PostgreSQL counts microseconds, as time.max does; the day after the last one need not exist.
+    # PostgreSQL has the resolution of time.max; there may be no day after the last one.
     until = datetime.combine(last, time.max, UTC)
     uploaded = func.date(func.timezone("UTC", ImageRow.created_at))
     images = await reader.execute(
@@ -31,16 +31,16 @@ async def counts_by_day(reader: Reader, first: date, last: date) -> dict[date, D
         .where(ImageRow.created_at >= since, ImageRow.created_at <= until)
         .group_by(uploaded)
     )
-    seen = job_status.c
-    begun = func.date(func.timezone("UTC", seen.created_at))
+    columns = job_status.c
+    created_on = func.date(func.timezone("UTC", columns.created_at))
     jobs = await reader.execute(
-        select(begun, seen.kind, seen.status, func.count())
-        .where(seen.created_at >= since, seen.created_at <= until)
-        .group_by(begun, seen.kind, seen.status)
-        .order_by(begun, seen.kind, seen.status)
+        select(created_on, columns.kind, columns.status, func.count())
+        .where(columns.created_at >= since, columns.created_at <= until)
+        .group_by(created_on, columns.kind, columns.status)
+        .order_by(created_on, columns.kind, columns.status)
     )
-    found = {day: DayCounts(count) for day, count in images}
+    by_day = {day: DayCounts(count) for day, count in images}
     for day, kind, status, count in jobs:
-        known = found.get(day, DayCounts())
-        found[day] = DayCounts(known.images, (*known.jobs, (kind, status, count)))
-    return found
+        known = by_day.get(day, DayCounts())
+        by_day[day] = DayCounts(known.images, (*known.jobs, (kind, status, count)))
+    return by_day

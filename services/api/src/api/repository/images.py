@@ -27,12 +27,12 @@ from twelvefold.contracts.images import ImageStatus, Variant, VariantReport
 from twelvefold.database.database import Reader, Transaction
 from twelvefold.observability.spans import trace_database_operation
 
-Position = tuple[datetime, UUID]  # where a page ends: (created_at, id)
+Position = tuple[datetime, UUID]  # last row of a page: (created_at, id)
 
 
 @dataclass(frozen=True, slots=True)
 class NewImage:
-    """What is known of an image once its bytes are stored."""
+    """An image whose bytes are stored and whose row is not."""
 
     id: UUID
     owner_id: UUID
@@ -66,7 +66,7 @@ class Image:
 
     @property
     def object_keys(self) -> tuple[str, ...]:
-        """Every object that belongs to the row."""
+        """The keys of every object of the image."""
         return (self.object_key, *(variant.object_key for variant in self.variants))
 
 
@@ -89,7 +89,7 @@ _COLUMNS = (
 
 def _image(row: Row[*tuple[Any, ...]]) -> Image:
     values = row._asdict()
-    # Our own rows, written from validated reports: no second validation.
+    # The rows were written from validated reports, so they are not validated again.
     values["variants"] = tuple(Variant.model_construct(**entry) for entry in row.variants)
     values["status"] = ImageStatus(row.status)
     return Image(**values)
@@ -121,14 +121,14 @@ class ImageRepository:
         return None if row is None else _image(row)
 
     async def of(self, reader: Reader, ids: Sequence[UUID]) -> Sequence[Image]:
-        """Those of `ids` that are there, in no order."""
+        """Return the existing images of `ids`, in no order."""
         rows = await reader.execute(select(*_COLUMNS).where(ImageRow.id.in_(ids)))
         return [_image(row) for row in rows]
 
     async def list(
         self, reader: Reader, *, owner_id: UUID | None, limit: int, after: Position | None = None
     ) -> Sequence[Image]:
-        """Newest first, at most `limit`, of one owner or (None) of everybody."""
+        """Return at most `limit` images, newest first, of one owner or (None) of all."""
         statement = select(*_COLUMNS).order_by(ImageRow.created_at.desc(), ImageRow.id.desc())
         if owner_id is not None:
             statement = statement.where(ImageRow.owner_id == owner_id)
@@ -138,13 +138,13 @@ class ImageRepository:
 
     @trace_database_operation("api.images", "update")
     async def apply(self, transaction: Transaction, image_id: UUID, report: VariantReport) -> bool:
-        """Keeps the result of `report` unless a job at least as new has reported. Says whether."""
-        refused = report.rejected is not None
+        """Store the result of `report`; return False where a job at least as new has reported."""
+        is_rejected = report.rejected is not None
         statement = (
             update(ImageRow)
             .where(ImageRow.id == image_id, _older_than(report))
             .values(
-                status=(ImageStatus.REJECTED if refused else ImageStatus.READY).value,
+                status=(ImageStatus.REJECTED if is_rejected else ImageStatus.READY).value,
                 reason=report.rejected,
                 variants=[variant.model_dump(mode="json") for variant in report.variants],
                 job_id=report.job_id,
@@ -160,7 +160,7 @@ class ImageRepository:
     async def delete(
         self, transaction: Transaction, image_id: UUID, expected: Collection[int] | None
     ) -> Image | None:
-        """The row that was deleted; None where there is none, or at none of the `expected` versions."""
+        """Delete the row and return it; None without a row at one of the `expected` versions."""
         statement = delete(ImageRow).where(ImageRow.id == image_id)
         if expected is not None:
             statement = statement.where(ImageRow.version.in_(expected))
@@ -170,7 +170,7 @@ class ImageRepository:
     async def known_keys(
         self, reader: Reader, keys: Sequence[str], ids: Iterable[UUID]
     ) -> set[str]:
-        """Those of `keys` that are a row's source, and every key of the rows `ids`."""
+        """Return those of `keys` that are the source of a row, and every key of the rows `ids`."""
         statement = select(*_COLUMNS).where(
             or_(ImageRow.object_key.in_(keys), ImageRow.id.in_(list(ids)))
         )
@@ -179,7 +179,7 @@ class ImageRepository:
     async def unfinished(
         self, reader: Reader, *, beyond: str, through: str | None, before: datetime, limit: int
     ) -> Sequence[Image]:
-        """Images that wait for their variants since before `before`, by the keys of their sources."""
+        """Return images without variants, unchanged since `before`, by key of the source."""
         key = collate(ImageRow.object_key, "C")
         statement = select(*_COLUMNS).where(
             ImageRow.status == ImageStatus.PROCESSING.value,
@@ -194,7 +194,7 @@ class ImageRepository:
     async def finished(
         self, reader: Reader, *, first: UUID, last: UUID | None, before: datetime, limit: int
     ) -> Sequence[Image]:
-        """Images that have their variants since before `before`, in the order of their ids."""
+        """Return images with variants, unchanged since `before`, by id."""
         statement = select(*_COLUMNS).where(
             ImageRow.id >= first,
             ImageRow.status == ImageStatus.READY.value,
@@ -206,7 +206,7 @@ class ImageRepository:
         return [_image(row) for row in rows]
 
     async def reject(self, transaction: Transaction, ids: Sequence[UUID], reason: str) -> None:
-        """Those of `ids` that still wait for their variants will get none."""
+        """Reject those of `ids` that have no variants yet."""
         await transaction.execute(
             update(ImageRow)
             .where(ImageRow.id.in_(ids), ImageRow.status == ImageStatus.PROCESSING.value)
@@ -221,14 +221,14 @@ class ImageRepository:
     async def delete_of(
         self, transaction: Transaction, owner_id: UUID, ids: Sequence[UUID]
     ) -> None:
-        """Those of `ids` that are this owner's."""
+        """Delete those of `ids` that belong to the owner."""
         await transaction.execute(
             delete(ImageRow).where(ImageRow.owner_id == owner_id, ImageRow.id.in_(ids))
         )
 
 
 def _older_than(report: VariantReport) -> ColumnElement[bool]:
-    # Jobs of one transaction have the same time: their ids break the tie, for every replica alike.
+    # Jobs of one transaction have the same time: their ids break the tie.
     return or_(
         ImageRow.job_created_at.is_(None),
         ImageRow.job_created_at < report.job_created_at,

@@ -1,4 +1,4 @@
-"""What only admins do: list accounts, change their standing, look at the numbers of each day."""
+"""Routes for admins: list and administer accounts, read the counts of each day."""
 
 from datetime import date
 from typing import Annotated
@@ -39,12 +39,12 @@ async def list_users(
 ) -> Response:
     cursors = services.user_cursors
     after = None if cursor is None else cursors.decode(cursor)
-    found = await services.accounts.list(principal, limit=limit, after=after)
-    following = None
-    if found.next is not None:
-        following = cursors.encode((found.next.created_at, found.next.id))
-    listed = UserList(items=found.items, next_cursor=following)
-    return json_response(listed, headers=link_header(request, following))
+    listed = await services.accounts.list(principal, limit=limit, after=after)
+    next_cursor = None
+    if listed.next is not None:
+        next_cursor = cursors.encode((listed.next.created_at, listed.next.id))
+    body = UserList(items=listed.items, next_cursor=next_cursor)
+    return json_response(body, headers=link_header(request, next_cursor))
 
 
 @router.patch(
@@ -73,7 +73,7 @@ async def update_user(
 @router.get(
     "/analytics/daily",
     operation_id="get_daily_analytics",
-    summary="Numbers of each day",
+    summary="Show the counts of each day",
     response_model=DailyAnalyticsReport,
     responses={
         **described(200, "A row for every day, zeros included"),
@@ -88,9 +88,9 @@ async def get_daily_analytics(
         date, Query(alias="to", description="Last day (UTC); at most 366 days in all.")
     ],
 ) -> Response:
-    """404 where the operator has switched analytics off (ENABLE_ANALYTICS)."""
+    """404 where the operator has disabled analytics (ENABLE_ANALYTICS)."""
     if not services.analytics:
-        raise NotFound("analytics are switched off here")
+        raise NotFound("Analytics are disabled.")
     days = await services.reports.daily(principal, first, last)
     items = [
         DailyAnalytics(

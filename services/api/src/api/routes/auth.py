@@ -1,4 +1,4 @@
-"""/api/v1/auth: tokens (RFC 6749, RFC 7009) and the mails that prove an address."""
+"""/api/v1/auth: tokens (RFC 6749, RFC 7009) and emails that verify an address."""
 
 from typing import Any
 from urllib.parse import parse_qsl
@@ -16,7 +16,7 @@ from twelvefold.errors import OAuthError
 
 from .responses import Responses, described, document_problems
 
-BODY_LIMIT = 16 * 1024  # bytes; nothing that belongs here is near it
+BODY_LIMIT = 16 * 1024  # bytes; far more than any valid form
 _MAX_FIELDS = 20
 _MAX_USER_AGENT = 256
 _FORM = "application/x-www-form-urlencoded"
@@ -39,7 +39,10 @@ _TOKEN_FORM = _form(
         "username": {"type": "string", "description": "E-mail address; grant `password`."},
         "password": {"type": "string", "format": "password"},
         "refresh_token": {"type": "string", "description": "Grant `refresh_token`."},
-        "scope": {"type": "string", "description": "Ignored: the answer says what was granted."},
+        "scope": {
+            "type": "string",
+            "description": "Ignored: the response states the granted scope.",
+        },
     },
     ["grant_type"],
     {"grant_type": "password", "username": "ada@example.com", "password": "correct horse battery"},
@@ -87,12 +90,13 @@ def _invalid(detail: str) -> OAuthError:
     return OAuthError("invalid_request", detail)
 
 
-async def _fields(request: Request) -> dict[str, str]:
-    """The form's fields. An empty one counts as left out, a repeated one is an error (RFC 6749
-    section 3.2). Raises OAuthError: on these endpoints a bad form is no problem document.
+async def _parse_form(request: Request) -> dict[str, str]:
+    """Return the fields of the form. An empty field is ignored, a repeated one is an error.
+
+    RFC 6749 section 3.2. Raises OAuthError, since these endpoints answer no problem documents.
     """
-    named = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if named != _FORM:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != _FORM:
         raise _invalid(f"the body must be {_FORM}")
     try:
         pairs = parse_qsl(
@@ -102,9 +106,9 @@ async def _fields(request: Request) -> dict[str, str]:
         raise _invalid("the form is malformed") from None
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        raise _invalid("a parameter is there more than once")
+        raise _invalid("a parameter is repeated")
     if any("\0" in value for value in fields.values()):
-        raise _invalid("a parameter holds a NUL character")
+        raise _invalid("a parameter contains a NUL character")
     return fields
 
 
@@ -129,7 +133,7 @@ def _required(fields: dict[str, str], name: str) -> str:
 )
 async def create_token(request: Request, services: Services) -> Response:
     """Each refresh token works once; use the new one from then on."""
-    fields = await _fields(request)
+    fields = await _parse_form(request)
     grant = _required(fields, "grant_type")
     user_agent = request.headers.get("user-agent", "")[:_MAX_USER_AGENT] or None
     address = request.client.host if request.client else None
@@ -149,7 +153,7 @@ async def create_token(request: Request, services: Services) -> Response:
             address=address,
         )
     else:
-        raise OAuthError("unsupported_grant_type", "password and refresh_token are the grants here")
+        raise OAuthError("unsupported_grant_type", "use password or refresh_token")
     pair = await services.credentials.issue_token(grant_request)
     return Response(pair, 200, _NO_STORE, media_type="application/json")
 
@@ -162,13 +166,13 @@ async def create_token(request: Request, services: Services) -> Response:
     openapi_extra=_REVOKE_FORM,
     response_class=Response,
     responses={
-        **described(200, "Revoked, or not known here"),
+        **described(200, "Revoked, or unknown"),
         **document_problems(413),
         **_OAUTH_ERROR,
     },
 )
 async def revoke_token(request: Request, services: Services) -> Response:
-    fields = await _fields(request)
+    fields = await _parse_form(request)
     await services.credentials.revoke_token(SecretStr(_required(fields, "token")))
     return Response(status_code=200, headers=_NO_STORE)
 
@@ -177,11 +181,11 @@ async def revoke_token(request: Request, services: Services) -> Response:
     "/email-verifications",
     operation_id="request_email_verification",
     dependencies=_MAILING,
-    summary="Ask for a mail that verifies an address",
+    summary="Request an email that verifies an address",
     status_code=202,
     response_class=Response,
     responses={
-        **described(202, "The same answer whether or not there is such an account"),
+        **described(202, "The same response with and without an account"),
         **document_problems(413, 415, 422),
     },
 )
@@ -194,7 +198,7 @@ async def request_email_verification(request: EmailAddress, services: Services) 
     "/email-verifications/confirm",
     operation_id="confirm_email",
     dependencies=_GUESSED,
-    summary="Verify an address by the token of the mail",
+    summary="Verify an address by the emailed token",
     status_code=204,
     responses=document_problems(413, 415, 422),
 )
@@ -207,11 +211,11 @@ async def confirm_email(confirmation: EmailConfirmation, services: Services) -> 
     "/password-resets",
     operation_id="request_password_reset",
     dependencies=_MAILING,
-    summary="Ask for a mail that resets a password",
+    summary="Request an email that resets a password",
     status_code=202,
     response_class=Response,
     responses={
-        **described(202, "The same answer whether or not there is such an account"),
+        **described(202, "The same response with and without an account"),
         **document_problems(413, 415, 422),
     },
 )
@@ -224,7 +228,7 @@ async def request_password_reset(request: EmailAddress, services: Services) -> R
     "/password-resets/confirm",
     operation_id="reset_password",
     dependencies=_GUESSED,
-    summary="Set a new password by the token of the mail",
+    summary="Set a new password by the emailed token",
     status_code=204,
     responses=document_problems(413, 415, 422),
 )
@@ -238,13 +242,13 @@ async def reset_password(reset: PasswordReset, services: Services) -> Response:
     "/email-changes/undo",
     operation_id="undo_email_change",
     dependencies=_GUESSED,
-    summary="Take an address back by the token of the mail",
+    summary="Restore an address by the emailed token",
     status_code=204,
     responses=document_problems(413, 415, 422),
 )
 async def undo_email_change(undo: EmailChangeUndo, services: Services) -> Response:
-    """For 7 days after the address was changed. Ends every session, voids the password, and mails
-    a link for a new one to the restored address.
+    """Possible for 7 days after the change. Ends every session, voids the password, and sends a
+    link for a new one to the restored address.
     """
     await services.credentials.undo_email_change(undo.token)
     return Response(status_code=204)

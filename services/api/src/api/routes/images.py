@@ -35,7 +35,7 @@ ReadsImages = Annotated[Principal, signed_in("images:read")]
 WritesImages = Annotated[Principal, signed_in("images:write")]
 ImageId = Annotated[UUID, Path(description="Id of the image.")]
 OwnerId = Annotated[
-    UUID | None, Query(description="Whose; without it one's own, or for admins everybody's.")
+    UUID | None, Query(description="The owner. Default: the caller; for admins all owners.")
 ]
 
 
@@ -79,7 +79,7 @@ def _accepted(accepted: Accepted) -> StoredResponse:
     headers = {
         "Location": f"{router.prefix}/{accepted.image.id}",
         "ETag": etag(accepted.image.version),
-        # Where to see how far the work is (RFC 8631).
+        # The progress of the job (RFC 8631).
         "Link": f'</api/v1/jobs/{accepted.job.id}>; rel="status"',
     }
     body = ImageAccepted(image=Image.of(accepted.image), job=Job.of(accepted.job))
@@ -124,8 +124,8 @@ async def get_image(
     services: Services,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    found: ImageRecord = await services.images.get(principal, image_id)
-    return versioned(Image.of(found).model_dump_json(), etag(found.version), if_none_match)
+    image: ImageRecord = await services.images.get(principal, image_id)
+    return versioned(Image.of(image).model_dump_json(), etag(image.version), if_none_match)
 
 
 @router.get(
@@ -157,7 +157,7 @@ async def get_image_variant(
 async def delete_image(
     image_id: ImageId, principal: WritesImages, services: Services, if_match: IfMatch = None
 ) -> Response:
-    """With everything made of it. If-Match is honoured where it is sent."""
+    """Deletes its variants too. If-Match is optional."""
     expected = None if if_match is None else parse_if_match(if_match)
     await services.images.delete(principal, image_id, expected)
     return Response(status_code=204)

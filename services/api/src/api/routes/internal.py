@@ -1,4 +1,4 @@
-"""/internal/v1: what the worker reports to the owner of the rows. Never on the public port."""
+"""/internal/v1: reports and requests of the worker. Never on the public port."""
 
 from uuid import UUID
 
@@ -40,15 +40,15 @@ async def put_image_variants(image_id: UUID, report: VariantReport, services: Se
 @router.post(
     "/accounts/{account_id}/erasure",
     operation_id="erase_account",
-    summary="Erase the images of an account that is gone, batch by batch",
+    summary="Erase the images of a deleted account, batch by batch",
     response_model=ImagesToErase,
     responses={
-        **described(200, "Whose objects to delete next"),
+        **described(200, "The images whose objects are to be deleted next"),
         **document_problems(401, 403, 422),
     },
 )
 async def erase_account(account_id: UUID, done: ImageErasure, services: Services) -> Response:
-    """Idempotent: what was not reported as deleted is answered again."""
+    """Idempotent: images that were not reported as deleted are returned again."""
     images = await services.maintenance.erase(account_id, done.deleted)
     return json_response(
         ImagesToErase(
@@ -62,12 +62,12 @@ async def erase_account(account_id: UUID, done: ImageErasure, services: Services
 @router.put(
     "/objects/orphans",
     operation_id="find_orphans",
-    summary="Which of these objects belong to no image",
+    summary="Find the objects that belong to no image",
     response_model=ObjectKeys,
-    responses={**described(200, "Those that nobody knows"), **document_problems(401, 403, 422)},
+    responses={**described(200, "The orphaned objects"), **document_problems(401, 403, 422)},
 )
 async def find_orphans(request: ObjectKeys, services: Services) -> Response:
-    """Ask only about objects that are older than any upload or job may take."""
+    """Send only objects that are older than the duration of any upload or job."""
     orphans = await services.maintenance.orphans(request.keys)
     return json_response(ObjectKeys(keys=list(orphans)))
 
@@ -75,7 +75,7 @@ async def find_orphans(request: ObjectKeys, services: Services) -> Response:
 @router.put(
     "/objects/missing",
     operation_id="find_missing",
-    summary="Which images miss an object in a range of keys",
+    summary="Find the images that lack an object in a range of keys",
     response_model=ImageIds,
     responses={**described(200, "At most 1,000 of them"), **document_problems(401, 403, 422)},
 )
@@ -87,11 +87,11 @@ async def find_missing(found: ObjectRange, services: Services) -> Response:
 @router.post(
     "/images/mend",
     operation_id="repair_images",
-    summary="Mend images that miss objects",
+    summary="Repair images that lack objects",
     status_code=204,
     responses=document_problems(401, 403, 422),
 )
 async def repair_images(missing: ImageIds, services: Services) -> Response:
-    """Variants are made anew from the source; an image that had none yet is refused."""
+    """Queues new variants from the source; an image without variants is rejected."""
     await services.maintenance.repair(missing.ids)
     return Response(status_code=204)

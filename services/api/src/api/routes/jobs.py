@@ -25,7 +25,9 @@ WritesJobs = Annotated[Principal, signed_in("jobs:write")]
 JobId = Annotated[UUID, Path(description="Id of the job.")]
 _STREAM: Responses = {
     200: {
-        "description": "Events `state` and `progress` with the job as data, and `end` with why",
+        "description": (
+            "Events `state` and `progress` with the job as data, and `end` with the reason"
+        ),
         "content": {
             "text/event-stream": {
                 "schema": {"type": "string"},
@@ -36,7 +38,9 @@ _STREAM: Responses = {
             }
         },
     },
-    204: {"description": "Ended, and Last-Event-ID says that the caller knows: do not come back"},
+    204: {
+        "description": "The job has ended and Last-Event-ID is its last version: do not reconnect"
+    },
 }
 
 
@@ -57,7 +61,7 @@ def _accepted(job: JobRecord) -> StoredResponse:
 )
 async def create_job(
     request: Request,
-    asked: JobCreate,
+    new: JobCreate,
     principal: WritesJobs,
     services: Services,
     idempotency_key: IdempotencyKey = None,
@@ -66,7 +70,7 @@ async def create_job(
     operation = services.keys.once(str(principal.id), idempotency_key, "POST /jobs", body)
     return replied(
         await services.jobs.create(
-            principal, asked.type, asked.payload, operation=operation, respond=_accepted
+            principal, new.type, new.payload, operation=operation, respond=_accepted
         )
     )
 
@@ -85,10 +89,12 @@ async def list_jobs(
     limit: PageLimit = 20,
     cursor: Cursor = None,
     owner_id: Annotated[
-        UUID | None, Query(description="Whose; without it one's own, or for admins everybody's.")
+        UUID | None, Query(description="The owner. Default: the caller; for admins all owners.")
     ] = None,
-    status: Annotated[JobStatus | None, Query(description="Only in this state.")] = None,
-    type: Annotated[str | None, Query(max_length=100, description="Only of this type.")] = None,  # noqa: A002 (the contract's name)
+    status: Annotated[JobStatus | None, Query(description="Only with this status.")] = None,
+    type: Annotated[  # noqa: A002 (the contract's name)
+        str | None, Query(max_length=100, description="Only of this type.")
+    ] = None,
 ) -> Response:
     cursors = services.job_cursors
     rows = await services.jobs.list(
@@ -143,7 +149,7 @@ async def cancel_job(
 @router.post(
     "/{job_id}/retry",
     operation_id="retry_job",
-    summary="Run a job again that ended without success",
+    summary="Run an unsuccessful job again",
     status_code=202,
     response_model=Job,
     responses={
@@ -176,10 +182,10 @@ async def watch_job(
     principal: ReadsJobs,
     services: Services,
     last_event_id: Annotated[
-        str | None, Header(description="Id of the last event that the caller has.")
+        str | None, Header(description="Id of the last event that the caller has received.")
     ] = None,
 ) -> Response:
-    """Server-sent events. The stream ends with the job or with the token, whichever is first."""
+    """Server-sent events. The stream ends with the job or with the token, whichever ends first."""
     known = last_version(last_event_id)
     job = await services.jobs.get(principal, job_id)
     if job.status.is_terminal and known == job.version:

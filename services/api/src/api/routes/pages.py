@@ -1,9 +1,9 @@
-"""The pages behind mailed links, where no front end of a team's own takes their place.
+"""The pages behind emailed links, for installations without a front end.
 
-A GET shows a form and changes nothing: scanners of mails follow links. The POST does what the
-route under /api/v1/auth does for a client. Neither reads a cookie or an Authorization header, so
-another site gains nothing by sending the form. Served whatever WEB_URL says: where it names a front
-end, no mail leads here, and the pages can do no more than those routes.
+A GET shows a form and changes nothing, since mail scanners follow links. The POST does the same as
+the route under /api/v1/auth. Neither reads a cookie or an Authorization header, so a form on
+another site gains nothing. The pages are served for any WEB_URL: where it names a front end, no
+email links to them, and they can do no more than those routes.
 """
 
 from collections.abc import Callable, Coroutine
@@ -47,7 +47,7 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class PageRoute(APIRoute):
-    """Answers errors, those of its policy too, as pages: who reads them is a person."""
+    """Renders errors as pages for people, also those of its policy."""
 
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
@@ -63,95 +63,95 @@ class PageRoute(APIRoute):
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 PATHS = tuple(f"/{form.path}" for form in (VERIFY_EMAIL, RESET_PASSWORD, UNDO_EMAIL_CHANGE))
-_SHOWN = [anyone()]
-_SENT = [anyone(RateLimitName.CREDENTIALS)]
+_VIEW_POLICY = [anyone()]
+_SUBMIT_POLICY = [anyone(RateLimitName.CREDENTIALS)]
 
 
-@router.get("/verify-email", dependencies=_SHOWN)
+@router.get("/verify-email", dependencies=_VIEW_POLICY)
 async def show_verification(request: Request) -> HTMLResponse:
-    return _shown(VERIFY_EMAIL, request)
+    return _show(VERIFY_EMAIL, request)
 
 
-@router.post("/verify-email", dependencies=_SENT)
+@router.post("/verify-email", dependencies=_SUBMIT_POLICY)
 async def verify_email(request: Request, services: Services) -> HTMLResponse:
-    return await _acted(VERIFY_EMAIL, request, services)
+    return await _submit(VERIFY_EMAIL, request, services)
 
 
-@router.get("/reset-password", dependencies=_SHOWN)
+@router.get("/reset-password", dependencies=_VIEW_POLICY)
 async def show_reset(request: Request) -> HTMLResponse:
-    return _shown(RESET_PASSWORD, request)
+    return _show(RESET_PASSWORD, request)
 
 
-@router.post("/reset-password", dependencies=_SENT)
+@router.post("/reset-password", dependencies=_SUBMIT_POLICY)
 async def reset_password(request: Request, services: Services) -> HTMLResponse:
-    return await _acted(RESET_PASSWORD, request, services)
+    return await _submit(RESET_PASSWORD, request, services)
 
 
-@router.get("/undo-email-change", dependencies=_SHOWN)
+@router.get("/undo-email-change", dependencies=_VIEW_POLICY)
 async def show_undo(request: Request) -> HTMLResponse:
-    return _shown(UNDO_EMAIL_CHANGE, request)
+    return _show(UNDO_EMAIL_CHANGE, request)
 
 
-@router.post("/undo-email-change", dependencies=_SENT)
+@router.post("/undo-email-change", dependencies=_SUBMIT_POLICY)
 async def undo_email_change(request: Request, services: Services) -> HTMLResponse:
-    return await _acted(UNDO_EMAIL_CHANGE, request, services)
+    return await _submit(UNDO_EMAIL_CHANGE, request, services)
 
 
-def _shown(form: Form, request: Request) -> HTMLResponse:
-    found = request.query_params.getlist("token")
-    if len(found) != 1:
-        raise BadRequest("the link is incomplete")
-    return form_page(form, _usable(found[0]))
+def _show(form: Form, request: Request) -> HTMLResponse:
+    tokens = request.query_params.getlist("token")
+    if len(tokens) != 1:
+        raise BadRequest("The link is incomplete.")
+    return form_page(form, _check_token(tokens[0]))
 
 
-async def _acted(form: Form, request: Request, services: Container) -> HTMLResponse:
-    fields = await _fields(request)
-    token, credentials = _usable(fields.get("token", "")), services.credentials
+async def _submit(form: Form, request: Request, services: Container) -> HTMLResponse:
+    fields = await _parse_form(request)
+    token, credentials = _check_token(fields.get("token", "")), services.credentials
     try:
         if form is RESET_PASSWORD:
-            password = _password(fields.get("password", ""))
+            password = _parse_password(fields.get("password", ""))
             await credentials.reset_password(SecretStr(token), password)
         elif form is VERIFY_EMAIL:
             await credentials.confirm_email(SecretStr(token))
         else:
             await credentials.undo_email_change(SecretStr(token))
     except UnprocessableContent as refused:
-        return form_page(form, token, fault=_fault(refused))
+        return form_page(form, token, fault=_format_fault(refused))
     return done_page(form)
 
 
-def _usable(token: str) -> str:
+def _check_token(token: str) -> str:
     if not 0 < len(token) <= _MAX_TOKEN:
-        raise BadRequest("the link is incomplete")
+        raise BadRequest("The link is incomplete.")
     return token
 
 
-def _password(given: str) -> SecretStr:
+def _parse_password(given: str) -> SecretStr:
     try:
         return _PASSWORD.validate_python(given)
     except ValidationError:
         raise UnprocessableContent("The password must have 8 to 256 characters.") from None
 
 
-def _fault(refused: UnprocessableContent) -> str:
-    """A rule of users as a sentence; it never repeats the password."""
+def _format_fault(refused: UnprocessableContent) -> str:
+    """Return the detail as a sentence. It never contains the password."""
     return f"{refused.detail[:1].upper()}{refused.detail[1:].rstrip('.')}."
 
 
-async def _fields(request: Request) -> dict[str, str]:
-    """The form's fields. Raises UnsupportedMedia, and BadRequest for a form that is none."""
+async def _parse_form(request: Request) -> dict[str, str]:
+    """Return the fields of the form. Raises UnsupportedMedia, BadRequest for a malformed form."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != _FORM_TYPE:
-        raise UnsupportedMedia(f"the body must be {_FORM_TYPE}")
+        raise UnsupportedMedia(f"Send the body as {_FORM_TYPE}.")
     try:
         pairs = parse_qsl(
             (await request.body()).decode(), max_num_fields=_MAX_FIELDS, errors="strict"
         )
     except ValueError:  # too many fields, or bytes that are no UTF-8
-        raise BadRequest("the form is malformed") from None
+        raise BadRequest("The form is malformed.") from None
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        raise BadRequest("a field is there more than once")
+        raise BadRequest("A field is repeated.")
     return fields
 
 
@@ -166,8 +166,8 @@ def _error_page(error: TwelvefoldError) -> HTMLResponse:
         title, text = (
             "This link does not work",
             (
-                "It was used before, has expired or is incomplete. Open the newest one that we sent "
-                "you, or ask for another."
+                "It was used before, has expired or is incomplete. Open the newest one that we "
+                "sent you, or request another."
             ),
         )
     return message_page(title, text, error.status, error.headers)

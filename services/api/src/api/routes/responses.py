@@ -20,13 +20,13 @@ from twelvefold.storage.object_store import ReadMethod
 T = TypeVar("T")
 Responses = dict[int | str, dict[str, Any]]
 
-# A cached copy may be kept, but is asked about each time: it may be another's by then.
+# A copy may be cached, but must be revalidated: the cache's user may have changed.
 REVALIDATED = "private, no-cache"
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 IMAGE_BODY = {
     "requestBody": {
         "required": True,
-        "description": "The bytes of the image. They decide about its type, not the header.",
+        "description": "The bytes of the image. They determine its type, not the header.",
         "content": dict.fromkeys((*IMAGE_TYPES, "application/octet-stream"), _BINARY),
     }
 }
@@ -35,14 +35,14 @@ IMAGE_BODY = {
 def json_response(
     model: BaseModel, status: int = 200, headers: dict[str, str] | None = None
 ) -> Response:
-    """`model` as it is: it was made from our own rows and needs no second validation."""
+    """Return `model` as JSON. It was made from validated rows and is not validated again."""
     return Response(model.model_dump_json(), status, headers, media_type="application/json")
 
 
 async def json_items(
     batches: AsyncIterator[Sequence[T]], view: Callable[[T], BaseModel]
 ) -> AsyncIterator[bytes]:
-    """What stands between the brackets of a JSON array, a piece for each batch."""
+    """Yield the items of a JSON array without its brackets, one chunk per batch."""
     separator = b""
     async for rows in batches:
         yield separator + b",".join(view(row).model_dump_json().encode() for row in rows)
@@ -52,19 +52,19 @@ async def json_items(
 def reply(
     model: BaseModel, status: int = 200, headers: dict[str, str] | None = None
 ) -> StoredResponse:
-    """As `json_response`, in the form that is stored with an Idempotency-Key."""
+    """Return the response in the form that is stored with an Idempotency-Key."""
     return StoredResponse(status, model.model_dump_json().encode(), headers or {})
 
 
-def replied(found: StoredResponse) -> Response:
-    """The first answer, or the same again."""
-    return Response(found.body, found.status, found.headers, media_type="application/json")
+def replied(stored: StoredResponse) -> Response:
+    """Return the stored response, first or replayed."""
+    return Response(stored.body, stored.status, stored.headers, media_type="application/json")
 
 
 def versioned(
     body: bytes | str, etag: str, if_none_match: str | None, status: int = 200
 ) -> Response:
-    """The body with its ETag, or 304 where the caller has it already (RFC 9110 section 15.4.5)."""
+    """Return the body with its ETag, or 304 where the caller has it (RFC 9110 section 15.4.5)."""
     headers = {"ETag": etag, "Cache-Control": REVALIDATED}
     if is_not_modified(if_none_match, etag):
         return Response(status_code=304, headers=headers)
@@ -72,12 +72,12 @@ def versioned(
 
 
 def read_method(request: Request) -> ReadMethod:
-    """What the URL of a redirect has to be signed for: what the client follows it with."""
+    """Return the method that the client will use on the redirect's URL, which is signed for it."""
     return "HEAD" if is_head(request.scope) else "GET"
 
 
 def redirect(url: str) -> Response:
-    """To a presigned URL, which must not outlive the permission to see it in a cache."""
+    """Redirect to a presigned URL, which no cache may keep longer than the permission lasts."""
     return RedirectResponse(url, 307, {"Cache-Control": "private, no-store"})
 
 
@@ -90,15 +90,15 @@ def page(
     position: Callable[[T], Position],
     view: Callable[[T], BaseModel],
 ) -> Response:
-    """One page of `rows`, which are one more than `limit` where there is another page."""
+    """Return one page of `rows`, which exceed `limit` by one where there is another page."""
     shown = rows[:limit]
     cursor = cursors.encode(position(shown[-1])) if len(rows) > limit else None
-    found = Page[Any](items=[view(row) for row in shown], next_cursor=cursor)
-    return json_response(found, headers=link_header(request, cursor))
+    body = Page[Any](items=[view(row) for row in shown], next_cursor=cursor)
+    return json_response(body, headers=link_header(request, cursor))
 
 
 async def body_of(request: Request) -> AsyncIterator[bytes]:
-    """The body's chunks as they come. Raises BadRequest where the client goes away."""
+    """Yield the chunks of the body. Raises BadRequest where the client disconnects."""
     try:
         async for chunk in request.stream():
             if chunk:
@@ -113,11 +113,11 @@ def _header(description: str, example: str) -> dict[str, Any]:
 
 _HEADERS = {
     "Idempotency-Replayed": _header(
-        "Only where this is the answer to an earlier request with the same key.", "true"
+        "Only where this is the response to an earlier request with the same key.", "true"
     ),
     "ETag": _header("Version of the resource, for If-Match and If-None-Match.", '"v3"'),
     "Location": _header(
-        "Path of what was made.", "/api/v1/jobs/0198c5f0-7b2a-7c31-8f4d-93b7e05d6a22"
+        "Path of the new resource.", "/api/v1/jobs/0198c5f0-7b2a-7c31-8f4d-93b7e05d6a22"
     ),
     "Link": _header(
         'Next page, `rel="next"`; absent on the last one.', '</api/v1/images?cursor=…>; rel="next"'
@@ -126,17 +126,17 @@ _HEADERS = {
 
 
 def described(status: int, description: str, *headers: str) -> Responses:
-    """A response of this status with these headers, besides what the route declares."""
-    found: dict[str, Any] = {"description": description}
+    """Return the documentation of a response with these headers, for a route's `responses`."""
+    documented: dict[str, Any] = {"description": description}
     if headers:
-        found["headers"] = {name: _HEADERS[name] for name in headers}
-    return {status: found}
+        documented["headers"] = {name: _HEADERS[name] for name in headers}
+    return {status: documented}
 
 
-NOT_MODIFIED = described(304, "Not modified: what the caller holds is current", "ETag")
+NOT_MODIFIED = described(304, "Not modified: the caller's copy is current", "ETag")
 REDIRECT: Responses = {
     307: {
-        "description": "To a URL of 5 minutes that serves the bytes",
+        "description": "Redirect to a URL that serves the bytes for 5 minutes",
         "headers": {
             "Location": _header("Presigned URL.", "https://objects.example/…?X-Amz-Signature=…")
         },
@@ -145,5 +145,5 @@ REDIRECT: Responses = {
 
 
 def document_problems(*statuses: int) -> Responses:
-    """Problems of a route, besides those that every route may answer."""
+    """Return the problems of a route, with those that every route may answer."""
     return problem_responses(*sorted({400, 500, 503, *statuses}))

@@ -1,4 +1,4 @@
-"""/api/v1/users/me/…: one's own credentials, sessions, and everything that is kept."""
+"""/api/v1/users/me/…: the caller's own credentials, sessions and data."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,9 +21,9 @@ from .responses import described, document_problems, json_items, json_response
 router = APIRouter(prefix="/api/v1/users/me", tags=["users"])
 Reads = Annotated[Principal, signed_in("users:read")]
 Writes = Annotated[Principal, signed_in("users:write")]
-# Who has a stolen token must not try passwords or send mails with it at the usual rate.
+# A stolen token must not try passwords or send emails at the ordinary rate.
 Guesses = Annotated[Principal, signed_in("users:write", limit=RateLimitName.CREDENTIALS)]
-# By address as well: many accounts of one person are no more than one.
+# Also by address, since one person may have many accounts.
 Mails = Annotated[
     Principal, signed_in("users:write", limit=RateLimitName.MAIL, address_limit=RateLimitName.MAIL)
 ]
@@ -51,15 +51,15 @@ async def change_password(
     status_code=202,
     response_class=Response,
     responses={
-        **described(202, "The same answer whether or not somebody has the address"),
+        **described(202, "The same response for taken and free addresses"),
         **document_problems(401, 403, 404, 413, 415, 422),
     },
 )
 async def change_email(request: EmailChange, principal: Mails, services: Services) -> Response:
-    """A mail goes to the new address, which counts once its link has been followed.
+    """Sends an email to the new address, which takes effect once its link was used.
 
-    403 without the account's password. The old address, where it was verified, gets a link that
-    undoes the change for 7 days.
+    403 without the account's password. The former address, if verified, gets a link that undoes
+    the change for 7 days.
     """
     await services.accounts.change_email(principal, request)
     return Response(status_code=202)
@@ -88,7 +88,7 @@ async def end_my_session(
     principal: Writes,
     services: Services,
 ) -> Response:
-    """At once, with its access tokens; the caller's own is one of them."""
+    """Takes effect at once, also on its access tokens. The caller's own session is allowed."""
     await services.accounts.end_session(principal, session_id)
     return Response(status_code=204)
 
@@ -96,7 +96,7 @@ async def end_my_session(
 @router.get(
     "/export",
     operation_id="export_me",
-    summary="Everything that is kept on me",
+    summary="Export my data",
     response_model=AccountExport,
     responses={
         **described(200, "The account, its images and jobs"),
@@ -104,8 +104,8 @@ async def end_my_session(
     },
 )
 async def export_me(principal: Reads, services: Services) -> Response:
-    """Sent while it is read, one at a time for an account (429). A broken connection means that
-    it is not whole.
+    """Streamed, one export at a time per account (429). After a broken connection it is
+    incomplete.
     """
     headers = {"Content-Disposition": 'attachment; filename="twelvefold-export.json"'}
     return OpenedResponse(_export(services, principal), headers=headers)
@@ -113,16 +113,16 @@ async def export_me(principal: Reads, services: Services) -> Response:
 
 @asynccontextmanager
 async def _export(services: Services, principal: Principal) -> AsyncIterator[AsyncIterator[bytes]]:
-    """An `AccountExport` as JSON, piece by piece."""
-    async with services.reports.export(principal) as found:
+    """Yield an `AccountExport` as JSON, in chunks."""
+    async with services.reports.export(principal) as data:
 
-        async def pieces() -> AsyncIterator[bytes]:
-            yield b'{"account":' + found.account + b',"images":['
-            async for piece in json_items(found.images, Image.of):
-                yield piece
+        async def chunks() -> AsyncIterator[bytes]:
+            yield b'{"account":' + data.account + b',"images":['
+            async for chunk in json_items(data.images, Image.of):
+                yield chunk
             yield b'],"jobs":['
-            async for piece in json_items(found.jobs, Job.of):
-                yield piece
+            async for chunk in json_items(data.jobs, Job.of):
+                yield chunk
             yield b"]}"
 
-        yield pieces()
+        yield chunks()

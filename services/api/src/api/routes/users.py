@@ -43,7 +43,7 @@ UserId = Annotated[UUID, Path(description="Id of the account.")]
     responses={
         **described(
             201,
-            "The account; a welcome mail is on its way",
+            "The account; a welcome email was queued",
             "Location",
             "ETag",
             "Idempotency-Replayed",
@@ -109,10 +109,10 @@ async def update_me(
 async def delete_me(
     principal: WritesUsers, services: Services, if_match: IfMatch = None
 ) -> Response:
-    """Ends every session at once; what is kept on the account is erased by a job.
+    """Ends every session at once; a job erases the data of the account.
 
     401 insufficient_user_authentication (RFC 9470) where the login, not the token, is older than
-    5 minutes: log in again. 409 for the last admin, who first makes another one.
+    5 minutes: log in again. 409 for the last admin: promote another account first.
     """
     expected = None if if_match is None else parse_if_match(if_match)
     await services.accounts.delete(principal, expected)
@@ -151,7 +151,7 @@ async def put_my_avatar(request: Request, principal: WritesUsers, services: Serv
 async def get_user(
     user_id: UserId, principal: ReadsUsers, services: Services, if_none_match: IfNoneMatch = None
 ) -> Response:
-    """One's own, or as an admin anybody's. Any other id is 403, whether it exists or not."""
+    """The caller's own account, or any account for an admin. 403 for other ids, existing or not."""
     document = await services.accounts.get(principal, user_id)
     return versioned(document.body, document.etag, if_none_match)
 

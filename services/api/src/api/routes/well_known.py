@@ -1,4 +1,4 @@
-"""/.well-known: what verifiers and OAuth clients look up by themselves."""
+"""/.well-known: metadata that verifiers and OAuth clients discover."""
 
 import json
 from typing import Any
@@ -13,8 +13,8 @@ from api.schemas import ServerMetadata
 from .responses import described, document_problems, json_response
 
 _CACHED = {"Cache-Control": "public, max-age=300"}
-# Without PUBLIC_URL the metadata repeats the Host header: for whoever sent it, and for nobody else.
-_OWN = {"Cache-Control": "no-store"}
+# Without PUBLIC_URL the metadata repeats the Host header, so no cache may share it.
+_UNCACHED = {"Cache-Control": "no-store"}
 router = APIRouter(prefix="/.well-known", tags=["discovery"], dependencies=[anyone()])
 
 
@@ -33,7 +33,7 @@ async def get_jwks(services: Services) -> Response:
 @router.get(
     "/oauth-authorization-server",
     operation_id="get_server_metadata",
-    summary="Where the token endpoints are (RFC 8414)",
+    summary="Metadata of the token endpoints (RFC 8414)",
     response_model=ServerMetadata,
     responses={**described(200, "The metadata"), **document_problems()},
 )
@@ -51,4 +51,4 @@ async def get_server_metadata(request: Request, services: Services) -> Response:
         token_endpoint_auth_methods_supported=["none"],
         revocation_endpoint_auth_methods_supported=["none"],
     )
-    return json_response(metadata, headers=_CACHED if services.public_url else _OWN)
+    return json_response(metadata, headers=_CACHED if services.public_url else _UNCACHED)

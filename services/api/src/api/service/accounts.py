@@ -1,4 +1,4 @@
-"""Accounts as the edge serves them: read from the cache first, everything else passed to users."""
+"""Accounts at the edge: reads come from the cache first, all other calls go to users."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PRESIGNED_FOR = timedelta(minutes=5)
 
 
 class Accounts:
-    """Use cases on accounts. Users owns the rows and fills the cache; the edge only reads it."""
+    """Use cases on accounts. Users owns rows and cache; the edge only reads the cache."""
 
     def __init__(self, users: UsersClient, cache: Cache, store: ObjectStore) -> None:
         self._users = users
@@ -36,35 +36,41 @@ class Accounts:
         self._store = store
 
     async def create(self, new: UserCreate, idempotency_key: str | None = None) -> CreatedUser:
-        """Raises Conflict where the address is taken; the key is users' to judge."""
+        """Register an account. Raises Conflict where the address is taken; users checks the key."""
         return await self._users.create(new, idempotency_key=idempotency_key)
 
     async def get(self, principal: Principal, user_id: UUID) -> UserDocument:
-        """Raises Forbidden for another's account (existing or not), NotFound without one."""
+        """Return the account. Raises NotFound, Forbidden for another one, existing or not."""
         principal.require_self_or_admin(user_id)
         entry = await self._cache.get(user_cache_key(user_id))
         if entry is None:
             return await self._users.get(user_id, bearer=principal.token)
         if entry.body is None:
-            raise NotFound("no such account")
+            raise NotFound("The account does not exist.")
         return UserDocument(entry.body, etag(entry.version))
 
     async def update(
         self, principal: Principal, changes: UserUpdate, expected: Collection[int] | None
     ) -> UserDocument:
-        """`expected` None takes any version. Raises PreconditionFailed where it lacks the row's."""
+        """Change the caller's account; `expected` None accepts any version.
+
+        Raises PreconditionFailed where `expected` lacks the version of the row.
+        """
         return await self._users.update(
             principal.id, changes, expected=expected, bearer=principal.token
         )
 
     async def delete(self, principal: Principal, expected: Collection[int] | None) -> None:
-        """Raises as `update`, ReauthenticationRequired, and Conflict for the last admin."""
+        """Delete the caller's account.
+
+        Raises as `update`, ReauthenticationRequired, and Conflict for the last admin.
+        """
         await self._users.delete(principal.id, expected=expected, bearer=principal.token)
 
     async def list(
         self, principal: Principal, *, limit: int, after: tuple[datetime, UUID] | None
     ) -> UserPage:
-        """Everybody, newest first; for admins."""
+        """Return a page of all accounts, newest first; for admins."""
         position = None if after is None else UserPosition(created_at=after[0], id=after[1])
         return await self._users.list(limit=limit, after=position, bearer=principal.token)
 
@@ -75,32 +81,44 @@ class Accounts:
         changes: UserAdminUpdate,
         expected: Collection[int] | None,
     ) -> UserDocument:
-        """Raises as `update`, and Conflict where no admin would be left; for admins."""
+        """Change role or disabling; for admins.
+
+        Raises as `update`, and Conflict where no admin would be left.
+        """
         return await self._users.administer(
             user_id, changes, expected=expected, bearer=principal.token
         )
 
     async def change_password(self, principal: Principal, request: PasswordChange) -> None:
-        """Ends the other sessions. Raises Forbidden, Invalid as users does."""
+        """Change the password and end the other sessions.
+
+        Raises Forbidden where the current one is wrong, UnprocessableContent for a weak new one.
+        """
         await self._users.change_password(principal.id, request, bearer=principal.token)
 
     async def change_email(self, principal: Principal, request: EmailChange) -> None:
-        """The new address counts once it is confirmed. Raises Forbidden without the password."""
+        """Request a new address, which its owner confirms by email.
+
+        Raises Forbidden without the password.
+        """
         await self._users.change_email(principal.id, request, bearer=principal.token)
 
     async def sessions(self, principal: Principal) -> SessionList:
         return await self._users.sessions(principal.id, bearer=principal.token)
 
     async def end_session(self, principal: Principal, session_id: UUID) -> None:
-        """Raises NotFound where the caller has no such session."""
+        """End a session of the caller. Raises NotFound where there is no such session."""
         await self._users.end_session(principal.id, session_id, bearer=principal.token)
 
     async def avatar_url(
         self, principal: Principal, user_id: UUID, variant: str, method: ReadMethod = "GET"
     ) -> str:
-        """A URL of 5 minutes for `method`. Raises Forbidden as `get` does, NotFound without that variant."""
+        """Return a URL for `method`, valid for 5 minutes.
+
+        Raises Forbidden as `get`, NotFound without the variant.
+        """
         principal.require_self_or_admin(user_id)
-        for found in await self._users.avatar(user_id, bearer=principal.token):
-            if found.name == variant:
-                return await self._store.presign(found.object_key, PRESIGNED_FOR, method=method)
-        raise NotFound("no such avatar")
+        for stored in await self._users.avatar(user_id, bearer=principal.token):
+            if stored.name == variant:
+                return await self._store.presign(stored.object_key, PRESIGNED_FOR, method=method)
+        raise NotFound("The avatar does not exist.")

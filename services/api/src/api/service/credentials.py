@@ -1,4 +1,4 @@
-"""Tokens, their keys, and the mails that prove an address: passed on to users, which decides."""
+"""Tokens, their keys, and emails that verify an address: all calls go to users."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from api.users_client import UsersClient
 from twelvefold.contracts.accounts import TokenRequest
 from twelvefold.errors import DependencyUnavailable
 
-KEYS_MAX_AGE = 300.0  # seconds that the published keys are answered without asking users
+KEYS_MAX_AGE = 300.0  # seconds that the keys are served without a request to users
 
 
 class PublishedKeys:
-    """The JWK set as users last gave it; answered from here also while users is away.
+    """The last JWK set from users, served also while users is unavailable.
 
-    One source for the endpoint and for the verifier, which asks by `fetch` when it wants news.
+    One source for the endpoint and for the verifier, which calls `fetch` for new keys.
     """
 
     def __init__(self, users: UsersClient, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -30,13 +30,16 @@ class PublishedKeys:
         self._fetching = asyncio.Lock()
 
     async def fetch(self) -> Mapping[str, Any]:
-        """Asks users. Raises DependencyUnavailable where it does not answer."""
+        """Request the keys from users. Raises DependencyUnavailable where it does not answer."""
         keys = await self._users.key_set()
         self._keys, self._fetched_at = keys, self._clock()
         return keys
 
     async def current(self) -> Mapping[str, Any]:
-        """Keys of at most 5 minutes, older ones without users, DependencyUnavailable without any."""
+        """Return keys of at most 5 minutes, or older ones while users is unavailable.
+
+        Raises DependencyUnavailable without any keys.
+        """
         async with self._fetching:
             if self._keys is not None and self._clock() - self._fetched_at < KEYS_MAX_AGE:
                 return self._keys
@@ -45,20 +48,20 @@ class PublishedKeys:
             except DependencyUnavailable:
                 if self._keys is None:
                     raise
-                # Not asked again by each request meanwhile.
+                # Not every request in the meantime tries again.
                 self._fetched_at = self._clock() - KEYS_MAX_AGE + 10.0
                 return self._keys
 
 
 class Credentials:
-    """Use cases that need no token. None of them tells whether an account exists."""
+    """Use cases without a token. None of them reveals whether an account exists."""
 
     def __init__(self, users: UsersClient, keys: PublishedKeys) -> None:
         self._users = users
         self._keys = keys
 
     async def issue_token(self, request: TokenRequest) -> bytes:
-        """A `TokenPair` as JSON. Raises OAuthError where the grant is refused."""
+        """Return a `TokenPair` as JSON. Raises OAuthError where the grant is refused."""
         return await self._users.issue_token(request)
 
     async def revoke_token(self, token: SecretStr) -> None:
@@ -71,16 +74,16 @@ class Credentials:
         await self._users.request_email_verification(email)
 
     async def confirm_email(self, token: SecretStr) -> None:
-        """Raises BadRequest where the token is unknown, used or too old."""
+        """Use an emailed token. Raises BadRequest where it is unknown, used or expired."""
         await self._users.confirm_email(token)
 
     async def request_password_reset(self, email: str) -> None:
         await self._users.request_password_reset(email)
 
     async def reset_password(self, token: SecretStr, password: SecretStr) -> None:
-        """Raises BadRequest where the token is unknown, used or too old."""
+        """Use an emailed token. Raises BadRequest where it is unknown, used or expired."""
         await self._users.reset_password(token, password)
 
     async def undo_email_change(self, token: SecretStr) -> None:
-        """Raises BadRequest where the token is unknown, used or too old."""
+        """Use an emailed token. Raises BadRequest where it is unknown, used or expired."""
         await self._users.undo_email_change(token)

@@ -1,6 +1,4 @@
-"""What the worker asks of the owner of images: erasing an account, and keeping rows and objects
-together.
-"""
+"""Requests of the worker: erase an account's images, keep rows and objects consistent."""
 
 from __future__ import annotations
 
@@ -17,9 +15,9 @@ from twelvefold.jobs import JobQueue
 
 from .uploads import PREFIX
 
-_ERASED_AT_ONCE = 100
-_LOOKED_AT_ONCE = 1000
-MOST_MISSING = 1000  # images that one answer names
+_ERASE_BATCH = 100
+_CHECK_BATCH = 1000
+MAX_MISSING = 1000  # images in one response
 _VARIANTS = ("variants", "image")
 
 
@@ -32,23 +30,24 @@ class ImageMaintenance:
     jobs: JobQueue
 
     async def erase(self, owner_id: UUID, deleted: Sequence[UUID]) -> Sequence[Image]:
-        """The next images of an account that is gone; rows of `deleted` go. Empty at the end."""
+        """Delete the rows `deleted` of an erased account; return its next images."""
         async with self.database.transaction() as transaction:
             await erasures.note(transaction, owner_id)
             await self.images.delete_of(transaction, owner_id, deleted)
             await erasures.forget_replies(transaction, owner_id)
-            return await self.images.list(transaction, owner_id=owner_id, limit=_ERASED_AT_ONCE)
+            return await self.images.list(transaction, owner_id=owner_id, limit=_ERASE_BATCH)
 
     async def orphans(self, keys: Sequence[str]) -> Sequence[str]:
-        """Those of `keys` that belong to no image: sources, and variants by their image's id."""
-        ids = {found for key in keys if (found := _image_of(key)) is not None}
+        """Return those of `keys` that belong to no image: sources, and variants by image id."""
+        ids = {image_id for key in keys if (image_id := _parse_image_id(key)) is not None}
         async with self.database.read() as reader:
             known = await self.images.known_keys(reader, keys, ids)
         return [key for key in keys if key not in known]
 
     async def missing(self, found: ObjectRange) -> Sequence[UUID]:
-        """Images of which an object should be in the range and is not: the source of one that
-        waits for its variants, any variant of one that has them. At most MOST_MISSING.
+        """Return at most MAX_MISSING images that lack an object in the range.
+
+        It is the source of an image without variants, or any variant of an image with variants.
         """
         async with self.database.read() as reader:
             if found.prefix == PREFIX:
@@ -56,9 +55,9 @@ class ImageMaintenance:
             return await self._without_variants(reader, found)
 
     async def repair(self, ids: Sequence[UUID]) -> None:
-        """Of images that miss objects: makes the variants anew, refuses those that had none yet.
+        """Repair images that lack objects: queue new variants, or reject an image without variants.
 
-        An image whose source is gone, too, is refused by the job that finds that out.
+        A job that finds no source rejects its image.
         """
         async with self.database.transaction() as transaction:
             images = await self.images.of(transaction, ids)
@@ -85,25 +84,25 @@ class ImageMaintenance:
             beyond=found.after,
             through=found.through,
             before=found.before,
-            # As many as can be present, and those to name.
-            limit=len(present) + MOST_MISSING,
+            # The present ones, and those to return.
+            limit=len(present) + MAX_MISSING,
         )
-        return [image.id for image in waiting if image.object_key not in present][:MOST_MISSING]
+        return [image.id for image in waiting if image.object_key not in present][:MAX_MISSING]
 
     async def _without_variants(self, reader: Reader, found: ObjectRange) -> Sequence[UUID]:
         present = frozenset(found.keys)
         missing: list[UUID] = []
-        first = _image_of(found.after) or UUID(int=0)
-        last = _image_of(found.through) if found.through else None
-        while len(missing) < MOST_MISSING:
+        first = _parse_image_id(found.after) or UUID(int=0)
+        last = _parse_image_id(found.through) if found.through else None
+        while len(missing) < MAX_MISSING:
             images = await self.images.finished(
-                reader, first=first, last=last, before=found.before, limit=_LOOKED_AT_ONCE
+                reader, first=first, last=last, before=found.before, limit=_CHECK_BATCH
             )
             missing += [image.id for image in images if _lacks(image, found, present)]
-            if len(images) < _LOOKED_AT_ONCE:
+            if len(images) < _CHECK_BATCH:
                 break
             first = UUID(int=images[-1].id.int + 1)
-        return missing[:MOST_MISSING]
+        return missing[:MAX_MISSING]
 
 
 def _lacks(image: Image, found: ObjectRange, present: frozenset[str]) -> bool:
@@ -114,8 +113,8 @@ def _lacks(image: Image, found: ObjectRange, present: frozenset[str]) -> bool:
     )
 
 
-def _image_of(key: str) -> UUID | None:
-    """The image that the key of a variant names: `variants/image/{id}/…`."""
+def _parse_image_id(key: str) -> UUID | None:
+    """Return the image in the key of a variant (`variants/image/{id}/…`), or None."""
     parts = key.split("/")
     if tuple(parts[:2]) != _VARIANTS:
         return None

@@ -1,4 +1,4 @@
-"""Images: uploaded, listed, shown, deleted, and given the variants that the worker made."""
+"""Images: upload, list, show and delete them, and store the variants that the worker made."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from .job_quota import JobQuota
 from .uploads import Upload, Uploads
 
 PRESIGNED_FOR = timedelta(minutes=5)
-_DELETE_TIMEOUT = 2.0  # seconds for the objects of a deleted row; the sweeper finds the rest
+_DELETE_TIMEOUT = 2.0  # seconds for the objects of a deleted row; the sweeper deletes the rest
 _log = structlog.get_logger(__name__)
 
 
@@ -48,7 +48,7 @@ class Accepted:
 
 
 class Images:
-    """Use cases on images. A foreign image is as absent as one that never was."""
+    """Use cases on images. An image of another owner is treated like an unknown one."""
 
     def __init__(
         self,
@@ -75,10 +75,11 @@ class Images:
         operation: IdempotentOperation,
         respond: Callable[[Accepted], StoredResponse],
     ) -> StoredResponse:
-        """Stores the bytes first, then commits row, job and answer.
+        """Store the bytes, then commit row, job and response.
 
-        A repeated request leaves no object of its own. Raises as `Uploads.receive`, `IdempotentOperation.run` and
-        `JobQuota.require_room`, and Unauthenticated where the account was erased while its token still counts.
+        A repeated request leaves no object of its own. Raises as `Uploads.receive`,
+        `IdempotentOperation.run` and `JobQuota.require_room`, and Unauthenticated where the account
+        was erased while its token is still valid.
         """
 
         async def insert(transaction: Transaction, upload: Upload) -> Accepted:
@@ -100,7 +101,7 @@ class Images:
             return accepted
 
         if operation.key is None:
-            # Refused before the bytes are stored. With a key this may be an answer to repeat.
+            # Refuse before the bytes are stored. With a key this may be a replay.
             await self._require_room(principal)
         async with AsyncExitStack() as stack:
             received = self._uploads.receive(body, content_type)
@@ -116,7 +117,7 @@ class Images:
     async def upload_avatar(
         self, principal: Principal, body: AsyncIterator[bytes], content_type: str | None
     ) -> JobRecord:
-        """As `upload`, but the account is the target: users keeps the variants, no row is here."""
+        """Store an avatar, and return its job. There is no row: users keeps the variants."""
         await self._require_room(principal)
         async with self._uploads.receive(body, content_type) as upload:
             payload = ImageProcess(
@@ -130,7 +131,7 @@ class Images:
 
     @retry_once
     async def get(self, principal: Principal, image_id: UUID) -> Image:
-        """Raises NotFound, also for an image of somebody else's."""
+        """Return an image. Raises NotFound, also for an image of another owner."""
         async with self._database.read() as reader:
             return await self._visible(reader, principal, image_id)
 
@@ -138,9 +139,9 @@ class Images:
     async def list(
         self, principal: Principal, *, owner_id: UUID | None, limit: int, after: Position | None
     ) -> Sequence[Image]:
-        """Newest first. Without `owner_id` a user's own, an admin's: everybody's.
+        """Return images, newest first. Without `owner_id` those of the user, or all for an admin.
 
-        Raises Forbidden where a user asks for another's.
+        Raises Forbidden where a user requests the images of another.
         """
         owner = listed_owner(principal, owner_id)
         async with self._database.read() as reader:
@@ -149,34 +150,37 @@ class Images:
     async def variant_url(
         self, principal: Principal, image_id: UUID, name: str, method: ReadMethod = "GET"
     ) -> str:
-        """A URL of 5 minutes for `method`. Raises NotFound where there is no such variant (yet)."""
+        """Return a URL for `method`, valid for 5 minutes. Raises NotFound without the variant."""
         image = await self.get(principal, image_id)
         for variant in image.variants:
             if variant.name == name:
                 return await self._store.presign(variant.object_key, PRESIGNED_FOR, method=method)
-        raise NotFound("no such variant")
+        raise NotFound("The variant does not exist.")
 
     @retry_once
     async def delete(
         self, principal: Principal, image_id: UUID, expected: Collection[int] | None
     ) -> None:
-        """Raises NotFound, or PreconditionFailed where the row is at none of the `expected` versions."""
+        """Delete the image and its objects.
+
+        Raises NotFound, PreconditionFailed where the row is at none of the `expected` versions.
+        """
         async with self._database.transaction() as transaction:
             await self._visible(transaction, principal, image_id)
             deleted = await self._images.delete(transaction, image_id, expected)
             if deleted is None:
-                raise PreconditionFailed("the image has changed")
+                raise PreconditionFailed("The image has changed since that version.")
         await self._remove_objects(deleted)
 
     @retry_once
     async def report(self, image_id: UUID, report: VariantReport) -> None:
-        """Keeps what the worker made, idempotently by job.
+        """Store the variants of the worker. Idempotent by job.
 
-        Raises NotFound for a deleted image, Conflict where a newer job has reported already.
+        Raises NotFound for a deleted image, Conflict where a newer job has reported.
         """
         if (report.rejected is None) == (not report.variants):
             raise UnprocessableContent(
-                "either variants or a reason for refusing them",
+                "Send either variants or a reason for their rejection.",
                 errors=[FieldError("/body/variants", "goes without /body/rejected")],
             )
         async with self._database.transaction() as transaction:
@@ -184,14 +188,17 @@ class Images:
                 return
             image = await self._images.get(transaction, image_id)
         if image is None:
-            raise NotFound("no such image")
+            raise NotFound("The image does not exist.")
         if image.job_id != report.job_id:
-            raise Conflict("a newer job has reported already")
+            raise Conflict("A newer job has already reported.")
 
     async def reprocess(
         self, transaction: Transaction, principal: Principal, image_id: UUID
     ) -> UUID:
-        """The job that makes the variants anew. Raises Invalid where the image is another's."""
+        """Queue the job that makes the variants again, and return its id.
+
+        Raises UnprocessableContent for an image of another owner.
+        """
         image = await self._images.get(transaction, image_id)
         if image is None or not may_see(principal, image):
             raise UnprocessableContent(
@@ -217,13 +224,13 @@ class Images:
     async def _visible(self, reader: Reader, principal: Principal, image_id: UUID) -> Image:
         image = await self._images.get(reader, image_id)
         if image is None or not may_see(principal, image):
-            raise NotFound("no such image")
+            raise NotFound("The image does not exist.")
         return image
 
     async def _job(self, reader: Reader, job_id: UUID) -> JobRecord:
         job = await self._jobs.get(reader, job_id)
         if job is None:
-            raise RuntimeError("a job that was just inserted is not there")
+            raise RuntimeError("a job that was just inserted does not exist")
         return job
 
     async def _remove_objects(self, image: Image) -> None:
@@ -231,19 +238,19 @@ class Images:
             async with asyncio.timeout(_DELETE_TIMEOUT), asyncio.TaskGroup() as group:
                 for key in image.object_keys:
                     group.create_task(self._store.delete(key))
-        except Exception as error:  # the row is gone for good; orphans are swept
+        except Exception as error:  # the row is deleted; the sweeper deletes orphans
             _log.warning("objects_orphaned", image_id=str(image.id), reason=repr(error))
 
 
 def may_see(principal: Principal, image: Image) -> bool:
-    """Its owner and admins see an image and start jobs on it."""
+    """Return whether the principal, as owner or admin, may see the image and start its jobs."""
     return image.owner_id == principal.id or principal.is_admin
 
 
 def listed_owner(principal: Principal, owner_id: UUID | None) -> UUID | None:
-    """Whose rows a list shows; None: everybody's. Raises Forbidden for another's."""
+    """Return the owner of the rows in a list; None for all. Raises Forbidden for another owner."""
     if principal.is_admin:
         return owner_id
     if owner_id not in (None, principal.id):
-        raise Forbidden("only admins list what belongs to others")
+        raise Forbidden("Only admins may list the data of others.")
     return principal.id

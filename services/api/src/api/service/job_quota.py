@@ -1,4 +1,4 @@
-"""How many jobs of one account may wait: what it may add, and that it leaves room for others."""
+"""The limit of waiting jobs of one account."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from twelvefold.jobs import JobQueue
 
 @dataclass(frozen=True, slots=True)
 class JobQuota:
-    """How many jobs that one owner asked for wait at a time, of those that users may start.
+    """At most `max_waiting` jobs of one owner wait, of the kind that users may start.
 
-    Two requests at once may each see room for one: at most as many too many as transactions of
-    this owner are under way, which the connections of all replicas bound.
+    Concurrent requests may each see room for one. The excess is at most the number of concurrent
+    transactions of the owner, which the connections of all replicas bound.
     """
 
     queue: JobQueue
-    most: int
+    max_waiting: int
     retry_after: int = 10  # seconds
 
     async def require_room(self, reader: Reader, owner_id: UUID) -> None:
-        """Asked in the transaction that adds one. Raises TooManyRequests where `most` wait."""
+        """Raise TooManyRequests at the limit. Call it in the transaction that adds a job."""
         waiting = await self.queue.count_waiting(
-            reader, owner_id, IMAGE_PROCESS, max_count=self.most
+            reader, owner_id, IMAGE_PROCESS, max_count=self.max_waiting
         )
-        if waiting >= self.most:
+        if waiting >= self.max_waiting:
             raise TooManyRequests(
-                f"{self.most} jobs of yours wait already; add more once some have run",
+                f"{self.max_waiting} of your jobs are waiting. Add more once some have run.",
                 retry_after=self.retry_after,
             )

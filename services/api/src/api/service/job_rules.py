@@ -1,7 +1,7 @@
-"""What a caller may do with jobs: of which kinds, and on what.
+"""Permissions on jobs, by kind and target.
 
-Every action asks here when it happens. That somebody was once allowed to start a job says nothing
-about running it again: they may be no admin any more, or its target another's or gone.
+Every action checks them anew. A caller who was once allowed to start a job may not be allowed to
+run it again: the role may have changed, or the target may be deleted or belong to another owner.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from twelvefold.security.principals import Principal
 
 from .images import Images, may_see
 
-# Besides image.process, which takes an image's id instead of the payload that the worker gets.
+# Besides image.process, which takes an image's id instead of the worker's payload.
 ADMIN_KINDS: Mapping[str, type[JobPayload]] = {
     EMAIL_SEND: EmailSend,
     ACCOUNT_ERASE: AccountErase,
@@ -36,60 +36,60 @@ _AVATAR = "avatar"
 
 @dataclass(frozen=True, slots=True)
 class JobRules:
-    """The rules, asked by every action on a job with the caller as they are now."""
+    """The rules, checked by every action on a job with the caller's current rights."""
 
     queue: JobQueue
     users: UsersClient
     images: Images
 
     def require_known_kind(self, kind: str) -> None:
-        """Raises Invalid where nobody may start jobs of this kind."""
+        """Raise UnprocessableContent where no caller may start jobs of this kind."""
         if kind != IMAGE_PROCESS and kind not in ADMIN_KINDS:
             raise UnprocessableContent(
-                "no such type of job", errors=[FieldError("/body/type", "is no type of job")]
+                "Unknown job type.", errors=[FieldError("/body/type", "is no type of job")]
             )
 
     def require_kind(self, principal: Principal, kind: str) -> None:
-        """Raises Forbidden where the caller's role does not start jobs of this kind."""
+        """Raise Forbidden where the caller's role may not start jobs of this kind."""
         if kind != IMAGE_PROCESS and not principal.is_admin:
-            raise Forbidden("only admins start jobs of this type")
+            raise Forbidden("Only admins may start jobs of this type.")
 
     async def require_erasable(self, principal: Principal, account_id: UUID) -> None:
-        """Asks users, outside any transaction, whether an account may be erased at all.
+        """Check with users, outside any transaction, whether an account may be erased.
 
         Raises Forbidden where the caller is no admin by its row, Conflict for the last admin and
-        for the caller's own account: deleting that requires a recent login, which no job asks for.
+        for the caller's own account, whose deletion requires a recent login, which no job checks.
         """
         if account_id == principal.id:
             raise Conflict("Delete your own account with DELETE /api/v1/users/me.")
         await self.users.require_erasable(account_id, bearer=principal.token)
 
     async def require_runnable(self, reader: Reader, principal: Principal, job: JobRecord) -> None:
-        """What starting `job` anew would ask, but for `require_erasable`.
+        """Check what a new start of `job` would check, except `require_erasable`.
 
-        Raises as `require_stoppable`, and Conflict where its image was deleted meanwhile.
+        Raises as `require_stoppable`, and Conflict where its image was deleted since.
         """
-        if not await self._may_touch(reader, principal, job):
-            raise Conflict("the image of this job was deleted")
+        if not await self._has_target(reader, principal, job):
+            raise Conflict("The image of this job was deleted.")
 
     async def require_stoppable(self, reader: Reader, principal: Principal, job: JobRecord) -> None:
-        """As `require_runnable`, but a job whose target is gone may well be stopped.
+        """Check as `require_runnable`, but a job whose target was deleted may be stopped.
 
-        Raises Forbidden by kind, and NotFound where the job's target is another's.
+        Raises Forbidden by kind, and NotFound where the target belongs to another owner.
         """
-        await self._may_touch(reader, principal, job)
+        await self._has_target(reader, principal, job)
 
-    async def _may_touch(self, reader: Reader, principal: Principal, job: JobRecord) -> bool:
-        """False where the target is gone."""
+    async def _has_target(self, reader: Reader, principal: Principal, job: JobRecord) -> bool:
+        """Return False where the target was deleted. Raises as `require_stoppable`."""
         self.require_kind(principal, job.kind)
         if job.kind != IMAGE_PROCESS:
             return True
         target, subject = await self.queue.find_subject(reader, job.id)
         if target == _AVATAR:
             if subject != principal.id and not principal.is_admin:
-                raise NotFound("no such job")
+                raise NotFound("The job does not exist.")
             return True
         image = None if subject is None else await self.images.find(reader, subject)
         if image is not None and not may_see(principal, image):
-            raise NotFound("no such job")
+            raise NotFound("The job does not exist.")
         return image is not None

@@ -1,4 +1,4 @@
-"""Jobs as their owners see them: started, watched, cancelled, retried. Never their payloads."""
+"""Jobs of an owner: start, watch, cancel and retry them. Payloads are never shown."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from .job_quota import JobQuota
 from .job_rules import ADMIN_KINDS, JobRules
 
 M = TypeVar("M", bound=BaseModel)
-Answer = Callable[[JobRecord], StoredResponse]
+Respond = Callable[[JobRecord], StoredResponse]
 
 
 class ImageReference(BaseModel):
-    """What a client gives to have an image processed again."""
+    """The payload of a client that starts the processing of an image again."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -33,7 +33,7 @@ class ImageReference(BaseModel):
 
 
 class Jobs:
-    """Use cases on jobs. A foreign job is as absent as one that never was."""
+    """Use cases on jobs. A job of another owner is treated like an unknown one."""
 
     def __init__(
         self,
@@ -58,27 +58,28 @@ class Jobs:
         payload: Mapping[str, Any],
         *,
         operation: IdempotentOperation,
-        respond: Answer,
+        respond: Respond,
     ) -> StoredResponse:
-        """Raises Invalid for an unknown type or a bad payload, Forbidden for an admins' type,
-        Conflict for the erasure of the last admin, and as `JobQuota.require_room` and `IdempotentOperation.run`.
+        """Start a job.
+
+        Raises UnprocessableContent for an unknown type or an invalid payload, Forbidden for a type
+        of admins, Conflict for the erasure of the last admin, and as `JobQuota.require_room` and
+        `IdempotentOperation.run`.
         """
         self._rules.require_known_kind(kind)
         self._rules.require_kind(principal, kind)
         model = ImageReference if kind == IMAGE_PROCESS else ADMIN_KINDS[kind]
-        checked = _checked(model, payload)
+        parsed = _parse(model, payload)
 
         async def prepare() -> None:
-            if isinstance(checked, AccountErase):
-                await self._rules.require_erasable(principal, checked.user_id)
+            if isinstance(parsed, AccountErase):
+                await self._rules.require_erasable(principal, parsed.user_id)
 
         async def start(transaction: Transaction, _: None) -> JobRecord:
-            if isinstance(checked, ImageReference):
-                job_id = await self._images.reprocess(transaction, principal, checked.image_id)
+            if isinstance(parsed, ImageReference):
+                job_id = await self._images.reprocess(transaction, principal, parsed.image_id)
             else:
-                job_id = await self._queue.enqueue(
-                    transaction, kind, checked, owner_id=principal.id
-                )
+                job_id = await self._queue.enqueue(transaction, kind, parsed, owner_id=principal.id)
             return await self._visible(transaction, principal, job_id)
 
         result = await operation.run(self._database, start, prepare=prepare, respond=respond)
@@ -86,7 +87,7 @@ class Jobs:
 
     @retry_once
     async def get(self, principal: Principal, job_id: UUID) -> JobRecord:
-        """Raises NotFound, also for a job of somebody else's."""
+        """Return a job. Raises NotFound, also for a job of another owner."""
         async with self._database.read() as reader:
             return await self._visible(reader, principal, job_id)
 
@@ -101,9 +102,9 @@ class Jobs:
         limit: int,
         after: Position | None,
     ) -> Sequence[JobRecord]:
-        """Newest first. Without `owner_id` a user's own, an admin's: everybody's.
+        """Return jobs, newest first. Without `owner_id` those of the user, or all for an admin.
 
-        Raises Forbidden where a user asks for another's.
+        Raises Forbidden where a user requests the jobs of another.
         """
         owner = listed_owner(principal, owner_id)
         async with self._database.read() as reader:
@@ -112,9 +113,16 @@ class Jobs:
             )
 
     async def cancel(
-        self, principal: Principal, job_id: UUID, *, operation: IdempotentOperation, respond: Answer
+        self,
+        principal: Principal,
+        job_id: UUID,
+        *,
+        operation: IdempotentOperation,
+        respond: Respond,
     ) -> StoredResponse:
-        """Raises Conflict where the job has ended, NotFound as `get` does, and as
+        """Cancel a job.
+
+        Raises Conflict where the job has ended, NotFound as `get`, and as
         `JobRules.require_stoppable` and `IdempotentOperation.run`.
         """
 
@@ -127,10 +135,17 @@ class Jobs:
         return result.response
 
     async def retry(
-        self, principal: Principal, job_id: UUID, *, operation: IdempotentOperation, respond: Answer
+        self,
+        principal: Principal,
+        job_id: UUID,
+        *,
+        operation: IdempotentOperation,
+        respond: Respond,
     ) -> StoredResponse:
-        """Raises Conflict where the job waits, runs or succeeded, NotFound as `get` does, and
-        whatever starting it now would: by `JobRules`, `JobQuota.require_room` and `IdempotentOperation.run`.
+        """Run an ended job again.
+
+        Raises Conflict where the job is waiting, running or succeeded, NotFound as `get`, and what
+        a new start would by `JobRules`, `JobQuota.require_room` and `IdempotentOperation.run`.
         """
 
         async def prepare() -> None:
@@ -144,7 +159,7 @@ class Jobs:
         async def retry(transaction: Transaction, _: None) -> JobRecord:
             job = await self._visible(transaction, principal, job_id)
             await self._rules.require_runnable(transaction, principal, job)
-            # A failed one waits already.
+            # A failed job is waiting already.
             if job.kind == IMAGE_PROCESS and job.owner_id is not None and job.status.is_terminal:
                 await self._quota.require_room(transaction, job.owner_id)
             return await self._queue.retry(transaction, job_id)
@@ -153,13 +168,13 @@ class Jobs:
         return result.response
 
     def changes(self, job_id: UUID) -> AsyncGenerator[JobRecord]:
-        """The job as it is, then after every change, until it ends. Ask `get` first."""
+        """Yield the job now and after every change, until it ends. Call `get` first."""
         return self._events.watch(job_id)
 
     async def _visible(self, reader: Reader, principal: Principal, job_id: UUID) -> JobRecord:
         job = await self._queue.get(reader, job_id)
         if job is None or (job.owner_id != principal.id and not principal.is_admin):
-            raise NotFound("no such job")
+            raise NotFound("The job does not exist.")
         return job
 
 
@@ -167,7 +182,7 @@ async def _nothing() -> None:
     return None
 
 
-def _checked(model: type[M], payload: Mapping[str, Any]) -> M:
+def _parse(model: type[M], payload: Mapping[str, Any]) -> M:
     try:
         return model.model_validate(payload)
     except ValidationError as error:
@@ -175,4 +190,4 @@ def _checked(model: type[M], payload: Mapping[str, Any]) -> M:
             FieldError("/body/payload" + json_pointer(detail["loc"]), detail["msg"])
             for detail in error.errors(include_input=False, include_url=False)
         ]
-        raise UnprocessableContent("the payload is at fault", errors=faults) from None
+        raise UnprocessableContent("The payload is invalid.", errors=faults) from None

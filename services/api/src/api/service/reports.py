@@ -1,4 +1,4 @@
-"""What several owners know together: everything kept on one account, and counts by day."""
+"""Reports over several owners: all data of one account, and counts by day."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from twelvefold.errors import Overloaded, TooManyRequests
 from twelvefold.jobs import JobQueue, JobRecord
 from twelvefold.security.principals import Principal
 
-_BATCH = 200  # rows a query: a few milliseconds of the event loop
-MAX_EXPORTS = 8  # sent at a time by one process
+_BATCH = 200  # rows per query: some milliseconds of the event loop
+MAX_EXPORTS = 8  # concurrent ones in one process
 R = TypeVar("R", Image, JobRecord)
 
 
 @dataclass(frozen=True, slots=True)
 class AccountData:
-    """All that is kept on one account. Its rows are read while they are sent, in batches, so that
-    neither memory nor the event loop notices how many there are; none is empty.
+    """All data of one account. Rows are read in batches while they are sent, so that their number
+    affects neither memory nor the event loop; no batch is empty.
     """
 
     account: bytes  # a `UserExport` as JSON, as users wrote it
@@ -36,7 +36,7 @@ class AccountData:
 
 @dataclass(frozen=True, slots=True)
 class Reports:
-    """Use cases that read from users and from here at once."""
+    """Use cases that combine the data of users and api."""
 
     users: UsersClient
     database: Database
@@ -46,15 +46,17 @@ class Reports:
 
     @asynccontextmanager
     async def export(self, principal: Principal) -> AsyncIterator[AccountData]:
-        """Everything on the caller, one export at a time.
+        """Yield all data of the caller, one export at a time.
 
-        Raises TooManyRequests while another one of the account is sent by this process, Overloaded
-        where too many are, NotFound where the account is gone.
+        Raises TooManyRequests while this process sends another export of the account, Overloaded
+        where it sends too many, NotFound where the account was deleted.
         """
         if principal.id in self.exporting:
-            raise TooManyRequests("an export of your account is being sent", retry_after=5)
+            raise TooManyRequests(
+                "Another export of your account is in progress. Try again later.", retry_after=5
+            )
         if len(self.exporting) >= MAX_EXPORTS:
-            raise Overloaded("too many exports are being sent", retry_after=5)
+            raise Overloaded("Too many exports are in progress. Try again later.", retry_after=5)
         self.exporting.add(principal.id)
         try:
             account = await self.users.export(principal.id, bearer=principal.token)
@@ -69,7 +71,7 @@ class Reports:
                     reader, owner_id=principal.id, limit=_BATCH, after=after
                 )
 
-            # What PostgreSQL cannot answer at all is told before the first byte.
+            # An unavailable PostgreSQL is an error before the first byte.
             await self.database.ping()
             yield AccountData(account, self._batches(images), self._batches(jobs))
         finally:
@@ -78,7 +80,7 @@ class Reports:
     async def _batches(
         self, read: Callable[[Reader, Position | None], Awaitable[Sequence[R]]]
     ) -> AsyncIterator[Sequence[R]]:
-        """Without a connection in between: a client that reads slowly holds none."""
+        """Yield batches; no connection is held in between, so a slow client holds none."""
         after: Position | None = None
         while True:
             async with self.database.read() as reader:

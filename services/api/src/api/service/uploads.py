@@ -1,6 +1,6 @@
-"""Images on their way in: sniffed, bounded and hashed while they stream to an object of their own.
+"""Uploads of images: type detection, size limit and hash while they stream to the object store.
 
-Owns what counts as an image at the door. Whether it really is one, the worker finds out.
+Owns which types are accepted. The worker decides whether the bytes are a valid image.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from twelvefold.storage.object_store import ObjectStore
 
 PREFIX = "uploads/"
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp")
-# Clients that do not know say so; the bytes decide anyway.
+# For clients that do not know the type; the bytes decide in any case.
 _UNNAMED = "application/octet-stream"
-_HEAD = 12  # bytes that tell the three formats apart
-_DISCARD_TIMEOUT = 2.0  # seconds; what is left behind is an orphan, which the sweeper finds
+_HEAD = 12  # bytes that distinguish the three formats
+_DISCARD_TIMEOUT = 2.0  # seconds; the sweeper deletes what remains
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
 class Upload:
-    """A stored source. It is deleted again unless `keep` was called."""
+    """A stored source, which is deleted unless `keep` was called."""
 
     object_key: str
     content_type: str
@@ -36,8 +36,8 @@ class Upload:
     kept: bool = False
 
     def keep(self) -> None:
-        """From here on the row decides. Called last inside the transaction: where the outcome of
-        the commit is unknown, an orphaned object is the lesser harm.
+        """Keep the object. Call it last inside the transaction: where the outcome of the commit is
+        unknown, an orphaned object is less harmful than a missing one.
         """
         self.kept = True
 
@@ -53,11 +53,11 @@ class Uploads:
     async def receive(
         self, body: AsyncIterator[bytes], declared: str | None
     ) -> AsyncIterator[Upload]:
-        """Stores `body`; no connection to the database is held meanwhile.
+        """Store `body`, without a database connection in the meantime.
 
         Raises UnsupportedMedia, PayloadTooLarge, or DependencyUnavailable without the store.
         """
-        content_type, chunks = await self._sniffed(body, declared)
+        content_type, chunks = await self._detect_type(body, declared)
         key = f"{PREFIX}{new_id()}"
         upload: Upload | None = None
         try:
@@ -65,34 +65,34 @@ class Uploads:
             upload = Upload(key, content_type, stored.size, stored.sha256 or "")
             yield upload
         finally:
-            # A put that failed has left nothing.
+            # A failed put leaves no object.
             if upload is not None and not upload.kept:
                 await asyncio.shield(self._discard(key))
 
-    async def _sniffed(
+    async def _detect_type(
         self, body: AsyncIterator[bytes], declared: str | None
     ) -> tuple[str, AsyncIterator[bytes]]:
         named = (declared or _UNNAMED).partition(";")[0].strip().lower()
         if named not in (*IMAGE_TYPES, _UNNAMED):
-            raise UnsupportedMedia(f"send one of {', '.join(IMAGE_TYPES)}")
+            raise UnsupportedMedia(f"Send one of {', '.join(IMAGE_TYPES)}.")
         head = b""
         while len(head) < _HEAD:
             chunk = await anext(body, None)
             if chunk is None:
                 break
             head += chunk
-        found = sniff(head)
-        if found is None:
-            raise UnsupportedMedia("the bytes are neither JPEG nor PNG nor WebP")
-        return found, self._bounded(head, body)
+        detected = sniff(head)
+        if detected is None:
+            raise UnsupportedMedia("The bytes are neither JPEG nor PNG nor WebP.")
+        return detected, self._limit_size(head, body)
 
-    async def _bounded(self, head: bytes, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def _limit_size(self, head: bytes, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         size = 0
         chunk: bytes | None = head
         while chunk is not None:
             size += len(chunk)
             if size > self._max_bytes:
-                raise PayloadTooLarge(f"an image has at most {self._max_bytes} bytes")
+                raise PayloadTooLarge(f"An image has at most {self._max_bytes} bytes.")
             if chunk:
                 yield chunk
             chunk = await anext(body, None)
@@ -106,7 +106,7 @@ class Uploads:
 
 
 def sniff(head: bytes) -> str | None:
-    """The type of an image by its first 12 bytes (mimesniff.spec.whatwg.org section 6.1)."""
+    """Return the type of an image by its first 12 bytes (mimesniff.spec.whatwg.org section 6.1)."""
     if head.startswith(b"\xff\xd8\xff"):
         return "image/jpeg"
     if head.startswith(b"\x89PNG\r\n\x1a\n"):

@@ -1,1 +1,1 @@
-"""All SQL of users, by noun. Functions take a Reader or a Transaction and answer dataclasses."""
+"""All SQL of users, by noun. Functions take a Reader or a Transaction and return frozen records."""

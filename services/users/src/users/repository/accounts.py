@@ -1,4 +1,4 @@
-"""Statements on accounts. Every change that others can see raises the row's version by one."""
+"""Statements on accounts. Every change of the public form increments the row's version."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from users.repository import reservations
 
 
 class _AddressReserved(Exception):
-    """Undoes the savepoint in which the address was taken."""
+    """Rolls back to the savepoint before the address was taken."""
 
 
 class AccountRecord(User):
@@ -35,7 +35,7 @@ class AccountRecord(User):
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """Whom a mail goes to."""
+    """The recipient of an email."""
 
     email: str
     name: str
@@ -79,8 +79,8 @@ async def by_id(reader: Reader, account_id: UUID) -> AccountRecord | None:
 
 
 async def id_by_email(reader: Reader, address: str) -> UUID | None:
-    found: UUID | None = await reader.scalar(_ID_BY_EMAIL, {"key": email_key(address)})
-    return found
+    account_id: UUID | None = await reader.scalar(_ID_BY_EMAIL, {"key": email_key(address)})
+    return account_id
 
 
 @trace_database_operation("users.accounts", "insert")
@@ -118,7 +118,10 @@ async def change(
     expected: Collection[int] | None = None,
     **values: Any,
 ) -> AccountRecord | None:
-    """The account after the change; None where it is gone or at none of the `expected` versions."""
+    """Return the account after the change.
+
+    None where it does not exist or is at none of the `expected` versions.
+    """
     statement = update(Account).where(Account.id == account_id).values(**_CHANGED, **values)
     if expected is not None:
         statement = statement.where(Account.version.in_(expected))
@@ -130,7 +133,7 @@ async def change(
 async def remove(
     transaction: Transaction, account_id: UUID, expected: Collection[int] | None = None
 ) -> AccountRecord | None:
-    """Deletes the account with its sessions and tokens; what it was, or None as in `change`."""
+    """Delete the account with its sessions and tokens. Return it as it was, or None as `change`."""
     statement = delete(Account).where(Account.id == account_id)
     if expected is not None:
         statement = statement.where(Account.version.in_(expected))
@@ -139,12 +142,12 @@ async def remove(
 
 
 async def version(reader: Reader, account_id: UUID) -> int | None:
-    found: int | None = await reader.scalar(_VERSION, {"account_id": account_id})
-    return found
+    current: int | None = await reader.scalar(_VERSION, {"account_id": account_id})
+    return current
 
 
 async def lock(transaction: Transaction, account_id: UUID) -> AccountRecord | None:
-    """The account, which nobody else changes until this transaction ends."""
+    """Lock the account until the transaction ends, and return it."""
     row = (await transaction.execute(_LOCK, {"account_id": account_id})).one_or_none()
     return None if row is None else record(row)
 
@@ -156,9 +159,9 @@ async def mark_verified(transaction: Transaction, account_id: UUID) -> AccountRe
 async def take_address(
     transaction: Transaction, account_id: UUID, email: str
 ) -> AccountRecord | None:
-    """The locked account with this address, verified.
+    """Set the verified address of the locked account, and return the account.
 
-    None where another account has it by now, or has it reserved.
+    None where another account has the address or has reserved it.
     """
     try:
         async with transaction.savepoint():
@@ -179,7 +182,7 @@ async def take_address(
 async def promote(
     transaction: Transaction, account_id: UUID, *, verified: bool
 ) -> AccountRecord | None:
-    """Makes an admin of it; `verified` also takes its address as verified."""
+    """Make the account an admin; `verified` also marks its address as verified."""
     values: dict[str, Any] = {"role": Role.ADMIN.value}
     if verified:
         values["email_verified_at"] = func.coalesce(Account.email_verified_at, func.now())
@@ -187,7 +190,10 @@ async def promote(
 
 
 async def recipient(transaction: Transaction, account_id: UUID) -> Recipient | None:
-    """None where there is no such account or it is disabled. It is not deleted meanwhile."""
+    """Return the recipient, and keep the account from deletion until the transaction ends.
+
+    None where there is no such account or it is disabled.
+    """
     row = (await transaction.execute(_RECIPIENT, {"account_id": account_id})).one_or_none()
     return None if row is None else Recipient(*row)
 
@@ -200,12 +206,18 @@ async def set_avatar(
     job_id: UUID,
     job_created_at: datetime,
 ) -> AccountRecord | None:
-    """The account with the variants of a newer job; None where it is gone or has newer ones."""
-    held = (Account.avatar_job_created_at, Account.avatar_job_id)
-    given = (literal(job_created_at, held[0].type), literal(job_id, held[1].type))
+    """Set the variants of a newer job, and return the account.
+
+    None where the account does not exist or has the variants of a newer job.
+    """
+    current = (Account.avatar_job_created_at, Account.avatar_job_id)
+    reported = (literal(job_created_at, current[0].type), literal(job_id, current[1].type))
     statement = (
         update(Account)
-        .where(Account.id == account_id, or_(held[1].is_(None), tuple_(*held) < tuple_(*given)))
+        .where(
+            Account.id == account_id,
+            or_(current[1].is_(None), tuple_(*current) < tuple_(*reported)),
+        )
         .values(
             **_CHANGED,
             avatar=variants,
@@ -221,12 +233,12 @@ async def set_avatar(
 async def avatar(
     reader: Reader, account_id: UUID
 ) -> tuple[list[dict[str, Any]], UUID | None] | None:
-    """The variants (empty before the first) and their job; None where there is no such account."""
+    """Return the variants (empty before the first job) and their job; None without the account."""
     row = (await reader.execute(_AVATAR, {"account_id": account_id})).one_or_none()
     return None if row is None else (row[0] or [], row[1])
 
 
 async def avatar_keys(reader: Reader, ids: Sequence[UUID]) -> set[str]:
-    """The keys of every object that an avatar of these accounts consists of."""
+    """Return the key of every object that the avatars of these accounts consist of."""
     rows = await reader.execute(select(Account.avatar).where(Account.id.in_(ids)))
     return {variant["object_key"] for (avatar,) in rows for variant in avatar or ()}

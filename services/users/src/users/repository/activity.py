@@ -1,6 +1,6 @@
-"""Statements on what is counted by day: registrations and active accounts. Days are of UTC.
+"""Statements on counts by day (UTC): registrations and active accounts.
 
-Counts outlive the accounts: a registration as a number, a day of activity under a random id.
+Counts stay after a deletion: registrations as a number, days of activity under a random id.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _TODAY = func.timezone("UTC", func.now())
 _ACTIVE = insert(DailyActive).on_conflict_do_nothing()
 _FIRST, _LAST = bindparam("first", type_=Date), bindparam("last", type_=Date)
 _REGISTERED_ON = cast(func.timezone("UTC", Account.created_at), Date)
-_HERE = (
+_REMAINING = (
     select(_REGISTERED_ON, func.count())
     .where(
         Account.created_at >= func.timezone("UTC", cast(_FIRST, Date) + text("time '00:00'")),
@@ -27,7 +27,7 @@ _HERE = (
     )
     .group_by(_REGISTERED_ON)
 )
-_GONE = select(Departure.registered_on, Departure.accounts).where(
+_DELETED = select(Departure.registered_on, Departure.accounts).where(
     Departure.registered_on.between(_FIRST, _LAST)
 )
 _ACTIVE_BY_DAY = (
@@ -56,13 +56,13 @@ async def days_of(reader: Reader, account_id: UUID) -> list[date]:
 
 
 async def unlink(transaction: Transaction, account_id: UUID) -> None:
-    """The account's days of activity stay as counts that lead to nobody."""
+    """Keep the account's days of activity as counts that identify no account."""
     await transaction.execute(_UNLINK, {"of_account": account_id})
 
 
-async def count_departure(transaction: Transaction, gone: AccountRecord) -> None:
-    """Keeps the registration of an account that this transaction deletes."""
-    registered_on = cast(func.timezone("UTC", gone.created_at), Date)
+async def count_departure(transaction: Transaction, deleted: AccountRecord) -> None:
+    """Count the registration of an account that this transaction deletes."""
+    registered_on = cast(func.timezone("UTC", deleted.created_at), Date)
     statement = insert(Departure).values(registered_on=registered_on, accounts=1)
     await transaction.execute(
         statement.on_conflict_do_update(
@@ -72,10 +72,10 @@ async def count_departure(transaction: Transaction, gone: AccountRecord) -> None
 
 
 async def daily(reader: Reader, first: date, last: date) -> list[tuple[date, int, int]]:
-    """Registrations and active accounts of every day from `first` to `last`, both included."""
+    """Return (day, registrations, active accounts) from `first` to `last`, both included."""
     parameters = {"first": first, "last": last}
     registrations: dict[date, int] = {}
-    for query in (_HERE, _GONE):
+    for query in (_REMAINING, _DELETED):
         for day, count in await reader.execute(query, parameters):
             registrations[day] = registrations.get(day, 0) + count
     rows = await reader.execute(_ACTIVE_BY_DAY, parameters)

@@ -1,4 +1,4 @@
-"""Statements on what a login is checked against: the password's hash and the account's state."""
+"""Statements on the password's hash and the account's state, which a login is checked against."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from users.repository.accounts import AccountRecord, change
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a login is checked against."""
+    """The values that a login is checked against."""
 
     account_id: UUID
     email: str
@@ -38,7 +38,7 @@ _CREDENTIALS = (
 )
 _BY_EMAIL = select(*_CREDENTIALS).where(Account.email_key == bindparam("key"))
 _BY_ID = select(*_CREDENTIALS).where(Account.id == bindparam("account_id"))
-# A password change or a disabling that is under way must end first; logins do not block another.
+# Waits for a concurrent change of the password or the state; logins do not block each other.
 _UNCHANGED_SINCE = (
     select(Account.role)
     .where(
@@ -60,14 +60,14 @@ _REHASH = (
 
 
 async def by_email(reader: Reader, address: str) -> Credentials | None:
-    return await _found(reader, _BY_EMAIL, {"key": email_key(address)})
+    return await _find(reader, _BY_EMAIL, {"key": email_key(address)})
 
 
 async def by_id(reader: Reader, account_id: UUID) -> Credentials | None:
-    return await _found(reader, _BY_ID, {"account_id": account_id})
+    return await _find(reader, _BY_ID, {"account_id": account_id})
 
 
-async def _found(
+async def _find(
     reader: Reader, query: Executable, parameters: dict[str, Any]
 ) -> Credentials | None:
     row: Any = (await reader.execute(query, parameters)).one_or_none()
@@ -78,9 +78,9 @@ async def _found(
 
 
 async def role_if_unchanged(transaction: Transaction, checked: Credentials) -> Role | None:
-    """The role, where password and state still are those that were checked; None otherwise.
+    """Return the role if password and state are still those that were checked, else None.
 
-    They stay so until the transaction ends: a change waits, and then finds the new session.
+    A concurrent change waits until the transaction ends, and then finds the new session.
     """
     role = await transaction.scalar(
         _UNCHANGED_SINCE,
@@ -104,7 +104,7 @@ async def set_password(
 
 
 async def is_unchanged(transaction: Transaction, checked: Credentials) -> bool:
-    """Whether the password still is the one that was checked. The account is locked."""
+    """Return whether the password is still the one that was checked. The account is locked."""
     changed_at: datetime | None = await transaction.scalar(
         _CHANGED_AT, {"account_id": checked.account_id}
     )
@@ -112,5 +112,5 @@ async def is_unchanged(transaction: Transaction, checked: Credentials) -> bool:
 
 
 async def replace_hash(transaction: Transaction, account_id: UUID, old: str, new: str) -> None:
-    """The same password under today's parameters; nothing that anybody sees has changed."""
+    """Store the same password hashed with the current parameters; the version stays."""
     await transaction.execute(_REHASH, {"account_id": account_id, "old_hash": old, "new_hash": new})

@@ -1,4 +1,4 @@
-"""Statements on mailed tokens: kept hashed, used once, all of a purpose used up by one."""
+"""Statements on mailed tokens: stored as hashes; the use of one consumes all of its purpose."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from users.models import EmailChange, EmailToken
 
 @dataclass(frozen=True, slots=True)
 class UsedToken:
-    """A token that this transaction has used up, and the address that it proves."""
+    """A token that this transaction has consumed, and the address that it proves."""
 
     hash: bytes
     email: str
@@ -25,7 +25,7 @@ class UsedToken:
 
 @dataclass(frozen=True, slots=True)
 class OpenToken:
-    """A token that is neither used nor expired: whose, for what, and where it was sent."""
+    """A token that is neither used nor expired: its account, purpose and recipient."""
 
     account_id: UUID
     purpose: str
@@ -47,7 +47,7 @@ _CONSUME = (
     .values(used_at=func.now())
     .returning(EmailToken.hash, EmailToken.email, EmailToken.expires_at <= func.now())
 )
-_USE_UP_SENT_TO = (
+_CONSUME_SENT_TO = (
     update(EmailToken)
     .where(
         EmailToken.account_id == bindparam("of_account"),
@@ -74,9 +74,9 @@ async def insert_token(
     email: str,
     expires: timedelta | datetime,
 ) -> None:
-    """Also removes what of the account has expired, so that nothing else has to.
+    """Insert a token, and delete the expired ones of the account, which no job has to do then.
 
-    `expires` is a time, or how long from now on.
+    `expires` is a time or a duration from now.
     """
     await transaction.execute(_FORGET_EXPIRED, {"account_id": account_id})
     await transaction.execute(
@@ -92,27 +92,27 @@ async def insert_token(
 
 
 async def find_open(reader: Reader, token_hash: bytes) -> OpenToken | None:
-    """None where the token is unknown, used or expired."""
+    """Return the token, or None where it is unknown, used or expired."""
     row = (await reader.execute(_OPEN, {"token_hash": token_hash})).one_or_none()
     return None if row is None else OpenToken(*row)
 
 
 async def consume(transaction: Transaction, account_id: UUID, purpose: str) -> list[UsedToken]:
-    """Ends every open token of the account and purpose. The account is locked."""
+    """Consume every open token of the account and purpose. The account is locked."""
     parameters = {"of_account": account_id, "of_purpose": purpose}
     return [UsedToken(*row) for row in await transaction.execute(_CONSUME, parameters)]
 
 
-async def use_up_sent_to(
+async def consume_sent_to(
     transaction: Transaction, account_id: UUID, purpose: str, emails: Sequence[str]
 ) -> None:
-    """Ends the account's open tokens of the purpose that were sent to these addresses."""
+    """Consume the account's open tokens of the purpose that were sent to these addresses."""
     parameters = {"of_account": account_id, "of_purpose": purpose, "emails": list(emails)}
-    await transaction.execute(_USE_UP_SENT_TO, parameters)
+    await transaction.execute(_CONSUME_SENT_TO, parameters)
 
 
 async def request_address(transaction: Transaction, account_id: UUID, email: str) -> None:
-    """The address that the account wants now, in place of one that it asked for before."""
+    """Set the account's pending address, in place of an earlier one."""
     values = {"email": email, "created_at": func.now()}
     statement = upsert(EmailChange).values(account_id=account_id, **values)
     await transaction.execute(
@@ -121,8 +121,8 @@ async def request_address(transaction: Transaction, account_id: UUID, email: str
 
 
 async def pending_address(reader: Reader, account_id: UUID) -> str | None:
-    found: str | None = await reader.scalar(_PENDING, {"account_id": account_id})
-    return found
+    email: str | None = await reader.scalar(_PENDING, {"account_id": account_id})
+    return email
 
 
 async def forget_pending_address(transaction: Transaction, account_id: UUID) -> None:

@@ -1,4 +1,4 @@
-"""Statements on notices: the address that a letter about a change goes to, by its job."""
+"""Statements on notices: the recipient of an email about a change, by the email's job."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FORGET_EXPIRED = delete(Notice).where(
 async def insert_notice(
     transaction: Transaction, *, job_id: UUID, account_id: UUID, email: str, lifetime: timedelta
 ) -> None:
-    """Also removes what of the account has expired, so that nothing else has to."""
+    """Insert a notice, and delete the expired ones of the account, which no job has to do then."""
     await transaction.execute(_FORGET_EXPIRED, {"of_account": account_id})
     await transaction.execute(
         insert(Notice).values(
@@ -32,5 +32,5 @@ async def insert_notice(
 
 
 async def address(reader: Reader, job_id: UUID) -> str | None:
-    found: str | None = await reader.scalar(_ADDRESS, {"job_id": job_id})
-    return found
+    email: str | None = await reader.scalar(_ADDRESS, {"job_id": job_id})
+    return email

@@ -1,4 +1,4 @@
-"""Statements on all that is kept about one account: to hand it out, and to remove what is left."""
+"""Statements on all data of one account: to export it, and to remove the rest of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from users.models import IDEMPOTENCY_KEYS, Account, EmailToken, Notice
 
 @dataclass(frozen=True, slots=True)
 class AccountTimestamps:
-    """When what happened to an account that its public form does not show."""
+    """The timestamps of an account that its public form does not show."""
 
     password_changed_at: datetime
     email_verified_at: datetime | None
@@ -23,7 +23,7 @@ class AccountTimestamps:
 
 @dataclass(frozen=True, slots=True)
 class SentMail:
-    """A mail that is remembered: with a link, without what it holds, or a notice of a change."""
+    """An email that was sent: one with a link (the link is not stored), or a notice of a change."""
 
     purpose: str
     email: str
@@ -56,7 +56,7 @@ async def account_timestamps(reader: Reader, account_id: UUID) -> AccountTimesta
 
 
 async def mails(reader: Reader, account_id: UUID) -> list[SentMail]:
-    """Oldest first; those that have expired may be gone."""
+    """Return the emails, oldest first; expired ones may have been deleted."""
     parameters = {"account_id": account_id}
     links = [SentMail(*row) for row in await reader.execute(_LINKS, parameters)]
     notices = [
@@ -66,5 +66,5 @@ async def mails(reader: Reader, account_id: UUID) -> list[SentMail]:
 
 
 async def forget_replies(transaction: Transaction, account_id: UUID) -> None:
-    """Stored answers to a registration hold what was registered."""
+    """Delete the stored responses to the registration, which hold the account's data."""
     await transaction.execute(_FORGET_REPLIES, {"needle": f'"id":"{account_id}"'.encode()})

@@ -1,4 +1,4 @@
-"""Statements on reserved addresses: an account's former ones, while a change can be undone."""
+"""Statements on reserved addresses: former ones of an account, while the change can be undone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from users.models import AddressReservation
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """An address that nobody but the account may take until `expires_at`."""
+    """An address that only the account may take until `expires_at`."""
 
     email: str
     created_at: datetime
@@ -63,9 +63,9 @@ _RELEASE_SINCE = (
 async def reserve(
     transaction: Transaction, account_id: UUID, email: str, lifetime: timedelta
 ) -> None:
-    """Keeps an address that the locked account has just given up, from now on for `lifetime`.
+    """Reserve the address that the locked account has just given up, for `lifetime` from now.
 
-    A row that is there has expired or is the account's own: nobody else can have had the address.
+    An existing row has expired or is the account's own, since no other account had the address.
     """
     await transaction.execute(_DELETE_EXPIRED, {"of_account": account_id})
     values = {
@@ -81,34 +81,34 @@ async def reserve(
 
 
 async def is_reserved(reader: Reader, email: str, *, except_for: UUID) -> bool:
-    """Whether another account than `except_for` may still take the address back.
+    """Return whether another account than `except_for` may still take the address back.
 
-    To be asked after the address was taken by a statement of the same transaction: that one waits
-    for an account that gives the address up, and so this one sees the reservation.
+    Call it after a statement of the same transaction has taken the address: that statement waits
+    for an account that gives the address up, so this one sees the reservation.
     """
     holder = await reader.scalar(_HOLDER, {"key": email_key(email)})
     return holder not in (None, except_for)
 
 
 async def find(reader: Reader, account_id: UUID, email: str) -> Reservation | None:
-    """The account's reservation of this address, unless it has expired."""
+    """Return the account's reservation of this address, unless it has expired."""
     parameters = {"key": email_key(email), "of_account": account_id}
     row = (await reader.execute(_FIND, parameters)).one_or_none()
     return None if row is None else Reservation(*row)
 
 
 async def list_of(reader: Reader, account_id: UUID) -> list[Reservation]:
-    """The account's reservations that have not expired, oldest first."""
+    """Return the account's reservations that have not expired, oldest first."""
     rows = await reader.execute(_LIST, {"of_account": account_id})
     return [Reservation(*row) for row in rows]
 
 
 async def release(transaction: Transaction, account_id: UUID, email: str) -> None:
-    """Ends the account's reservation of an address that it has again."""
+    """Delete the account's reservation of an address that it has again."""
     await transaction.execute(_RELEASE, {"key": email_key(email), "of_account": account_id})
 
 
 async def release_since(transaction: Transaction, account_id: UUID, since: datetime) -> list[str]:
-    """Ends those of the account from `since` on; their addresses. Older ones stay."""
+    """Delete the account's reservations from `since` on, and return their addresses."""
     parameters = {"of_account": account_id, "since": since}
     return list((await transaction.execute(_RELEASE_SINCE, parameters)).scalars())

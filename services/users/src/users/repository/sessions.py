@@ -1,6 +1,6 @@
 """Statements on sessions and their refresh tokens.
 
-Whoever changes both locks the account before its sessions, so that no two can wait for each other.
+A transaction that changes both locks the account before its sessions, so that none deadlock.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from users.models import Account, RefreshToken, Session
 
 @dataclass(frozen=True, slots=True)
 class LockedSession:
-    """A session that nobody else changes until this transaction ends."""
+    """A session that is locked until this transaction ends."""
 
     id: UUID
     account_id: UUID
@@ -30,7 +30,7 @@ class LockedSession:
 
 @dataclass(frozen=True, slots=True)
 class LiveSession:
-    """A session as its owner sees it."""
+    """A session as it is listed for its owner."""
 
     id: UUID
     created_at: datetime
@@ -70,7 +70,7 @@ _LOCK_BY_TOKEN = (
     )
     .with_for_update(of=Session)
 )
-# Asked after the lock, in a statement of its own: it sees what the lock was waiting for.
+# A statement of its own after the lock: it sees the commit that the lock waited for.
 _USE = select(
     RefreshToken.used_at.is_not(None),
     func.coalesce(
@@ -160,7 +160,7 @@ async def insert_token(transaction: Transaction, token_hash: bytes, session_id: 
 
 
 async def lock_by_token(transaction: Transaction, token_hash: bytes) -> LockedSession | None:
-    """The family of a refresh token, or None where nobody has issued it."""
+    """Lock the session of a refresh token, and return it; None for an unknown token."""
     row = (await transaction.execute(_LOCK_BY_TOKEN, {"token_hash": token_hash})).one_or_none()
     if row is None:
         return None
@@ -169,23 +169,23 @@ async def lock_by_token(transaction: Transaction, token_hash: bytes) -> LockedSe
 
 
 async def token_use(transaction: Transaction, token_hash: bytes, leeway: timedelta) -> TokenUse:
-    """By the database's clock. The token's session must be locked."""
+    """Return the use of the token by the database's clock. Its session must be locked."""
     row = (await transaction.execute(_USE, {"token_hash": token_hash, "leeway": leeway})).one()
     return TokenUse(*row)
 
 
 async def is_used(transaction: Transaction, token_hash: bytes) -> bool:
-    """Whether the token was exchanged before. Its session must be locked."""
+    """Return whether the token was exchanged before. Its session must be locked."""
     return bool(await transaction.scalar(_IS_USED, {"token_hash": token_hash}))
 
 
 async def mark_used(transaction: Transaction, token_hash: bytes, salt: bytes) -> None:
-    """From now on the token's successor is the one of `salt`. Its session must be locked."""
+    """Mark the token as used with the successor of `salt`. Its session must be locked."""
     await transaction.execute(_MARK_USED, {"token_hash": token_hash, "salt": salt})
 
 
 async def touch(transaction: Transaction, session_id: UUID) -> None:
-    """The session was used just now."""
+    """Set the time of the session's last use."""
     await transaction.execute(_TOUCH, {"session_id": session_id})
 
 
@@ -196,7 +196,7 @@ async def revoke(transaction: Transaction, session_id: UUID) -> None:
 async def revoke_all(
     transaction: Transaction, account_id: UUID, *, except_id: UUID | None = None
 ) -> list[UUID]:
-    """Ends the account's sessions; the ids of those that were alive. The account is locked."""
+    """Revoke the account's sessions, and return the ids of the live ones. The account is locked."""
     statement = (
         update(Session)
         .where(Session.account_id == account_id, *_ALIVE)
@@ -209,28 +209,28 @@ async def revoke_all(
 
 
 async def live(reader: Reader, account_id: UUID, limit: int) -> list[LiveSession]:
-    """The account's sessions that have not ended, the latest used first."""
+    """Return the account's live sessions, the latest used first."""
     rows = await reader.execute(_LIVE, {"account_id": account_id, "at_most": limit})
     return [LiveSession(*row) for row in rows]
 
 
 async def revoke_own(transaction: Transaction, account_id: UUID, session_id: UUID) -> bool:
-    """Whether the account had this session alive; it has ended now."""
+    """Revoke the account's session, and return whether it was live."""
     parameters = {"session_id": session_id, "of_account": account_id}
     return await transaction.scalar(_REVOKE_OWN, parameters) is not None
 
 
 async def logged_in_within(reader: Reader, session_id: UUID, max_age: timedelta) -> bool:
-    """Whether the session lives and its login, not its newest token, is at most `max_age` old."""
+    """Return whether the session is live and its login, not its newest token, within `max_age`."""
     parameters = {"session_id": session_id, "max_age": max_age}
     return await reader.scalar(_LOGGED_IN_WITHIN, parameters) is not None
 
 
 async def session_of(reader: Reader, token_hash: bytes) -> UUID | None:
-    found: UUID | None = await reader.scalar(_SESSION_OF, {"token_hash": token_hash})
-    return found
+    session_id: UUID | None = await reader.scalar(_SESSION_OF, {"token_hash": token_hash})
+    return session_id
 
 
 async def forget_ended(transaction: Transaction, account_id: UUID) -> None:
-    """Removes what can be of no use any more: tokens of these sessions are refused as unknown."""
+    """Delete ended sessions; their tokens are refused as unknown from then on."""
     await transaction.execute(_FORGET_ENDED, {"account_id": account_id})

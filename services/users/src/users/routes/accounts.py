@@ -51,10 +51,10 @@ def _created(account: AccountRecord) -> StoredResponse:
 async def create_user(
     request: Request, new: UserCreate, services: Services, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    """Registers an account and queues its welcome mail."""
+    """Register an account and queue its welcome email."""
     body = await request.body()
-    # Whoever registers is known by the address alone: a stranger's key is another key, and a retry
-    # may come from another network.
+    # The address alone identifies the caller: another caller's equal key is a different key, and
+    # a retry may come from another network.
     caller = services.idempotency.pseudonym(email_key(new.email))
     operation = services.idempotency.once(caller, idempotency_key, "POST /users", body)
     stored = await services.accounts.register(new, operation, _created)
@@ -83,7 +83,7 @@ async def get_user(user_id: UUID, services: Services) -> Response:
 async def update_user(
     user_id: UUID, changes: UserUpdate, services: Services, if_match: IfMatch = None
 ) -> Response:
-    """Changes the given fields where If-Match names the current version."""
+    """Change the given fields where If-Match names the current version."""
     return _document(await services.accounts.update(user_id, changes, parse_if_match(if_match)))
 
 
@@ -97,7 +97,7 @@ async def update_user(
 async def delete_user(
     user_id: UUID, caller: Writer, services: Services, if_match: IfMatch = None
 ) -> None:
-    """Deletes the account, where If-Match names the current version or is not sent.
+    """Delete the account where If-Match names the current version or is not sent.
 
     401 insufficient_user_authentication where the caller's login is older than 5 minutes; 409 for
     the last active admin.
@@ -113,7 +113,7 @@ async def delete_user(
     responses=problem_responses(401, 403, 404, 422, 503),
 )
 async def get_avatar(user_id: UUID, services: Services) -> Avatar:
-    """The variants of the avatar; none before the first upload was processed."""
+    """Return the variants of the avatar; none before the first upload was processed."""
     return Avatar(variants=await services.accounts.avatar(user_id))
 
 
@@ -125,7 +125,7 @@ async def get_avatar(user_id: UUID, services: Services) -> Avatar:
     responses=problem_responses(401, 403, 404, 409, 422, 503),
 )
 async def report_avatar(user_id: UUID, report: VariantReport, services: Services) -> None:
-    """Takes the variants that a job has made; 409 where a newer job has reported."""
+    """Store the variants that a job has made; 409 where a newer job has reported."""
     await services.accounts.report_avatar(user_id, report)
 
 
@@ -136,5 +136,5 @@ async def report_avatar(user_id: UUID, report: VariantReport, services: Services
     responses=problem_responses(401, 403, 422, 503),
 )
 async def find_orphans(request: ObjectKeys, services: Services) -> ObjectKeys:
-    """Those of these objects that no avatar consists of. Ask only about old ones."""
+    """Return the objects that belong to no avatar. Send only objects older than any job."""
     return ObjectKeys(keys=await services.accounts.orphans(request.keys))

@@ -1,4 +1,4 @@
-"""What admins, and the worker on behalf of a deletion, do with accounts, over HTTP."""
+"""Administration of accounts over HTTP, and erasure by the worker."""
 
 from datetime import date, datetime
 from typing import Annotated
@@ -34,7 +34,7 @@ async def list_users(
     after_time: Annotated[datetime | None, Query(description="With after_id: `next`.")] = None,
     after_id: UUID | None = None,
 ) -> UserPage:
-    """Every account, newest first."""
+    """Return a page of all accounts, newest first."""
     if after_time is None or after_id is None:
         if (after_time is None) != (after_id is None):
             fault = FieldError("/query/after_id", "goes together with after_time")
@@ -57,7 +57,7 @@ async def administer_user(
     services: Services,
     if_match: IfMatch = None,
 ) -> Response:
-    """Role and disabling; 409 where no active admin would be left."""
+    """Change the role, or disable or enable; 409 where no active admin would be left."""
     entry = await services.account_admin.change(
         caller.id, user_id, changes, parse_if_match(if_match)
     )
@@ -73,7 +73,7 @@ async def administer_user(
     responses=problem_responses(401, 403, 409, 422, 503),
 )
 async def check_erasure(user_id: UUID, caller: Admin, services: Services) -> None:
-    """Whether this admin may have the account erased now; 409 where no admin would be left."""
+    """Check that this admin may erase the account; 409 where no admin would be left."""
     await services.personal_data.require_erasable(caller.id, user_id)
 
 
@@ -85,7 +85,7 @@ async def check_erasure(user_id: UUID, caller: Admin, services: Services) -> Non
     responses=problem_responses(401, 403, 409, 422, 503),
 )
 async def erase_user(user_id: UUID, _: AccountErasure, services: Services) -> None:
-    """Removes what is left of an account's personal data; again, it finds nothing."""
+    """Remove the rest of an account's personal data. Idempotent."""
     await services.personal_data.erase(user_id)
 
 
@@ -101,5 +101,5 @@ async def count_accounts_daily(
     first: Annotated[date, Query(alias="from")],
     last: Annotated[date, Query(alias="to", description="Included; at most 366 days in all.")],
 ) -> DailyAccountsReport:
-    """Registrations and active accounts by day (UTC)."""
+    """Return registrations and active accounts by day (UTC)."""
     return await services.analytics.daily(first, last)

@@ -1,4 +1,4 @@
-"""Mails with a link over HTTP: asked for and used at the edge, fetched by the worker."""
+"""Emails with a link over HTTP: the edge requests and confirms, the worker fetches content."""
 
 from uuid import UUID
 
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/internal/v1", tags=["emails"])
     responses=problem_responses(401, 403, 422, 429, 503),
 )
 async def request_email_verification(request: EmailRequest, services: Services) -> None:
-    """Queues the mail to the address, whether or not there is an account."""
+    """Queue the email to the address, whether or not there is an account."""
     await services.email_links.request(EmailTemplate.VERIFY, request.email)
 
 
@@ -33,7 +33,7 @@ async def request_email_verification(request: EmailRequest, services: Services) 
     responses=problem_responses(400, 401, 403, 409, 422, 503),
 )
 async def confirm_email(request: TokenConfirmation, services: Services) -> None:
-    """Marks the address as verified by the mailed token; a new one is the account's from then on."""
+    """Verify the address by the mailed token; a pending address becomes the account's."""
     await services.email_links.confirm(request.token.get_secret_value())
 
 
@@ -45,7 +45,7 @@ async def confirm_email(request: TokenConfirmation, services: Services) -> None:
     responses=problem_responses(401, 403, 422, 429, 503),
 )
 async def request_password_reset(request: EmailRequest, services: Services) -> None:
-    """Queues the mail to the address, whether or not there is an account."""
+    """Queue the email to the address, whether or not there is an account."""
     await services.email_links.request(EmailTemplate.RESET, request.email)
 
 
@@ -57,7 +57,7 @@ async def request_password_reset(request: EmailRequest, services: Services) -> N
     responses=problem_responses(400, 401, 403, 422, 503),
 )
 async def confirm_password_reset(request: PasswordReset, services: Services) -> None:
-    """Sets the password by the mailed token and ends every session."""
+    """Set the password by the mailed token and end every session."""
     await services.email_links.reset_password(
         request.token.get_secret_value(), request.password.get_secret_value()
     )
@@ -71,7 +71,7 @@ async def confirm_password_reset(request: PasswordReset, services: Services) -> 
     responses=problem_responses(400, 401, 403, 422, 503),
 )
 async def undo_email_change(request: TokenConfirmation, services: Services) -> None:
-    """Gives the account its address back, ends its sessions and mails a reset link there."""
+    """Restore the account's former address, end its sessions and email a reset link there."""
     await services.email_changes.undo(request.token.get_secret_value())
 
 
@@ -82,5 +82,5 @@ async def undo_email_change(request: TokenConfirmation, services: Services) -> N
     responses=problem_responses(401, 403, 404, 422, 503),
 )
 async def get_email_content(job_id: UUID, mail: EmailSend, services: Services) -> EmailContent:
-    """What one mail needs, with a fresh link; 404 where there is nobody to send it to."""
+    """Return the content of one email, with a new link; 404 where it has no recipient."""
     return await services.email_links.content(job_id, mail)

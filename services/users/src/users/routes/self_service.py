@@ -1,4 +1,4 @@
-"""What an account does with its own credentials, sessions and data, over HTTP."""
+"""An account's own credentials, sessions and data over HTTP."""
 
 from uuid import UUID
 
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/internal/v1/users/{user_id}", tags=["users"], depend
 async def change_password(
     user_id: UUID, request: PasswordChange, caller: ChangesOwnAccount, services: Services
 ) -> None:
-    """Sets the password and ends every other session; 403 where the current one is wrong."""
+    """Set the password and end every other session; 403 where the current one is wrong."""
     current, new = request.current.get_secret_value(), request.new.get_secret_value()
     await services.passwords.change(user_id, caller.session_id, current, new)
 
@@ -34,7 +34,7 @@ async def change_password(
 async def change_email(
     user_id: UUID, request: EmailChange, _: ChangesOwnAccount, services: Services
 ) -> None:
-    """Queues a mail to the new address, whether or not somebody has it; 403 without the password."""
+    """Queue an email to the new address, taken or not; 403 without the password."""
     given = None if request.password is None else request.password.get_secret_value()
     await services.passwords.require(user_id, given, "/body/password")
     await services.email_changes.request(user_id, request.email)
@@ -46,7 +46,7 @@ async def change_email(
     responses=problem_responses(401, 403, 422, 503),
 )
 async def list_sessions(user_id: UUID, caller: ReadsOwnAccount, services: Services) -> SessionList:
-    """The sessions that have not ended, the latest used first."""
+    """Return the live sessions, the latest used first."""
     return await services.sessions.live(user_id, caller.session_id)
 
 
@@ -59,7 +59,7 @@ async def list_sessions(user_id: UUID, caller: ReadsOwnAccount, services: Servic
 async def end_session(
     user_id: UUID, session_id: UUID, _: ChangesOwnAccount, services: Services
 ) -> None:
-    """Ends one session at once, the caller's own included."""
+    """End one session at once, the caller's own included."""
     await services.sessions.end(user_id, session_id)
 
 
@@ -69,5 +69,5 @@ async def end_session(
     responses=problem_responses(401, 403, 404, 422, 503),
 )
 async def export_user(user_id: UUID, caller: ReadsOwnAccount, services: Services) -> UserExport:
-    """Everything that users keeps about the account, without secrets."""
+    """Return all data that users keeps about the account, without secrets."""
     return await services.personal_data.export(user_id, caller.session_id)

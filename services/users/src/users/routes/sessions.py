@@ -23,24 +23,24 @@ router = APIRouter(prefix="/internal/v1", tags=["sessions"], dependencies=[from_
     },
 )
 async def issue_token(request: TokenRequest, services: Services, response: Response) -> TokenPair:
-    """Tokens for a password or for a refresh token."""
+    """Issue tokens for a password or for a refresh token."""
     response.headers.update(_NOT_STORED)
-    return await _granted(request, services)
+    return await _grant(request, services)
 
 
-async def _granted(request: TokenRequest, services: Container) -> TokenPair:
+async def _grant(request: TokenRequest, services: Container) -> TokenPair:
     match request.grant_type:
         case "password":
             username = request.username
             if not username or request.password is None:
-                raise OAuthError("invalid_request", "username and password are needed")
+                raise OAuthError("invalid_request", "username and password are required")
             client = Client(request.user_agent, request.address)
             return await services.sessions.log_in(
                 username, request.password.get_secret_value(), client
             )
         case "refresh_token":
             if request.refresh_token is None:
-                raise OAuthError("invalid_request", "refresh_token is needed")
+                raise OAuthError("invalid_request", "refresh_token is required")
             return await services.sessions.refresh(request.refresh_token.get_secret_value())
         case _:
             raise OAuthError("unsupported_grant_type", "use password or refresh_token")
@@ -53,7 +53,7 @@ async def _granted(request: TokenRequest, services: Container) -> TokenPair:
     response_class=Response,
 )
 async def revoke_token(request: TokenRevocation, services: Services) -> Response:
-    """Ends the token's session; 200 for an unknown token too (RFC 7009 section 2.2)."""
+    """End the token's session; 200 for an unknown token too (RFC 7009 section 2.2)."""
     await services.sessions.revoke(request.token.get_secret_value())
     return Response(headers=_NOT_STORED)
 
@@ -65,6 +65,6 @@ async def revoke_token(request: TokenRevocation, services: Services) -> Response
     responses=problem_responses(401, 403),
 )
 async def get_jwks(services: Services, response: Response) -> dict[str, object]:
-    """The public keys of access tokens."""
+    """Return the public keys of access tokens."""
     response.headers.update(_PUBLISHED)
     return {**services.keys.public_jwks()}

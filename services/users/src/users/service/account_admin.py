@@ -1,4 +1,4 @@
-"""What admins do: look through accounts, make and unmake admins, disable and enable."""
+"""Administration of accounts: list them, change roles, disable and enable."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from users.service.documents import document
 
 @dataclass(frozen=True, slots=True)
 class AccountAdmin:
-    """The use cases. Routes have asked for an admin's token; changes ask the row as well."""
+    """The use cases. Routes have checked for an admin's token; changes check the row as well."""
 
     database: Database
     cached: CachedAccounts
@@ -31,14 +31,14 @@ class AccountAdmin:
 
     @retry_once
     async def page(self, after: tuple[datetime, UUID] | None, limit: int) -> UserPage:
-        """At most `limit` accounts beyond `after`, newest first."""
+        """Return at most `limit` accounts beyond `after`, newest first."""
         if after is not None and after[0].tzinfo is None:
             after = (after[0].replace(tzinfo=UTC), after[1])
         async with self.database.read() as reader:
-            found = await repository.page(reader, after, limit + 1)
-        last = found[limit - 1] if len(found) > limit else None
+            accounts_found = await repository.page(reader, after, limit + 1)
+        last = accounts_found[limit - 1] if len(accounts_found) > limit else None
         return UserPage.model_construct(
-            items=[*found[:limit]],
+            items=[*accounts_found[:limit]],
             next=None if last is None else UserPosition(created_at=last.created_at, id=last.id),
         )
 
@@ -50,10 +50,10 @@ class AccountAdmin:
         changes: UserAdminUpdate,
         expected: Collection[int] | None,
     ) -> CacheEntry:
-        """The account after the change; what it is already changes nothing.
+        """Return the account after the change; its current values change nothing.
 
-        Disabling and demoting end its sessions. Raises Forbidden where `actor` is no admin any
-        more, NotFound, PreconditionFailed where the account is at none of the `expected` versions,
+        Disabling and demoting end its sessions. Raises Forbidden where `actor` is no longer an
+        admin, NotFound, PreconditionFailed where the account is at none of the `expected` versions,
         Conflict where no active admin would be left.
         """
         async with self.database.transaction() as transaction:
@@ -62,15 +62,15 @@ class AccountAdmin:
                 raise Forbidden("Admin role required.")
             account = await accounts.lock(transaction, account_id)
             if account is None:
-                raise NotFound("no such account")
+                raise NotFound("The account does not exist.")
             if expected is not None and account.version not in expected:
-                raise PreconditionFailed("the account has changed since that version")
-            role, disabled = _wanted(account, changes)
+                raise PreconditionFailed("The account has changed since that version.")
+            role, disabled = _merge(account, changes)
             if (role, disabled) == (account.role, account.disabled):
                 return document(account)
-            was = account.role is Role.ADMIN and not account.disabled
-            stays = role is Role.ADMIN and not disabled
-            if was and not stays:
+            was_admin = account.role is Role.ADMIN and not account.disabled
+            stays_admin = role is Role.ADMIN and not disabled
+            if was_admin and not stays_admin:
                 await require_another_admin(transaction, account_id)
             values: dict[str, Any] = {"role": role.value}
             if disabled != account.disabled:
@@ -79,36 +79,36 @@ class AccountAdmin:
             ended: list[UUID] = []
             if disabled or (account.role is Role.ADMIN and role is not Role.ADMIN):
                 ended = await sessions.revoke_all(transaction, account_id)
-            followed = self.cached.after(
+            effects = self.cached.after(
                 transaction, changed, *self._revocations(account, changed, ended)
             )
-        await followed.finished()
+        await effects.finished()
         return document(changed)
 
     def _revocations(
         self, before: AccountRecord, now: AccountRecord, ended: list[UUID]
     ) -> list[Callable[[], Awaitable[object]]]:
-        marks: list[Callable[[], Awaitable[object]]] = []
+        calls: list[Callable[[], Awaitable[object]]] = []
         if now.disabled and not before.disabled:
-            # A login that is being answered just now has no session yet that could be marked.
+            # A concurrent login has no session yet that could be revoked.
             ended = [now.id, *ended]
         if ended:
-            marks.append(partial(self.revocations.revoke, *ended))
+            calls.append(partial(self.revocations.revoke, *ended))
         if before.disabled and not now.disabled:
-            marks.append(partial(self.revocations.restore, now.id))
-        return marks
+            calls.append(partial(self.revocations.restore, now.id))
+        return calls
 
 
 async def require_another_admin(reader: Reader, account_id: UUID) -> None:
-    """Raises Conflict where no active admin would be left without this account.
+    """Raise Conflict where no active admin would be left without this account.
 
-    What changes an account by the answer has taken its turn first (`lock_admin_changes`).
+    A transaction that changes the account afterwards takes `lock_admin_changes` first.
     """
     if await repository.is_only_admin(reader, account_id):
         raise Conflict("At least one active admin must remain. Promote another account first.")
 
 
-def _wanted(account: AccountRecord, changes: UserAdminUpdate) -> tuple[Role, bool]:
+def _merge(account: AccountRecord, changes: UserAdminUpdate) -> tuple[Role, bool]:
     role = account.role if changes.role is None else changes.role
     disabled = account.disabled if changes.disabled is None else changes.disabled
     return role, disabled

@@ -66,9 +66,9 @@ class Accounts:
     ) -> StoredResponse:
         """Return the response to the new account; the same commit queues its welcome mail.
 
-        Raises Conflict where the address is taken, Invalid for a password that everybody guesses,
-        Overloaded where too many register at once, TooManyRequests where the address was sent
-        many emails of this kind.
+        Raises Conflict where the address is taken, UnprocessableContent for a common password,
+        Overloaded where too many register at once, TooManyRequests where too many emails of this
+        kind were sent to the address.
         """
 
         async def insert(
@@ -96,14 +96,14 @@ class Accounts:
         """Return the account's JSON and version, and put them into the cache. Raises NotFound."""
         entry = await self.cached.load(account_id, partial(self._load, account_id))
         if entry.body is None:
-            raise NotFound("no such account")
+            raise NotFound("The account does not exist.")
         return entry
 
     @retry_once
     async def update(
         self, account_id: UUID, changes: UserUpdate, expected: Collection[int] | None
     ) -> CacheEntry:
-        """The account after the change. `expected` None takes any version.
+        """Return the account after the change. `expected` None accepts any version.
 
         Raises NotFound, and PreconditionFailed where the account is at none of those versions.
         """
@@ -111,7 +111,7 @@ class Accounts:
         async with self.database.transaction() as transaction:
             account = await repository.change(transaction, account_id, expected, **values)
             if account is None:
-                await self._refuse(transaction, account_id)
+                await self._raise_unchanged(transaction, account_id)
             stored = self.cached.after(transaction, account)
         await stored.finished()
         return document(account)
@@ -120,54 +120,54 @@ class Accounts:
     async def delete(
         self, account_id: UUID, session_id: UUID, expected: Collection[int] | None
     ) -> None:
-        """Removes the account, its sessions and tokens; access tokens of it die with the mark.
+        """Delete the account, its sessions and tokens, and revoke its access tokens.
 
-        The rest of its data goes by the job that the same commit queues. Raises as `update`,
+        A job that the same commit queues erases the rest of its data. Raises as `update`,
         ReauthenticationRequired where the caller's session is older than DELETION_MAX_LOGIN_AGE,
         and Conflict where no active admin would be left.
         """
         async with self.database.transaction() as transaction:
             await self._require_recent_login(transaction, account_id, session_id)
-            in_turn = await account_admin.is_admin(transaction, account_id)
-            if in_turn:
+            is_admin = await account_admin.is_admin(transaction, account_id)
+            if is_admin:
                 await account_admin.lock_admin_changes(transaction)
                 await require_another_admin(transaction, account_id)
-            gone = await repository.remove(transaction, account_id, expected)
-            if gone is None:
-                await self._refuse(transaction, account_id)
-            if gone.role is Role.ADMIN and not in_turn:
-                raise Conflict("the account has become an admin's meanwhile; try again")
-            await activity.count_departure(transaction, gone)
+            deleted = await repository.remove(transaction, account_id, expected)
+            if deleted is None:
+                await self._raise_unchanged(transaction, account_id)
+            if deleted.role is Role.ADMIN and not is_admin:
+                raise Conflict("A concurrent change made the account an admin. Try again.")
+            await activity.count_departure(transaction, deleted)
             await self.jobs.enqueue(
                 transaction,
                 ACCOUNT_ERASE,
                 AccountErase(user_id=account_id),
                 unique_key=str(account_id),
             )
-            mark = partial(self.revocations.revoke, account_id)
-            followed = self.cached.after_removal(transaction, gone, mark)
-        await followed.finished()
+            revoke = partial(self.revocations.revoke, account_id)
+            effects = self.cached.after_removal(transaction, deleted, revoke)
+        await effects.finished()
 
     @retry_once
     async def avatar(self, account_id: UUID) -> list[Variant]:
-        """Its variants, none before the first upload was processed. Raises NotFound."""
+        """Return the variants, none before the first upload was processed. Raises NotFound."""
         async with self.database.read() as reader:
             found = await repository.avatar(reader, account_id)
         if found is None:
-            raise NotFound("no such account")
+            raise NotFound("The account does not exist.")
         return [Variant.model_construct(**variant) for variant in found[0]]
 
     @retry_once
     async def report_avatar(self, account_id: UUID, report: VariantReport) -> None:
-        """Keeps the variants of the newest job; the same report again changes nothing.
+        """Store the variants of the newest job. Idempotent by job.
 
-        A refused upload leaves the avatar that was there. Raises NotFound, and Conflict where a
-        newer job has reported.
+        A rejected upload keeps the previous avatar. Raises NotFound, and Conflict where a newer
+        job has reported.
         """
         if report.rejected is not None:
             await self.avatar(account_id)
             return
-        # A sender that names no zone means UTC, as everywhere in the suite.
+        # A time without a zone is UTC, as everywhere in the suite.
         created_at = report.job_created_at
         if created_at.tzinfo is None:
             created_at = created_at.replace(tzinfo=UTC)
@@ -181,14 +181,14 @@ class Accounts:
                 job_created_at=created_at,
             )
             if account is None:
-                await self._refuse_older(transaction, account_id, report)
+                await self._require_current_job(transaction, account_id, report)
                 return
             stored = self.cached.after(transaction, account)
         await stored.finished()
 
     async def orphans(self, keys: Sequence[str]) -> list[str]:
-        """Those of `keys` that no avatar consists of: of superseded jobs, of accounts that are gone."""
-        ids = {found for key in keys if (found := _account_of(key)) is not None}
+        """Return those of `keys` that belong to no avatar: superseded, or of deleted accounts."""
+        ids = {owner for key in keys if (owner := _parse_owner(key)) is not None}
         async with self.database.read() as reader:
             known = await repository.avatar_keys(reader, list(ids))
         return [key for key in keys if key not in known]
@@ -213,14 +213,14 @@ class Accounts:
             transaction, new.email, except_for=account.id
         ):
             taken = FieldError("/body/email", "is taken")
-            raise Conflict("an account with this address exists", errors=[taken])
+            raise Conflict("An account with this address exists.", errors=[taken])
         return account
 
     async def _count_welcome(self, email: str) -> None:
-        """One for a taken address is not counted: it is never sent."""
+        """Count the email to the address; for a taken address none is sent, so none is counted."""
         async with self.database.read() as reader:
-            taken = await repository.id_by_email(reader, email)
-        if taken is None:
+            account_id = await repository.id_by_email(reader, email)
+        if account_id is None:
             await self.recipients.admit(VERIFY, email)
 
     async def _enqueue_welcome(self, transaction: Transaction, account_id: UUID) -> None:
@@ -233,30 +233,30 @@ class Accounts:
         if await sessions.logged_in_within(transaction, session_id, DELETION_MAX_LOGIN_AGE):
             return
         if await repository.version(transaction, account_id) is None:
-            raise NotFound("no such account")
+            raise NotFound("The account does not exist.")
         seconds = int(DELETION_MAX_LOGIN_AGE.total_seconds())
         raise ReauthenticationRequired(
             f"Log in again: this needs a login of the last {seconds} seconds.", max_age=seconds
         )
 
-    async def _refuse(self, transaction: Transaction, account_id: UUID) -> NoReturn:
-        """Why nothing changed: raises NotFound or PreconditionFailed."""
+    async def _raise_unchanged(self, transaction: Transaction, account_id: UUID) -> NoReturn:
+        """Raise the reason why nothing changed: NotFound or PreconditionFailed."""
         if await repository.version(transaction, account_id) is None:
-            raise NotFound("no such account")
-        raise PreconditionFailed("the account has changed since that version")
+            raise NotFound("The account does not exist.")
+        raise PreconditionFailed("The account has changed since that version.")
 
-    async def _refuse_older(
+    async def _require_current_job(
         self, transaction: Transaction, account_id: UUID, report: VariantReport
     ) -> None:
         found = await repository.avatar(transaction, account_id)
         if found is None:
-            raise NotFound("no such account")
+            raise NotFound("The account does not exist.")
         if found[1] != report.job_id:
-            raise Conflict("a newer upload has replaced this one")
+            raise Conflict("A newer upload has replaced this one.")
 
 
-def _account_of(key: str) -> UUID | None:
-    """The account that the key of an avatar's variant names: `variants/avatar/{id}/…`."""
+def _parse_owner(key: str) -> UUID | None:
+    """Return the account in the key of an avatar's variant (`variants/avatar/{id}/…`), or None."""
     parts = key.split("/")
     if parts[:2] != ["variants", "avatar"]:
         return None

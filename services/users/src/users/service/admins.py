@@ -1,4 +1,4 @@
-"""What operators do to accounts from a command line: no token, no mail."""
+"""Creation of admins from the command line: no token, no email."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from users.service.password_rules import PasswordRules
 
 @dataclass(frozen=True, slots=True)
 class AdminProvisioning:
-    """Makes admins of new and of existing accounts."""
+    """Use cases that make new and existing accounts admins."""
 
     database: Database
     cached: CachedAccounts
@@ -26,9 +26,9 @@ class AdminProvisioning:
     rules: PasswordRules
 
     async def promote(self, email: str, *, verified: bool) -> UUID | None:
-        """The account that is an admin now, from its next token on; None where there is none.
+        """Make the account an admin from its next token on; return its id, None without an account.
 
-        `verified` also takes the address as verified; without it that stays as it is.
+        `verified` also marks the address as verified; without it that stays as it is.
         """
         async with self.database.transaction() as transaction:
             account_id = await repository.id_by_email(transaction, email)
@@ -42,7 +42,10 @@ class AdminProvisioning:
         return account.id
 
     async def create(self, new: UserCreate, *, verified: bool) -> UUID:
-        """The new admin account. Raises Conflict where the address is taken, Invalid by the rules."""
+        """Create an admin account, and return its id.
+
+        Raises Conflict where the address is taken, UnprocessableContent by the password rules.
+        """
         password = new.password.get_secret_value()
         await self.rules.check(password, new.email)
         password_hash = await self.hasher.hash(password)

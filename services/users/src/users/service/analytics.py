@@ -20,18 +20,18 @@ class Analytics:
     database: Database
 
     async def daily(self, first: date, last: date) -> DailyAccountsReport:
-        """Every day from `first` to `last`, both included.
+        """Return the counts of every day from `first` to `last`, both included.
 
-        Raises Invalid for an order the other way round or more than MAX_DAYS.
+        Raises UnprocessableContent for a reversed range or more than MAX_DAYS.
         """
         days = (last - first).days + 1
         if not 1 <= days <= MAX_DAYS:
             fault = FieldError("/query/to", f"must be 0 to {MAX_DAYS - 1} days after from")
             raise UnprocessableContent("Choose a range of 1 to 366 days.", errors=[fault])
         async with self.database.read() as reader:
-            found = await activity.daily(reader, first, last)
+            counts = await activity.daily(reader, first, last)
         items = [
             DailyAccounts(day=day, registrations=registrations, active_users=active)
-            for day, registrations, active in found
+            for day, registrations, active in counts
         ]
         return DailyAccountsReport(items=items)

@@ -1,4 +1,4 @@
-"""What the read cache holds of accounts after a change, whether or not it could be told at once."""
+"""The read cache's entries of accounts: written after each change, by a job where Redis fails."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from users.service.post_commit import PostCommitTask, PostCommitTasks
 
 @dataclass(frozen=True, slots=True)
 class CachedAccounts:
-    """Writes entries after commits; a durable job does it later where the cache is away."""
+    """Writes entries after commits, or queues a job that evicts the old one once Redis is back."""
 
     database: Database
     cache: Cache
@@ -41,22 +41,25 @@ class CachedAccounts:
         account: AccountRecord,
         *first: Callable[[], Awaitable[object]],
     ) -> PostCommitTask:
-        """Once `transaction` has committed: `first`, and then the entry of the changed account."""
+        """Once `transaction` has committed, run `first`, then store the changed account's entry."""
         store = partial(self._store, account.id, document(account))
         return self.post_commit_tasks.after(transaction, *first, store)
 
     def after_insert(self, transaction: Transaction, account: AccountRecord) -> PostCommitTask:
-        """As `after` for a new account: no older entry of it can be anywhere."""
+        """As `after`, for a new account, which has no older entry to evict."""
         entry = document(account)
         return self.post_commit_tasks.after(
             transaction, partial(self.cache.set, user_cache_key(account.id), entry, CACHE_TTL)
         )
 
     def after_removal(
-        self, transaction: Transaction, gone: AccountRecord, *first: Callable[[], Awaitable[object]]
+        self,
+        transaction: Transaction,
+        deleted: AccountRecord,
+        *first: Callable[[], Awaitable[object]],
     ) -> PostCommitTask:
-        """As `after`, with a tombstone that no late loader of the row can replace."""
-        store = partial(self._store, gone.id, tombstone(gone.version))
+        """As `after`, with a tombstone that a slow loader of the row cannot replace."""
+        store = partial(self._store, deleted.id, tombstone(deleted.version))
         return self.post_commit_tasks.after(transaction, *first, store)
 
     async def _store(self, account_id: UUID, entry: CacheEntry) -> None:

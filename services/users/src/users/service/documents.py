@@ -1,4 +1,4 @@
-"""The public form of an account: the JSON bytes that caches keep and everybody serves."""
+"""The public form of an account: the JSON bytes that the cache keeps and both services send."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ def document(account: AccountRecord) -> CacheEntry:
 
 
 def tombstone(last_version: int | None = None) -> CacheEntry:
-    """That there is no such account: never was, or deleted at `last_version`."""
+    """Return the entry of an absent account: unknown, or deleted at `last_version`."""
     return CacheEntry(0 if last_version is None else last_version + 1, None)

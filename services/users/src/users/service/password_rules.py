@@ -1,4 +1,4 @@
-"""Which passwords are refused although they are long enough. Composition is nobody's business.
+"""Rules for passwords beyond their length. Composition is not checked.
 
 NIST SP 800-63B section 5.1.1.2 and OWASP ASVS 5.0 6.2: common and leaked ones, and the account's
 own address.
@@ -16,13 +16,13 @@ from twelvefold.security.common_passwords import CommonPasswords
 
 @dataclass(frozen=True, slots=True)
 class PasswordRules:
-    """Asked wherever a password is chosen, before the work of a hash."""
+    """Checks every new password, before the expensive hash."""
 
     common: CommonPasswords
 
     @trace_function("users.validate")
     async def check(self, password: str, email: str, pointer: str = "/body/password") -> None:
-        """Raises Invalid naming `pointer`, never the password."""
+        """Raise UnprocessableContent naming `pointer`, never the password, where it is refused."""
         address = email_key(email)
         if email_key(password) in (address, address.rpartition("@")[0]):
             raise _refused(pointer, "is the account's own address")
@@ -31,4 +31,4 @@ class PasswordRules:
 
 
 def _refused(pointer: str, reason: str) -> UnprocessableContent:
-    return UnprocessableContent(f"the password {reason}", errors=[FieldError(pointer, reason)])
+    return UnprocessableContent(f"The password {reason}.", errors=[FieldError(pointer, reason)])

@@ -1,4 +1,4 @@
-"""Changing one's own password, and proving that one knows it."""
+"""An account's own password: change it, and check it."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Passwords:
     notices: SecurityNotifications
 
     async def change(self, account_id: UUID, session_id: UUID, current: str, new: str) -> None:
-        """Sets the password and ends every session but the caller's.
+        """Set the password and end every session but the caller's.
 
-        What was mailed before ends too: a reset, and a change of the address that may not have
-        been the owner's wish. Raises NotFound, Forbidden where `current` is wrong, Invalid
-        by the rules.
+        Emailed links end too: a reset, and a change of the address, which the owner may not have
+        requested. Raises NotFound, Forbidden where `current` is wrong, UnprocessableContent by
+        the password rules.
         """
         checked = await self.check(account_id, current, "/body/current")
         await self.rules.check(new, checked.email, "/body/new")
@@ -44,22 +44,22 @@ class Passwords:
         async with self.database.transaction() as transaction:
             account = await accounts.lock(transaction, account_id)
             if account is None or account.disabled:
-                raise NotFound("no such account")
+                raise NotFound("The account does not exist.")
             if not await credentials.is_unchanged(transaction, checked):
-                raise wrong_password("/body/current")  # another change was faster
+                raise wrong_password("/body/current")  # a concurrent change committed first
             changed = await credentials.set_password(transaction, account_id, password_hash)
             ended = await sessions.revoke_all(transaction, account_id, except_id=session_id)
             for purpose in (RESET, CHANGE):
                 await email_tokens.consume(transaction, account_id, purpose)
             await email_tokens.forget_pending_address(transaction, account_id)
             await self.notices.password_changed(transaction, account)
-            followed = self.cached.after(
+            effects = self.cached.after(
                 transaction, changed or account, partial(self.revocations.revoke, *ended)
             )
-        await followed.finished()
+        await effects.finished()
 
     async def require(self, account_id: UUID, password: str | None, pointer: str) -> None:
-        """As `check`, and Forbidden where no password was given."""
+        """Check the password as `check` does. Raises Forbidden where none was given, too."""
         if password is None:
             raise Forbidden(
                 "Send the account's password.", errors=[FieldError(pointer, "is required")]
@@ -67,20 +67,21 @@ class Passwords:
         await self.check(account_id, password, pointer)
 
     async def check(self, account_id: UUID, password: str, pointer: str) -> Credentials:
-        """Raises NotFound, TooManyRequests, and Forbidden where it is not the password.
+        """Return the credentials where the password is right.
 
-        `pointer` names where it was given. Guesses count apart from those of logins.
+        `pointer` names the field of the password. Attempts are counted apart from logins. Raises
+        NotFound, TooManyRequests, and Forbidden where the password is wrong.
         """
         attempt = await self.throttle.admit(str(account_id), None)
         async with self.database.read() as reader:
-            found = await credentials.by_id(reader, account_id)
-        if found is None or found.disabled:
-            raise NotFound("no such account")
-        if not await self.hasher.verify(password, found.password_hash):
+            stored = await credentials.by_id(reader, account_id)
+        if stored is None or stored.disabled:
+            raise NotFound("The account does not exist.")
+        if not await self.hasher.verify(password, stored.password_hash):
             raise wrong_password(pointer)
-        await self.throttle.succeeded(attempt)
-        return found
+        await self.throttle.record_success(attempt)
+        return stored
 
 
 def wrong_password(pointer: str) -> Forbidden:
-    return Forbidden("the password is wrong", errors=[FieldError(pointer, "is wrong")])
+    return Forbidden("The password is wrong.", errors=[FieldError(pointer, "is wrong")])

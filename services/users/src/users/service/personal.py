@@ -1,4 +1,4 @@
-"""Everything that is kept about an account: handing it out, and removing what is left of it."""
+"""All data of an account: export it, and erase the rest of it."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ class PersonalData:
     sessions: Sessions
 
     async def export(self, account_id: UUID, session_id: UUID) -> UserExport:
-        """All but secrets: no hash and no token is in it. Raises NotFound."""
+        """Return all data but secrets: no hash and no token. Raises NotFound."""
         async with self.database.read() as reader:
             account = await accounts.by_id(reader, account_id)
-            moments = await repository.account_timestamps(reader, account_id)
+            timestamps = await repository.account_timestamps(reader, account_id)
             avatar = await accounts.avatar(reader, account_id)
-            if account is None or moments is None or avatar is None:
-                raise NotFound("no such account")
+            if account is None or timestamps is None or avatar is None:
+                raise NotFound("The account does not exist.")
             pending = await email_tokens.pending_address(reader, account_id)
             reserved = await reservations.list_of(reader, account_id)
             days = await activity.days_of(reader, account_id)
             mails = await repository.mails(reader, account_id)
         return UserExport.model_construct(
             user=account,
-            password_changed_at=moments.password_changed_at,
-            email_verified_at=moments.email_verified_at,
-            disabled_at=moments.disabled_at,
+            password_changed_at=timestamps.password_changed_at,
+            email_verified_at=timestamps.email_verified_at,
+            disabled_at=timestamps.disabled_at,
             avatar=[Variant.model_construct(**variant) for variant in avatar[0]],
             pending_email=pending,
             reserved_emails=[reservation.email for reservation in reserved],
@@ -62,10 +62,10 @@ class PersonalData:
         )
 
     async def require_erasable(self, actor: UUID, account_id: UUID) -> None:
-        """Says beforehand how `erase` would answer, and whether `actor` may ask for it.
+        """Check beforehand whether `erase` would succeed, and whether `actor` may request it.
 
         Raises Forbidden where `actor` is no active admin by its row, which a token outlives, and
-        Conflict where no admin would be left. Nothing is held: `erase` asks again.
+        Conflict where no admin would be left. Takes no lock: `erase` checks again.
         """
         async with self.database.read() as reader:
             if not await account_admin.is_active_admin(reader, actor):
@@ -73,22 +73,21 @@ class PersonalData:
             await require_another_admin(reader, account_id)
 
     async def erase(self, account_id: UUID) -> None:
-        """Removes the account, should it be there, and what a deletion left: stored answers, and
-        whose the days of activity were.
+        """Delete the account if it exists, its stored responses and its link to days of activity.
 
-        Doing it again finds nothing. Raises Conflict where no active admin would be left.
+        Idempotent. Raises Conflict where no active admin would be left.
         """
-        followed = None
+        effects = None
         async with self.database.transaction() as transaction:
-            # In turn with deletions and changes of role: two erasures would each count the other.
+            # One at a time with deletions and changes of role: two erasures would count each other.
             await account_admin.lock_admin_changes(transaction)
             await require_another_admin(transaction, account_id)
-            gone = await accounts.remove(transaction, account_id)
-            if gone is not None:
-                await activity.count_departure(transaction, gone)
-                mark = partial(self.revocations.revoke, account_id)
-                followed = self.cached.after_removal(transaction, gone, mark)
+            deleted = await accounts.remove(transaction, account_id)
+            if deleted is not None:
+                await activity.count_departure(transaction, deleted)
+                revoke = partial(self.revocations.revoke, account_id)
+                effects = self.cached.after_removal(transaction, deleted, revoke)
             await repository.forget_replies(transaction, account_id)
             await activity.unlink(transaction, account_id)
-        if followed is not None:
-            await followed.finished()
+        if effects is not None:
+            await effects.finished()

@@ -1,7 +1,7 @@
-"""Work that follows a commit: cache entries, marks of revoked sessions.
+"""Work that follows a commit: cache entries, revocations of sessions.
 
-The effect is durable by then, so nothing here fails a request, and a request that is cancelled
-does not take it along.
+The change is durable by then, so no failure here fails the request, and the cancellation of a
+request does not cancel the work.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ import structlog
 from twelvefold.database.database import Transaction
 from twelvefold.observability import metrics
 
-_LIMIT = 1000  # running at a time; each is bounded by its own timeouts
-_GRACE = 2.0  # seconds that closing waits for what runs
+_LIMIT = 1000  # tasks at a time; timeouts of their own bound each
+_GRACE = 2.0  # seconds that closing waits for running tasks
 _log = structlog.get_logger(__name__)
 
 
 class PostCommitTask:
-    """One piece of work, begun by the commit. Where there was no commit, it never was."""
+    """Work that the commit starts. Without a commit it does not run."""
 
     def __init__(self) -> None:
         self._task: asyncio.Task[None] | None = None
 
-    def begun(self, task: asyncio.Task[None]) -> None:
+    def attach(self, task: asyncio.Task[None]) -> None:
         self._task = task
 
     async def finished(self) -> None:
-        """Waits for the work, so that the caller reads its own writes. Never raises its error."""
+        """Wait for the work, so that the caller reads its own writes. Never raises its error."""
         if self._task is not None:
             await asyncio.shield(self._task)
 
 
 class PostCommitTasks:
-    """What of this process is still under way."""
+    """The running post-commit tasks of this process."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[None]] = set()
@@ -44,29 +44,29 @@ class PostCommitTasks:
     def after(
         self, transaction: Transaction, *work: Callable[[], Awaitable[object]]
     ) -> PostCommitTask:
-        """Does `work`, one after the other, once `transaction` has committed."""
-        follow_up = PostCommitTask()
+        """Run the functions of `work` in order once `transaction` has committed."""
+        post_commit_task = PostCommitTask()
 
         def begin() -> None:
             if (task := self.start(*work)) is not None:
-                follow_up.begun(task)
+                post_commit_task.attach(task)
 
         transaction.after_commit(begin)
-        return follow_up
+        return post_commit_task
 
     def start(self, *work: Callable[[], Awaitable[object]]) -> asyncio.Task[None] | None:
-        """Does `work` beside the request; None where too much is under way already."""
+        """Run `work` in a task; None where too many are in flight."""
         if len(self._running) >= _LIMIT:
             metrics.pool_exhausted.labels("post_commit_tasks").inc()
             _log.warning("post_commit_task_dropped", limit=_LIMIT)
             return None
-        task = asyncio.create_task(_done(work))
+        task = asyncio.create_task(_run(work))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return task
 
     async def aclose(self) -> None:
-        """Lets what runs end, for a bounded time."""
+        """Wait for running tasks for a bounded time, then cancel them."""
         if self._running:
             _, late = await asyncio.wait(self._running, timeout=_GRACE)
             for task in late:
@@ -75,7 +75,7 @@ class PostCommitTasks:
                 await asyncio.wait(late)
 
 
-async def _done(work: tuple[Callable[[], Awaitable[object]], ...]) -> None:
+async def _run(work: tuple[Callable[[], Awaitable[object]], ...]) -> None:
     for piece in work:
         try:
             await piece()

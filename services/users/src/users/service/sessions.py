@@ -1,8 +1,8 @@
-"""Sessions: logging in, exchanging refresh tokens, ending.
+"""Sessions: log in, exchange refresh tokens, end.
 
-A login begins a family of refresh tokens. Each is exchanged for the next. A lost response looks
-like theft, so for LEEWAY after its use a token may be exchanged again, for the same successor and
-only until that one has been used: a family is a chain and never forks. Any other reuse ends the
+A login starts a family of refresh tokens. Each token is exchanged for the next. A lost response
+looks like theft, so for LEEWAY after its use a token may be exchanged again, for the same successor
+and only until that one has been used: a family is a chain and never forks. Any other reuse ends the
 family (RFC 9700 section 4.14.2). A family ends 30 days after its login.
 """
 
@@ -40,7 +40,7 @@ LIFETIME = timedelta(days=30)
 LEEWAY = timedelta(seconds=10)
 _SECRET_BYTES = 32
 _SHOWN = 1000  # sessions in a list
-_MAX_NOTE = 200  # characters that are kept of what a client says about itself
+_MAX_NOTE = 200  # characters of a client's user agent and address
 
 
 _log = structlog.get_logger(__name__)
@@ -48,21 +48,21 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Where a login came from, for the list that its owner sees."""
+    """Origin of a login, for the list of sessions."""
 
     user_agent: str | None = None
     address: str | None = None
 
 
 def new_secret() -> str:
-    """256 random bits for a URL or a header."""
+    """Return 256 random bits as text for a URL or a header."""
     return _encode_secret(secrets.token_bytes(_SECRET_BYTES))
 
 
 def derive_successor(token: str, salt: bytes) -> str:
-    """The refresh token that follows `token`: HMAC-SHA256 (RFC 2104) of it under its row's salt.
+    """Return the refresh token after `token`: its HMAC-SHA256 (RFC 2104) with the row's salt.
 
-    Whoever reads the salt alone cannot make it: of `token` only a hash is stored.
+    The stored salt alone does not suffice: of `token` only a hash is stored.
     """
     return _encode_secret(hmac.digest(salt, token.encode("utf-8", "replace"), "sha256"))
 
@@ -72,13 +72,13 @@ def _encode_secret(raw: bytes) -> str:
 
 
 def hashed(secret: str) -> bytes:
-    """What is stored of a secret: random as it is, it needs no salt and no slow hash."""
+    """Return the stored form of a secret, which is random and needs no salt and no slow hash."""
     return hashlib.sha256(secret.encode("utf-8", "replace")).digest()
 
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
-    """The use cases. Refusals are `OAuthError`s, in the words of RFC 6749 section 5.2."""
+    """The use cases. They raise `OAuthError` with the codes of RFC 6749 section 5.2."""
 
     database: Database
     hasher: PasswordHasher
@@ -90,11 +90,11 @@ class Sessions:
     count_active: bool
 
     async def log_in(self, username: str, password: str, client: Client) -> TokenPair:
-        """Tokens of a new session.
+        """Return the tokens of a new session.
 
-        An unknown address, a wrong password and a disabled account answer alike and do the same
-        work. Raises OAuthError invalid_grant, TooManyRequests after too many wrong passwords,
-        Overloaded where too many log in at once.
+        An unknown address, a wrong password and a disabled account have the same response and do
+        the same work. Raises OAuthError invalid_grant, TooManyRequests after too many wrong
+        passwords, Overloaded where too many log in at once.
         """
         attempt = await self.throttle.admit(email_key(username[:MAX_LENGTH]), client.address)
         found: Credentials | None = None
@@ -104,7 +104,7 @@ class Sessions:
         checked = await self.hasher.verify(password, found.password_hash if found else None)
         if found is None or not checked or found.disabled:
             _refuse("the address or the password is wrong")
-        await self.throttle.succeeded(attempt)
+        await self.throttle.record_success(attempt)
         refresh_token, session_id = new_secret(), new_id()
         async with self.database.transaction() as transaction:
             role = await credentials.role_if_unchanged(transaction, found)
@@ -116,8 +116,8 @@ class Sessions:
                 session_id=session_id,
                 account_id=found.account_id,
                 lifetime=LIFETIME,
-                user_agent=_note(client.user_agent),
-                address=_note(client.address),
+                user_agent=_sanitize(client.user_agent),
+                address=_sanitize(client.address),
             )
             await repository.insert_token(transaction, hashed(refresh_token), session_id)
             if self.count_active:
@@ -128,10 +128,10 @@ class Sessions:
 
     @retry_once
     async def refresh(self, token: str) -> TokenPair:
-        """Tokens of the same session. Raises OAuthError invalid_grant.
+        """Return the next tokens of the session. Raises OAuthError invalid_grant.
 
-        Exchanges of one family take turns by the lock on its row. A reuse is refused and ends the
-        family, which must commit although the answer is an error.
+        The lock on the row serialises the exchanges of one family. A reuse is refused and ends the
+        family, which must commit although the response is an error.
         """
         async with self.database.transaction() as transaction:
             family = await repository.lock_by_token(transaction, hashed(token))
@@ -149,7 +149,7 @@ class Sessions:
     async def _exchange(
         self, transaction: Transaction, session_id: UUID, token: str
     ) -> str | PostCommitTask:
-        """The one successor of the locked session's token, or after a reuse the session's end."""
+        """Return the successor of the locked session's token, or the task that ends the session."""
         use = await repository.token_use(transaction, hashed(token), LEEWAY)
         if use.used and not use.within_leeway:
             return await self._end(transaction, session_id)
@@ -166,11 +166,11 @@ class Sessions:
         return derive_successor(token, salt)
 
     async def revoke(self, token: str) -> None:
-        """Ends the session of a refresh or access token; an unknown one is none of our business.
+        """End the session of a refresh or access token; an unknown token changes nothing.
 
-        RFC 7009 section 2.2: the client cannot do anything about an invalid token.
+        RFC 7009 section 2.2: the client cannot handle an invalid token in any other way.
         """
-        session_id = await self._session_of(token)
+        session_id = await self._find_session(token)
         if session_id is None:
             return
         async with self.database.transaction() as transaction:
@@ -179,7 +179,7 @@ class Sessions:
 
     @retry_once
     async def live(self, account_id: UUID, current: UUID) -> SessionList:
-        """The account's sessions that have not ended, the latest used first."""
+        """Return the account's live sessions, the latest used first."""
         async with self.database.read() as reader:
             found = await repository.live(reader, account_id, _SHOWN)
         items = [
@@ -198,10 +198,10 @@ class Sessions:
 
     @retry_once
     async def end(self, account_id: UUID, session_id: UUID) -> None:
-        """Ends one session of the account at once. Raises NotFound where it has none such."""
+        """End one session of the account at once. Raises NotFound without such a session."""
         async with self.database.transaction() as transaction:
             if not await repository.revoke_own(transaction, account_id, session_id):
-                raise NotFound("no such session")
+                raise NotFound("The session does not exist.")
             ended = self.post_commit_tasks.after(
                 transaction, partial(self.revocations.revoke, session_id)
             )
@@ -213,7 +213,7 @@ class Sessions:
             transaction, partial(self.revocations.revoke, session_id)
         )
 
-    async def _session_of(self, token: str) -> UUID | None:
+    async def _find_session(self, token: str) -> UUID | None:
         if token.count(".") == 2:  # noqa: PLR2004  (the form of a JWT, RFC 7515 section 3.1)
             try:
                 return (await self.verifier.verify(token)).session_id
@@ -246,6 +246,6 @@ def _refuse(reason: str) -> NoReturn:
     raise OAuthError("invalid_grant", reason)
 
 
-def _note(value: str | None) -> str | None:
-    """What a client says about itself: cut short, without what PostgreSQL or a log chokes on."""
+def _sanitize(value: str | None) -> str | None:
+    """Return the text shortened, without characters that PostgreSQL or a log cannot hold."""
     return None if value is None else remove_forbidden_characters(value)[:_MAX_NOTE]

@@ -1,9 +1,9 @@
-"""Slowing down whoever guesses passwords, without locking anybody out (OWASP ASVS 5.0, 6.3.1).
+"""Throttling of password guesses without locking accounts (OWASP ASVS 5.0, 6.3.1).
 
-Each pair of account and address has a quota of wrong guesses. Where many addresses guess at one
-account, the quota of each of them shrinks, so that they gain little by being many, while its owner
-still gets in from elsewhere. A right password gives the quota of its pair back. Accounts that do
-not exist are counted alike: keys are hashes of what was typed.
+Each pair of account and address has a quota of wrong passwords. Where many addresses guess the
+password of one account, the quota of each address shrinks, while the owner can still log in from
+another address. A right password resets the quota of its pair. Unknown accounts are counted in the
+same way: keys are hashes of the username.
 """
 
 from __future__ import annotations
@@ -20,47 +20,47 @@ _WINDOW = 900  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """Guesses in a quarter of an hour."""
+    """Attempts in 15 minutes."""
 
     pair: int = 20  # of one account from one address
-    account: int = 100  # of one account from everywhere, before `suspect` counts
-    suspect: int = 3  # as `pair`, while more than that come
+    account: int = 100  # of one account from all addresses, before `suspect` applies
+    suspect: int = 3  # as `pair`, while the account is beyond its quota
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One guess that was admitted, and whose quota it took from."""
+    """One admitted attempt, and the key of its quota."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class LoginThrottle:
-    """Counts guesses in Redis, or in this process while Redis is away."""
+    """Counts attempts in Redis, or in this process while Redis is unavailable."""
 
     limiter: RateLimiter
     quotas: Quotas = field(default_factory=Quotas)
 
     async def admit(self, account: str, address: str | None) -> Attempt:
-        """Counts a guess, before the work of a hash. Raises TooManyRequests.
+        """Count an attempt before the expensive hash. Raises TooManyRequests.
 
-        `address` is the client's; None where only the account can guess (its own password).
+        `address` is the client's; None where the caller is logged in to the account.
         """
-        key = _hashed(account, "" if address is None else client_key(address))
+        key = _hash(account, "" if address is None else client_key(address))
         policies = [self._pair]
         wide = RatePolicy("login-account", self.quotas.account, _WINDOW)
-        if not (await self.limiter.admit(_hashed(account), wide)).admitted:
+        if not (await self.limiter.admit(_hash(account), wide)).admitted:
             policies.append(self._suspect)
         for policy in policies:
             admission = await self.limiter.admit(key, policy)
             if not admission.admitted:
                 raise TooManyRequests(
-                    "too many wrong passwords: try again later", retry_after=admission.retry_after
+                    "Too many wrong passwords. Try again later.", retry_after=admission.retry_after
                 )
         return Attempt(key)
 
-    async def succeeded(self, attempt: Attempt) -> None:
-        """The password was right: the pair's quota is whole again."""
+    async def record_success(self, attempt: Attempt) -> None:
+        """Reset the quota of the pair after a right password."""
         await self.limiter.reset(attempt.key, self._pair, self._suspect)
 
     @property
@@ -72,7 +72,7 @@ class LoginThrottle:
         return RatePolicy("login-suspect", self.quotas.suspect, _WINDOW)
 
 
-def _hashed(*parts: str) -> str:
-    """No address of a person stands in Redis."""
+def _hash(*parts: str) -> str:
+    """Return the key: Redis holds no personal address."""
     joined = "\0".join(parts).encode("utf-8", "replace")
     return hashlib.sha256(joined).hexdigest()[:32]

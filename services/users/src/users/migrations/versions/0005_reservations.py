@@ -1,4 +1,4 @@
-"""Reservations: addresses that an account had before, kept for it while the change can be undone."""
+"""Reservations: former addresses of an account, kept while the change can be undone."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
 """Emails to account holders: links, changes of the address, security notifications.
 
-Owns what is sent to whom and which link counts. Texts are rendered by worker.
+Owns recipients and the validity of links. The worker renders the texts.
 """

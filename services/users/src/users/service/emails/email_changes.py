@@ -1,8 +1,8 @@
-"""Changing an account's address: asking for it, and undoing it from the address before.
+"""Changes of an account's address: request them, and undo them from the former address.
 
-A change counts once the new address has confirmed it (`emails`). The old address, where it was
-proven, is told with a link, and for a week nobody else may take it: whoever changed the address of
-a stolen account does not keep it.
+A change takes effect once the new address has confirmed it (`email_links`). The former address, if
+it was verified, gets an email with a link that undoes the change, and is reserved for a week: an
+attacker who changed the address of a stolen account cannot keep the account.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class EmailChanges:
     recipients: RecipientLimit
 
     async def request(self, account_id: UUID, email: str) -> None:
-        """Queues the mail to the new address, which counts once its link has been followed.
+        """Queue the email to the new address, which takes effect once its link was used.
 
-        One that somebody else has is taken like any other and refused when the mail is sent.
-        Raises NotFound, and TooManyRequests where the address was sent many of them.
+        An address of another account is accepted like any other, and no email is sent to it.
+        Raises NotFound, and TooManyRequests where too many of them were sent to the address.
         """
         await self.recipients.admit(CHANGE, email)
         await self._enqueue(account_id, email)
@@ -49,45 +49,45 @@ class EmailChanges:
         async with self.database.transaction() as transaction:
             account = await accounts.lock(transaction, account_id)
             if account is None or account.disabled:
-                raise NotFound("no such account")
+                raise NotFound("The account does not exist.")
             await email_tokens.request_address(transaction, account_id, email)
             payload = EmailSend(template=EmailTemplate.CHANGE_EMAIL, user_id=account_id)
             await self.jobs.enqueue(transaction, EMAIL_SEND, payload)
 
     async def undo(self, token: str) -> None:
-        """Gives the account the address back that the link was sent to, and to nobody else.
+        """Restore the account's address that the link was sent to.
 
-        Ends every session, link, pending change and later change's undo; voids the password and
-        mails a reset link. Undos of earlier changes stay: one who changed the address twice cannot
-        end the first owner's by undoing the second. Raises BadRequest for a token that does not
-        count, Overloaded where too many passwords are hashed.
+        Ends every session, link, pending change and the undo of later changes; voids the password
+        and emails a reset link. The undo of earlier changes stays: an attacker who changed the
+        address twice cannot end the owner's undo by undoing the second change. Raises BadRequest
+        for an invalid token, Overloaded where too many passwords are being hashed.
         """
         async with self.database.read() as reader:
-            found = await email_tokens.find_open(reader, hashed(token))
-        if found is None or found.purpose != UNDO:
+            link = await email_tokens.find_open(reader, hashed(token))
+        if link is None or link.purpose != UNDO:
             raise invalid_link()
-        account_id = found.account_id
-        no_password = await self.hasher.hash(new_secret())  # of what nobody knows
+        account_id = link.account_id
+        no_password = await self.hasher.hash(new_secret())  # of an unknown secret
         async with self.database.transaction() as transaction:
             account = await accounts.lock(transaction, account_id)
-            reservation = await reservations.find(transaction, account_id, found.email)
+            reservation = await reservations.find(transaction, account_id, link.email)
             still_open = await email_tokens.find_open(transaction, hashed(token))
             if account is None or account.disabled or not reservation or not still_open:
                 raise invalid_link()
             released = await reservations.release_since(
                 transaction, account_id, reservation.created_at
             )
-            await email_tokens.use_up_sent_to(transaction, account_id, UNDO, released)
+            await email_tokens.consume_sent_to(transaction, account_id, UNDO, released)
             for purpose in (VERIFY, RESET, CHANGE):
                 await email_tokens.consume(transaction, account_id, purpose)
             await email_tokens.forget_pending_address(transaction, account_id)
             if await accounts.take_address(transaction, account_id, reservation.email) is None:
-                raise invalid_link()  # a previous release knew of no reservations
+                raise invalid_link()  # the previous release makes no reservations
             changed = await credentials.set_password(transaction, account_id, no_password)
             ended = await sessions.revoke_all(transaction, account_id)
             reset = EmailSend(template=EmailTemplate.RESET, user_id=account_id)
             await self.jobs.enqueue(transaction, EMAIL_SEND, reset)
-            followed = self.cached.after(
+            effects = self.cached.after(
                 transaction, changed or account, partial(self.revocations.revoke, *ended)
             )
-        await followed.finished()
+        await effects.finished()

@@ -1,7 +1,7 @@
-"""Mails that carry a link: asking for one, minting it when the mail is sent, using it.
+"""Emails with a link: request one, create the link when the email is sent, use it.
 
-Asking says nothing about whether an account exists, in words, status or work: a job is queued
-either way, and the one for nobody is refused when its content is fetched.
+A request does not reveal whether an account exists, in its text, status or work: a job is queued
+in both cases, and without an account it finds no content when the worker fetches it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from users.service.password_rules import PasswordRules
 from users.service.sessions import hashed, new_secret
 
 VERIFY, RESET, CHANGE, UNDO = "verify", "reset", "change", "undo"
-# A reset is as good as a password (OWASP ASVS 6.5.5); both run from when the mail is sent.
+# A reset link equals a password (OWASP ASVS 6.5.5). Lifetimes begin when the email is sent.
 LIFETIMES = {VERIFY: timedelta(hours=24), CHANGE: timedelta(hours=24), RESET: timedelta(minutes=10)}
 _PURPOSES = {
     EmailTemplate.WELCOME: VERIFY,
@@ -49,7 +49,7 @@ _PAGES = {
 
 @dataclass(frozen=True, slots=True)
 class EmailLinks:
-    """The use cases. `web_url` is the base of the pages that links lead to."""
+    """The use cases. `web_url` is the base URL of the pages behind the links."""
 
     database: Database
     cached: CachedAccounts
@@ -62,9 +62,9 @@ class EmailLinks:
     web_url: str
 
     async def request(self, template: EmailTemplate, email: str) -> None:
-        """Queues the mail to whoever has this address, if anybody.
+        """Queue the email to the account with this address, if there is one.
 
-        Raises TooManyRequests where the address was sent many of them, account or not.
+        Raises TooManyRequests where too many were sent to the address, with or without an account.
         """
         await self.recipients.admit(_PURPOSES[template], email)
         await self._enqueue(template, email)
@@ -78,11 +78,11 @@ class EmailLinks:
 
     @retry_once
     async def content(self, job_id: UUID, mail: EmailSend) -> EmailContent:
-        """To whom the mail goes, and a link of its own for each time that one is asked for.
+        """Return the recipient and a new link for each call.
 
-        The account's name goes to an address that was proven to be its owner's only: it is free
-        text, and anybody can have the other emails sent to strangers. Raises NotFound where the
-        account is gone or disabled, or needs no such mail any more.
+        Only an email to a verified address contains the account's name: it is free text, and the
+        other emails can be requested to addresses of third parties. Raises NotFound where the
+        account does not exist or is disabled, or the email is no longer needed.
         """
         if mail.template in NOTICES:
             async with self.database.transaction() as transaction:
@@ -90,14 +90,14 @@ class EmailLinks:
         purpose = _PURPOSES[mail.template]
         token = new_secret()
         async with self.database.transaction() as transaction:
-            addressee = await accounts.recipient(transaction, mail.user_id)
-            if addressee is None:
-                raise NotFound("no such account")
-            if addressee.verified and purpose == VERIFY:
+            recipient = await accounts.recipient(transaction, mail.user_id)
+            if recipient is None:
+                raise NotFound("The account does not exist.")
+            if recipient.verified and purpose == VERIFY:
                 if mail.template is EmailTemplate.VERIFY:
-                    raise NotFound("the address is verified already")
-                return EmailContent(to=addressee.email, name=addressee.name)
-            to, name = addressee.email, addressee.name if addressee.verified else ""
+                    raise NotFound("The address is already verified.")
+                return EmailContent(to=recipient.email, name=recipient.name)
+            to, name = recipient.email, recipient.name if recipient.verified else ""
             if purpose == CHANGE:
                 to, name = await self._pending_address(transaction, mail.user_id), ""
             await repository.insert_token(
@@ -113,12 +113,12 @@ class EmailLinks:
 
     @retry_once
     async def confirm(self, token: str) -> None:
-        """Marks the address as its owner's, and as the account's where it asked for a new one.
+        """Mark the address as verified; a pending address becomes the account's.
 
-        Raises BadRequest for a token that does not count, Conflict where somebody else has taken
-        the new address meanwhile.
+        Raises BadRequest for an invalid token, Conflict where another account has taken the new
+        address since.
         """
-        account_id, purpose = await self._owner_of(token, VERIFY, CHANGE)
+        account_id, purpose = await self._find_owner(token, VERIFY, CHANGE)
         async with self.database.transaction() as transaction:
             account, used = await self._consume(transaction, account_id, token, purpose)
             changed: AccountRecord | None
@@ -126,7 +126,7 @@ class EmailLinks:
                 changed = await self._take_address(transaction, account_id, used.email)
                 await self.notices.email_changed(transaction, account, changed)
             elif used.email != account.email:
-                raise invalid_link()  # it proves an address that the account no longer has
+                raise invalid_link()  # the account no longer has the address
             elif account.email_verified:
                 return
             else:
@@ -135,11 +135,12 @@ class EmailLinks:
         await stored.finished()
 
     async def reset_password(self, token: str, password: str) -> None:
-        """Sets the password and ends every session.
+        """Set the password and end every session.
 
-        Raises BadRequest as `confirm`, Invalid by the rules: the token counts again then.
+        Raises BadRequest as `confirm`, UnprocessableContent by the password rules, after which the
+        token is still valid.
         """
-        account_id, _ = await self._owner_of(token, RESET)  # before the work of a hash
+        account_id, _ = await self._find_owner(token, RESET)  # before the expensive hash
         async with self.database.read() as reader:
             found = await credentials.by_id(reader, account_id)
         if found is None:
@@ -152,19 +153,19 @@ class EmailLinks:
                 raise invalid_link()
             changed = await credentials.set_password(transaction, account_id, password_hash)
             ended = await sessions.revoke_all(transaction, account_id)
-            # Who could log in before may have asked for another address.
+            # An attacker who could log in may have requested another address.
             await repository.consume(transaction, account_id, CHANGE)
             await repository.forget_pending_address(transaction, account_id)
             await self.notices.password_changed(transaction, account)
-            followed = self.cached.after(
+            effects = self.cached.after(
                 transaction, changed or account, partial(self.revocations.revoke, *ended)
             )
-        await followed.finished()
+        await effects.finished()
 
     async def _notice(
         self, transaction: Transaction, job_id: UUID, mail: EmailSend
     ) -> EmailContent:
-        """A letter about a change; one about the address carries the link that undoes it."""
+        """Return the content of a security notification; one about the address has an undo link."""
         content = await self.notices.content(transaction, job_id, mail)
         if mail.template is not EmailTemplate.EMAIL_CHANGED:
             return content
@@ -187,28 +188,28 @@ class EmailLinks:
         return f"{self.web_url}/{_PAGES[purpose]}?token={quote(token)}"
 
     async def _pending_address(self, transaction: Transaction, account_id: UUID) -> str:
-        asked = await repository.pending_address(transaction, account_id)
-        if asked is None:
-            raise NotFound("no other address is asked for any more")
-        if await accounts.id_by_email(transaction, asked) not in (None, account_id):
-            raise NotFound("the address is somebody else's")
-        if await reservations.is_reserved(transaction, asked, except_for=account_id):
-            raise NotFound("the address may become somebody else's again")
-        return asked
+        pending = await repository.pending_address(transaction, account_id)
+        if pending is None:
+            raise NotFound("The account has no pending address.")
+        if await accounts.id_by_email(transaction, pending) not in (None, account_id):
+            raise NotFound("Another account has the address.")
+        if await reservations.is_reserved(transaction, pending, except_for=account_id):
+            raise NotFound("Another account has reserved the address.")
+        return pending
 
     async def _take_address(
         self, transaction: Transaction, account_id: UUID, email: str
     ) -> AccountRecord:
         if await repository.pending_address(transaction, account_id) != email:
-            raise invalid_link()  # the account has asked for yet another one since
+            raise invalid_link()  # the account has requested another address since
         changed = await accounts.take_address(transaction, account_id, email)
         if changed is None:
-            raise Conflict("an account with this address exists")
+            raise Conflict("An account with this address exists.")
         await repository.forget_pending_address(transaction, account_id)
         await reservations.release(transaction, account_id, email)
         return changed
 
-    async def _owner_of(self, token: str, *purposes: str) -> tuple[UUID, str]:
+    async def _find_owner(self, token: str, *purposes: str) -> tuple[UUID, str]:
         async with self.database.read() as reader:
             found = await repository.find_open(reader, hashed(token))
         if found is None or found.purpose not in purposes:
@@ -218,7 +219,7 @@ class EmailLinks:
     async def _consume(
         self, transaction: Transaction, account_id: UUID, token: str, purpose: str
     ) -> tuple[AccountRecord, UsedToken]:
-        """Locks the account and uses up its tokens; of several racing, the first counts."""
+        """Lock the account and consume its tokens; of concurrent calls only the first succeeds."""
         account = await accounts.lock(transaction, account_id)
         if account is not None:
             for used in await repository.consume(transaction, account_id, purpose):
@@ -228,6 +229,6 @@ class EmailLinks:
 
 
 def invalid_link() -> BadRequest:
-    """Of a token that is unknown, used, expired or of no use any more: all alike."""
+    """Return the one error of tokens that are unknown, used, expired or no longer applicable."""
     fault = FieldError("/body/token", "is unknown, used or has expired")
     return BadRequest("The link is invalid or expired. Request a new one.", errors=[fault])

@@ -1,7 +1,7 @@
-"""Letters that tell an owner what has changed about their credentials (OWASP ASVS 5.0, 6.3.7).
+"""Emails about changes of an account's credentials (OWASP ASVS 5.0, 6.3.7).
 
-Owns who is told and where. Only an address that was proven to be somebody's is written to, so that
-nobody can have strangers mailed by changing an account of their own.
+Owns their recipients. They go to verified addresses only, so that a change of one's own account
+cannot send email to a third party.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from users.repository import notices as repository
 from users.repository.accounts import AccountRecord
 
 NOTICES = frozenset({EmailTemplate.EMAIL_CHANGED, EmailTemplate.PASSWORD_CHANGED})
-UNDO_LIFETIME = timedelta(days=7)  # of an address of the past; longer than any letter is tried
+UNDO_LIFETIME = timedelta(days=7)  # of a former address; longer than the retries of any email
 
 
 @dataclass(frozen=True, slots=True)
 class SecurityNotifications:
-    """The use cases; each letter is queued by the commit of the change that it tells of."""
+    """The use cases; the commit of a change queues its email."""
 
     jobs: JobQueue
 
@@ -37,9 +37,9 @@ class SecurityNotifications:
     async def email_changed(
         self, transaction: Transaction, before: AccountRecord, after: AccountRecord
     ) -> None:
-        """To the address that the account had `before`: who holds it may not know of the change.
+        """Queue an email to the address `before`, whose owner may not know about the change.
 
-        For as long as they can undo it, nobody else may take the address.
+        The address is reserved for as long as the change can be undone.
         """
         if not before.email_verified or email_key(before.email) == email_key(after.email):
             return
@@ -56,17 +56,17 @@ class SecurityNotifications:
     async def content(
         self, transaction: Transaction, job_id: UUID, mail: EmailSend
     ) -> EmailContent:
-        """To whom the letter goes. Raises NotFound where the account is gone or disabled."""
-        addressee = await accounts.recipient(transaction, mail.user_id)
-        if addressee is None:
-            raise NotFound("no such account")
+        """Return the recipient. Raises NotFound where the account is deleted or disabled."""
+        recipient = await accounts.recipient(transaction, mail.user_id)
+        if recipient is None:
+            raise NotFound("The account does not exist.")
         if mail.template is EmailTemplate.PASSWORD_CHANGED:
-            name = addressee.name if addressee.verified else ""
-            return EmailContent(to=addressee.email, name=name)
+            name = recipient.name if recipient.verified else ""
+            return EmailContent(to=recipient.email, name=name)
         address = await repository.address(transaction, job_id)
         if address is None:
-            raise NotFound("nobody is to be told any more")
-        return EmailContent(to=address, name=addressee.name)
+            raise NotFound("The email is no longer needed.")
+        return EmailContent(to=address, name=recipient.name)
 
     async def _enqueue(
         self, transaction: Transaction, account_id: UUID, template: EmailTemplate
