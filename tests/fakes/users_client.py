@@ -72,7 +72,7 @@ class Account:
 
 
 class FakeUsersClient:
-    """Issues real tokens, signed by a key of its own. `away` makes it lost."""
+    """Issues real tokens, signed by a key of its own. `unavailable` makes every call fail."""
 
     def __init__(self) -> None:
         self.keys = KeySet.generate()
@@ -81,7 +81,7 @@ class FakeUsersClient:
         self.keyed: dict[tuple[str, str], tuple[UserCreate, CreatedUser]] = {}
         self.refresh_tokens: dict[str, UUID] = {}
         self.mailed: list[tuple[str, str]] = []
-        self.away = False
+        self.unavailable = False
         self.last_admins: set[UUID] = set()
         self.calls: list[str] = []
 
@@ -90,9 +90,9 @@ class FakeUsersClient:
         granted = scope_of(role) if scope is None else scope
         return self.issuer.issue(user_id, role, granted, new_id())
 
-    def _called(self, name: str) -> None:
+    def _record_call(self, name: str) -> None:
         self.calls.append(name)
-        if self.away:
+        if self.unavailable:
             raise DependencyUnavailable("users")
 
     def _account(self, user_id: UUID) -> Account:
@@ -101,7 +101,7 @@ class FakeUsersClient:
         return self.accounts[user_id]
 
     async def create(self, new: UserCreate, *, idempotency_key: str | None = None) -> CreatedUser:
-        self._called("create")
+        self._record_call("create")
         parsed = parse_key(idempotency_key)
         if parsed is None:
             return self._create(new)
@@ -136,7 +136,7 @@ class FakeUsersClient:
         return CreatedUser(self.accounts[user.id].document, user.id)
 
     async def get(self, user_id: UUID, *, bearer: str) -> UserDocument:
-        self._called("get")
+        self._record_call("get")
         return self._account(user_id).document
 
     async def update(
@@ -147,14 +147,14 @@ class FakeUsersClient:
         expected: Collection[int] | None,
         bearer: str,
     ) -> UserDocument:
-        self._called("update")
+        self._record_call("update")
         account = self._checked(user_id, expected)
         account.user = account.user.model_copy(update=changes.model_dump(exclude_unset=True))
         account.version += 1
         return account.document
 
     async def delete(self, user_id: UUID, *, expected: Collection[int] | None, bearer: str) -> None:
-        self._called("delete")
+        self._record_call("delete")
         account = self._checked(user_id, expected)
         claims = jwt.decode(bearer, options={"verify_signature": False})
         session = account.sessions.get(UUID(claims["sid"]))
@@ -169,11 +169,11 @@ class FakeUsersClient:
         return account
 
     async def avatar(self, user_id: UUID, *, bearer: str) -> Sequence[Variant]:
-        self._called("avatar")
+        self._record_call("avatar")
         return self._account(user_id).avatar
 
     async def list(self, *, limit: int, after: UserPosition | None, bearer: str) -> UserPage:
-        self._called("list")
+        self._record_call("list")
         users = sorted(
             (account.user for account in self.accounts.values()),
             key=lambda user: (user.created_at, user.id),
@@ -195,7 +195,7 @@ class FakeUsersClient:
         expected: Collection[int] | None,
         bearer: str,
     ) -> UserDocument:
-        self._called("change_standing")
+        self._record_call("administer")
         account = self._checked(user_id, expected)
         changed = changes.model_dump(exclude_none=True)
         account.user = account.user.model_copy(update=changed)
@@ -203,30 +203,30 @@ class FakeUsersClient:
         return account.document
 
     async def change_password(self, user_id: UUID, request: PasswordChange, *, bearer: str) -> None:
-        self._called("change_password")
+        self._record_call("change_password")
         account = self._account(user_id)
         if account.password != request.current.get_secret_value():
             raise Forbidden("the current password is wrong")
         account.password = request.new.get_secret_value()
 
     async def change_email(self, user_id: UUID, request: EmailChange, *, bearer: str) -> None:
-        self._called("change_email")
+        self._record_call("change_email")
         account = self._account(user_id)
         if request.password is None or account.password != request.password.get_secret_value():
             raise Forbidden("the password is wrong")
         self.mailed.append(("change", request.email))
 
     async def sessions(self, user_id: UUID, *, bearer: str) -> SessionList:
-        self._called("sessions")
+        self._record_call("sessions")
         return SessionList(items=[*self._account(user_id).sessions.values()])
 
     async def end_session(self, user_id: UUID, session_id: UUID, *, bearer: str) -> None:
-        self._called("end_session")
+        self._record_call("end_session")
         if self._account(user_id).sessions.pop(session_id, None) is None:
             raise NotFound("no such session")
 
     async def export(self, user_id: UUID, *, bearer: str) -> bytes:
-        self._called("export")
+        self._record_call("export")
         account = self._account(user_id)
         export = UserExport(
             user=account.user,
@@ -242,12 +242,12 @@ class FakeUsersClient:
         return export.model_dump_json().encode()
 
     async def require_erasable(self, user_id: UUID, *, bearer: str) -> None:
-        self._called("require_erasable")
+        self._record_call("require_erasable")
         if user_id in self.last_admins:
             raise Conflict("At least one active admin must remain. Promote another account first.")
 
     async def daily(self, first: date, last: date, *, bearer: str) -> DailyAccountsReport:
-        self._called("daily")
+        self._record_call("daily")
         if not 0 <= (last - first).days < 366:  # as users bounds it
             raise UnprocessableContent("the range is empty or too long")
         created = [account.user.created_at.date() for account in self.accounts.values()]
@@ -272,7 +272,7 @@ class FakeUsersClient:
         )
 
     async def issue_token(self, request: TokenRequest) -> bytes:
-        self._called("issue_token")
+        self._record_call("issue_token")
         if request.grant_type == "password":
             found = [
                 account.user.id
@@ -301,33 +301,33 @@ class FakeUsersClient:
         return pair.model_dump_json().encode()
 
     async def revoke_token(self, token: SecretStr) -> None:
-        self._called("revoke_token")
+        self._record_call("revoke_token")
         self.refresh_tokens.pop(token.get_secret_value(), None)
 
     async def key_set(self) -> dict[str, Any]:
-        self._called("key_set")
+        self._record_call("key_set")
         found: dict[str, Any] = json.loads(json.dumps(self.keys.public_jwks()))
         return found
 
     async def request_email_verification(self, email: str) -> None:
-        self._called("request_email_verification")
+        self._record_call("request_email_verification")
         self.mailed.append(("verify", email))
 
     async def confirm_email(self, token: SecretStr) -> None:
-        self._called("confirm_email")
+        self._record_call("confirm_email")
         if token.get_secret_value() != "good-token":
             raise BadRequest("the token is not valid any more")
 
     async def request_password_reset(self, email: str) -> None:
-        self._called("request_password_reset")
+        self._record_call("request_password_reset")
         self.mailed.append(("reset", email))
 
     async def reset_password(self, token: SecretStr, password: SecretStr) -> None:
-        self._called("reset_password")
+        self._record_call("reset_password")
         if token.get_secret_value() != "good-token":
             raise BadRequest("the token is not valid any more")
 
     async def undo_email_change(self, token: SecretStr) -> None:
-        self._called("undo_email_change")
+        self._record_call("undo_email_change")
         if token.get_secret_value() != "good-token":
             raise BadRequest("the token is not valid any more")

@@ -41,7 +41,7 @@ def api_environment(database, s3_settings, servers, worker_number) -> dict[str, 
         "database_url": database.url("api_app"),
         "redis_url": f"{servers.redis.rpartition('/')[0]}/{worker_number}",
         "secret_key": "a-key-for-cursors-of-the-tests-only",
-        "users_url": "http://127.0.0.1:9",  # nobody listens there
+        "users_url": "http://127.0.0.1:9",  # no process listens there
         "internal_secret": "the-edge-shows-this-to-users-in-tests",
         "internal_secrets_worker": [WORKER_SECRET],
         "images_max_bytes": 6 * 1024 * 1024,
@@ -101,7 +101,7 @@ async def anonymous(api) -> AsyncIterator[httpx.AsyncClient]:
 
 @dataclass(frozen=True)
 class Caller:
-    """Somebody signed in: nobody else has this account."""
+    """A client signed in to an account of its own."""
 
     id: uuid.UUID
     token: str

@@ -170,8 +170,8 @@ async def test_an_avatar_is_a_redirect_to_its_bytes(api, users, anonymous, accou
     found.avatar = [variant]
     response = await anonymous.get(path)
     assert (response.status_code, response.headers["cache-control"]) == (307, "private, no-store")
-    async with httpx.AsyncClient() as anybody:
-        assert (await anybody.get(response.headers["location"])).content == b"webp"
+    async with httpx.AsyncClient() as anonymous_client:
+        assert (await anonymous_client.get(response.headers["location"])).content == b"webp"
 
 
 async def test_a_token_of_narrow_scope_is_told_what_it_lacks(sign_in):

@@ -181,9 +181,9 @@ async def test_what_breaks_off_half_way_does_not_look_whole(api, account, held, 
 
 
 async def test_what_fails_before_the_first_byte_is_a_problem(api, sign_in, users):
-    nobody = await sign_in(Role.USER)
+    unregistered = await sign_in(Role.USER)
     for _ in range(2):
-        response = await nobody.client.get(PATH)
+        response = await unregistered.client.get(PATH)
         assert (response.status_code, response.headers["content-type"]) == (
             404,
             "application/problem+json",

@@ -1,4 +1,4 @@
-"""Parameters of a query at the ends of their ranges and far beyond: never a fault of ours."""
+"""Query parameters at the ends of their ranges and far beyond never cause a server error."""
 
 from __future__ import annotations
 

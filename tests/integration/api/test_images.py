@@ -136,8 +136,8 @@ async def test_the_variants_of_the_newest_job_are_shown_and_served(ada, api, wor
     assert (unchanged.status_code, unchanged.content) == (304, b"")
     redirect = await ada.client.get(f"{path}/128")
     assert redirect.status_code == 307
-    async with httpx.AsyncClient() as anybody:
-        assert (await anybody.get(redirect.headers["location"])).content == b"0123456789"
+    async with httpx.AsyncClient() as anonymous_client:
+        assert (await anonymous_client.get(redirect.headers["location"])).content == b"0123456789"
     assert (await ada.client.get(f"{path}/999")).status_code == 404
 
 

@@ -30,7 +30,7 @@ async def create(caller, kind, payload):
 
 @pytest.fixture
 async def add_job(sql):
-    """A job behind the service's back: as it was left by whoever could start it then."""
+    """A job inserted directly, as a caller with other rights left it."""
 
     async def add(owner, kind, status, **payload) -> uuid.UUID:
         job_id = new_id()
@@ -172,8 +172,10 @@ async def test_jobs_of_the_system_are_not_counted_and_not_refused(crowded, worke
     await sql.execute("UPDATE api.images SET status = 'ready' WHERE id = ANY($1)", ids)
     for _ in range(2):
         assert (await uploaded(crowded)).status_code == 202
-    mended = await worker.post("/internal/v1/images/mend", json={"ids": [str(one) for one in ids]})
-    assert mended.status_code == 204
+    repaired = await worker.post(
+        "/internal/v1/images/mend", json={"ids": [str(one) for one in ids]}
+    )
+    assert repaired.status_code == 204
     count = "SELECT count(*) FROM jobs.jobs WHERE owner_id = $1 AND status = 'queued'"
     assert await sql.fetchval(count, crowded.id) == 4
     await sql.execute(

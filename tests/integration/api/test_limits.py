@@ -1,4 +1,4 @@
-"""Rate limits: whose bucket counts, what the client is told, and what holds without Redis."""
+"""Rate limits: the key of a request, its response headers, and the limits without Redis."""
 
 import re
 import time

@@ -51,9 +51,9 @@ async def test_without_s3_only_the_bytes_of_images_are_503(open_api, sign_in):
 
 @pytest.fixture
 def users_away(users):
-    users.away = True
+    users.unavailable = True
     yield
-    users.away = False
+    users.unavailable = False
 
 
 async def test_without_users_tokens_still_verify(ada, anonymous, users_away):

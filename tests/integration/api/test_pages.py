@@ -47,7 +47,7 @@ def form(mailed: str = "good-token", **more: str) -> dict[str, str]:
 
 
 def assert_page(response: httpx.Response) -> Outline:
-    """A whole page that loads nothing, tells nobody its address and is kept nowhere."""
+    """A whole page that loads nothing, sends no referrer and is not cached."""
     assert response.headers["content-type"] == "text/html; charset=utf-8"
     assert response.headers["referrer-policy"] == "no-referrer"
     assert response.headers["cache-control"] == "no-store"

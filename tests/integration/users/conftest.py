@@ -38,7 +38,7 @@ async def worker(process) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def sql(database) -> AsyncIterator[asyncpg.Connection]:
-    """The database as nobody of the service sees it."""
+    """A superuser's connection to the database."""
     connection = await asyncpg.connect(database.superuser_url)
     yield connection
     await connection.close()

@@ -37,7 +37,7 @@ def settings_for(database: Any, redis_url: str, **changes: Any) -> UsersSettings
 
 @dataclass
 class Account:
-    """Somebody registered, and what they have been given."""
+    """A registered account, and its tokens."""
 
     id: str
     email: str
@@ -85,7 +85,7 @@ class Caller:
         return account
 
     async def admin(self, sql: asyncpg.Connection) -> Account:
-        """Registered, made an admin behind the service's back, and logged in."""
+        """Register, make the account an admin by SQL, and log in."""
         account = await self.register()
         account.body["role"] = "admin"
         await sql.execute(

@@ -11,7 +11,7 @@ from tests.integration.users.running_users import registration
 from twelvefold.security.revocation import revocation_key
 
 
-async def change_standing(api, admin, account, match="*", **changes):
+async def administer(api, admin, account, match="*", **changes):
     headers = {**admin.bearer, "If-Match": match}
     url = f"/users/{account.id}/standing"
     return await api.http.patch(url, headers=headers, json=changes)
@@ -58,7 +58,7 @@ async def test_what_is_admins_is_nobody_elses(api):
     days = {"from": "2026-01-01", "to": "2026-01-02"}
     responses = [
         await api.http.get("/users", headers=account.bearer),
-        await change_standing(api, account, account, role="admin"),
+        await administer(api, account, account, role="admin"),
         await api.http.get("/analytics/daily", headers=account.bearer, params=days),
     ]
     assert [response.status_code for response in responses] == [403] * 3
@@ -67,13 +67,13 @@ async def test_what_is_admins_is_nobody_elses(api):
 async def test_a_disabled_account_is_out_at_once_and_may_come_back(api, sql, process):
     admin, account = await api.admin(sql), await api.member()
     redis, sid = process.backing.redis, uuid.UUID(account.session_id)
-    response = await change_standing(api, admin, account, account.etag, disabled=True)
+    response = await administer(api, admin, account, account.etag, disabled=True)
     assert (response.status_code, response.json()["disabled"]) == (200, True)
     assert response.headers["etag"] == '"v2"'
     assert await redis.exists(revocation_key(sid), revocation_key(uuid.UUID(account.id))) == 2
     assert (await api.log_in(account.email)).status_code == 400
     assert (await api.refresh(account.tokens["refresh_token"])).status_code == 400
-    response = await change_standing(api, admin, account, '"v2"', disabled=False)
+    response = await administer(api, admin, account, '"v2"', disabled=False)
     assert response.json()["disabled"] is False
     assert await redis.exists(revocation_key(uuid.UUID(account.id))) == 0
     assert await redis.exists(revocation_key(sid)) == 1
@@ -82,23 +82,23 @@ async def test_a_disabled_account_is_out_at_once_and_may_come_back(api, sql, pro
 
 async def test_a_demoted_admin_has_no_session_and_no_say(api, sql, process):
     admin, other = await api.admin(sql), await api.admin(sql)
-    assert (await change_standing(api, admin, other, role="user")).json()["role"] == "user"
+    assert (await administer(api, admin, other, role="user")).json()["role"] == "user"
     assert await process.backing.redis.exists(revocation_key(uuid.UUID(other.session_id)))
     assert (await api.refresh(other.tokens["refresh_token"])).status_code == 400
     # Its token, which says admin for its remaining minutes, changes nothing any more.
-    assert (await change_standing(api, other, admin, disabled=True)).status_code == 403
+    assert (await administer(api, other, admin, disabled=True)).status_code == 403
 
 
 async def test_a_promotion_keeps_sessions_and_counts_from_the_next_token_on(api, sql):
     admin, account = await api.admin(sql), await api.member()
-    assert (await change_standing(api, admin, account, role="admin")).status_code == 200
+    assert (await administer(api, admin, account, role="admin")).status_code == 200
     pair = (await api.refresh(account.tokens["refresh_token"])).json()
     assert "admin" in pair["scope"].split()
 
 
 async def test_what_an_account_is_already_changes_nothing(api, sql):
     admin, account = await api.admin(sql), await api.register()
-    response = await change_standing(api, admin, account, role="user", disabled=False)
+    response = await administer(api, admin, account, role="user", disabled=False)
     assert (response.status_code, response.headers["etag"]) == (200, account.etag)
 
 
@@ -107,20 +107,20 @@ async def test_a_change_of_standing_needs_the_current_version_and_something_to_c
     url = f"/users/{account.id}/standing"
     body = {"disabled": True}
     assert (await api.http.patch(url, headers=admin.bearer, json=body)).status_code == 428
-    assert (await change_standing(api, admin, account, '"v9"', **body)).status_code == 412
+    assert (await administer(api, admin, account, '"v9"', **body)).status_code == 412
     for empty in ({}, {"role": "root"}, {"name": "x"}):
-        assert (await change_standing(api, admin, account, **empty)).status_code == 422
-    nobody = await api.register()
-    nobody.id = str(uuid.uuid4())
-    assert (await change_standing(api, admin, nobody, **body)).status_code == 404
+        assert (await administer(api, admin, account, **empty)).status_code == 422
+    unknown = await api.register()
+    unknown.id = str(uuid.uuid4())
+    assert (await administer(api, admin, unknown, **body)).status_code == 404
 
 
 async def test_two_last_admins_who_demote_each_other_leave_one(api, sql):
     await sql.execute("UPDATE users.accounts SET role = 'user'")
     admins = [await api.admin(sql) for _ in range(2)]
     responses = await asyncio.gather(
-        change_standing(api, admins[0], admins[1], role="user"),
-        change_standing(api, admins[1], admins[0], disabled=True),
+        administer(api, admins[0], admins[1], role="user"),
+        administer(api, admins[1], admins[0], disabled=True),
     )
     assert sorted(response.status_code for response in responses) == [200, 403]
     left = await sql.fetchval(
@@ -129,7 +129,7 @@ async def test_two_last_admins_who_demote_each_other_leave_one(api, sql):
     assert left == 1
     last = admins[0] if responses[0].status_code == 200 else admins[1]
     for changes in ({"role": "user"}, {"disabled": True}):
-        assert (await change_standing(api, last, last, **changes)).status_code == 409
+        assert (await administer(api, last, last, **changes)).status_code == 409
 
 
 async def test_of_two_last_admins_who_delete_themselves_one_stays(api, sql):
@@ -203,7 +203,7 @@ async def test_a_former_admin_may_not_ask_for_an_erasure(api, sql):
     admin, other, member = await api.admin(sql), await api.admin(sql), await api.member()
     path = f"/users/{member.id}/erasure"
     assert (await api.http.get(path, headers=member.bearer)).status_code == 403
-    assert (await change_standing(api, admin, other, role="user")).status_code == 200
+    assert (await administer(api, admin, other, role="user")).status_code == 200
     # Its token still says admin.
     assert (await api.http.get(path, headers=other.bearer)).status_code == 403
 

@@ -1,4 +1,4 @@
-"""Mails with a link: asked for by anybody, minted at send time, used once."""
+"""Emails with a link: requested without a token, created at send time, used once."""
 
 import asyncio
 import json
@@ -182,7 +182,7 @@ async def test_a_reset_refuses_a_short_password_and_keeps_the_token(api, worker)
 
 async def test_a_made_up_token_costs_no_hash(api, use_cases, monkeypatch):
     async def unexpected(self, password):
-        raise AssertionError("hashed for a token that nobody has issued")
+        raise AssertionError("hashed for a token that was never issued")
 
     monkeypatch.setattr(type(use_cases.email_links.hasher), "hash", unexpected)
     assert (await reset(api, "made-up")).status_code == 400

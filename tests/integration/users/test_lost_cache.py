@@ -1,4 +1,4 @@
-"""A change that the read cache could not be told becomes a durable job, in the database alone."""
+"""A change that the cache could not store becomes a durable job, in the database alone."""
 
 import json
 

@@ -105,7 +105,7 @@ async def test_a_new_address_counts_once_its_link_was_followed(api, worker, sql)
 
 
 async def notices(sql, account):
-    """The letters about changes that were queued for the account: template and job."""
+    """The security notifications that were queued for the account: template and job."""
     rows = await sql.fetch("SELECT id, payload FROM jobs.jobs WHERE kind = 'email.send'")
     found = [(json.loads(row["payload"]), row["id"]) for row in rows]
     return [
@@ -129,10 +129,10 @@ async def test_the_old_address_is_told_that_it_counts_no_more(api, worker, sql):
     assert (await confirm(api, token_of(await mint(worker, account)))).status_code == 204
     ((template, job_id),) = await notices(sql, account)
     body = {"template": template, "user_id": account.id}
-    letters = [(await worker.put(f"/emails/{job_id}", json=body)).json() for _ in range(2)]
-    assert [(letter["to"], letter["name"]) for letter in letters] == [(account.email, "Ada")] * 2
-    assert len({letter["link"] for letter in letters}) == 2
-    assert letters[0]["link"].startswith("https://app.test/undo-email-change?token=")
+    emails = [(await worker.put(f"/emails/{job_id}", json=body)).json() for _ in range(2)]
+    assert [(email["to"], email["name"]) for email in emails] == [(account.email, "Ada")] * 2
+    assert len({email["link"] for email in emails}) == 2
+    assert emails[0]["link"].startswith("https://app.test/undo-email-change?token=")
     export = await api.http.get(f"/users/{account.id}/export", headers=account.bearer)
     assert account.email in [mail["email"] for mail in export.json()["mails"]]
     assert (await worker.put(f"/emails/{uuid.uuid4()}", json=body)).status_code == 404
@@ -143,8 +143,8 @@ async def test_a_new_password_is_told_to_the_address(api, worker, sql):
     assert (await change_password(api, account)).status_code == 204
     ((template, job_id),) = await notices(sql, account)
     body = {"template": template, "user_id": account.id}
-    letter = await worker.put(f"/emails/{job_id}", json=body)
-    assert (letter.json()["to"], letter.json()["link"]) == (account.email, None)
+    email = await worker.put(f"/emails/{job_id}", json=body)
+    assert (email.json()["to"], email.json()["link"]) == (account.email, None)
 
 
 async def test_an_address_that_nobody_has_proven_gets_no_notices(api, worker, sql):

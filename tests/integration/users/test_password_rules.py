@@ -1,4 +1,4 @@
-"""A password that everybody guesses is refused wherever one is chosen."""
+"""A common password is refused wherever a password is chosen."""
 
 import uuid
 

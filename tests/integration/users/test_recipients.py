@@ -1,4 +1,4 @@
-"""How many letters anybody can have sent to one address, whoever asks and from wherever."""
+"""The limit of emails to one recipient, for any caller and address."""
 
 import uuid
 

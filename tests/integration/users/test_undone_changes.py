@@ -28,13 +28,13 @@ async def move(api, worker, account, email=None):
 
 
 async def undo_tokens(worker, sql, account):
-    """Tokens of the letters to each address before, by address."""
+    """Tokens of the emails to each former address, by address."""
     found = {}
     for template, job_id in await notices(sql, account):
         if template == "email_changed":
             body = {"template": template, "user_id": account.id}
-            letter = await worker.put(f"/emails/{job_id}", json=body)
-            found[letter.json()["to"]] = token_of(letter)
+            email = await worker.put(f"/emails/{job_id}", json=body)
+            found[email.json()["to"]] = token_of(email)
     return found
 
 
@@ -79,11 +79,11 @@ async def test_an_undo_restores_the_address_and_ends_what_a_thief_has(api, worke
     assert (await api.http.post("/password-resets/confirm", json=body)).status_code == 400
     assert (await confirm(api, links[1])).status_code == 400
     assert (await mint(worker, account)).status_code == 404
-    # What it leaves: one letter to the restored address, by which its holder gets in again.
+    # One email to the restored address remains, by which its owner logs in again.
     assert await queued(sql, account, "reset") == resets + 1
-    letter = await worker.put(f"/emails/{uuid.uuid4()}", json=reset)
-    assert letter.json()["to"] == account.email
-    body = {"token": token_of(letter), "password": "a whole new battery"}
+    email = await worker.put(f"/emails/{uuid.uuid4()}", json=reset)
+    assert email.json()["to"] == account.email
+    body = {"token": token_of(email), "password": "a whole new battery"}
     assert (await api.http.post("/password-resets/confirm", json=body)).status_code == 204
     assert (await api.log_in(account.email, "a whole new battery")).status_code == 200
 

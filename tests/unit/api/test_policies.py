@@ -125,8 +125,8 @@ def test_every_route_of_the_edge_has_a_limit_or_a_reason(api_app):
 
 
 def test_the_internal_and_the_management_port_answer_no_client():
-    """Never public (charts, mesh), asked by services and probes alone: nobody is counted there. On
-    the internal port each route wants a caller's secret, and only its document does not.
+    """Never public (charts, mesh): services and probes call them, and requests are not counted. On
+    the internal port each route requires a caller's secret, except its document.
     """
     process = create_app(settings())
     own = {id(route) for router in INTERNAL for route in router.routes}

@@ -33,7 +33,7 @@ ROUTES = [
     if isinstance(route, APIRoute)
     for method in sorted(route.methods or ())
 ]
-OPEN = {(method, path) for method, path, anybody in ROUTES if anybody} | BESIDE
+OPEN = {(method, path) for method, path, is_public in ROUTES if is_public} | BESIDE
 
 
 def test_the_gateway_admits_without_a_token_exactly_what_is_open_to_anyone():

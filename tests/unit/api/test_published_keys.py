@@ -30,7 +30,7 @@ async def test_the_last_known_keys_are_published_while_users_is_away():
     users, clock = FakeUsersClient(), Clock()
     keys = PublishedKeys(users, clock=clock)
     known = await keys.current()
-    users.away = True
+    users.unavailable = True
     clock.now = KEYS_MAX_AGE + 1
     assert await keys.current() == known
     asked = len(users.calls)
@@ -40,7 +40,7 @@ async def test_the_last_known_keys_are_published_while_users_is_away():
 
 async def test_without_any_key_the_failure_is_told():
     users = FakeUsersClient()
-    users.away = True
+    users.unavailable = True
     with pytest.raises(DependencyUnavailable):
         await PublishedKeys(users).current()
 

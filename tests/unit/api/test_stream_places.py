@@ -13,7 +13,7 @@ MOST = 200  # EVENTS_MAX_STREAMS
 
 @pytest.fixture
 def held():
-    """Places that somebody keeps."""
+    """Places that are held for the whole test."""
     with ExitStack() as stack:
         yield stack
 
@@ -46,7 +46,7 @@ def test_one_account_has_its_twenty_and_no_more(held):
 
 @pytest.mark.parametrize("accounts", [10, 20])
 def test_greedy_accounts_leave_places_for_an_innocent_one(held, accounts):
-    """Each from an address of its own, round after round until nobody is given any more."""
+    """Each account from an address of its own, in rounds until no more places are granted."""
     places = StreamPlaces(MOST)
     greedy = [uuid4() for _ in range(accounts)]
     while sum(grab(places, held, who, address(n)) for n, who in enumerate(greedy)):

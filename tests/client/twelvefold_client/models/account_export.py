@@ -17,12 +17,12 @@ T = TypeVar("T", bound="AccountExport")
 
 @_attrs_define
 class AccountExport:
-    """Everything that is kept on the caller.
+    """All data that is kept about the caller.
 
     Attributes:
         account (UserExport): Everything that users stores about an account, except secrets.
         images (list[Image]):
-        jobs (list[Job]): Those that are not pruned yet.
+        jobs (list[Job]): Jobs that are not pruned yet.
     """
 
     account: UserExport

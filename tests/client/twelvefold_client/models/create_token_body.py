@@ -20,7 +20,7 @@ class CreateTokenBody:
         username (str | Unset): E-mail address; grant `password`.
         password (str | Unset):
         refresh_token (str | Unset): Grant `refresh_token`.
-        scope (str | Unset): Ignored: the answer says what was granted.
+        scope (str | Unset): Ignored: the response states the granted scope.
     """
 
     grant_type: CreateTokenBodyGrantType

@@ -21,9 +21,9 @@ class DailyAnalytics:
     Attributes:
         day (datetime.date):
         registrations (int):
-        active_users (int): Accounts that tokens were issued for.
+        active_users (int): Accounts for which tokens were issued.
         images (int): Uploads of that day that are not deleted.
-        jobs (list[JobCount]): Jobs of that day by type and present state, while they are kept.
+        jobs (list[JobCount]): Jobs of that day by type and current status, while they are kept.
     """
 
     day: datetime.date

@@ -15,7 +15,7 @@ T = TypeVar("T", bound="DailyAnalyticsReport")
 
 @_attrs_define
 class DailyAnalyticsReport:
-    """Every day that was asked for, in order.
+    """Every requested day, in order.
 
     Attributes:
         items (list[DailyAnalytics]):

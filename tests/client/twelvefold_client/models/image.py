@@ -26,9 +26,9 @@ class Image:
         owner_id (UUID):
         status (ImageStatus):
         reason (None | str): Why it was rejected.
-        content_type (str): Of the upload, found by its bytes.
+        content_type (str): Type of the upload, detected from its bytes.
         size (int): Bytes of the upload.
-        sha256 (str): Of the upload, hexadecimal.
+        sha256 (str): SHA-256 of the upload, hexadecimal.
         variants (list[ImageVariant]): Empty until the image is ready.
         created_at (datetime.datetime):
         updated_at (datetime.datetime):

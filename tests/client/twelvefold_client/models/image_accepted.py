@@ -20,7 +20,7 @@ class ImageAccepted:
 
     Attributes:
         image (Image): An uploaded image.
-        job (Job): Work that goes on after the request that asked for it.
+        job (Job): Background work that a request started.
     """
 
     image: Image

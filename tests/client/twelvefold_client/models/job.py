@@ -19,7 +19,7 @@ T = TypeVar("T", bound="Job")
 
 @_attrs_define
 class Job:
-    """Work that goes on after the request that asked for it.
+    """Background work that a request started.
 
     Attributes:
         id (UUID):

@@ -11,7 +11,7 @@ T = TypeVar("T", bound="ServerMetadata")
 
 @_attrs_define
 class ServerMetadata:
-    """Where the token endpoints are (RFC 8414).
+    """Metadata of the token endpoints (RFC 8414).
 
     Attributes:
         issuer (str):

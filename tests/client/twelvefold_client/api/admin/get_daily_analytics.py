@@ -107,9 +107,9 @@ def sync_detailed(
     from_: datetime.date,
     to: datetime.date,
 ) -> Response[DailyAnalyticsReport | Problem]:
-    """Numbers of each day
+    """Show the counts of each day
 
-     404 where the operator has switched analytics off (ENABLE_ANALYTICS).
+     404 where the operator has disabled analytics (ENABLE_ANALYTICS).
 
     Args:
         from_ (datetime.date): First day (UTC).
@@ -141,9 +141,9 @@ def sync(
     from_: datetime.date,
     to: datetime.date,
 ) -> DailyAnalyticsReport | Problem | None:
-    """Numbers of each day
+    """Show the counts of each day
 
-     404 where the operator has switched analytics off (ENABLE_ANALYTICS).
+     404 where the operator has disabled analytics (ENABLE_ANALYTICS).
 
     Args:
         from_ (datetime.date): First day (UTC).
@@ -170,9 +170,9 @@ async def asyncio_detailed(
     from_: datetime.date,
     to: datetime.date,
 ) -> Response[DailyAnalyticsReport | Problem]:
-    """Numbers of each day
+    """Show the counts of each day
 
-     404 where the operator has switched analytics off (ENABLE_ANALYTICS).
+     404 where the operator has disabled analytics (ENABLE_ANALYTICS).
 
     Args:
         from_ (datetime.date): First day (UTC).
@@ -202,9 +202,9 @@ async def asyncio(
     from_: datetime.date,
     to: datetime.date,
 ) -> DailyAnalyticsReport | Problem | None:
-    """Numbers of each day
+    """Show the counts of each day
 
-     404 where the operator has switched analytics off (ENABLE_ANALYTICS).
+     404 where the operator has disabled analytics (ENABLE_ANALYTICS).
 
     Args:
         from_ (datetime.date): First day (UTC).

@@ -140,7 +140,7 @@ def sync_detailed(
 
     Args:
         user_id (UUID): Id of the account.
-        if_match (None | str): ETag that the change is based on.
+        if_match (None | str): ETag of the version that the change is based on.
         body (UserAdminUpdate): A partial update by an admin: only the given fields change.
 
     Raises:
@@ -177,7 +177,7 @@ def sync(
 
     Args:
         user_id (UUID): Id of the account.
-        if_match (None | str): ETag that the change is based on.
+        if_match (None | str): ETag of the version that the change is based on.
         body (UserAdminUpdate): A partial update by an admin: only the given fields change.
 
     Raises:
@@ -209,7 +209,7 @@ async def asyncio_detailed(
 
     Args:
         user_id (UUID): Id of the account.
-        if_match (None | str): ETag that the change is based on.
+        if_match (None | str): ETag of the version that the change is based on.
         body (UserAdminUpdate): A partial update by an admin: only the given fields change.
 
     Raises:
@@ -244,7 +244,7 @@ async def asyncio(
 
     Args:
         user_id (UUID): Id of the account.
-        if_match (None | str): ETag that the change is based on.
+        if_match (None | str): ETag of the version that the change is based on.
         body (UserAdminUpdate): A partial update by an admin: only the given fields change.
 
     Raises:

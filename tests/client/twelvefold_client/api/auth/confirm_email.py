@@ -93,7 +93,7 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     body: EmailConfirmation,
 ) -> Response[Any | Problem]:
-    """Verify an address by the token of the mail
+    """Verify an address by the emailed token
 
     Args:
         body (EmailConfirmation):
@@ -122,7 +122,7 @@ def sync(
     client: AuthenticatedClient | Client,
     body: EmailConfirmation,
 ) -> Any | Problem | None:
-    """Verify an address by the token of the mail
+    """Verify an address by the emailed token
 
     Args:
         body (EmailConfirmation):
@@ -146,7 +146,7 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     body: EmailConfirmation,
 ) -> Response[Any | Problem]:
-    """Verify an address by the token of the mail
+    """Verify an address by the emailed token
 
     Args:
         body (EmailConfirmation):
@@ -173,7 +173,7 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     body: EmailConfirmation,
 ) -> Any | Problem | None:
-    """Verify an address by the token of the mail
+    """Verify an address by the emailed token
 
     Args:
         body (EmailConfirmation):

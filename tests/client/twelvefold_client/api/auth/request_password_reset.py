@@ -93,7 +93,7 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     body: EmailAddress,
 ) -> Response[Any | Problem]:
-    """Ask for a mail that resets a password
+    """Request an email that resets a password
 
     Args:
         body (EmailAddress):
@@ -122,7 +122,7 @@ def sync(
     client: AuthenticatedClient | Client,
     body: EmailAddress,
 ) -> Any | Problem | None:
-    """Ask for a mail that resets a password
+    """Request an email that resets a password
 
     Args:
         body (EmailAddress):
@@ -146,7 +146,7 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     body: EmailAddress,
 ) -> Response[Any | Problem]:
-    """Ask for a mail that resets a password
+    """Request an email that resets a password
 
     Args:
         body (EmailAddress):
@@ -173,7 +173,7 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     body: EmailAddress,
 ) -> Any | Problem | None:
-    """Ask for a mail that resets a password
+    """Request an email that resets a password
 
     Args:
         body (EmailAddress):

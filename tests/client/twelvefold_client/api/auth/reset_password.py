@@ -93,7 +93,7 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     body: PasswordReset,
 ) -> Response[Any | Problem]:
-    """Set a new password by the token of the mail
+    """Set a new password by the emailed token
 
      Ends every session of the account.
 
@@ -124,7 +124,7 @@ def sync(
     client: AuthenticatedClient | Client,
     body: PasswordReset,
 ) -> Any | Problem | None:
-    """Set a new password by the token of the mail
+    """Set a new password by the emailed token
 
      Ends every session of the account.
 
@@ -150,7 +150,7 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     body: PasswordReset,
 ) -> Response[Any | Problem]:
-    """Set a new password by the token of the mail
+    """Set a new password by the emailed token
 
      Ends every session of the account.
 
@@ -179,7 +179,7 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     body: PasswordReset,
 ) -> Any | Problem | None:
-    """Set a new password by the token of the mail
+    """Set a new password by the emailed token
 
      Ends every session of the account.
 

@@ -93,10 +93,10 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     body: EmailChangeUndo,
 ) -> Response[Any | Problem]:
-    """Take an address back by the token of the mail
+    """Restore an address by the emailed token
 
-     For 7 days after the address was changed. Ends every session, voids the password, and mails
-    a link for a new one to the restored address.
+     Possible for 7 days after the change. Ends every session, voids the password, and sends a
+    link for a new one to the restored address.
 
     Args:
         body (EmailChangeUndo):
@@ -125,10 +125,10 @@ def sync(
     client: AuthenticatedClient | Client,
     body: EmailChangeUndo,
 ) -> Any | Problem | None:
-    """Take an address back by the token of the mail
+    """Restore an address by the emailed token
 
-     For 7 days after the address was changed. Ends every session, voids the password, and mails
-    a link for a new one to the restored address.
+     Possible for 7 days after the change. Ends every session, voids the password, and sends a
+    link for a new one to the restored address.
 
     Args:
         body (EmailChangeUndo):
@@ -152,10 +152,10 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     body: EmailChangeUndo,
 ) -> Response[Any | Problem]:
-    """Take an address back by the token of the mail
+    """Restore an address by the emailed token
 
-     For 7 days after the address was changed. Ends every session, voids the password, and mails
-    a link for a new one to the restored address.
+     Possible for 7 days after the change. Ends every session, voids the password, and sends a
+    link for a new one to the restored address.
 
     Args:
         body (EmailChangeUndo):
@@ -182,10 +182,10 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     body: EmailChangeUndo,
 ) -> Any | Problem | None:
-    """Take an address back by the token of the mail
+    """Restore an address by the emailed token
 
-     For 7 days after the address was changed. Ends every session, voids the password, and mails
-    a link for a new one to the restored address.
+     Possible for 7 days after the change. Ends every session, voids the password, and sends a
+    link for a new one to the restored address.
 
     Args:
         body (EmailChangeUndo):

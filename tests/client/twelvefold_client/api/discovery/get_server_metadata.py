@@ -69,7 +69,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[Problem | ServerMetadata]:
-    """Where the token endpoints are (RFC 8414)
+    """Metadata of the token endpoints (RFC 8414)
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -92,7 +92,7 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
 ) -> Problem | ServerMetadata | None:
-    """Where the token endpoints are (RFC 8414)
+    """Metadata of the token endpoints (RFC 8414)
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -111,7 +111,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[Problem | ServerMetadata]:
-    """Where the token endpoints are (RFC 8414)
+    """Metadata of the token endpoints (RFC 8414)
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -132,7 +132,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
 ) -> Problem | ServerMetadata | None:
-    """Where the token endpoints are (RFC 8414)
+    """Metadata of the token endpoints (RFC 8414)
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

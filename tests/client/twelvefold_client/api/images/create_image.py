@@ -115,8 +115,8 @@ def sync_detailed(
     """Upload an image
 
     Args:
-        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
-            repeated request with the same key and body gets the first answer again, for 24 hours.
+        idempotency_key (None | str | Unset): A value of your choice, new for each operation. A
+            repeated request with the same key and body gets the first response again, for 24 hours.
         body (File):
 
     Raises:
@@ -148,8 +148,8 @@ def sync(
     """Upload an image
 
     Args:
-        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
-            repeated request with the same key and body gets the first answer again, for 24 hours.
+        idempotency_key (None | str | Unset): A value of your choice, new for each operation. A
+            repeated request with the same key and body gets the first response again, for 24 hours.
         body (File):
 
     Raises:
@@ -176,8 +176,8 @@ async def asyncio_detailed(
     """Upload an image
 
     Args:
-        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
-            repeated request with the same key and body gets the first answer again, for 24 hours.
+        idempotency_key (None | str | Unset): A value of your choice, new for each operation. A
+            repeated request with the same key and body gets the first response again, for 24 hours.
         body (File):
 
     Raises:
@@ -207,8 +207,8 @@ async def asyncio(
     """Upload an image
 
     Args:
-        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
-            repeated request with the same key and body gets the first answer again, for 24 hours.
+        idempotency_key (None | str | Unset): A value of your choice, new for each operation. A
+            repeated request with the same key and body gets the first response again, for 24 hours.
         body (File):
 
     Raises:

@@ -108,11 +108,11 @@ def sync_detailed(
 ) -> Response[Any | Problem]:
     """Delete an image
 
-     With everything made of it. If-Match is honoured where it is sent.
+     Deletes its variants too. If-Match is optional.
 
     Args:
         image_id (UUID): Id of the image.
-        if_match (None | str | Unset): ETag that the change is based on.
+        if_match (None | str | Unset): ETag of the version that the change is based on.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -142,11 +142,11 @@ def sync(
 ) -> Any | Problem | None:
     """Delete an image
 
-     With everything made of it. If-Match is honoured where it is sent.
+     Deletes its variants too. If-Match is optional.
 
     Args:
         image_id (UUID): Id of the image.
-        if_match (None | str | Unset): ETag that the change is based on.
+        if_match (None | str | Unset): ETag of the version that the change is based on.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -171,11 +171,11 @@ async def asyncio_detailed(
 ) -> Response[Any | Problem]:
     """Delete an image
 
-     With everything made of it. If-Match is honoured where it is sent.
+     Deletes its variants too. If-Match is optional.
 
     Args:
         image_id (UUID): Id of the image.
-        if_match (None | str | Unset): ETag that the change is based on.
+        if_match (None | str | Unset): ETag of the version that the change is based on.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -203,11 +203,11 @@ async def asyncio(
 ) -> Any | Problem | None:
     """Delete an image
 
-     With everything made of it. If-Match is honoured where it is sent.
+     Deletes its variants too. If-Match is optional.
 
     Args:
         image_id (UUID): Id of the image.
-        if_match (None | str | Unset): ETag that the change is based on.
+        if_match (None | str | Unset): ETag of the version that the change is based on.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

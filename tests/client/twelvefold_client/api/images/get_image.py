@@ -111,7 +111,7 @@ def sync_detailed(
 
     Args:
         image_id (UUID): Id of the image.
-        if_none_match (None | str | Unset): ETag that the caller holds already.
+        if_none_match (None | str | Unset): ETag of the caller's copy.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -143,7 +143,7 @@ def sync(
 
     Args:
         image_id (UUID): Id of the image.
-        if_none_match (None | str | Unset): ETag that the caller holds already.
+        if_none_match (None | str | Unset): ETag of the caller's copy.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -170,7 +170,7 @@ async def asyncio_detailed(
 
     Args:
         image_id (UUID): Id of the image.
-        if_none_match (None | str | Unset): ETag that the caller holds already.
+        if_none_match (None | str | Unset): ETag of the caller's copy.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -200,7 +200,7 @@ async def asyncio(
 
     Args:
         image_id (UUID): Id of the image.
-        if_none_match (None | str | Unset): ETag that the caller holds already.
+        if_none_match (None | str | Unset): ETag of the caller's copy.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -119,9 +119,9 @@ def sync_detailed(
     """List images
 
     Args:
-        limit (int | Unset): Most items of one page. Default: 20.
-        cursor (None | str | Unset): `next_cursor` of the page before.
-        owner_id (None | Unset | UUID): Whose; without it one's own, or for admins everybody's.
+        limit (int | Unset): Maximum number of items in the page. Default: 20.
+        cursor (None | str | Unset): `next_cursor` of the previous page.
+        owner_id (None | Unset | UUID): The owner. Default: the caller; for admins all owners.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -154,9 +154,9 @@ def sync(
     """List images
 
     Args:
-        limit (int | Unset): Most items of one page. Default: 20.
-        cursor (None | str | Unset): `next_cursor` of the page before.
-        owner_id (None | Unset | UUID): Whose; without it one's own, or for admins everybody's.
+        limit (int | Unset): Maximum number of items in the page. Default: 20.
+        cursor (None | str | Unset): `next_cursor` of the previous page.
+        owner_id (None | Unset | UUID): The owner. Default: the caller; for admins all owners.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -184,9 +184,9 @@ async def asyncio_detailed(
     """List images
 
     Args:
-        limit (int | Unset): Most items of one page. Default: 20.
-        cursor (None | str | Unset): `next_cursor` of the page before.
-        owner_id (None | Unset | UUID): Whose; without it one's own, or for admins everybody's.
+        limit (int | Unset): Maximum number of items in the page. Default: 20.
+        cursor (None | str | Unset): `next_cursor` of the previous page.
+        owner_id (None | Unset | UUID): The owner. Default: the caller; for admins all owners.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -217,9 +217,9 @@ async def asyncio(
     """List images
 
     Args:
-        limit (int | Unset): Most items of one page. Default: 20.
-        cursor (None | str | Unset): `next_cursor` of the page before.
-        owner_id (None | Unset | UUID): Whose; without it one's own, or for admins everybody's.
+        limit (int | Unset): Maximum number of items in the page. Default: 20.
+        cursor (None | str | Unset): `next_cursor` of the previous page.
+        owner_id (None | Unset | UUID): The owner. Default: the caller; for admins all owners.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -112,8 +112,8 @@ def sync_detailed(
 
     Args:
         job_id (UUID): Id of the job.
-        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
-            repeated request with the same key and body gets the first answer again, for 24 hours.
+        idempotency_key (None | str | Unset): A value of your choice, new for each operation. A
+            repeated request with the same key and body gets the first response again, for 24 hours.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -145,8 +145,8 @@ def sync(
 
     Args:
         job_id (UUID): Id of the job.
-        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
-            repeated request with the same key and body gets the first answer again, for 24 hours.
+        idempotency_key (None | str | Unset): A value of your choice, new for each operation. A
+            repeated request with the same key and body gets the first response again, for 24 hours.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -173,8 +173,8 @@ async def asyncio_detailed(
 
     Args:
         job_id (UUID): Id of the job.
-        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
-            repeated request with the same key and body gets the first answer again, for 24 hours.
+        idempotency_key (None | str | Unset): A value of your choice, new for each operation. A
+            repeated request with the same key and body gets the first response again, for 24 hours.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -204,8 +204,8 @@ async def asyncio(
 
     Args:
         job_id (UUID): Id of the job.
-        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
-            repeated request with the same key and body gets the first answer again, for 24 hours.
+        idempotency_key (None | str | Unset): A value of your choice, new for each operation. A
+            repeated request with the same key and body gets the first response again, for 24 hours.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

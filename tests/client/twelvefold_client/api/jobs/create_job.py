@@ -117,8 +117,8 @@ def sync_detailed(
     """Start a job
 
     Args:
-        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
-            repeated request with the same key and body gets the first answer again, for 24 hours.
+        idempotency_key (None | str | Unset): A value of your choice, new for each operation. A
+            repeated request with the same key and body gets the first response again, for 24 hours.
         body (JobCreate): `image.process` takes `{"image_id": …}`. Admins may start every other
             type as well.
 
@@ -151,8 +151,8 @@ def sync(
     """Start a job
 
     Args:
-        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
-            repeated request with the same key and body gets the first answer again, for 24 hours.
+        idempotency_key (None | str | Unset): A value of your choice, new for each operation. A
+            repeated request with the same key and body gets the first response again, for 24 hours.
         body (JobCreate): `image.process` takes `{"image_id": …}`. Admins may start every other
             type as well.
 
@@ -180,8 +180,8 @@ async def asyncio_detailed(
     """Start a job
 
     Args:
-        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
-            repeated request with the same key and body gets the first answer again, for 24 hours.
+        idempotency_key (None | str | Unset): A value of your choice, new for each operation. A
+            repeated request with the same key and body gets the first response again, for 24 hours.
         body (JobCreate): `image.process` takes `{"image_id": …}`. Admins may start every other
             type as well.
 
@@ -212,8 +212,8 @@ async def asyncio(
     """Start a job
 
     Args:
-        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
-            repeated request with the same key and body gets the first answer again, for 24 hours.
+        idempotency_key (None | str | Unset): A value of your choice, new for each operation. A
+            repeated request with the same key and body gets the first response again, for 24 hours.
         body (JobCreate): `image.process` takes `{"image_id": …}`. Admins may start every other
             type as well.
 

@@ -140,10 +140,10 @@ def sync_detailed(
     """List jobs
 
     Args:
-        limit (int | Unset): Most items of one page. Default: 20.
-        cursor (None | str | Unset): `next_cursor` of the page before.
-        owner_id (None | Unset | UUID): Whose; without it one's own, or for admins everybody's.
-        status (JobStatus | None | Unset): Only in this state.
+        limit (int | Unset): Maximum number of items in the page. Default: 20.
+        cursor (None | str | Unset): `next_cursor` of the previous page.
+        owner_id (None | Unset | UUID): The owner. Default: the caller; for admins all owners.
+        status (JobStatus | None | Unset): Only with this status.
         type_ (None | str | Unset): Only of this type.
 
     Raises:
@@ -181,10 +181,10 @@ def sync(
     """List jobs
 
     Args:
-        limit (int | Unset): Most items of one page. Default: 20.
-        cursor (None | str | Unset): `next_cursor` of the page before.
-        owner_id (None | Unset | UUID): Whose; without it one's own, or for admins everybody's.
-        status (JobStatus | None | Unset): Only in this state.
+        limit (int | Unset): Maximum number of items in the page. Default: 20.
+        cursor (None | str | Unset): `next_cursor` of the previous page.
+        owner_id (None | Unset | UUID): The owner. Default: the caller; for admins all owners.
+        status (JobStatus | None | Unset): Only with this status.
         type_ (None | str | Unset): Only of this type.
 
     Raises:
@@ -217,10 +217,10 @@ async def asyncio_detailed(
     """List jobs
 
     Args:
-        limit (int | Unset): Most items of one page. Default: 20.
-        cursor (None | str | Unset): `next_cursor` of the page before.
-        owner_id (None | Unset | UUID): Whose; without it one's own, or for admins everybody's.
-        status (JobStatus | None | Unset): Only in this state.
+        limit (int | Unset): Maximum number of items in the page. Default: 20.
+        cursor (None | str | Unset): `next_cursor` of the previous page.
+        owner_id (None | Unset | UUID): The owner. Default: the caller; for admins all owners.
+        status (JobStatus | None | Unset): Only with this status.
         type_ (None | str | Unset): Only of this type.
 
     Raises:
@@ -256,10 +256,10 @@ async def asyncio(
     """List jobs
 
     Args:
-        limit (int | Unset): Most items of one page. Default: 20.
-        cursor (None | str | Unset): `next_cursor` of the page before.
-        owner_id (None | Unset | UUID): Whose; without it one's own, or for admins everybody's.
-        status (JobStatus | None | Unset): Only in this state.
+        limit (int | Unset): Maximum number of items in the page. Default: 20.
+        cursor (None | str | Unset): `next_cursor` of the previous page.
+        owner_id (None | Unset | UUID): The owner. Default: the caller; for admins all owners.
+        status (JobStatus | None | Unset): Only with this status.
         type_ (None | str | Unset): Only of this type.
 
     Raises:

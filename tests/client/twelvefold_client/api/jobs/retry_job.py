@@ -108,12 +108,12 @@ def sync_detailed(
     client: AuthenticatedClient,
     idempotency_key: None | str | Unset = UNSET,
 ) -> Response[Job | Problem]:
-    """Run a job again that ended without success
+    """Run an unsuccessful job again
 
     Args:
         job_id (UUID): Id of the job.
-        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
-            repeated request with the same key and body gets the first answer again, for 24 hours.
+        idempotency_key (None | str | Unset): A value of your choice, new for each operation. A
+            repeated request with the same key and body gets the first response again, for 24 hours.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -141,12 +141,12 @@ def sync(
     client: AuthenticatedClient,
     idempotency_key: None | str | Unset = UNSET,
 ) -> Job | Problem | None:
-    """Run a job again that ended without success
+    """Run an unsuccessful job again
 
     Args:
         job_id (UUID): Id of the job.
-        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
-            repeated request with the same key and body gets the first answer again, for 24 hours.
+        idempotency_key (None | str | Unset): A value of your choice, new for each operation. A
+            repeated request with the same key and body gets the first response again, for 24 hours.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -169,12 +169,12 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     idempotency_key: None | str | Unset = UNSET,
 ) -> Response[Job | Problem]:
-    """Run a job again that ended without success
+    """Run an unsuccessful job again
 
     Args:
         job_id (UUID): Id of the job.
-        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
-            repeated request with the same key and body gets the first answer again, for 24 hours.
+        idempotency_key (None | str | Unset): A value of your choice, new for each operation. A
+            repeated request with the same key and body gets the first response again, for 24 hours.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -200,12 +200,12 @@ async def asyncio(
     client: AuthenticatedClient,
     idempotency_key: None | str | Unset = UNSET,
 ) -> Job | Problem | None:
-    """Run a job again that ended without success
+    """Run an unsuccessful job again
 
     Args:
         job_id (UUID): Id of the job.
-        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
-            repeated request with the same key and body gets the first answer again, for 24 hours.
+        idempotency_key (None | str | Unset): A value of your choice, new for each operation. A
+            repeated request with the same key and body gets the first response again, for 24 hours.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

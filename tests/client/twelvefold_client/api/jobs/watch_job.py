@@ -107,11 +107,11 @@ def sync_detailed(
 ) -> Response[Any | Problem | str]:
     """Watch a job until it ends
 
-     Server-sent events. The stream ends with the job or with the token, whichever is first.
+     Server-sent events. The stream ends with the job or with the token, whichever ends first.
 
     Args:
         job_id (UUID): Id of the job.
-        last_event_id (None | str | Unset): Id of the last event that the caller has.
+        last_event_id (None | str | Unset): Id of the last event that the caller has received.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -141,11 +141,11 @@ def sync(
 ) -> Any | Problem | str | None:
     """Watch a job until it ends
 
-     Server-sent events. The stream ends with the job or with the token, whichever is first.
+     Server-sent events. The stream ends with the job or with the token, whichever ends first.
 
     Args:
         job_id (UUID): Id of the job.
-        last_event_id (None | str | Unset): Id of the last event that the caller has.
+        last_event_id (None | str | Unset): Id of the last event that the caller has received.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -170,11 +170,11 @@ async def asyncio_detailed(
 ) -> Response[Any | Problem | str]:
     """Watch a job until it ends
 
-     Server-sent events. The stream ends with the job or with the token, whichever is first.
+     Server-sent events. The stream ends with the job or with the token, whichever ends first.
 
     Args:
         job_id (UUID): Id of the job.
-        last_event_id (None | str | Unset): Id of the last event that the caller has.
+        last_event_id (None | str | Unset): Id of the last event that the caller has received.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -202,11 +202,11 @@ async def asyncio(
 ) -> Any | Problem | str | None:
     """Watch a job until it ends
 
-     Server-sent events. The stream ends with the job or with the token, whichever is first.
+     Server-sent events. The stream ends with the job or with the token, whichever ends first.
 
     Args:
         job_id (UUID): Id of the job.
-        last_event_id (None | str | Unset): Id of the last event that the caller has.
+        last_event_id (None | str | Unset): Id of the last event that the caller has received.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -110,10 +110,10 @@ def sync_detailed(
 ) -> Response[Any | Problem]:
     """Change my address
 
-     A mail goes to the new address, which counts once its link has been followed.
+     Sends an email to the new address, which takes effect once its link was used.
 
-    403 without the account's password. The old address, where it was verified, gets a link that
-    undoes the change for 7 days.
+    403 without the account's password. The former address, if verified, gets a link that undoes
+    the change for 7 days.
 
     Args:
         body (EmailChange): The new address takes effect when the link in the email to it is
@@ -145,10 +145,10 @@ def sync(
 ) -> Any | Problem | None:
     """Change my address
 
-     A mail goes to the new address, which counts once its link has been followed.
+     Sends an email to the new address, which takes effect once its link was used.
 
-    403 without the account's password. The old address, where it was verified, gets a link that
-    undoes the change for 7 days.
+    403 without the account's password. The former address, if verified, gets a link that undoes
+    the change for 7 days.
 
     Args:
         body (EmailChange): The new address takes effect when the link in the email to it is
@@ -175,10 +175,10 @@ async def asyncio_detailed(
 ) -> Response[Any | Problem]:
     """Change my address
 
-     A mail goes to the new address, which counts once its link has been followed.
+     Sends an email to the new address, which takes effect once its link was used.
 
-    403 without the account's password. The old address, where it was verified, gets a link that
-    undoes the change for 7 days.
+    403 without the account's password. The former address, if verified, gets a link that undoes
+    the change for 7 days.
 
     Args:
         body (EmailChange): The new address takes effect when the link in the email to it is
@@ -208,10 +208,10 @@ async def asyncio(
 ) -> Any | Problem | None:
     """Change my address
 
-     A mail goes to the new address, which counts once its link has been followed.
+     Sends an email to the new address, which takes effect once its link was used.
 
-    403 without the account's password. The old address, where it was verified, gets a link that
-    undoes the change for 7 days.
+    403 without the account's password. The former address, if verified, gets a link that undoes
+    the change for 7 days.
 
     Args:
         body (EmailChange): The new address takes effect when the link in the email to it is

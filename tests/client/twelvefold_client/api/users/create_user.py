@@ -107,8 +107,8 @@ def sync_detailed(
     """Register an account
 
     Args:
-        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
-            repeated request with the same key and body gets the first answer again, for 24 hours.
+        idempotency_key (None | str | Unset): A value of your choice, new for each operation. A
+            repeated request with the same key and body gets the first response again, for 24 hours.
         body (UserCreate):
 
     Raises:
@@ -140,8 +140,8 @@ def sync(
     """Register an account
 
     Args:
-        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
-            repeated request with the same key and body gets the first answer again, for 24 hours.
+        idempotency_key (None | str | Unset): A value of your choice, new for each operation. A
+            repeated request with the same key and body gets the first response again, for 24 hours.
         body (UserCreate):
 
     Raises:
@@ -168,8 +168,8 @@ async def asyncio_detailed(
     """Register an account
 
     Args:
-        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
-            repeated request with the same key and body gets the first answer again, for 24 hours.
+        idempotency_key (None | str | Unset): A value of your choice, new for each operation. A
+            repeated request with the same key and body gets the first response again, for 24 hours.
         body (UserCreate):
 
     Raises:
@@ -199,8 +199,8 @@ async def asyncio(
     """Register an account
 
     Args:
-        idempotency_key (None | str | Unset): Of your choice, new for each thing to be done: a
-            repeated request with the same key and body gets the first answer again, for 24 hours.
+        idempotency_key (None | str | Unset): A value of your choice, new for each operation. A
+            repeated request with the same key and body gets the first response again, for 24 hours.
         body (UserCreate):
 
     Raises:

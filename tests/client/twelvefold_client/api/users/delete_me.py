@@ -107,13 +107,13 @@ def sync_detailed(
 ) -> Response[Any | Problem]:
     """Delete my account
 
-     Ends every session at once; what is kept on the account is erased by a job.
+     Ends every session at once; a job erases the data of the account.
 
     401 insufficient_user_authentication (RFC 9470) where the login, not the token, is older than
-    5 minutes: log in again. 409 for the last admin, who first makes another one.
+    5 minutes: log in again. 409 for the last admin: promote another account first.
 
     Args:
-        if_match (None | str | Unset): ETag that the change is based on.
+        if_match (None | str | Unset): ETag of the version that the change is based on.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -141,13 +141,13 @@ def sync(
 ) -> Any | Problem | None:
     """Delete my account
 
-     Ends every session at once; what is kept on the account is erased by a job.
+     Ends every session at once; a job erases the data of the account.
 
     401 insufficient_user_authentication (RFC 9470) where the login, not the token, is older than
-    5 minutes: log in again. 409 for the last admin, who first makes another one.
+    5 minutes: log in again. 409 for the last admin: promote another account first.
 
     Args:
-        if_match (None | str | Unset): ETag that the change is based on.
+        if_match (None | str | Unset): ETag of the version that the change is based on.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -170,13 +170,13 @@ async def asyncio_detailed(
 ) -> Response[Any | Problem]:
     """Delete my account
 
-     Ends every session at once; what is kept on the account is erased by a job.
+     Ends every session at once; a job erases the data of the account.
 
     401 insufficient_user_authentication (RFC 9470) where the login, not the token, is older than
-    5 minutes: log in again. 409 for the last admin, who first makes another one.
+    5 minutes: log in again. 409 for the last admin: promote another account first.
 
     Args:
-        if_match (None | str | Unset): ETag that the change is based on.
+        if_match (None | str | Unset): ETag of the version that the change is based on.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -202,13 +202,13 @@ async def asyncio(
 ) -> Any | Problem | None:
     """Delete my account
 
-     Ends every session at once; what is kept on the account is erased by a job.
+     Ends every session at once; a job erases the data of the account.
 
     401 insufficient_user_authentication (RFC 9470) where the login, not the token, is older than
-    5 minutes: log in again. 409 for the last admin, who first makes another one.
+    5 minutes: log in again. 409 for the last admin: promote another account first.
 
     Args:
-        if_match (None | str | Unset): ETag that the change is based on.
+        if_match (None | str | Unset): ETag of the version that the change is based on.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -96,7 +96,7 @@ def sync_detailed(
 ) -> Response[Any | Problem]:
     """End one of my sessions
 
-     At once, with its access tokens; the caller's own is one of them.
+     Takes effect at once, also on its access tokens. The caller's own session is allowed.
 
     Args:
         session_id (UUID): Id of the session.
@@ -127,7 +127,7 @@ def sync(
 ) -> Any | Problem | None:
     """End one of my sessions
 
-     At once, with its access tokens; the caller's own is one of them.
+     Takes effect at once, also on its access tokens. The caller's own session is allowed.
 
     Args:
         session_id (UUID): Id of the session.
@@ -153,7 +153,7 @@ async def asyncio_detailed(
 ) -> Response[Any | Problem]:
     """End one of my sessions
 
-     At once, with its access tokens; the caller's own is one of them.
+     Takes effect at once, also on its access tokens. The caller's own session is allowed.
 
     Args:
         session_id (UUID): Id of the session.
@@ -182,7 +182,7 @@ async def asyncio(
 ) -> Any | Problem | None:
     """End one of my sessions
 
-     At once, with its access tokens; the caller's own is one of them.
+     Takes effect at once, also on its access tokens. The caller's own session is allowed.
 
     Args:
         session_id (UUID): Id of the session.

@@ -84,10 +84,10 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[AccountExport | Problem]:
-    """Everything that is kept on me
+    """Export my data
 
-     Sent while it is read, one at a time for an account (429). A broken connection means that
-    it is not whole.
+     Streamed, one export at a time per account (429). After a broken connection it is
+    incomplete.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -110,10 +110,10 @@ def sync(
     *,
     client: AuthenticatedClient,
 ) -> AccountExport | Problem | None:
-    """Everything that is kept on me
+    """Export my data
 
-     Sent while it is read, one at a time for an account (429). A broken connection means that
-    it is not whole.
+     Streamed, one export at a time per account (429). After a broken connection it is
+    incomplete.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -132,10 +132,10 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[AccountExport | Problem]:
-    """Everything that is kept on me
+    """Export my data
 
-     Sent while it is read, one at a time for an account (429). A broken connection means that
-    it is not whole.
+     Streamed, one export at a time per account (429). After a broken connection it is
+    incomplete.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -156,10 +156,10 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
 ) -> AccountExport | Problem | None:
-    """Everything that is kept on me
+    """Export my data
 
-     Sent while it is read, one at a time for an account (429). A broken connection means that
-    it is not whole.
+     Streamed, one export at a time per account (429). After a broken connection it is
+    incomplete.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -104,7 +104,7 @@ def sync_detailed(
     """Show my account
 
     Args:
-        if_none_match (None | str | Unset): ETag that the caller holds already.
+        if_none_match (None | str | Unset): ETag of the caller's copy.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -133,7 +133,7 @@ def sync(
     """Show my account
 
     Args:
-        if_none_match (None | str | Unset): ETag that the caller holds already.
+        if_none_match (None | str | Unset): ETag of the caller's copy.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -157,7 +157,7 @@ async def asyncio_detailed(
     """Show my account
 
     Args:
-        if_none_match (None | str | Unset): ETag that the caller holds already.
+        if_none_match (None | str | Unset): ETag of the caller's copy.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -184,7 +184,7 @@ async def asyncio(
     """Show my account
 
     Args:
-        if_none_match (None | str | Unset): ETag that the caller holds already.
+        if_none_match (None | str | Unset): ETag of the caller's copy.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

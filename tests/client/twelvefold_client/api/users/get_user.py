@@ -109,11 +109,11 @@ def sync_detailed(
 ) -> Response[Any | Problem | User]:
     """Show an account
 
-     One's own, or as an admin anybody's. Any other id is 403, whether it exists or not.
+     The caller's own account, or any account for an admin. 403 for other ids, existing or not.
 
     Args:
         user_id (UUID): Id of the account.
-        if_none_match (None | str | Unset): ETag that the caller holds already.
+        if_none_match (None | str | Unset): ETag of the caller's copy.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -143,11 +143,11 @@ def sync(
 ) -> Any | Problem | User | None:
     """Show an account
 
-     One's own, or as an admin anybody's. Any other id is 403, whether it exists or not.
+     The caller's own account, or any account for an admin. 403 for other ids, existing or not.
 
     Args:
         user_id (UUID): Id of the account.
-        if_none_match (None | str | Unset): ETag that the caller holds already.
+        if_none_match (None | str | Unset): ETag of the caller's copy.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -172,11 +172,11 @@ async def asyncio_detailed(
 ) -> Response[Any | Problem | User]:
     """Show an account
 
-     One's own, or as an admin anybody's. Any other id is 403, whether it exists or not.
+     The caller's own account, or any account for an admin. 403 for other ids, existing or not.
 
     Args:
         user_id (UUID): Id of the account.
-        if_none_match (None | str | Unset): ETag that the caller holds already.
+        if_none_match (None | str | Unset): ETag of the caller's copy.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -204,11 +204,11 @@ async def asyncio(
 ) -> Any | Problem | User | None:
     """Show an account
 
-     One's own, or as an admin anybody's. Any other id is 403, whether it exists or not.
+     The caller's own account, or any account for an admin. 403 for other ids, existing or not.
 
     Args:
         user_id (UUID): Id of the account.
-        if_none_match (None | str | Unset): ETag that the caller holds already.
+        if_none_match (None | str | Unset): ETag of the caller's copy.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

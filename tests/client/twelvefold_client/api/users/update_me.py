@@ -126,7 +126,7 @@ def sync_detailed(
     """Change my account
 
     Args:
-        if_match (None | str): ETag that the change is based on.
+        if_match (None | str): ETag of the version that the change is based on.
         body (UserUpdate): A partial update: only the given fields change.
 
     Raises:
@@ -158,7 +158,7 @@ def sync(
     """Change my account
 
     Args:
-        if_match (None | str): ETag that the change is based on.
+        if_match (None | str): ETag of the version that the change is based on.
         body (UserUpdate): A partial update: only the given fields change.
 
     Raises:
@@ -185,7 +185,7 @@ async def asyncio_detailed(
     """Change my account
 
     Args:
-        if_match (None | str): ETag that the change is based on.
+        if_match (None | str): ETag of the version that the change is based on.
         body (UserUpdate): A partial update: only the given fields change.
 
     Raises:
@@ -215,7 +215,7 @@ async def asyncio(
     """Change my account
 
     Args:
-        if_match (None | str): ETag that the change is based on.
+        if_match (None | str): ETag of the version that the change is based on.
         body (UserUpdate): A partial update: only the given fields change.
 
     Raises:
