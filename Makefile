@@ -113,6 +113,10 @@ attack: $(SYNCED) ## Attack the suite with hostile and racing clients, and print
 bench-jobs: $(SYNCED) ## Measure the cost of durable jobs against bare arq (ARGS="--rounds 5")
 	@exec $(BIN)/python -m tests.bench.jobs $(ARGS)
 
+.PHONY: bench-acceptor
+bench-acceptor: $(SYNCED) ## What several accepts per turn are worth under a burst (ARGS="--clients 1000")
+	@exec $(BIN)/python -m tests.bench.acceptor $(ARGS)
+
 .PHONY: charts-test
 charts-test: $(DELIVERY) ## Test the charts: schemas, invariants, injected faults (ARGS="-k network")
 	@exec $(BIN)/pytest tests/charts -n auto $(ARGS)

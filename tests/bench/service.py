@@ -19,7 +19,7 @@ from tests.fakes.users_client import FakeUsersClient
 from api.app import create_app
 from api.settings import ApiSettings
 from twelvefold.http.app import create_service_app
-from twelvefold.http.middleware import requests, tracing
+from twelvefold.http.middleware import exchange, requests, tracing
 from twelvefold.http.server.lifecycle import main, run
 from twelvefold.observability import metrics
 from twelvefold.security.keys import KeySet
@@ -57,7 +57,7 @@ def without(*parts: str) -> None:
     if "traces" in parts:
         tracing.RequestTracer.begin = nothing  # type: ignore[method-assign]
     if {"metrics", "logs", "traces"} <= set(parts):
-        requests._Exchange.report = nothing  # type: ignore[method-assign]
+        exchange.Exchange.report = nothing  # type: ignore[method-assign]
 
 
 def create(settings: Settings) -> ServiceProcess:

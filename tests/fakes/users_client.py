@@ -109,7 +109,8 @@ class FakeUsersClient:
         if key in self.keyed:
             first, created = self.keyed[key]
             if first != new:
-                raise UnprocessableContent("this Idempotency-Key was used with another request")
+                detail = "This Idempotency-Key was used with another request. Use a new key."
+                raise UnprocessableContent(detail)
             return replace(created, replayed=True)
         self.keyed[key] = (new, self._create(new))
         return self.keyed[key][1]

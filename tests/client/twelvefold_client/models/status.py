@@ -13,7 +13,7 @@ T = TypeVar("T", bound="Status")
 
 @_attrs_define
 class Status:
-    """How the process is. What is behind it is told on the management port only.
+    """The health of the process. Its backing services are on the management port only.
 
     Attributes:
         status (StatusStatus):

@@ -25,7 +25,7 @@ async def test_a_header_of_one_value_that_comes_twice_is_refused(name):
             response = await it.client.get("/api/v1/context", headers=headers)
             assert response.status_code == 400
             assert response.headers["content-type"] == "application/problem+json"
-            fault = {"pointer": f"/header/{name}", "detail": "is given more than once"}
+            fault = {"pointer": f"/header/{name}", "detail": "is repeated"}
             assert response.json()["errors"] == [fault]
 
 

@@ -13,7 +13,7 @@ from twelvefold.http.middleware.json_depth import MAX_DEPTH, JsonDepthLimit
 def crossed(text: bytes, size: int, limit: int = MAX_DEPTH) -> bool:
     depth = JsonDepthLimit(limit)
     chunks = [text[start : start + size] for start in range(0, len(text), size)] or [b""]
-    return any(depth.crossed_by(chunk, whole=len(chunks) == 1) for chunk in chunks)
+    return any(depth.is_exceeded_by(chunk, whole=len(chunks) == 1) for chunk in chunks)
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 10_000])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from twelvefold.errors import UnprocessableContent
-from twelvefold.http.rest.pagination import CursorCodec, Page, derived_key, link_header
+from twelvefold.http.rest.pagination import CursorCodec, Page, derive_key, link_header
 
 KEY = "a secret key of at least thirty-two characters"
 AWARE = st.datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30))  # noqa: DTZ001 (made aware)
@@ -50,8 +50,8 @@ def test_a_changed_cursor_is_refused():
 
 
 def test_each_purpose_has_its_own_key():
-    assert derived_key(KEY, "cursor") != derived_key(KEY, "fingerprint")
-    assert len(derived_key(KEY, "cursor")) == 32
+    assert derive_key(KEY, "cursor") != derive_key(KEY, "fingerprint")
+    assert len(derive_key(KEY, "cursor")) == 32
 
 
 def test_the_link_keeps_the_other_parameters_and_replaces_the_cursor():

@@ -105,7 +105,7 @@ async def test_a_nul_in_json_is_refused(text):
             headers={"Content-Type": "application/json"},
         )
     assert response.status_code == 422
-    assert response.json()["errors"] == [{"pointer": "/body", "detail": "holds a NUL character"}]
+    assert response.json()["errors"] == [{"pointer": "/body", "detail": "contains a NUL character"}]
 
 
 async def test_text_that_only_spells_a_nul_is_none():

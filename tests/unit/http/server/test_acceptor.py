@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import uvloop
 
-from twelvefold.http.server import acceptor as accepting
-from twelvefold.http.server.acceptor import AT_ONCE, Acceptor
+from twelvefold.http.server import acceptor as module
+from twelvefold.http.server.acceptor import MAX_ACCEPTS, Acceptor
 
 Act = Callable[[Acceptor, socket.socket, list[bool]], Awaitable[None]]
 
 
 class Connection(asyncio.Protocol):
-    """Notes that it was made, and whether it sends small packets at once."""
+    """A protocol that records that it was made, and whether TCP_NODELAY is set."""
 
     made: list[bool]
 
@@ -29,11 +29,11 @@ class Connection(asyncio.Protocol):
 
 
 def on_uvloop(act: Act, *, listening: type[socket.socket] = socket.socket) -> None:
-    """Runs on the loop that services run on."""
+    """Run `act` on the event loop of services."""
 
     async def main() -> None:
         made: list[bool] = []
-        protocol = type("Noting", (Connection,), {"made": made})
+        protocol = type("RecordedConnection", (Connection,), {"made": made})
         with listening() as server:
             server.bind(("127.0.0.1", 0))
             server.listen(512)
@@ -44,14 +44,14 @@ def on_uvloop(act: Act, *, listening: type[socket.socket] = socket.socket) -> No
 
 
 def connect_many(server: socket.socket, count: int) -> list[socket.socket]:
-    """So many clients whom the kernel has taken, and nobody else."""
+    """Return `count` clients, which the kernel has queued."""
     return [socket.create_connection(server.getsockname()) for _ in range(count)]
 
 
 def test_many_clients_are_accepted_in_a_few_turns_and_their_responses_are_not_held_back() -> None:
     async def act(acceptor: Acceptor, server: socket.socket, made: list[bool]) -> None:
-        clients = connect_many(server, 3 * AT_ONCE)
-        for _ in range(9):  # a turn to accept some, and two until they are connections
+        clients = connect_many(server, 3 * MAX_ACCEPTS)
+        for _ in range(9):  # a turn to accept some, and two until they are connected
             await asyncio.sleep(0)
         assert made == [True] * len(clients)
         await acceptor.aclose()
@@ -59,12 +59,12 @@ def test_many_clients_are_accepted_in_a_few_turns_and_their_responses_are_not_he
     on_uvloop(act)
 
 
-def test_at_the_end_whom_the_kernel_has_taken_is_served_and_nobody_after() -> None:
+def test_closing_accepts_the_queued_connections_and_no_others() -> None:
     async def act(acceptor: Acceptor, server: socket.socket, made: list[bool]) -> None:
         address = server.getsockname()
-        clients = connect_many(server, 2 * AT_ONCE)
+        clients = connect_many(server, 2 * MAX_ACCEPTS)
         await acceptor.aclose()
-        await acceptor.aclose()  # and again does nothing
+        await acceptor.aclose()  # the second call does nothing
         assert len(made) == len(clients)
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(address)
@@ -72,10 +72,10 @@ def test_at_the_end_whom_the_kernel_has_taken_is_served_and_nobody_after() -> No
     on_uvloop(act)
 
 
-def test_without_descriptors_it_takes_a_break_and_then_goes_on(
+def test_without_descriptors_it_pauses_and_then_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(accepting, "_BREAK", 0.05)
+    monkeypatch.setattr(module, "_PAUSE", 0.05)
 
     class Exhausted(socket.socket):
         tries = 0
@@ -98,10 +98,10 @@ def test_without_descriptors_it_takes_a_break_and_then_goes_on(
     on_uvloop(act, listening=Exhausted)
 
 
-def test_one_that_is_closed_without_descriptors_does_not_come_back(
+def test_an_acceptor_closed_during_a_pause_does_not_resume(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(accepting, "_BREAK", 0.01)
+    monkeypatch.setattr(module, "_PAUSE", 0.01)
 
     class Exhausted(socket.socket):
         tries = 0
@@ -114,8 +114,8 @@ def test_one_that_is_closed_without_descriptors_does_not_come_back(
         descriptor = server.fileno()
         (client,) = connect_many(server, 1)
         await acceptor.aclose()
-        os.dup2(client.fileno(), descriptor)  # somebody else's now, and readable
-        await asyncio.sleep(0.05)  # the break would be over
+        os.dup2(client.fileno(), descriptor)  # another socket now, and readable
+        await asyncio.sleep(0.05)  # the pause would be over
         os.close(descriptor)
         assert Exhausted.tries == 1
 

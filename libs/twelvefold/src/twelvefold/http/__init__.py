@@ -1,5 +1,4 @@
-"""What every HTTP process of the suite shares: the app factory and the conduct at the socket.
+"""HTTP for all processes of the suite: the app factory, the management app and the server.
 
-Import from the modules by name; this package re-exports nothing, so that a worker that only
-needs the management app does not load FastAPI.
+Re-exports no names, so that a worker, which only needs the management app, does not load FastAPI.
 """

@@ -1,6 +1,7 @@
-"""The app factory: every service app has the same order of layers and the same errors.
+"""The app factory: all service apps have the same middleware and the same errors.
 
-Owns what is around the routes. Routes and use cases are the service's; sockets are `serve`'s.
+Owns what surrounds the routes. Routes and use cases belong to the service, sockets to
+`http.server`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,9 +30,7 @@ from .openapi import PROBES, add_problem_responses
 
 
 class ServiceApp(FastAPI):
-    """FastAPI with a leaner stack: what it adds beside ours (native telemetry, its own body limit)
-    is off, so that the layers for it would only cost time.
-    """
+    """FastAPI without the middleware that `http.middleware` replaces (telemetry, body limit)."""
 
     def __init__(
         self,
@@ -47,16 +46,16 @@ class ServiceApp(FastAPI):
         self._limited = limited
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Our inner layers around the routes. What nobody handles is the request layer's."""
+        """Return the inner middleware around the routes; RequestMiddleware is outside of it."""
         handlers = {
-            kind: found for kind, found in EXCEPTION_HANDLERS.items() if kind is not Exception
+            kind: handler for kind, handler in EXCEPTION_HANDLERS.items() if kind is not Exception
         }
         admit = None if self._limit is None else self._limit.admit
         routes = RouteIndex(self.router.routes, self.router, admit=admit, counted=docs.PATHS)
         return self._core(ExceptionMiddleware(AsyncExitStackMiddleware(routes), handlers=handlers))
 
     def openapi(self) -> dict[str, Any]:
-        """The document, made once, with problems for errors."""
+        """Return the OpenAPI document, made once, with problems for errors."""
         if self.openapi_schema is None:
             add_problem_responses(super().openapi(), limited=self._limited)
         return super().openapi()
@@ -75,14 +74,14 @@ def create_service_app(
     callers: Mapping[str, list[Any]] | None = None,
     unrouted_quota: int | None = None,
 ) -> FastAPI:
-    """A FastAPI app with our layers around `routers`.
+    """Return a FastAPI app with the suite's middleware around `routers`.
 
-    `state` becomes `app.state.container`; `callers` (internal apps; name -> accepted secrets) is
-    what `require_caller` reads. `body_limits` is by path prefix, in bytes. `public` decides whom
-    we trust: from the public edge a deadline or a sampling decision does not count, on an
-    internal app both do. `unrouted_quota` is how many requests a minute of one address this process
-    answers on unknown paths and on the documentation; None for no such limit. Give each router whole, with its own prefix: their routes are indexed,
-    which those of a router inside a router are not.
+    `state` becomes `app.state.container`; `callers` (internal apps: name -> accepted secrets) is
+    what `require_caller` reads. `body_limits` is in bytes by path prefix. `public` decides about
+    trust: an internal app honours the deadline and the sampling decision of a request, a public one
+    does not. `unrouted_quota` limits the requests per minute of one address to unknown paths and to
+    the documentation; None for no limit. Routers must not be nested, since only direct routes are
+    indexed.
     """
 
     def core(app: ASGIApp) -> ASGIApp:
@@ -95,24 +94,24 @@ def create_service_app(
         title=title,
         description=description,
         version=settings.service_version,
-        openapi_url=None,  # served by `docs`, rendered once
+        openapi_url=None,  # `docs` serves it, rendered once
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        # Traced by the request layer; twice would be once too often.
+        # The request middleware traces each request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.container = state
     app.state.callers = callers or {}
     for router in routers:
-        # Not include_router: since 0.137 it keeps the routes behind a node that matches twice.
+        # Not include_router, which since 0.137 keeps the routes behind a node that matches twice.
         app.router.routes.extend(router.routes)
     describe_deprecations(app.router.routes)
     docs.add_document(app)
     if public:
         _add_probes(app, health)
         docs.add_docs(app)
-    conduct = RequestLimits(
+    limits = RequestLimits(
         timeout=settings.http_request_timeout,
         max_concurrency=settings.http_max_concurrency,
         deployed=settings.environment.is_deployed,
@@ -121,25 +120,28 @@ def create_service_app(
         if public and settings.http_cors_origins
         else None,
     )
-    tracing = RequestTracer(ratio=settings.otel_traces_sampler_arg, public=public)
-    app.middleware_stack = RequestMiddleware(app.build_middleware_stack(), conduct, health, tracing)
+    tracer = RequestTracer(ratio=settings.otel_traces_sampler_arg, public=public)
+    app.middleware_stack = RequestMiddleware(app.build_middleware_stack(), limits, health, tracer)
     return app
 
 
 class Status(BaseModel):
-    """How the process is. What is behind it is told on the management port only."""
+    """The health of the process. Its backing services are on the management port only."""
 
     status: Literal["ok", "degraded", "unavailable"]
 
 
 def _add_probes(app: FastAPI, health: Health) -> None:
-    """/health and /ready say how the process is without telling what is behind it."""
+    """Add /health and /ready, which do not reveal the backing services."""
 
     async def status() -> Response:
         report = await health.report()
         return JSONResponse({"status": report.status}, 200 if report.ready else 503)
 
-    for path, summary in (("/health", "How the API is"), ("/ready", "Whether it takes requests")):
+    for path, summary in (
+        ("/health", "Get the health of the API"),
+        ("/ready", "Get whether the API takes requests"),
+    ):
         app.add_api_route(
             path,
             status,
@@ -147,6 +149,8 @@ def _add_probes(app: FastAPI, health: Health) -> None:
             summary=summary,
             tags=[PROBES],
             response_model=Status,
-            response_description="It answers; `degraded` where something behind it is away",
-            responses={503: {"model": Status, "description": "It starts or it drains"}},
+            response_description="The API responds; `degraded` if a backing service is down",
+            responses={
+                503: {"model": Status, "description": "The process is starting or draining"}
+            },
         )

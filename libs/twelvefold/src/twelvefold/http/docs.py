@@ -1,7 +1,6 @@
-"""The page /docs: Swagger UI from a wheel, so that it works without a network.
+"""The page /docs (Swagger UI from a wheel, so that it works offline) and /openapi.json.
 
-Owns the page, its three files, their content security policy, and /openapi.json, which the page
-shows. What that says is the app's. All of it is made or read once.
+Owns the page, its three files and their content security policy. All of them are made or read once.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from starlette.responses import HTMLResponse, Response
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-# Swagger UI styles elements inline; nothing else may come from anywhere but here.
+# Swagger UI styles elements inline; everything else must come from this server.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; "
@@ -63,7 +62,7 @@ PATHS = frozenset({"/docs", "/docs/{name}", "/openapi.json"})
 
 
 def add_document(app: FastAPI) -> None:
-    """Serves the OpenAPI document, rendered at its first request."""
+    """Serve the OpenAPI document, rendered at its first request."""
     document = cache(lambda: json.dumps(app.openapi(), ensure_ascii=False).encode())
 
     async def openapi(_: Request) -> Response:
@@ -73,7 +72,7 @@ def add_document(app: FastAPI) -> None:
 
 
 def add_docs(app: FastAPI) -> None:
-    """Serves /docs and its files; none of them is in the OpenAPI document."""
+    """Serve /docs and its files, which are not in the OpenAPI document."""
     page = _PAGE.format(title=html.escape(app.title))
 
     async def docs(_: Request) -> Response:
@@ -95,5 +94,5 @@ async def _file(request: Request) -> Response:
 
 @cache
 def _content(name: str) -> bytes:
-    """Read once, and one copy for all responses: each would hold 1.4 MB of its own."""
+    """Return a file, read once: one copy of 1.4 MB serves all responses."""
     return files("fastapi_swagger").joinpath("resources", name).read_bytes()

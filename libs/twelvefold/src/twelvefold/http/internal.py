@@ -1,8 +1,8 @@
-"""Calls between services: who may call (callee) and how to call (caller).
+"""Calls between services: the check of the caller and the client.
 
-Every caller has a secret of its own; the callee compares it in constant time, also without a
-mesh. The client forwards what belongs to the request in hand: its id, deadline, trace and routing
-headers. It never retries: retries are the mesh's, in one layer.
+Each caller has its own secret, which the callee compares in constant time, with or without a mesh.
+The client forwards the id, deadline, trace and routing headers of the current request. It never
+retries, since retries belong to one layer, the mesh.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import hmac
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import cached_property
+from http import HTTPStatus
 from typing import Annotated, Any, NoReturn
 
 import aiohttp
@@ -35,35 +36,35 @@ from twelvefold.observability import metrics, telemetry
 from twelvefold.resilience.circuit_breaker import Bulkhead
 from twelvefold.settings import choose_semantic_conventions
 
-DEADLINE_MARGIN = 0.05  # seconds that we keep for answering once a callee has used up its time
+DEADLINE_MARGIN = 0.05  # seconds reserved for the response after a callee has used up its time
 MAX_CONNECTIONS = 100
-MAX_CALLS = 2 * MAX_CONNECTIONS  # under way or waiting for a connection; beyond it we refuse
-KEEPALIVE_EXPIRY = 30.0  # seconds; below the callee's own, so that we never race its closing
+MAX_CALLS = 2 * MAX_CONNECTIONS  # in flight or waiting for a connection
+KEEPALIVE_EXPIRY = 30.0  # seconds; below the callee's own, so that it does not close first
 CONNECT_TIMEOUT = 1.0  # seconds
 _SERVER_ERROR = 500
 _log = structlog.get_logger(__name__)
 
 
 class CallerUnknown(Unauthenticated):
-    """The calling service's name and secret do not fit; never the fault of the client behind it."""
+    """The calling service's name or secret is wrong, which is no fault of the client behind it."""
 
     code, title = "caller-unknown", "Unknown caller"
 
 
 class CallerNotAllowed(Forbidden):
-    """The calling service has no business here; never the fault of the client behind it."""
+    """The calling service may not use this route, which is no fault of the client behind it."""
 
     code, title = "caller-refused", "Caller not admitted"
 
 
-_OURS = frozenset({CallerUnknown.code, CallerNotAllowed.code})
+_CALLER_CODES = frozenset({CallerUnknown.code, CallerNotAllowed.code})
 
 
 def require_caller(*callers: str) -> Callable[..., Awaitable[str]]:
-    """A dependency that admits these callers only and returns the caller's name.
+    """Return a FastAPI dependency that admits only these callers and returns the caller's name.
 
-    Accepted secrets are `app.state.callers` (name -> several, so that one can be rotated).
-    Raises CallerUnknown where the secret does not fit, CallerRefused for any other caller.
+    Accepted secrets are `app.state.callers` (name -> several, so that one can be rotated). The
+    dependency raises CallerUnknown for a wrong secret, CallerNotAllowed for any other caller.
     """
 
     async def check(
@@ -72,27 +73,27 @@ def require_caller(*callers: str) -> Callable[..., Awaitable[str]]:
         x_caller_secret: Annotated[str, Header(include_in_schema=False)] = "",
     ) -> str:
         accepted: Mapping[str, list[str | SecretStr]] = request.app.state.callers
-        shown = x_caller_secret.encode()
-        # All are compared, so that the time does not tell which of a caller's secrets fits.
-        fits = [
-            hmac.compare_digest(shown, _plain(secret).encode())
-            for secret in accepted.get(x_caller, [])
+        secret = x_caller_secret.encode()
+        # All are compared, so that the time does not reveal which of them matches.
+        matches = [
+            hmac.compare_digest(secret, _reveal(known).encode())
+            for known in accepted.get(x_caller, [])
         ]
-        if not any(fits):
+        if not any(matches):
             raise CallerUnknown("Unknown caller or wrong secret.")
         if x_caller not in callers:
-            raise CallerNotAllowed("This caller may not do that.")
+            raise CallerNotAllowed("This caller may not use this route.")
         return x_caller
 
     return check
 
 
-def _plain(secret: str | SecretStr) -> str:
+def _reveal(secret: str | SecretStr) -> str:
     return secret.get_secret_value() if isinstance(secret, SecretStr) else secret
 
 
 class InternalClient:
-    """Calls one service's internal port over a bounded pool."""
+    """A client of one service's internal port over a bounded connection pool."""
 
     def __init__(
         self,
@@ -104,12 +105,12 @@ class InternalClient:
         timeout: float = 5.0,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        """`timeout` is the most seconds for one call; a nearer deadline shortens it."""
+        """Limit each call to `timeout` seconds, or less where the request's deadline is nearer."""
         self.name = name
         self._timeout = timeout
         self._headers = {
             "X-Caller": caller,
-            "X-Caller-Secret": _plain(secret),
+            "X-Caller-Secret": _reveal(secret),
             "Accept": "application/json, application/problem+json",
         }
         self._base_url = base_url
@@ -122,7 +123,7 @@ class InternalClient:
             base_url=self._base_url, transport=self._given or _aiohttp_transport(), trust_env=False
         )
         if telemetry.is_exporting():
-            # The object: with a transport of one's own the global instrumentation does nothing.
+            # The global instrumentation does not apply to a client with its own transport.
             _instrument(client, self.name)
         return client
 
@@ -138,17 +139,17 @@ class InternalClient:
         bearer: str | None = None,
         idempotency_key: str | None = None,
     ) -> httpx.Response:
-        """The answer below 400. Raises the error of `errors` that the callee's problem names.
+        """Return a response with a status below 400.
 
-        Raises DependencyUnavailable where the callee does not answer in time or at all, Overloaded
-        where too many calls to it are under way.
+        Raises the error of `errors` that the callee's problem names, DependencyUnavailable where
+        the callee does not respond in time, Overloaded where MAX_CALLS calls are in flight.
         """
-        sent = {**self._headers, **_forwarded(), **(headers or {})}
+        sent = {**self._headers, **_forwarded_headers(), **(headers or {})}
         if bearer is not None:
             sent["Authorization"] = f"Bearer {bearer}"
         if idempotency_key is not None:
             sent["Idempotency-Key"] = idempotency_key
-        timeout = self._within_deadline()
+        timeout = self._compute_timeout()
         sent["X-Request-Deadline"] = str(int(timeout * 1000))
         request = self._client.build_request(
             method,
@@ -160,25 +161,25 @@ class InternalClient:
             timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
         )
         with self._bulkhead.call():
-            response = await self._observed(request, within=timeout)
+            response = await self._send(request, limit=timeout)
         if response.is_error:
             raise_for_problem(response, name=self.name)
         return response
 
-    def _within_deadline(self) -> float:
+    def _compute_timeout(self) -> float:
         context = current_request()
-        left = context.remaining() if context else None
-        if left is None:
+        remaining = context.remaining() if context else None
+        if remaining is None:
             return self._timeout
-        if left <= DEADLINE_MARGIN:
+        if remaining <= DEADLINE_MARGIN:
             raise DependencyUnavailable(self.name)
-        return min(self._timeout, left - DEADLINE_MARGIN)
+        return min(self._timeout, remaining - DEADLINE_MARGIN)
 
-    async def _observed(self, request: httpx.Request, *, within: float) -> httpx.Response:
+    async def _send(self, request: httpx.Request, *, limit: float) -> httpx.Response:
         started = time.perf_counter()
         outcome = "error"
         try:
-            async with asyncio.timeout(within):
+            async with asyncio.timeout(limit):
                 response = await self._client.send(request)
         except (TimeoutError, httpx.TimeoutException) as error:
             outcome = "timeout"
@@ -193,18 +194,18 @@ class InternalClient:
             metrics.observe_with_trace(metrics.client_requests.labels(self.name, outcome), elapsed)
 
     async def ping(self) -> None:
-        """Raises DependencyUnavailable unless the callee answers at all."""
+        """Raise DependencyUnavailable unless the callee responds within CONNECT_TIMEOUT."""
         try:
             await self._client.get(PING_PATH, timeout=CONNECT_TIMEOUT)
         except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
             raise DependencyUnavailable(self.name) from error
 
     async def aclose(self) -> None:
-        """Closes the pool; the client is not used afterwards."""
+        """Close the pool; the client must not be used afterwards."""
         await self._client.aclose()
 
 
-def _forwarded() -> dict[str, str]:
+def _forwarded_headers() -> dict[str, str]:
     headers: dict[str, str] = {}
     telemetry.inject(headers)
     if context := current_request():
@@ -216,16 +217,16 @@ def _forwarded() -> dict[str, str]:
 def _instrument(client: httpx.AsyncClient, peer: str) -> None:
     from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor, RequestInfo
 
-    async def tell(span: trace.Span, request: RequestInfo) -> None:
+    async def describe(span: trace.Span, request: RequestInfo) -> None:
         span.update_name(f"{request.method.decode()} {peer}")
         span.set_attribute("peer.service", peer)
 
     choose_semantic_conventions()
-    HTTPXClientInstrumentor.instrument_client(client, request_hook=tell)
+    HTTPXClientInstrumentor.instrument_client(client, request_hook=describe)
 
 
 def _aiohttp_transport() -> httpx.AsyncBaseTransport:
-    # httpx's own pool collapses under concurrency; aiohttp's does not.
+    # httpx's own pool is slow under concurrency; aiohttp's is not.
     from httpx_aiohttp import AiohttpTransport
 
     def session() -> aiohttp.ClientSession:
@@ -233,46 +234,47 @@ def _aiohttp_transport() -> httpx.AsyncBaseTransport:
             connector=aiohttp.TCPConnector(
                 limit=MAX_CONNECTIONS, keepalive_timeout=KEEPALIVE_EXPIRY, ttl_dns_cache=10
             ),
-            cookie_jar=aiohttp.DummyCookieJar(),  # one user's cookie is never another's
+            cookie_jar=aiohttp.DummyCookieJar(),  # users share the client, but not cookies
         )
 
     return AiohttpTransport(client=session, trust_env=False)
 
 
-def _kinds(kind: type[TwelvefoldError]) -> list[type[TwelvefoldError]]:
-    """Every error below `kind`, the general ones before the special ones."""
-    children = kind.__subclasses__()
-    return children + [found for child in children for found in _kinds(child)]
+def _list_errors(parent: type[TwelvefoldError]) -> list[type[TwelvefoldError]]:
+    """Return all errors below `parent`, the general ones before the special ones."""
+    children = parent.__subclasses__()
+    return children + [error for child in children for error in _list_errors(child)]
 
 
-def _kind(code: str, status: int) -> type[TwelvefoldError]:
-    """The error with this code and status; else the first of the status; else of its class."""
-    same = [kind for kind in _kinds(TwelvefoldError) if kind.status == status]
-    exact = [kind for kind in same if kind.code == code]
-    return next(iter(exact or same), NotFound if status == 410 else BadRequest)  # noqa: PLR2004 (Gone)
+def _find_error(code: str, status: int) -> type[TwelvefoldError]:
+    """Return the error with this code and status, else the first with the status."""
+    same_status = [error for error in _list_errors(TwelvefoldError) if error.status == status]
+    exact = [error for error in same_status if error.code == code]
+    default = NotFound if status == HTTPStatus.GONE else BadRequest
+    return next(iter(exact or same_status), default)
 
 
 def raise_for_problem(response: httpx.Response, *, name: str = "callee") -> NoReturn:
-    """Raises the error that a problem answer names.
+    """Raise the error that the problem in `response` names.
 
-    A callee's 5xx, and its refusal of us as a caller, is DependencyUnavailable: neither is the
-    fault of the client behind this request.
+    A callee's 5xx, or its refusal of this service as a caller, becomes DependencyUnavailable, since
+    neither is the fault of the client behind this request.
     """
     status = response.status_code
-    body = _object(response)
+    body = _parse_object(response)
     if isinstance(body.get("error"), str):
         raise OAuthError(body["error"], str(body.get("error_description", "")), status=status)
     retry_after = response.headers.get("Retry-After", "")
     seconds = int(retry_after) if retry_after.isdecimal() else 2
     code = str(body.get("type", "")).rpartition("/")[2]
-    if code in _OURS:
+    if code in _CALLER_CODES:
         _log.error("caller_refused", callee=name, code=code)
-    if status >= _SERVER_ERROR or code in _OURS:
+    if status >= _SERVER_ERROR or code in _CALLER_CODES:
         raise DependencyUnavailable(name, retry_after=seconds)
     detail = str(body.get("detail", ""))
     if status == TooManyRequests.status:
         raise TooManyRequests(detail, retry_after=seconds)
-    error = _kind(code, status)(detail)
+    error = _find_error(code, status)(detail)
     if challenge := response.headers.get("WWW-Authenticate"):
         error.headers = {"WWW-Authenticate": challenge}
     faults = body.get("errors")
@@ -283,7 +285,7 @@ def raise_for_problem(response: httpx.Response, *, name: str = "callee") -> NoRe
     raise error
 
 
-def _object(response: httpx.Response) -> dict[str, Any]:
+def _parse_object(response: httpx.Response) -> dict[str, Any]:
     try:
         body = response.json()
     except ValueError:

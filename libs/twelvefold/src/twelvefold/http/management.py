@@ -1,7 +1,7 @@
-"""The management app: probes, metrics, information. Its own port, never public.
+"""The management app: probes, metrics and information on its own port, which is never public.
 
-Owns /livez (touches nothing), /readyz, /metrics, /info and /log-level, and reads only what the
-process already knows. Plain Starlette: it must answer while the service apps are overloaded.
+Owns /livez (checks no dependency), /readyz, /metrics, /info and /log-level. It is plain Starlette
+without limits, since it must respond while the service apps are overloaded.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _STARTED = time.monotonic()
 
 
 def create_management_app(*, name: str, settings: ServiceSettings, health: Health) -> ASGIApp:
-    """The app of the management port of service `name`."""
+    """Return the app of the management port of service `name`."""
     metrics.build_info.labels(name, settings.service_version).set(1)
 
     async def livez(_: Request) -> Response:
@@ -74,7 +74,7 @@ def create_management_app(*, name: str, settings: ServiceSettings, health: Healt
         if request.method != "GET":
             require_loopback(request)
         if request.method == "PUT":
-            log_level.override(await _asked_level(request))
+            log_level.override(await _parse_level(request))
         elif request.method == "DELETE":
             log_level.restore()
         return _json(log_level.state)
@@ -90,28 +90,28 @@ def create_management_app(*, name: str, settings: ServiceSettings, health: Healt
 
 
 def require_loopback(request: Request) -> None:
-    """Admits who is on this machine (in this pod) and no page of a browser. Raises Forbidden.
+    """Raise Forbidden unless the client is on this machine (in this pod) and not a web page.
 
-    By exact address: behind a sidecar everybody else comes from 127.0.0.6.
+    Addresses are compared exactly: behind a sidecar, remote clients come from 127.0.0.6.
     """
     peer = request.client.host if request.client else ""
     name = request.url.hostname or ""
     if peer not in _LOOPBACK or name not in {*_LOOPBACK, "localhost"}:
-        raise Forbidden("only from this machine itself, by a loopback address")
+        raise Forbidden("Only clients on this machine may do this, by a loopback address.")
     if "origin" in request.headers:
-        raise Forbidden("not from a web page")
+        raise Forbidden("Web pages may not do this.")
 
 
-async def _asked_level(request: Request) -> LevelName:
+async def _parse_level(request: Request) -> LevelName:
     try:
-        asked = json.loads(await request.body())
+        body = json.loads(await request.body())
     except ValueError:
-        asked = None
-    level = asked.get("level") if isinstance(asked, dict) else None
+        body = None
+    level = body.get("level") if isinstance(body, dict) else None
     if level not in get_args(LevelName):
         expected = ", ".join(get_args(LevelName))
         raise UnprocessableContent(
-            'send {"level": …}', errors=[FieldError("/body/level", f"is none of {expected}")]
+            'Send {"level": …}.', errors=[FieldError("/body/level", f"is none of {expected}")]
         )
     return cast("LevelName", level)
 
@@ -126,7 +126,7 @@ def _json(value: Any, status: int = 200) -> Response:
 
 
 def rss_bytes() -> int:
-    """Resident memory now where /proc tells it, else the peak."""
+    """Return the resident memory in bytes: the present one on Linux, elsewhere the peak."""
     try:
         with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123 - a hot, tiny read
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

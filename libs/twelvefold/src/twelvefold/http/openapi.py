@@ -1,8 +1,7 @@
-"""The OpenAPI document: what FastAPI makes, completed by what every operation of ours may answer.
+"""The OpenAPI document: FastAPI's, completed by the problems and headers of the middleware.
 
-Owns the problems and headers that come from the layers around a route. What a route itself
-answers is said at the route. There is no `default` response: with one, no status that a route
-forgot to declare could ever be found.
+Each route declares its own responses. There is no `default` response, because it would hide a
+status that a route forgot to declare.
 """
 
 from collections.abc import Iterator
@@ -10,9 +9,9 @@ from typing import Any
 
 from twelvefold.http.rest.problems import MEDIA_TYPE, Problem, code_and_title, type_uri
 
-# Any request may be malformed, meet an error of ours, or come while something is away.
-EVERYWHERE = (400, 500, 503)
-PROBES = "health"  # tag of operations that are never limited
+# Any request may be malformed, cause an internal error, or need an unavailable dependency.
+COMMON_STATUSES = (400, 500, 503)
+PROBES = "health"  # tag of operations without rate limits
 _REF = {"schema": {"$ref": "#/components/schemas/Problem"}}
 _FASTAPI_ONLY = ("HTTPValidationError", "ValidationError")
 _METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
@@ -21,7 +20,7 @@ _REQUEST_ID = "0198c5f07b2a7c318f4d93b7e05d6a22"
 
 
 def header(description: str, example: str, kind: str = "string") -> dict[str, Any]:
-    """An OpenAPI header object."""
+    """Return an OpenAPI header object."""
     return {"description": description, "schema": {"type": kind}, "example": example}
 
 
@@ -49,7 +48,7 @@ _BY_STATUS = {
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every operation of the document with its path."""
+    """Yield each operation of the document with its path."""
     for path, item in document.get("paths", {}).items():
         for method, operation in item.items():
             if method in _METHODS:
@@ -57,11 +56,11 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
 
 
 def add_problem_responses(document: dict[str, Any], *, limited: bool = False) -> dict[str, Any]:
-    """Describes errors as problems, in place; doing it twice changes nothing more.
+    """Describe errors as problems, in place and idempotently; return the document.
 
-    Each operation gets the statuses of EVERYWHERE, 413, 415 and 422 where it takes a body, and 401
-    and 403 where it asks for a token, unless it describes them itself. `limited` says that there are
-    rate limits: 429 for everything but the probes.
+    Each operation gets the statuses of COMMON_STATUSES, 413, 415 and 422 where it takes a body, and
+    401 and 403 where it requires a token, unless it describes them itself. With `limited` all but
+    the probes get 429.
     """
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
@@ -74,12 +73,12 @@ def add_problem_responses(document: dict[str, Any], *, limited: bool = False) ->
     shared = components.setdefault("responses", {})
     for _, operation in operations(document):
         responses = operation.setdefault("responses", {})
-        for status in (*EVERYWHERE, *_implied(operation, limited=limited)):
-            described = responses.setdefault(str(status), _problem(status))
-            if "$ref" not in described:  # what has a form of its own here can be a problem too
+        for status in (*COMMON_STATUSES, *_find_statuses(operation, limited=limited)):
+            described = responses.setdefault(str(status), _describe_problem(status))
+            if "$ref" not in described:  # a response of another form can be a problem as well
                 described.setdefault("content", {}).setdefault(MEDIA_TYPE, dict(_REF))
         for status, response in responses.items():
-            responses[status] = _described(status, response, shared)
+            responses[status] = _complete(status, response, shared)
             if operation.get("deprecated") and "$ref" not in responses[status]:
                 responses[status]["headers"].update(_DEPRECATED)
         operation["responses"] = dict(sorted(responses.items()))
@@ -87,36 +86,36 @@ def add_problem_responses(document: dict[str, Any], *, limited: bool = False) ->
     return document
 
 
-def _implied(operation: dict[str, Any], *, limited: bool) -> Iterator[int]:
+def _find_statuses(operation: dict[str, Any], *, limited: bool) -> Iterator[int]:
     if limited and PROBES not in operation.get("tags", ()):
         yield 429
     if operation.get("security"):
         yield from (401, 403)
     if body := operation.get("requestBody"):
-        yield from (413, 422)  # too large; or it holds a NUL
+        yield from (413, 422)  # too large; with a NUL
         if _FORM not in body["content"]:
             yield 415
 
 
-def _problem(status: int) -> dict[str, Any]:
+def _describe_problem(status: int) -> dict[str, Any]:
     return {"description": code_and_title(status)[1], "content": {MEDIA_TYPE: dict(_REF)}}
 
 
-def _described(
+def _complete(
     status: str, response: dict[str, Any], shared: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
-    """The response with its headers; a plain problem becomes a reference to the shared one."""
+    """Return the response with its headers; a plain problem as a reference to the shared one."""
     if "$ref" in response:
         return response
     schema = response.get("content", {}).get("application/json", {}).get("schema", {})
     if schema.get("$ref", "").endswith("/HTTPValidationError"):
-        response = _problem(int(status))
-    plain = response == _problem(int(status))
-    found = response.setdefault("headers", {})
-    refused = _BY_STATUS.get(status, ()) if MEDIA_TYPE in response.get("content", {}) else ()
-    for name in ("X-Request-ID", *refused):
-        found.setdefault(name, {"$ref": f"#/components/headers/{name}"})
-    if not plain:
+        response = _describe_problem(int(status))
+    is_plain = response == _describe_problem(int(status))
+    headers = response.setdefault("headers", {})
+    further = _BY_STATUS.get(status, ()) if MEDIA_TYPE in response.get("content", {}) else ()
+    for name in ("X-Request-ID", *further):
+        headers.setdefault(name, {"$ref": f"#/components/headers/{name}"})
+    if not is_plain:
         return response
     code, title = code_and_title(int(status))
     response["content"][MEDIA_TYPE]["example"] = _example(int(status), code, title)

@@ -1,4 +1,4 @@
-"""The ASGI layers around every request.
+"""The ASGI middleware around each request.
 
-Owns what is done for all routes alike. What one route adds is in `http.rest`.
+Owns what applies to all routes alike. Mechanisms of single routes are in `http.rest`.
 """

@@ -1,7 +1,8 @@
-"""A limit by client address for what no route's own policy covers: unknown paths, wrong methods, docs.
+"""A rate limit by client address for requests without a route's policy.
 
-Counted in this process alone: an answer that is known beforehand must not cost a round trip. Owns
-that limit; the policies of routes are the service's.
+These are unknown paths, wrong methods and the documentation. Requests are counted in this process
+alone, since a fixed response should not cost a round trip to Redis. The policies of routes belong to
+the service.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ WINDOW = 60  # seconds
 
 
 class AddressLimit:
-    """At most `quota` requests a minute of one client, in this process."""
+    """A limit of `quota` requests per minute of one client, in this process."""
 
     def __init__(self, quota: int) -> None:
         self._policy = RatePolicy(NAME, quota, WINDOW)
@@ -26,7 +27,7 @@ class AddressLimit:
         self._refused = metrics.rate_limit_refused.labels(NAME)
 
     async def admit(self, scope: Scope) -> None:
-        """Counts one request. Raises TooManyRequests."""
+        """Count one request. Raises TooManyRequests where the quota is used up."""
         client = scope.get("client")
         admission = await self._limiter.admit(client_key(client and client[0]), self._policy)
         if admission.admitted:
@@ -34,6 +35,6 @@ class AddressLimit:
         metrics.http_requests_refused.labels("rate").inc()
         self._refused.inc()
         raise TooManyRequests(
-            f"the quota of {self._policy.quota} requests a minute is used up",
+            f"The quota of {self._policy.quota} requests per minute is used up.",
             retry_after=admission.retry_after,
         )

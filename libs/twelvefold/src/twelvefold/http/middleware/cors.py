@@ -1,9 +1,8 @@
-"""Calls by browsers from pages of other origins (the Fetch standard, section 3.3).
+"""Cross-origin requests of browsers (CORS; the Fetch standard, section 3.3).
 
-Owns which origins, methods and headers are let through, what a preflight is answered, and the
-headers that let a page read an answer. It stands outside everything that answers, since a page
-that cannot read a 503 cannot see its Retry-After either. No credentials are allowed: tokens are
-sent as a header, which a page adds knowingly.
+Owns the allowed origins, methods and headers, the responses to preflights, and the headers that let
+a page read a response. They are added to each response, also to a 503, so that a page can read its
+Retry-After. Credentials are not allowed, since tokens are sent in a header.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from twelvefold.http.rest.problems import problem_response
 from .tracing import PROPAGATION_HEADERS
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-# What the API reads, a test says; and what a page may always send, in any form (safelisted).
+# The headers that the API reads (a test compares them), and the safelisted ones.
 REQUEST_HEADERS = (
     "Accept",
     "Accept-Language",
@@ -35,7 +34,7 @@ REQUEST_HEADERS = (
     *ROUTING_HEADERS,
     *PROPAGATION_HEADERS,
 )
-# What a page may read beyond the safelisted ones.
+# The headers that a page may read beyond the safelisted ones.
 RESPONSE_HEADERS = (
     "Allow",
     "Deprecation",
@@ -50,7 +49,7 @@ RESPONSE_HEADERS = (
     "WWW-Authenticate",
     "X-Request-ID",
 )
-MAX_AGE = 600  # seconds that a browser keeps the answer to a preflight
+MAX_AGE = 600  # seconds for which a browser caches the response to a preflight
 
 _ANY = b"*"
 _VARY = (b"vary", b"Origin")
@@ -66,27 +65,27 @@ _PREFLIGHT = {
 
 
 class CorsPolicy:
-    """Which origins may call; `*` is any."""
+    """The origins from which browsers may call; `*` means any."""
 
     def __init__(self, origins: Sequence[str]) -> None:
         self._origins = frozenset(origin.encode() for origin in origins)
 
     def response_headers(self, origin: bytes | None) -> list[tuple[bytes, bytes]]:
-        """The headers of every answer to a request that names this Origin, or none."""
+        """Return the headers of the response to a request with this Origin, or without one."""
         if origin is None or not self._allows(origin):
             return [_VARY]
         allowed = _ANY if _ANY in self._origins else origin
         return [(b"access-control-allow-origin", allowed), _EXPOSE, _VARY]
 
     def preflight(self, scope: Scope) -> Response | None:
-        """The answer where the request is a browser's question beforehand; None for any other."""
+        """Return the response to a preflight; None for any other request."""
         if scope["method"] != "OPTIONS":
             return None
         headers = dict(scope["headers"])
         origin, method = headers.get(b"origin"), headers.get(_METHOD)
         if origin is None or method is None:
             return None
-        fault = self._fault(
+        fault = self._find_fault(
             origin,
             method.decode("latin-1"),
             headers.get(b"access-control-request-headers", b"").decode("latin-1"),
@@ -98,14 +97,12 @@ class CorsPolicy:
     def _allows(self, origin: bytes) -> bool:
         return origin in self._origins or _ANY in self._origins
 
-    def _fault(self, origin: bytes, method: str, headers: str) -> str | None:
+    def _find_fault(self, origin: bytes, method: str, headers: str) -> str | None:
         if not self._allows(origin):
-            return "This origin may not call from a browser (HTTP_CORS_ORIGINS)."
+            return "This origin is not allowed (HTTP_CORS_ORIGINS)."
         if method not in METHODS:
-            return "This method may not be used from another origin."
-        asked = {name.strip().lower() for name in headers.split(",")} - {""}
-        if asked - _ALLOWED:
-            return (
-                f"From another origin only these headers may be sent: {', '.join(REQUEST_HEADERS)}."
-            )
+            return "This method is not allowed from another origin."
+        names = {name.strip().lower() for name in headers.split(",")} - {""}
+        if names - _ALLOWED:
+            return f"Headers allowed from another origin: {', '.join(REQUEST_HEADERS)}."
         return None

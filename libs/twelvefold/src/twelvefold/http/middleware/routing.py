@@ -1,8 +1,8 @@
-"""Finds the route of a request without asking every route in turn.
+"""An index that finds the route of a request without matching all routes in turn.
 
-Owns the index over an app's routes, and the 405 that names every allowed method. Matching itself
-stays with the routes. FastAPI asks its routes one by one, those of included routers twice, which
-at forty routes costs more than everything else that a request goes through.
+Owns the index of an app's routes and the 405 with all allowed methods; the routes match paths
+themselves. FastAPI matches its routes one by one, those of included routers twice, which takes more
+time with forty routes than all other middleware.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from twelvefold.http.rest.query_params import reject_repeated, single_parameters
+from twelvefold.http.rest.query_params import find_single_parameters, reject_repeated
 
 _HEAD = "twelvefold.head"  # in the scope of a HEAD that a route sees as GET
-_MULTI_SEGMENT = ":path}"  # the one convertor that spans slashes
+_MULTI_SEGMENT = ":path}"  # the only convertor that matches slashes
 
 
 class RouteIndex:
     """ASGI callable over `routes`, in their order; the first full match wins, as in Starlette.
 
-    Routes are taken as they are when the first request comes. What is no plain route (a mount,
-    a nested router) is asked for every path; keep those few. `admit` counts what meets no route of
-    its method, and what meets one of `counted`, routes (by path) without a policy of their own.
+    The index is built at the first request and when routes are added. Mounts and nested routers are
+    matched against each path, so keep them few. `admit` counts requests without a route of their
+    method and those to the paths in `counted`, whose routes have no policy of their own.
     """
 
     def __init__(
@@ -39,41 +39,41 @@ class RouteIndex:
         self._fallback = fallback
         self._admit = admit
         self._counted = frozenset(counted)
-        self._known = -1
-        # By number of slashes: the literal beginning of each route's path, and the route.
+        self._indexed = -1  # number of routes
+        # By number of slashes: the literal prefix of each route's path, and the route.
         self._by_depth: dict[int, list[tuple[str, BaseRoute]]] = {}
-        self._anywhere: list[tuple[str, BaseRoute]] = []
-        # Routes have no hash; the sequence above keeps them, so that an id stays theirs.
+        self._any_depth: list[tuple[str, BaseRoute]] = []
+        # By id, since routes have no hash; the sequence above keeps them alive.
         self._singles: dict[int, frozenset[str]] = {}
 
     def _build(self) -> None:
         entries = [(_literal(route), _depth(route), route) for route in self._routes]
         depths = {depth for _, depth, _ in entries if depth is not None}
-        # Where a route of any depth stands among the others, its order must be kept.
+        # A route of any depth keeps its place among the others.
         self._by_depth = {
-            wanted: [
-                (literal, route) for literal, depth, route in entries if depth in (None, wanted)
+            slashes: [
+                (literal, route) for literal, depth, route in entries if depth in (None, slashes)
             ]
-            for wanted in depths
+            for slashes in depths
         }
-        self._anywhere = [(literal, route) for literal, depth, route in entries if depth is None]
-        self._singles = {id(route): single_parameters(route) for route in self._routes}
-        self._known = len(self._routes)
+        self._any_depth = [(literal, route) for literal, depth, route in entries if depth is None]
+        self._singles = {id(route): find_single_parameters(route) for route in self._routes}
+        self._indexed = len(self._routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._fallback(scope, receive, send)
             return
-        if self._known != len(self._routes):
+        if self._indexed != len(self._routes):
             self._build()
         path = scope["path"]
         partial: list[BaseRoute] = []
-        for literal, route in self._by_depth.get(path.count("/"), self._anywhere):
+        for literal, route in self._by_depth.get(path.count("/"), self._any_depth):
             if not path.startswith(literal):
                 continue
-            match, found = route.matches(scope)
+            match, child_scope = route.matches(scope)
             if match is Match.FULL:
-                scope.update(found)
+                scope.update(child_scope)
                 scope["route"] = route
                 if b"&" in scope["query_string"]:
                     reject_repeated(self._singles[id(route)], scope["query_string"])
@@ -85,19 +85,19 @@ class RouteIndex:
         if not partial:
             await self._count(None, scope)
             raise HTTPException(404)
-        await self._other_method(partial, scope, receive, send)
+        await self._serve_other_method(partial, scope, receive, send)
 
-    async def _other_method(
+    async def _serve_other_method(
         self, partial: list[BaseRoute], scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """HEAD is GET without a body (RFC 9110 section 9.3.2); anything else is a 405."""
+        """Serve HEAD as GET without a body (RFC 9110 section 9.3.2); raise 405 otherwise."""
         scope["route"] = partial[0]
         if scope["method"] == "HEAD":
             as_get = {**scope, "method": "GET", _HEAD: True}
             for route in partial:
-                match, found = route.matches(as_get)
+                match, child_scope = route.matches(as_get)
                 if match is Match.FULL:
-                    as_get.update(found)
+                    as_get.update(child_scope)
                     await self._count(route, scope)
                     await route.handle(as_get, receive, send)
                     return
@@ -113,7 +113,7 @@ class RouteIndex:
 
 
 def is_head(scope: Scope) -> bool:
-    """Whether a route that sees a GET answers a HEAD, so that no body is wanted."""
+    """Return whether the request is a HEAD, also where a route sees it as a GET."""
     return scope["method"] == "HEAD" or _HEAD in scope
 
 

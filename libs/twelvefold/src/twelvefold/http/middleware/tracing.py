@@ -1,9 +1,8 @@
-"""Decides which requests are traced, before anything is done for them.
+"""Tracing of requests: the sampling decision, trace ids and attributes of the server span.
 
-Owns the decision, the ids of every request, which are logged and propagated, and what the server
-span of a sampled request says beyond the semantic conventions. The span itself is made by
-OpenTelemetry's FastAPI instrumentation. A request that is not sampled does not enter it: it stays
-in the context of the process, in which instrumented libraries make no spans, and pays for ids only.
+OpenTelemetry's FastAPI instrumentation makes the span of a sampled request. An unsampled request
+does not enter it: it gets ids, which are logged and propagated, and stays in the context of the
+process, in which instrumented libraries make no spans.
 """
 
 from __future__ import annotations
@@ -38,28 +37,32 @@ PROPAGATION_HEADERS = (
     "x-b3-flags",
 )
 _PROPAGATION = frozenset(name.encode() for name in PROPAGATION_HEADERS)
-# What the request layer picks out of the headers for us.
+# The headers in RequestContext.incoming that are read here.
 HEADERS = (b"traceparent", b"b3", b"x-b3-traceid", b"baggage")
-_MAX_TEXT = 200  # characters that are kept of what a client says
-_TRACED = "twelvefold.traced"  # key of the scope that the instrumentation sees
+_MAX_TEXT = 200  # characters of a client's value in an attribute
+_TRACE = "twelvefold.trace"  # key in the scope that the instrumentation sees
 Handle = Callable[[Send], Awaitable[None]]
 
 
 class RequestTracer:
-    """Traces the requests of one app. `ratio` is the share of new traces that are sampled.
+    """The sampler of the requests of one app. `ratio` is the share of new traces to sample.
 
-    With `public`, a client's span becomes a link; otherwise it is the parent and decides.
+    A client's span becomes a link with `public`; otherwise it is the parent, and its sampling
+    decision applies.
     """
 
     def __init__(self, *, ratio: float, public: bool) -> None:
-        self._instrumented = _instrumented_app() if telemetry.is_exporting() else None
+        self._instrumented = _create_instrumented_app() if telemetry.is_exporting() else None
         self._ratio = ratio
         self._public = public
 
     def begin(self, scope: Scope, request: RequestContext) -> RequestTrace | None:
-        """Give the request its ids. Return what it runs in, or None for most that are not sampled."""
+        """Set the ids of the request and return its trace.
+
+        Returns None for an unsampled request without baggage, which needs no context.
+        """
         incoming = request.incoming
-        parent = _parent(scope, incoming) if incoming else None
+        parent = _find_parent(scope, incoming) if incoming else None
         trusted = None if self._public else parent
         if self._instrumented is not None and (
             trusted.trace_flags.sampled if trusted is not None else random.random() < self._ratio  # noqa: S311 - chance, not secrecy
@@ -75,21 +78,21 @@ class RequestTracer:
 
 
 class RequestTrace:
-    """A request that runs in a context of its own; unless sampled it has no span there."""
+    """A request that runs in its own OpenTelemetry context, without a span."""
 
     def __init__(self, context: otel.Context) -> None:
         self._context = context
 
     async def serve(self, handle: Handle, receive: Receive, send: Send) -> None:
-        """Call `handle` within the context, with what to send by."""
+        """Call `handle` in the context, with the function that sends the response."""
         token = otel.attach(self._context)
         try:
             await handle(send)
         finally:
             otel.detach(token)
 
-    def failed(self, error: BaseException) -> None:
-        """Record an exception that no handler took."""
+    def record_exception(self, error: BaseException) -> None:
+        """Record an exception that no handler caught."""
 
 
 class _Sampled(RequestTrace):
@@ -117,31 +120,31 @@ class _Sampled(RequestTrace):
         self._handle = handle
 
         async def instrumented(send: Send) -> None:
-            await self._app(self._visible(), receive, send)
+            await self._app(self._build_scope(), receive, send)
 
         await super().serve(instrumented, receive, send)
 
-    def _visible(self) -> dict[str, Any]:
-        """What the instrumentation may see: no query (it may hold tokens) and no other headers."""
+    def _build_scope(self) -> dict[str, Any]:
+        """Return the scope for the instrumentation, without the query, which may have tokens."""
         headers = [
             (name, value[:_MAX_TEXT] if name == b"user-agent" else value)
             for name, value in self._scope["headers"]
             if name == b"user-agent" or (name in _PROPAGATION and not self._public)
         ]
         return {
-            **{key: self._scope.get(key) for key in _VISIBLE},
+            **{key: self._scope.get(key) for key in _SCOPE_KEYS},
             "path": self._scope["path"][:_MAX_TEXT],
             "query_string": b"",
             "headers": headers,
-            _TRACED: self,
+            _TRACE: self,
         }
 
-    def begun(self, span: Span) -> None:
-        """Take the ids of the span that the instrumentation has made."""
+    def begin(self, span: Span) -> None:
+        """Take over the span of the instrumentation, with its ids."""
         self._span = span
-        found = span.get_span_context()
+        ids = span.get_span_context()
         request = self._request
-        request.trace_id, request.span_id = f"{found.trace_id:032x}", f"{found.span_id:016x}"
+        request.trace_id, request.span_id = f"{ids.trace_id:032x}", f"{ids.span_id:016x}"
         request.sampled = span.is_recording()
         span.set_attribute("request_id", request.request_id)
         if server := self._scope.get("server"):
@@ -150,10 +153,10 @@ class _Sampled(RequestTrace):
             span.add_link(self._link)
 
     async def run(self, send: Send) -> None:
-        """Serve the request within its span, which the last message of the response ends."""
+        """Serve the request in its span, which ends with the last message of the response."""
         responded = False
 
-        async def described(message: Message) -> None:
+        async def send_described(message: Message) -> None:
             nonlocal responded
             if message["type"] == "http.response.start":
                 responded = True
@@ -161,32 +164,32 @@ class _Sampled(RequestTrace):
             await send(message)
 
         try:
-            await self._handle(described)
+            await self._handle(send_described)
         finally:
             if not responded:
                 self._describe()
                 self._span.set_attribute("error.type", "client_left")
 
     def _describe(self) -> None:
-        """Name the span by what is known since the request was routed and authenticated."""
+        """Set the span's name and attributes by the route and the caller, now known."""
         if route := getattr(self._scope.get("route"), "path", None):
             self._span.update_name(f"{self._scope['method']} {route}")
             self._span.set_attribute("http.route", route)
         if self._request.principal is not None:
             self._span.set_attribute("user.id", self._request.principal)
 
-    def failed(self, error: BaseException) -> None:
+    def record_exception(self, error: BaseException) -> None:
         self._span.record_exception(error)
 
 
-_VISIBLE = ("type", "method", "scheme", "http_version", "server", "client", "app")
+_SCOPE_KEYS = ("type", "method", "scheme", "http_version", "server", "client", "app")
 
 
 class _Entry(FastAPI):
-    """What is instrumented: an app of no routes, whose innermost layer serves the real request.
+    """The instrumented app, which has no routes; its innermost middleware serves the real request.
 
-    The instrumentation matches every route of its app before a request is routed, only to name the
-    span; here that costs nothing, and `_Sampled` names the span by the route that was taken.
+    The instrumentation matches all routes of its app in order to name the span. Without routes that
+    costs no time, and `_Sampled` names the span by the route that served the request.
     """
 
     def build_middleware_stack(self) -> ASGIApp:
@@ -194,22 +197,22 @@ class _Entry(FastAPI):
 
 
 async def _serve(scope: Scope, _: Receive, send: Send) -> None:
-    await cast("_Sampled", scope[_TRACED]).run(send)
+    await cast("_Sampled", scope[_TRACE]).run(send)
 
 
-def _begun(span: Span, scope: Scope) -> None:
-    cast("_Sampled", scope[_TRACED]).begun(span)
+def _on_span(span: Span, scope: Scope) -> None:
+    cast("_Sampled", scope[_TRACE]).begin(span)
 
 
-def _instrumented_app() -> ASGIApp:
-    """Return the app behind OpenTelemetry's instrumentation, with spans of requests alone."""
+def _create_instrumented_app() -> ASGIApp:
+    """Return the app in OpenTelemetry's instrumentation, which makes server spans only."""
     from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 
     choose_semantic_conventions()
     entry = _Entry(telemetry={"tracing": False, "metrics": False, "logs": False}, openapi_url=None)
     FastAPIInstrumentor.instrument_app(
         entry,
-        server_request_hook=_begun,
+        server_request_hook=_on_span,
         meter_provider=NoOpMeterProvider(),
         excluded_urls="",
         exclude_spans=["receive", "send"],
@@ -217,8 +220,8 @@ def _instrumented_app() -> ASGIApp:
     return entry
 
 
-def _parent(scope: Scope, incoming: Mapping[bytes, bytes]) -> SpanContext | None:
-    """The caller's span as the propagators would find it, W3C before B3, or None."""
+def _find_parent(scope: Scope, incoming: Mapping[bytes, bytes]) -> SpanContext | None:
+    """Return the caller's span as the propagators would, W3C before B3, or None."""
     header = incoming.get(b"traceparent")
     if header is not None and (match := _TRACEPARENT.fullmatch(header)):
         trace_id, span_id = int(match[1], 16), int(match[2], 16)
@@ -226,8 +229,8 @@ def _parent(scope: Scope, incoming: Mapping[bytes, bytes]) -> SpanContext | None
             flags = TraceFlags(int(match[3], 16))
             return SpanContext(trace_id, span_id, is_remote=True, trace_flags=flags)
     if b"x-b3-traceid" in incoming or b"b3" in incoming:
-        found = trace.get_current_span(propagate.extract(_carrier(scope), otel.Context()))
-        parent = found.get_span_context()
+        span = trace.get_current_span(propagate.extract(_carrier(scope), otel.Context()))
+        parent = span.get_span_context()
         return parent if parent.is_valid else None
     return None
 

@@ -1,4 +1,4 @@
-"""What a REST route is made of: problems, pagination, conditional and idempotent requests.
+"""Mechanisms of REST routes: problems, pagination, conditional and idempotent requests.
 
-Owns protocol mechanisms, no route. Layers around all routes are in `http.middleware`.
+Owns mechanisms that single routes use. What applies to all routes is in `http.middleware`.
 """

@@ -1,7 +1,7 @@
-"""Deprecation of an operation: said once at its route, seen in every answer and in the document.
+"""Deprecation of an operation: declared at its route, shown in responses and in OpenAPI.
 
-Owns the headers `Deprecation` (RFC 9745), `Sunset` (RFC 8594) and their `Link`, and the least
-notice that clients get. Taking the operation away is a declared break of the contract.
+Owns the headers `Deprecation` (RFC 9745), `Sunset` (RFC 8594) and their `Link`, and the minimum
+notice for clients. The removal of the operation is a declared break of the contract.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from starlette.routing import BaseRoute
 
 from twelvefold.context import current_request
 
-MIN_NOTICE = timedelta(days=180)  # between the announcement and the end, at least
-_MARK = "__deprecation__"
+MIN_NOTICE = timedelta(days=180)  # between the deprecation and the sunset
+_ATTRIBUTE = "__deprecation__"  # of an endpoint
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
 class Deprecated:
-    """Decorates the endpoint of a deprecated route, below the route's own decorator.
+    """A decorator for the endpoint of a deprecated route, below the route's own decorator.
 
         @router.get("/old", …)
         @Deprecated(since=date(2026, 1, 1), sunset=date(2026, 7, 1), see="/docs")
         async def show_old(…) -> Response: …
 
-    Dates count from midnight in UTC. `sunset` is when the operation stops to answer; none: not
-    decided yet. `see` tells what to use instead. Raises ValueError for less than NOTICE.
+    Dates mean midnight in UTC. `sunset` is when the operation is removed, None if undecided. `see`
+    is a link to its replacement. Raises ValueError for a shorter notice than MIN_NOTICE.
     """
 
     since: date
@@ -43,34 +43,34 @@ class Deprecated:
     def __post_init__(self) -> None:
         if self.sunset is not None and self.sunset - self.since < MIN_NOTICE:
             raise ValueError(
-                f"a sunset comes {MIN_NOTICE.days} days after the deprecation or later"
+                f"a sunset must be at least {MIN_NOTICE.days} days after the deprecation"
             )
 
     def __call__(self, endpoint: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
         lines = [(name.lower().encode(), value.encode()) for name, value in self.headers]
 
         @functools.wraps(endpoint)  # FastAPI reads the signature through it
-        async def answering(*args: P.args, **kwargs: P.kwargs) -> R:
-            # On the request's context: a refusal of the endpoint carries them as well.
+        async def respond(*args: P.args, **kwargs: P.kwargs) -> R:
+            # In the request's context, so that an error of the endpoint has them as well.
             if context := current_request():
                 context.response_headers.extend(lines)
             return await endpoint(*args, **kwargs)
 
-        setattr(answering, _MARK, self)
-        return answering
+        setattr(respond, _ATTRIBUTE, self)
+        return respond
 
     @property
     def headers(self) -> list[tuple[str, str]]:
-        """The header fields of every answer."""
-        found = [("Deprecation", f"@{int(_midnight(self.since).timestamp())}")]
+        """The header fields of each response."""
+        fields = [("Deprecation", f"@{int(_midnight(self.since).timestamp())}")]
         if self.sunset is not None:
-            found.append(("Sunset", format_datetime(_midnight(self.sunset), usegmt=True)))
+            fields.append(("Sunset", format_datetime(_midnight(self.sunset), usegmt=True)))
         if self.see is not None:
-            found.append(("Link", f'<{self.see}>; rel="deprecation"'))
-        return found
+            fields.append(("Link", f'<{self.see}>; rel="deprecation"'))
+        return fields
 
     def describe(self, route: APIRoute) -> None:
-        """Says so in the OpenAPI document; `x-sunset` as oasdiff and others read it."""
+        """Add the deprecation to the OpenAPI document, with `x-sunset` for oasdiff and others."""
         route.deprecated = True
         if self.sunset is not None:
             extra: dict[str, Any] = {"x-sunset": self.sunset.isoformat()}
@@ -82,15 +82,16 @@ def _midnight(day: date) -> datetime:
 
 
 def describe_deprecations(routes: Iterable[BaseRoute]) -> None:
-    """Has every decorated route be documented as deprecated.
+    """Document each decorated route as deprecated.
 
-    Raises ValueError for a route that is only documented so: its answers would not tell.
+    Raises ValueError for a route that is deprecated in the document only: its responses would lack
+    the headers.
     """
     for route in routes:
         if not isinstance(route, APIRoute):
             continue
-        found: Deprecated | None = getattr(route.endpoint, _MARK, None)
-        if found is not None:
-            found.describe(route)
+        deprecation: Deprecated | None = getattr(route.endpoint, _ATTRIBUTE, None)
+        if deprecation is not None:
+            deprecation.describe(route)
         elif route.deprecated:
-            raise ValueError(f"{route.path}: deprecate it by {Deprecated.__name__}(…)")
+            raise ValueError(f"{route.path}: deprecate it with {Deprecated.__name__}(…)")

@@ -1,9 +1,9 @@
-"""Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): one effect however often it is sent.
+"""Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): repeated requests have one effect.
 
-The key, the effect and the stored response commit in one transaction, in the schema of the
-service that commits the effect. An advisory lock is tried first, since a second INSERT would
-block on the first's uncommitted key. Refusals (4xx) are stored like answers; an outage of ours
-(5xx) never is, because a retry should then be tried for real.
+The key, the effect and the stored response commit in one transaction, in the schema of the service
+that commits the effect. An advisory lock is tried before, since a second INSERT would block on the
+uncommitted key of the first. Client errors (4xx) are stored as well; server errors (5xx) are not,
+so that a retry runs the effect.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 import hmac
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
@@ -42,18 +43,17 @@ from twelvefold.errors import (
     UnprocessableContent,
 )
 
-LIFETIME = timedelta(hours=24)  # how long a response is replayed; published in the API's guide
-_PRUNED_AT_ONCE = 20  # expired keys removed beside each new one, so that no job has to
+LIFETIME = timedelta(hours=24)  # for which a response is replayed; published in the API's guide
+_MAX_PRUNED = 20  # expired keys that are deleted with each new one, instead of by a job
 _KEY = re.compile(r'^(?:"([\x20-\x21\x23-\x5b\x5d-\x7e]{1,255})"|([\x21\x23-\x7e]{1,255}))$')
 _SERVER_ERROR = 500
-_NOT_NOW = (TooManyRequests.status,)
-P = TypeVar("P")  # what was prepared
-R = TypeVar("R")  # what the effect returns
+P = TypeVar("P")  # the prepared value
+R = TypeVar("R")  # the result of the effect
 
 
 @dataclass(frozen=True, slots=True)
 class StoredResponse:
-    """A response as it is stored: what a service method returns where its effect may be keyed."""
+    """A response in the form of a row: the result of each effect that may have a key."""
 
     status: int
     body: bytes
@@ -63,14 +63,14 @@ class StoredResponse:
 
 @dataclass(frozen=True, slots=True)
 class IdempotentResult(Generic[R]):
-    """The response to a keyed request, and what its effect returned: None where it is replayed."""
+    """The response to a keyed request and its effect's result, which is None for a replay."""
 
     response: StoredResponse
     value: R | None
 
 
 class StoredError(TwelvefoldError):
-    """A refusal as it was given the first time."""
+    """The error of the first request with a key, raised again."""
 
     def __init__(self, stored: dict[str, Any]) -> None:
         super().__init__(
@@ -78,14 +78,14 @@ class StoredError(TwelvefoldError):
             errors=[FieldError(**entry) for entry in stored["errors"]],
             headers={**stored["headers"], "Idempotency-Replayed": "true"},
         )
-        # Shadows the class's constants: this one class stands for whichever was refused.
+        # Shadows the class's constants, since this class stands for any stored error.
         self.status = stored["status"]  # type: ignore[misc]
         self.code = stored["code"]  # type: ignore[misc]
         self.title = stored["title"]  # type: ignore[misc]
 
 
 def idempotency_table(metadata: MetaData, schema: str) -> Table:
-    """The owner's table of keys; its migration creates the same columns."""
+    """Return the owner's table of keys; its migration creates the same columns."""
     return Table(
         "idempotency_keys",
         metadata,
@@ -101,60 +101,79 @@ def idempotency_table(metadata: MetaData, schema: str) -> Table:
 
 
 def parse_key(header: str | None) -> str | None:
-    """The key of a request: a structured-field string, or bare as most clients send it.
+    """Return the key: a structured-field string, or without quotes as most clients send it.
 
-    Raises BadRequest where it is neither.
+    Raises BadRequest for any other form.
     """
     if header is None:
         return None
-    found = _KEY.match(header.strip())
-    if not found:
+    matched = _KEY.match(header.strip())
+    if not matched:
         raise BadRequest(
-            "Idempotency-Key must be 1 to 255 printable characters",
+            "Idempotency-Key must have 1 to 255 printable characters.",
             errors=[FieldError("/header/idempotency-key", "is malformed")],
         )
-    return found[1] or found[2]
+    return matched[1] or matched[2]
 
 
 class IdempotencyStore:
-    """The keys of one service. `secret` keys the fingerprints, so that no body can be guessed."""
+    """The keys of one service. `secret` keys the fingerprints, so that they reveal no body."""
 
     def __init__(self, table: Table, secret: str) -> None:
         self.table = table
         self._secret = hmac.digest(secret.encode(), b"twelvefold idempotency", "sha256")
         self._in_flight: set[tuple[str, str]] = set()
 
+    @contextmanager
+    def claim(self, caller: str, key: str) -> Iterator[None]:
+        """Mark the key as in flight in this process. Raises Conflict where it already is."""
+        entry = (caller, key)
+        if entry in self._in_flight:
+            raise _still_running()
+        self._in_flight.add(entry)
+        try:
+            yield
+        finally:
+            self._in_flight.discard(entry)
+
     def once(self, caller: str, header: str | None, *parts: bytes | str) -> IdempotentOperation:
-        """One keyed request of `caller`; `parts` (method, path, body) make its fingerprint."""
+        """Return the operation of `caller`'s request, identified by `parts` (method, path, body).
+
+        Raises BadRequest for a malformed key.
+        """
         key = parse_key(header)
         return IdempotentOperation(self, caller, key, parts)
 
     def pseudonym(self, identity: str) -> str:
-        """A caller that has no account yet, by what it is known by: an HMAC, so that the table
-        holds no word of it.
-        """
+        """Return an HMAC of a caller without an account, so that the table has no personal data."""
         return hmac.digest(self._secret, b"caller\0" + identity.encode(), "sha256").hex()
 
     def fingerprint(self, parts: Iterable[bytes | str]) -> bytes:
-        """The HMAC of `parts`, each with its length, so that no two lists of them are alike."""
+        """Return the HMAC of `parts` with their lengths, which is unique to the list of parts."""
         digest = hmac.new(self._secret, digestmod="sha256")
         for part in parts:
             encoded = part.encode() if isinstance(part, str) else part
             digest.update(len(encoded).to_bytes(8, "big") + encoded)
         return digest.digest()
 
-    async def stored(self, reader: Reader, once: IdempotentOperation) -> StoredResponse | None:
-        """The first response. Raises Invalid for another body, StoredRefusal for a refusal."""
+    async def find(self, reader: Reader, operation: IdempotentOperation) -> StoredResponse | None:
+        """Return the first response with the key, if there is one.
+
+        Raises UnprocessableContent where it belongs to another request, StoredError where it was
+        an error.
+        """
         keys = self.table.c
         statement = select(keys.fingerprint, keys.status, keys.headers, keys.body).where(
-            keys.caller == once.caller, keys.key == once.key, keys.expires_at > func.now()
+            keys.caller == operation.caller,
+            keys.key == operation.key,
+            keys.expires_at > func.now(),
         )
         row = (await reader.execute(statement)).one_or_none()
         if row is None:
             return None
-        if not hmac.compare_digest(row.fingerprint, once.fingerprint):
+        if not hmac.compare_digest(row.fingerprint, operation.fingerprint):
             raise UnprocessableContent(
-                "this Idempotency-Key was used with another request",
+                "This Idempotency-Key was used with another request. Use a new key.",
                 errors=[FieldError("/header/idempotency-key", "belongs to another request")],
             )
         if row.status == 0:
@@ -164,25 +183,26 @@ class IdempotencyStore:
         )
 
     async def record(
-        self, transaction: Transaction, once: IdempotentOperation, reply: StoredResponse
+        self, transaction: Transaction, operation: IdempotentOperation, response: StoredResponse
     ) -> None:
+        """Store the response and delete some expired keys."""
         keys = self.table.c
         values = {
-            "fingerprint": once.fingerprint,
-            "status": reply.status,
-            "headers": reply.headers,
-            "body": reply.body,
+            "fingerprint": operation.fingerprint,
+            "status": response.status,
+            "headers": response.headers,
+            "body": response.body,
             "expires_at": func.now() + LIFETIME,
         }
-        statement = insert(self.table).values(caller=once.caller, key=once.key, **values)
-        # Only an expired key can be there still: the lock is held.
+        statement = insert(self.table).values(caller=operation.caller, key=operation.key, **values)
+        # While the lock is held, a conflict can only be with an expired key.
         await transaction.execute(
             statement.on_conflict_do_update(index_elements=[keys.caller, keys.key], set_=values)
         )
         expired = (
             select(keys.caller, keys.key)
             .where(keys.expires_at < func.now())
-            .limit(_PRUNED_AT_ONCE)
+            .limit(_MAX_PRUNED)
             .with_for_update(skip_locked=True)
         )
         await transaction.execute(
@@ -191,20 +211,20 @@ class IdempotencyStore:
 
 
 class IdempotentOperation:
-    """Runs an effect at most once for its key; without a key, each time."""
+    """An operation that runs at most once per key; without a key, each time."""
 
     def __init__(
         self,
-        keys: IdempotencyStore,
+        store: IdempotencyStore,
         caller: str,
         key: str | None,
         parts: tuple[bytes | str, ...],
     ) -> None:
         self.caller = caller
         self.key = key
-        self.fingerprint = keys.fingerprint(parts)
+        self.fingerprint = store.fingerprint(parts)
         self._parts = parts
-        self._keys = keys
+        self._store = store
 
     async def run(
         self,
@@ -215,36 +235,29 @@ class IdempotentOperation:
         respond: Callable[[R], StoredResponse],
         identify: Callable[[P], Iterable[bytes | str]] | None = None,
     ) -> IdempotentResult[R]:
-        """Prepares outside the transaction (a hash, an upload), then commits the effect.
+        """Prepare outside the transaction (a hash, an upload), then commit the effect.
 
-        `respond` makes the response of what the effect returned; it is stored with the effect.
-
-        `identify` gives further parts of the fingerprint that only what was prepared tells, such
-        as the digest of a streamed body; then a replay is prepared too, and `prepare`'s owner
-        throws away what the effect did not take.
-        Raises Conflict while the first request with the key still runs, Invalid where the key was
-        used with another one.
+        `respond` makes the response from the effect's result; it is stored with the effect.
+        `identify` returns further parts of the fingerprint from the prepared value, such as the
+        digest of a streamed body; then a replay is prepared as well, and the caller discards what
+        the effect did not use.
+        Raises Conflict while the first request with the key still runs, UnprocessableContent where
+        the key was used with another request.
         """
         if self.key is None:
-            return await self._unkeyed(database, effect, respond, await prepare())
-        mine = (self.caller, self.key)
-        if mine in self._keys._in_flight:  # noqa: SLF001  (one module, two halves of one thing)
-            raise self._still_running()
-        self._keys._in_flight.add(mine)  # noqa: SLF001
-        try:
+            return await self._commit_without_key(database, effect, respond, await prepare())
+        with self._store.claim(self.caller, self.key):
             if identify is None:
                 async with database.read() as reader:
-                    if replay := await self._keys.stored(reader, self):
+                    if replay := await self._store.find(reader, self):
                         return IdempotentResult(replay, None)
             prepared = await prepare()
             if identify is not None:
-                self.fingerprint = self._keys.fingerprint((*self._parts, *identify(prepared)))
+                self.fingerprint = self._store.fingerprint((*self._parts, *identify(prepared)))
             return await self._commit(database, effect, respond, prepared)
-        finally:
-            self._keys._in_flight.discard(mine)  # noqa: SLF001
 
     @retry_once
-    async def _unkeyed(
+    async def _commit_without_key(
         self,
         database: Database,
         effect: Callable[[Transaction, P], Awaitable[R]],
@@ -263,35 +276,36 @@ class IdempotentOperation:
         respond: Callable[[R], StoredResponse],
         prepared: P,
     ) -> IdempotentResult[R]:
-        refusal: TwelvefoldError | None = None
+        client_error: TwelvefoldError | None = None
         value: R | None = None
         async with database.transaction() as transaction:
             lock = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
-            name = f"{self._keys.table.schema}:{self.caller}:{self.key}"
+            name = f"{self._store.table.schema}:{self.caller}:{self.key}"
             if not await transaction.scalar(lock, {"name": name}):
-                raise self._still_running()
-            if replay := await self._keys.stored(transaction, self):
+                raise _still_running()
+            if replay := await self._store.find(transaction, self):
                 return IdempotentResult(replay, None)
             try:
                 async with transaction.savepoint():
                     value = await effect(transaction, prepared)
                 response = respond(value)
             except TwelvefoldError as error:
-                # Neither is an answer to the request itself: the next one may be taken.
-                if error.status in _NOT_NOW or error.status >= _SERVER_ERROR:
+                # Neither is a response to the request itself: a retry may succeed.
+                if error.status >= _SERVER_ERROR or error.status == TooManyRequests.status:
                     raise
-                refusal, response = error, _stored(error)
-            await self._keys.record(transaction, self, response)
-        if refusal is not None:
-            raise refusal
+                client_error, response = error, _serialize_error(error)
+            await self._store.record(transaction, self, response)
+        if client_error is not None:
+            raise client_error
         return IdempotentResult(response, value)
 
-    def _still_running(self) -> Conflict:
-        return Conflict("a request with this Idempotency-Key is still running; try again")
+
+def _still_running() -> Conflict:
+    return Conflict("A request with this Idempotency-Key is still running. Try again.")
 
 
-def _stored(error: TwelvefoldError) -> StoredResponse:
-    """A refusal in the form of a row: status 0, and what builds the problem again."""
+def _serialize_error(error: TwelvefoldError) -> StoredResponse:
+    """Return the error in the form of a row: status 0, and the members of its problem."""
     content = {
         "status": error.status,
         "code": error.code,

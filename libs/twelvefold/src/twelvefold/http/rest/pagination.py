@@ -1,7 +1,7 @@
-"""Keyset lists: opaque signed cursors, the page model and the Link header (RFC 8288).
+"""Keyset pagination: opaque signed cursors, the page model and the Link header (RFC 8288).
 
-A cursor is the sort key of the last row that was shown, signed, so that nobody can probe the
-index with made-up positions. The key is derived from SECRET_KEY for this purpose alone.
+A cursor is the signed sort key of a page's last row; the signature prevents clients from probing
+the index with invented positions. Its key is derived from SECRET_KEY for this purpose alone.
 """
 
 import base64
@@ -35,11 +35,10 @@ class Page(BaseModel, Generic[T]):
     next_cursor: str | None = Field(None, description="For `?cursor=`; none on the last page.")
 
 
-def derived_key(secret_key: SecretStr | str, purpose: str) -> bytes:
+def derive_key(secret_key: SecretStr | str, purpose: str) -> bytes:
     """Return a key of 32 bytes for one purpose (HKDF-Expand, RFC 5869 section 2.3).
 
-    SECRET_KEY is already uniformly random, so that the extract step may be left out
-    (RFC 5869 section 3.3).
+    SECRET_KEY is uniformly random, so that the extract step may be omitted (RFC 5869 section 3.3).
     """
     secret = secret_key.get_secret_value() if isinstance(secret_key, SecretStr) else secret_key
     expand = HKDFExpand(hashes.SHA256(), _KEY_BYTES, f"twelvefold/{purpose}".encode())
@@ -47,13 +46,13 @@ def derived_key(secret_key: SecretStr | str, purpose: str) -> bytes:
 
 
 class CursorCodec:
-    """Signs and reads cursors. `scope` keeps one list's cursors out of another."""
+    """An encoder and decoder of signed cursors; a cursor is valid within one `scope` only."""
 
     def __init__(self, secret_key: SecretStr | str, scope: str = "") -> None:
-        self._key = derived_key(secret_key, f"cursor/{scope}" if scope else "cursor")
+        self._key = derive_key(secret_key, f"cursor/{scope}" if scope else "cursor")
 
     def encode(self, position: Position) -> str:
-        """The cursor after `position`; `created_at` must be aware and is kept to the microsecond."""
+        """Return the cursor after `position`, whose time must be aware; precise to 1 µs."""
         created_at, identifier = position
         micros = (created_at - _EPOCH) // _MICROSECOND
         body = json.dumps([micros, identifier.hex], separators=(",", ":")).encode()
@@ -61,7 +60,10 @@ class CursorCodec:
         return base64.urlsafe_b64encode(mac + body).rstrip(b"=").decode()
 
     def decode(self, cursor: str) -> Position:
-        """Raises Invalid (pointer /query/cursor) for anything that `encode` did not make."""
+        """Return the position of `cursor`.
+
+        Raises UnprocessableContent (pointer /query/cursor) unless `encode` made the cursor.
+        """
         try:
             if len(cursor) > _MAX_LENGTH:
                 raise ValueError
@@ -80,7 +82,7 @@ class CursorCodec:
 
 
 def link_header(request: Request, cursor: str | None) -> dict[str, str]:
-    """`Link: <…>; rel="next"` for the next page, or nothing on the last one."""
+    """Return `Link: <…>; rel="next"` for the next page; no header on the last page."""
     if cursor is None:
         return {}
     target = request.url.include_query_params(cursor=cursor)

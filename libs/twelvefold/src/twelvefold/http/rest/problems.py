@@ -1,12 +1,12 @@
-"""Errors on the wire: application/problem+json (RFC 9457) for every one of them.
+"""Error responses: application/problem+json (RFC 9457).
 
-Owns the mapping from our exception tree, Starlette's and FastAPI's errors to an answer. The token
-endpoint alone speaks RFC 6749 (`OAuthError`). Never says what was sent: a rejected password must
-not come back in a 422.
+Owns the mapping from the exceptions of `errors`, Starlette and FastAPI to a response. Only the token
+endpoint has errors of another form (RFC 6749, `OAuthError`). A problem never repeats a value of the
+request body, since a rejected password must not appear in a 422.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -73,10 +73,10 @@ class Problem(BaseModel):
 
 
 class RequestRefused(HTTPException):
-    """A bound refused the request while its body was being read.
+    """The request exceeded a bound while its body was read.
 
-    An HTTPException, since FastAPI lets only those through where it reads a body; it passes the
-    handlers here and is answered by the layer that raised it.
+    It is an HTTPException, since FastAPI passes only those on where it reads a body. The handlers
+    here raise it again for the middleware that raised it.
     """
 
     def __init__(self, error: TwelvefoldError) -> None:
@@ -85,11 +85,11 @@ class RequestRefused(HTTPException):
 
 
 def type_uri(code: str) -> str:
-    """The stable `type` of problems with this code."""
+    """Return the stable `type` of problems with this code."""
     return f"/problems/{code}"
 
 
-def _rendered(
+def _render(
     scope: Scope,
     *,
     status: int,
@@ -106,13 +106,13 @@ def _rendered(
         "instance": redact(scope["path"][:MAX_INSTANCE]),
         "request_id": current_request_id(),
     }
-    if found := [{"pointer": error.pointer, "detail": error.detail} for error in errors]:
-        members["errors"] = found
+    if faults := [{"pointer": error.pointer, "detail": error.detail} for error in errors]:
+        members["errors"] = faults
     return json.dumps(members).encode()
 
 
 def problem_response(error: TwelvefoldError, scope: Scope) -> Response:
-    """The answer to one of our errors; usable in front of the app and outside it as well."""
+    """Return the response to `error`; also for use outside the app's exception handlers."""
     if isinstance(error, OAuthError):
         body = {"error": error.error, "error_description": error.detail}
         return Response(
@@ -121,7 +121,7 @@ def problem_response(error: TwelvefoldError, scope: Scope) -> Response:
             headers=error.headers,
             media_type="application/json",
         )
-    content = _rendered(
+    content = _render(
         scope,
         status=error.status,
         code=error.code,
@@ -133,20 +133,21 @@ def problem_response(error: TwelvefoldError, scope: Scope) -> Response:
 
 
 def internal_error(scope: Scope) -> Response:
-    """The last resort; the cause is in the log under the same request id."""
-    return problem_response(TwelvefoldError("An error on our side; it has been recorded."), scope)
+    """Return a 500 without a cause, which is in the log under the same request id."""
+    error = TwelvefoldError("The server failed to handle the request. The error was logged.")
+    return problem_response(error, scope)
 
 
-def _kinds(kind: type[TwelvefoldError]) -> Iterable[tuple[int, tuple[str, str]]]:
-    for child in kind.__subclasses__():
+def _list_codes(parent: type[TwelvefoldError]) -> Iterable[tuple[int, tuple[str, str]]]:
+    for child in parent.__subclasses__():
         yield child.status, (child.code, child.title)
-        yield from _kinds(child)
+        yield from _list_codes(child)
 
 
-# Code and title by status: as in our own tree where a class of it has that status (the first one
-# listed is the general one), so that a 404 of the router looks like any other.
+# Code and title by status: those of the first class of `errors` with that status, which is the
+# general one, so that a 404 of the router has the same type as any other.
 _BY_STATUS: dict[int, tuple[str, str]] = {
-    **dict(reversed(list(_kinds(TwelvefoldError)))),
+    **dict(reversed(list(_list_codes(TwelvefoldError)))),
     405: ("method-not-allowed", "Method not allowed"),
     406: ("not-acceptable", "Not acceptable"),
     500: (TwelvefoldError.code, TwelvefoldError.title),
@@ -158,14 +159,10 @@ _DETAILS = {
 
 
 def code_and_title(status: int) -> tuple[str, str]:
-    """The code and title of problems with this status."""
-    if found := _BY_STATUS.get(status):
-        return found
-    try:
-        title = HTTPStatus(status).phrase
-    except ValueError:
-        title = "Error"
-    return f"http-{status}", title
+    """Return the code and title of problems with this status."""
+    if known := _BY_STATUS.get(status):
+        return known
+    return f"http-{status}", _phrase(status) or "Error"
 
 
 async def _on_twelvefold(request: Request, error: Exception) -> Response:
@@ -187,7 +184,7 @@ async def _on_http(request: Request, error: Exception) -> Response:
     code, title = code_and_title(status)
     default = error.detail == _phrase(status)
     detail = _DETAILS.get(status, title) if default else error.detail
-    content = _rendered(request.scope, status=status, code=code, title=title, detail=detail)
+    content = _render(request.scope, status=status, code=code, title=title, detail=detail)
     return Response(content, status, headers=error.headers, media_type=MEDIA_TYPE)
 
 
@@ -200,25 +197,24 @@ def _phrase(status: int) -> str:
 
 async def _on_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it only
-    return problem_response(_refusal(request, error.errors()), request.scope)
+    return problem_response(_convert(request, error.errors()), request.scope)
 
 
-def _refusal(request: Request, found: Iterable[Mapping[str, Any]]) -> TwelvefoldError:
-    found = list(found)
-    for item in found:
-        if item["type"] == "json_invalid":
-            position = item["loc"][-1]
+def _convert(request: Request, faults: Sequence[Mapping[str, Any]]) -> TwelvefoldError:
+    for fault in faults:
+        if fault["type"] == "json_invalid":
+            position = fault["loc"][-1]
             return BadRequest(f"The body is not valid JSON (at character {position}).")
-    if any(tuple(item["loc"]) == ("body",) for item in found) and _is_foreign(request):
+    if any(tuple(fault["loc"]) == ("body",) for fault in faults) and _is_not_json(request):
         return UnsupportedMedia("Send the body as application/json.")
     return UnprocessableContent(
-        "The request is well-formed, but its content is at fault.",
-        errors=[FieldError(json_pointer(item["loc"]), item["msg"]) for item in found],
+        "The request is well-formed, but its content is invalid.",
+        errors=[FieldError(json_pointer(fault["loc"]), fault["msg"]) for fault in faults],
     )
 
 
-def _is_foreign(request: Request) -> bool:
-    """Whether there is a body, and it is not JSON by its own account."""
+def _is_not_json(request: Request) -> bool:
+    """Return whether there is a body whose Content-Type is not JSON."""
     headers = request.headers
     if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
         return False
@@ -227,7 +223,7 @@ def _is_foreign(request: Request) -> bool:
 
 
 async def _on_unexpected(request: Request, _: Exception) -> Response:
-    # Logged by the request layer, which sees it again.
+    # The request middleware logs the error, since Starlette raises it again.
     return internal_error(request.scope)
 
 
@@ -240,7 +236,7 @@ EXCEPTION_HANDLERS: dict[Any, Any] = {
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For `responses=` of a route: these statuses answer with a problem."""
+    """Return `responses=` of a route, in which these statuses are problems."""
     return {
         status: {
             "description": code_and_title(status)[1],

@@ -1,4 +1,4 @@
-"""Documents that are sent while they are read: bounded in memory, and never short unnoticed."""
+"""Responses that are sent while they are read: bounded in memory, and never truncated silently."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from starlette.types import Receive, Scope, Send
 
 
 class OpenedResponse(StreamingResponse):
-    """Sends what a context manager opens, and leaves it however the response ends.
+    """A response whose chunks come from a context manager, which is always left at its end.
 
-    An error while it opens is answered like that of any route. One that comes later ends the
-    response without its last chunk, so that the server cuts the connection (RFC 9112 section 8).
+    An error while the context manager is entered is handled like that of any route. A later error
+    ends the response without its last chunk, so that the server cuts the connection (RFC 9112
+    section 8).
     """
 
     def __init__(
@@ -27,7 +28,7 @@ class OpenedResponse(StreamingResponse):
         self._opened = opened
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Opens, sends and leaves."""
+        """Enter the context manager, send its chunks and leave it."""
         async with self._opened as chunks:
             self.body_iterator = chunks
             await super().__call__(scope, receive, send)

@@ -1,4 +1,4 @@
-"""Sockets, signals, connections: from start to drained shutdown.
+"""Sockets, signals and connections, from the start to the drained shutdown.
 
-Owns the event loop of a service. What a request passes through is in `http.middleware`.
+Owns the event loop of a service. The middleware around requests is in `http.middleware`.
 """

@@ -1,8 +1,9 @@
-"""Takes connections from a listening socket, several at a time.
+"""An acceptor that takes several connections from a listening socket per turn of the event loop.
 
-uvloop (libuv since 1.45) takes one per turn of its loop, and a turn is long just when many come: then
-the kernel's queue grows, and who waits in it is neither served nor told to come back. Owns the
-listening socket and nothing of the connections.
+uvloop (libuv since 1.45) accepts one connection per turn, and turns are long when many clients
+connect. Then the kernel's queue grows, and its clients get neither a response nor a refusal.
+`tests/bench/acceptor.py` measures the difference under a burst of connections. Owns the listening
+socket, not the connections.
 """
 
 from __future__ import annotations
@@ -15,35 +16,35 @@ from contextlib import suppress
 
 import structlog
 
-BACKLOG = 2048  # connections that the kernel keeps until we take them
-AT_ONCE = 32  # in one turn: bounded, so that connections that are there get theirs
-_ALL = 1 << 16  # more than a kernel keeps waiting
-_BREAK = 1.0  # seconds without accepting where the process has no descriptor left
+BACKLOG = 2048  # connections that the kernel queues until they are accepted
+MAX_ACCEPTS = 32  # per turn: bounded, so that open connections are served meanwhile
+_ALL = 1 << 16  # more connections than a kernel queues
+_PAUSE = 1.0  # seconds without accepting after the process ran out of descriptors
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _log = structlog.get_logger(__name__)
 
 
 class Acceptor:
-    """Accepts on a socket, which is its own from now on, until it is closed."""
+    """Accepts connections on a socket, which it owns, until it is closed."""
 
     def __init__(self, listening: socket.socket, protocol: Callable[[], asyncio.Protocol]) -> None:
-        """Call it in the loop that serves. `protocol` is called for each connection."""
+        """Start to accept in the running event loop. `protocol` is called for each connection."""
         listening.setblocking(False)
         self._listening = listening
         self._protocol = protocol
         self._loop = asyncio.get_running_loop()
         self._connecting: set[asyncio.Task[object]] = set()
-        self._break: asyncio.TimerHandle | None = None
-        self._loop.add_reader(listening.fileno(), self._accept, AT_ONCE)
+        self._resume_timer: asyncio.TimerHandle | None = None
+        self._loop.add_reader(listening.fileno(), self._accept, MAX_ACCEPTS)
 
     async def aclose(self) -> None:
-        """No more connections, but for those that the kernel has taken for us already."""
+        """Accept the connections that the kernel has queued, and close the socket."""
         if self._listening.fileno() < 0:
             return
         self._loop.remove_reader(self._listening.fileno())
         self._accept(_ALL)
-        if self._break is not None:  # also one that began just now
-            self._break.cancel()
+        if self._resume_timer is not None:  # may have been set by the line above
+            self._resume_timer.cancel()
         self._listening.close()
         await asyncio.gather(*self._connecting)
 
@@ -54,7 +55,7 @@ class Acceptor:
             except (BlockingIOError, InterruptedError):
                 return
             except ConnectionAbortedError:
-                continue  # it has gone again
+                continue  # the client has left
             except OSError as error:
                 if error.errno not in _EXHAUSTED:
                     raise
@@ -63,20 +64,20 @@ class Acceptor:
                 return
             connection.setblocking(False)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            task = self._loop.create_task(self._connected(connection))
+            task = self._loop.create_task(self._connect(connection))
             self._connecting.add(task)
             task.add_done_callback(self._connecting.discard)
 
-    async def _connected(self, connection: socket.socket) -> None:
+    async def _connect(self, connection: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(self._protocol, connection)
-        except OSError:  # it has gone in between
+        except OSError:  # the client has left
             with suppress(OSError):
                 connection.close()
 
     def _pause(self) -> None:
-        """A socket that stays readable would be reported in each turn."""
+        """Stop accepting for _PAUSE seconds: the loop would report the socket in each turn."""
         self._loop.remove_reader(self._listening.fileno())
-        self._break = self._loop.call_later(
-            _BREAK, self._loop.add_reader, self._listening.fileno(), self._accept, AT_ONCE
+        self._resume_timer = self._loop.call_later(
+            _PAUSE, self._loop.add_reader, self._listening.fileno(), self._accept, MAX_ACCEPTS
         )

@@ -1,13 +1,15 @@
-"""Serves a process: its sockets, its signals and the order in which it ends.
+"""The lifecycle of a process: its sockets, its signals and the order of its shutdown.
 
-Owns the event loop of a service. One owner of signals; the order at SIGTERM and SIGINT:
+Owns the event loop and the signals of a service. The order at SIGTERM and SIGINT:
 
-1. /readyz turns 503, every answer carries `Connection: close`, the process's drains are called;
-2. the lame duck: for HTTP_LAME_DUCK seconds requests are still taken, while balancers learn and
-   clients with open connections get their last answer on them; left out at SIGINT (Ctrl-C);
-3. listeners close, connections close as they fall quiet, requests in flight have HTTP_GRACE;
-4. background work is left and backing services close, each in reverse;
-5. the management listener closes, and the exit code is 0. A second signal ends it at once.
+1. /readyz becomes 503, each response has `Connection: close`, the process's drains are called;
+2. lame duck: for HTTP_LAME_DUCK seconds the process still takes requests, while load balancers
+   remove it and open connections get their last response; skipped at SIGINT (Ctrl-C);
+3. listeners close, idle connections close, requests in flight have HTTP_GRACE seconds;
+4. background work ends and backing services close, each in reverse order;
+5. the management listener closes, and the exit code is 0.
+
+A second signal ends the process at once.
 """
 
 from __future__ import annotations
@@ -36,18 +38,18 @@ from twelvefold.settings import SettingsError, load
 from .acceptor import BACKLOG
 from .server import Server
 
-CANNOT_START = 1
+EXIT_CANNOT_START = 1
 EXIT_SETTINGS = 2
-SIGNALLED = 128  # added to the number of the signal, as shells do
+EXIT_SIGNALLED = 128  # added to the number of the signal, as shells do
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_DESCRIPTORS = 65_536
-_LOOKS = 10  # a second, at how late the loop is: enough for a 99th percentile of some seconds
+_MAX_DESCRIPTORS = 65_536
+_LAG_SAMPLES = 10  # per second: enough for a 99th percentile over some seconds
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """An app and its socket: an inherited descriptor, else a port (0: a free one)."""
+    """An app and its socket: an inherited descriptor, or else a port (0: any free port)."""
 
     name: str
     app: ASGIApp
@@ -55,25 +57,25 @@ class Listener:
     fd: int | None = None
 
 
-def listeners_of(process: ServiceProcess) -> list[Listener]:
-    """What the process listens on; the management port last, since it closes last."""
+def create_listeners(process: ServiceProcess) -> list[Listener]:
+    """Return the listeners of the process; the management port is last, since it closes last."""
     settings = process.settings
-    found = []
+    listeners = []
     if process.public is not None:
-        found.append(Listener("public", process.public, settings.port, settings.http_fd))
+        listeners.append(Listener("public", process.public, settings.port, settings.http_fd))
     if process.internal is not None:
-        found.append(
+        listeners.append(
             Listener("internal", process.internal, settings.internal_port, settings.internal_fd)
         )
     management = create_management_app(name=process.name, settings=settings, health=process.health)
-    found.append(
+    listeners.append(
         Listener("management", management, settings.management_port, settings.management_fd)
     )
-    return found
+    return listeners
 
 
 def bind(listener: Listener, host: str) -> socket.socket:
-    """The listening socket. Raises OSError where the address is taken."""
+    """Return the listening socket. Raises OSError where the address is in use."""
     if listener.fd is not None:
         return socket.socket(fileno=listener.fd)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -96,7 +98,7 @@ class _Signals:
         self._main = asyncio.current_task()
         self._stop = asyncio.Event()
         self.first: signal.Signals | None = None
-        # Until the process has opened, stopping means to abandon the opening.
+        # A signal before the process has opened cancels its opening.
         self.opening = True
         for number in _SIGNALS:
             self._loop.add_signal_handler(number, self._on_signal, number)
@@ -104,7 +106,7 @@ class _Signals:
     def _on_signal(self, number: signal.Signals) -> None:
         if self._stop.is_set():
             _log.warning("forced_exit", signal=number.name)
-            os._exit(SIGNALLED + number)
+            os._exit(EXIT_SIGNALLED + number)
         _log.info("stopping", signal=number.name)
         self.first = number
         self._stop.set()
@@ -125,16 +127,16 @@ class _Signals:
 
 
 async def serve(process: ServiceProcess) -> None:
-    """Serves until a signal comes, then ends in the order above.
+    """Serve until a signal arrives, then shut down in the order above.
 
-    Raises OSError where a socket cannot be bound, and whatever background work raises on opening.
+    Raises OSError where a socket cannot be bound, and any error of background work at its opening.
     """
     settings = process.settings
     signals = _Signals()
     servers: list[Server] = []
     async with AsyncExitStack() as stack:
         stack.callback(signals.release)
-        listeners = listeners_of(process)
+        listeners = create_listeners(process)
         bound = [bind(listener, settings.http_host) for listener in listeners]
         for listener, listening in zip(listeners, bound, strict=True):
             server = Server(listener.app, settings, proxied=listener.name == "public")
@@ -154,25 +156,25 @@ async def serve(process: ServiceProcess) -> None:
         except asyncio.CancelledError:
             if not signals.received:
                 raise
-            # Stopped while it was opening: there is no work to drain and nobody was sent here.
+            # Stopped while it was opening: it was never ready, so there is no work to drain.
             process.health.mark_draining()
-            await _finished(servers, settings.http_grace)
+            await _close_all(servers, settings.http_grace)
     _log.info("stopped")
 
 
 async def _drain(process: ServiceProcess, servers: Sequence[Server], lame_duck: float) -> None:
     settings = process.settings
     process.health.mark_draining()
-    await asyncio.gather(*(_called(drain, settings.http_grace) for drain in process.drain))
+    await asyncio.gather(*(_call_drain(drain, settings.http_grace) for drain in process.drain))
     await asyncio.sleep(lame_duck)
-    await _finished(servers, settings.http_grace)
+    await _close_all(servers, settings.http_grace)
 
 
-async def _finished(servers: Sequence[Server], grace: float) -> None:
+async def _close_all(servers: Sequence[Server], grace: float) -> None:
     await asyncio.gather(*(server.drain_and_close(grace=grace) for server in servers))
 
 
-async def _called(drain: Callable[[], Awaitable[None]], limit: float) -> None:
+async def _call_drain(drain: Callable[[], Awaitable[None]], limit: float) -> None:
     try:
         async with asyncio.timeout(limit):
             await drain()
@@ -181,14 +183,14 @@ async def _called(drain: Callable[[], Awaitable[None]], limit: float) -> None:
 
 
 async def _tick(servers: Sequence[Server]) -> None:
-    """Once a second the Date header, and between how late the loop is."""
+    """Update the servers once a second, and sample the lag of the event loop meanwhile."""
     loop = asyncio.get_running_loop()
     while True:
         for server in servers:
             await server.on_tick(0)
-        for _ in range(_LOOKS):
-            due = loop.time() + 1 / _LOOKS
-            await asyncio.sleep(1 / _LOOKS)
+        for _ in range(_LAG_SAMPLES):
+            due = loop.time() + 1 / _LAG_SAMPLES
+            await asyncio.sleep(1 / _LAG_SAMPLES)
             metrics.event_loop_lag.observe(max(0.0, loop.time() - due))
 
 
@@ -200,39 +202,40 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return asyncio.new_event_loop()
 
 
-def _allow_many_files() -> None:
-    """As many descriptors as we may have, within reason: the usual 1,024 are fewer than the
-    connections that we take, and a listener that runs out of them refuses everybody.
+def _raise_descriptor_limit() -> None:
+    """Raise the limit of open files up to _MAX_DESCRIPTORS.
+
+    The usual 1,024 are fewer than the connections of a listener, which could then accept none.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
-    if soft < wanted:
+    limit = _MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MAX_DESCRIPTORS)
+    if soft < limit:
         with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def run(process: ServiceProcess) -> int:
-    """Serves `process` on a loop of its own until a signal; returns the exit code."""
-    _allow_many_files()
+    """Serve `process` on a new event loop until a signal arrives; return the exit code."""
+    _raise_descriptor_limit()
     try:
         with asyncio.Runner(loop_factory=_new_loop) as runner:
             runner.run(serve(process))
     except OSError as error:
         _log.critical("cannot_listen", error=error.strerror or str(error))
-        return CANNOT_START
+        return EXIT_CANNOT_START
     except Exception:
         _log.exception("process_failed")
-        return CANNOT_START
+        return EXIT_CANNOT_START
     finally:
         shutdown_telemetry()
     return 0
 
 
 def main(service: Service, **overrides: str) -> int:
-    """Runs `service` until a signal ends it; returns the exit code.
+    """Run `service` until a signal ends it; return the exit code.
 
-    `overrides` are settings that the command line gives in place of the environment's.
-    Settings at fault: every problem on stderr, one a line, and exit code 2.
+    `overrides` are settings from the command line, which take precedence over the environment.
+    Invalid settings are listed on stderr, one per line, and the exit code is 2.
     """
     try:
         settings = load(service.settings, **overrides)

@@ -1,9 +1,9 @@
 """HTTP/1.1 at the socket: uvicorn's httptools protocol with the bounds that it lacks.
 
-Owns how long the head of a request may take, how slowly its body may come and its response be
-read, the responses to what is no HTTP, how a connection ends, and how long it has been quiet,
-which decides when a drain may close it. What a head may say and how far a connection is parsed
-is `wire`'s; how large a body may be, and how long a request may take, is the request layer's.
+Owns the time limits of a request's head, the minimum rates of its body and of its response, the
+responses to malformed requests, how a connection ends, and how long it has been idle, which decides
+when a drain may close it. `wire` owns framing and parsing; the request middleware owns the size of
+a body and the duration of a request.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from twelvefold.http.server.wire.parsing import ParsingProtocol
 from twelvefold.http.server.wire.refusal import ProtocolError
 from twelvefold.observability import metrics
 
-HEAD_SECONDS = 10.0  # for a whole head, from its first byte or from the accept; not per byte
-# Of a body at least so much has to come in each such period, the time that we do not read left
-# out: a slow network is far above it, a client that sends a byte a second to hold us is below.
+HEAD_SECONDS = 10.0  # for a whole head, from its first byte or from the accept
+# At least BODY_BYTES of a body must arrive in each period of BODY_SECONDS in which the server reads.
+# A slow network is far above that; a client that sends a byte per second is below.
 BODY_SECONDS = 10.0
 BODY_BYTES = 1024
 _SIZE_STATUSES = frozenset({414, 431})
@@ -32,7 +32,7 @@ _SIZE_STATUSES = frozenset({414, 431})
 class BoundedProtocol(ParsingProtocol):
     """One connection. Times are those of the event loop, in seconds."""
 
-    max_connections = 2000  # of one listener
+    max_connections = 2000  # per listener
     cors: CorsPolicy | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -65,7 +65,7 @@ class BoundedProtocol(ParsingProtocol):
         super().connection_lost(exc)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's closes at once
-        """Serve what a client has asked for that will send no more (RFC 9112 section 9.6)."""
+        """Serve the requests of a client that has closed its side (RFC 9112 section 9.6)."""
         self._half_closed = True
         if self._refused or self.transport.is_closing():
             return False
@@ -106,7 +106,7 @@ class BoundedProtocol(ParsingProtocol):
         self._unset_keepalive_if_required()
         self.flow.resume_reading()
         if self.pipeline:
-            self._ask_turn()
+            self._request_turn()
         elif self._fault is not None:
             self._refuse(self._fault)
         elif self._half_closed:
@@ -116,18 +116,18 @@ class BoundedProtocol(ParsingProtocol):
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
             if self._in_body:
-                # Answered before its body was read (a 401 to an upload): it may go on for a moment.
+                # A response before the end of the body (401 to an upload): the client may finish.
                 self.loop.call_later(LINGER_SECONDS, self._on_body_late, self.cycle)
             elif self._head.is_partial:
                 self._expect_head()
 
     def _on_event_stream(self) -> None:
-        """A client that sends no more has most likely gone, and a stream would not notice."""
+        """Close the stream of a client that has closed its side: most likely it has left."""
         if self._half_closed:
             self.transport.close()
 
     def check_reader(self, now: float) -> None:
-        """Cut the connection if its client has stopped reading. To be called about once a second."""
+        """Cut the connection if its client has stopped reading. Call it about once a second."""
         if self._reader.is_stuck(now):
             metrics.http_requests_refused.labels("unread").inc()
             self.transport.abort()
@@ -145,7 +145,7 @@ class BoundedProtocol(ParsingProtocol):
             self.transport.close()
 
     def _abandon(self, error: ProtocolError) -> None:
-        """Ends a request whose body is at fault; `error` is told unless a response has begun."""
+        """End a request with an invalid body; send `error` unless the response has begun."""
         cycle = cast("ResponseCycle", self.cycle)
         cycle.abandon()
         if cycle.response_started:
@@ -207,7 +207,7 @@ class BoundedProtocol(ParsingProtocol):
             self.transport.close()
 
     def _refuse(self, error: ProtocolError) -> None:
-        """Responds outside any app and closes; there is no request to speak of."""
+        """Send an error without a request of an app, and close the connection."""
         error.headers += self._cors_lines()
         self._refused = True
         self._head_arrived()
@@ -217,8 +217,8 @@ class BoundedProtocol(ParsingProtocol):
         if self._half_closed:
             self.transport.close()
             return
-        # Closing a socket that holds unread bytes resets the connection, and the client may lose
-        # the response: we say that ours was the last word and listen for a moment longer.
+        # Closing a socket with unread bytes resets the connection, and the client may lose the
+        # response. So the server closes its side only and reads for a moment longer.
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._gate.hold_reading(False)
@@ -226,7 +226,7 @@ class BoundedProtocol(ParsingProtocol):
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def _cors_lines(self) -> str:
-        """What lets a page read the refusal, as far as the head was read."""
+        """Return the CORS headers of the error, as far as the head of the request was read."""
         if self.cors is None:
             return ""
         origin = dict(self.headers or ()).get(b"origin")

@@ -1,5 +1,5 @@
-"""HTTP/1.1 on a connection: where requests begin and end, what a head may say, who is served next.
+"""HTTP/1.1 on a connection: framing, the head of a request, parsing and pipelining.
 
-Owns the parts of which `twelvefold.http.server.protocol` is made. Each bounds what one connection may
-cost; none of them knows an app.
+Owns the parts of `http.server.protocol`. Each bounds the cost of one connection, and none of them
+depends on an app.
 """

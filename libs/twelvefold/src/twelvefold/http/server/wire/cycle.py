@@ -1,4 +1,4 @@
-"""One request and its response on a connection: uvicorn's cycle, also for HTTP/1.0."""
+"""One request and its response on a connection: uvicorn's cycle, extended to HTTP/1.0."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _EVENT_STREAM = b"text/event-stream"
 
 
 class ResponseCycle(RequestResponseCycle):
-    """See the module. `on_event_stream` is called once a stream of events begins.
+    """uvicorn's cycle. `on_event_stream` is called when a response is a stream of events.
 
-    HTTP/1.0 knows no chunks: a response of unknown length ends with its connection
-    (RFC 9112 sections 6.1 and 6.3).
+    HTTP/1.0 has no chunks, so a response of unknown length ends with its connection (RFC 9112
+    sections 6.1 and 6.3).
     """
 
     def __init__(
@@ -36,14 +36,14 @@ class ResponseCycle(RequestResponseCycle):
                 self._until_close = True
                 self.chunked_encoding = False
         elif self._until_close:
-            # uvicorn compares with the length that was announced; here none was.
+            # uvicorn compares with the declared length, which is unknown here.
             self.expected_content_length = len(cast("dict[str, Any]", message).get("body", b""))
         await super().send(message)
         if self.is_event_stream and not self.response_complete:
             self._on_event_stream()
 
     def abandon(self) -> None:
-        """Tell the app that its client has gone; what it still says is not sent."""
+        """Signal a disconnect to the app; its further messages are not sent."""
         self.disconnected = True
         self.waiting_for_100_continue = False
         self.message_event.set()

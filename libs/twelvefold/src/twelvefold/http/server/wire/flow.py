@@ -1,7 +1,7 @@
-"""When a connection is read from, and whether its client takes what is written.
+"""Flow control of a connection: when it is read, and whether its client reads.
 
-Owns the two bounds on a client's pace that the kernel's buffers hide: bytes that arrive before
-they can be used, and responses that nobody reads.
+Owns the two bounds that the kernel's buffers hide: bytes that arrive before they can be used, and
+responses that the client does not read.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from contextlib import suppress
 
 from uvicorn.protocols.http.flow_control import FlowControl
 
-# Of what waits to be written at least so much has to be taken in each such period. A network that
-# is away for some seconds is borne with; a client that does not read holds memory no longer.
+# At least WRITE_BYTES of the waiting bytes must be taken in each period of WRITE_SECONDS. A network
+# may fail for some seconds; a client that does not read is cut, since its response takes memory.
 WRITE_SECONDS = 20.0
 WRITE_BYTES = 1024
 _TCP_INFO_BYTES = 256
@@ -22,14 +22,14 @@ _ACKNOWLEDGED = struct.Struct("=120xQ")  # tcpi_bytes_acked of struct tcp_info, 
 
 
 class ReadGate(FlowControl):
-    """uvicorn's flow control, which reads only while the connection itself can go on as well."""
+    """uvicorn's flow control, which the connection itself can also stop from reading."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         super().__init__(transport)
         self.held = False
 
     def hold_reading(self, held: bool) -> None:
-        """Stop reading, or read again unless the request's body waits for its app."""
+        """Stop reading, or resume it unless the body waits for the app."""
         if held == self.held:
             return
         self.held = held
@@ -54,7 +54,7 @@ class ReadGate(FlowControl):
 
 
 class ReaderWatch:
-    """Notices that a client does not take what is written to its connection."""
+    """A check whether a client reads what is written to its connection."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -63,10 +63,11 @@ class ReaderWatch:
         self._acknowledged = 0
 
     def is_stuck(self, now: float) -> bool:
-        """Whether too little was taken for too long. Ask about once a second; `now` is the loop's.
+        """Return whether the client read less than WRITE_BYTES in WRITE_SECONDS.
 
-        What the kernel of the client has acknowledged counts as well: with large buffers ours
-        shrink in steps that a slow network takes long to make.
+        Call it about once a second with the time of the event loop. Bytes that the client's kernel
+        acknowledged count as well, since large buffers of the server shrink in steps that take long
+        over a slow network.
         """
         waiting = self._transport.get_write_buffer_size()
         if not waiting:
@@ -80,7 +81,7 @@ class ReaderWatch:
         return now - self._since >= WRITE_SECONDS
 
     def _acknowledged_bytes(self) -> int:
-        """0 where the system does not tell."""
+        """Return the bytes that the client's kernel acknowledged; 0 except on Linux."""
         connection = self._transport.get_extra_info("socket")
         option = getattr(socket, "TCP_INFO", None)
         with suppress(OSError, struct.error):

@@ -1,8 +1,8 @@
-"""Where a request's head and body end in bytes that arrive in pieces of any size.
+"""The ends of a request's head and body in bytes that arrive in pieces of any size.
 
-The parser takes all that it is given. These boundaries give it one request at a time, so that
-sizes are measured the same however the bytes arrive and a connection can stop between requests.
-The parser has the last word on what is valid; it and a boundary that disagree are a 400.
+The parser consumes all bytes that it gets. These boundaries pass it one request at a time, so that
+sizes do not depend on how the bytes arrive, and a connection can stop between two requests. The
+parser decides what is valid; if a boundary and the parser disagree, the response is a 400.
 """
 
 from __future__ import annotations
@@ -12,32 +12,32 @@ import re
 from .refusal import ProtocolError
 
 HEAD_BYTES = 65_536  # of a head from its first line break or letter to the empty line
-# Of the request line: more than the 8,000 octets that everybody should support (RFC 9112
-# section 3), and no more than common servers take.
+# Of the request line: more than the 8,000 octets of RFC 9112 section 3, and no more than common
+# servers accept.
 LINE_BYTES = 16_384
-# In one piece of a chunked body: a parser's call per chunk, of which so many bytes hold at most
-# a few thousand.
+# In one piece of a chunked body. The parser calls back for each chunk; so many bytes hold at most a
+# few thousand chunks.
 CHUNKED_BYTES = 16_384
 _END = b"\r\n\r\n"
 _BREAKS = b"\r\n"
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]")
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) +[^ \r\n]+ +HTTP/([0-9]\.[0-9])\r\n")
-# RFC 9110 section 9.3, PATCH (RFC 5789) and QUERY. What a route lacks of these is its 405.
+# RFC 9110 section 9.3, PATCH (RFC 5789) and QUERY. A route without one of these responds with 405.
 _METHODS = frozenset(b"GET HEAD POST PUT PATCH DELETE OPTIONS TRACE CONNECT QUERY".split())
 _VERSIONS = frozenset({b"1.0", b"1.1"})
 
 
 def _find_end(tail: bytes, data: bytes, at: int, stop: int) -> int:
-    """Return the index behind the first empty line, or -1. `tail` came before `data[at]`."""
+    """Return the index after the first empty line, or -1. `tail` precedes `data[at]`."""
     seam = tail + data[at : min(at + len(_END) - 1, stop)]
-    found = seam.find(_END)
-    if found >= 0:
-        return at + found + len(_END) - len(tail)
-    found = data.find(_END, at, stop)
-    return found + len(_END) if found >= 0 else -1
+    index = seam.find(_END)
+    if index >= 0:
+        return at + index + len(_END) - len(tail)
+    index = data.find(_END, at, stop)
+    return index + len(_END) if index >= 0 else -1
 
 
-def _last(tail: bytes, data: bytes, at: int, end: int) -> bytes:
+def _cut_tail(tail: bytes, data: bytes, at: int, end: int) -> bytes:
     keep = len(_END) - 1
     if end - at >= keep:
         return data[end - keep : end]
@@ -45,7 +45,7 @@ def _last(tail: bytes, data: bytes, at: int, end: int) -> bytes:
 
 
 class HeadBoundary:
-    """The head of one request. `size` is what has come of it, line breaks before it included."""
+    """The head of one request. `size` is its bytes so far, including line breaks before it."""
 
     __slots__ = ("_line", "_line_complete", "_tail", "complete", "size")
 
@@ -58,18 +58,18 @@ class HeadBoundary:
 
     @property
     def began(self) -> bool:
-        """Whether the parser has the request line."""
+        """Whether the parser has got the request line."""
         return self._line_complete
 
     @property
     def is_partial(self) -> bool:
-        """Whether a part of a head has come and the rest has not."""
+        """Whether a part of the head has arrived, but not all of it."""
         return self.size > 0 and not self.complete
 
     def take(self, data: bytes, at: int) -> tuple[bytes, int]:
-        """Return what the parser gets of `data` from `at` on, and the index behind it.
+        """Return the bytes for the parser from `data[at:]`, and the index after them.
 
-        A request line is held back until it is complete. Raises ProtocolError: 414, 431, 400 for
+        The request line is passed on once it is complete. Raises ProtocolError: 414, 431, 400 for
         CONNECT, 501 for an unknown method, 505 for another version.
         """
         if not self._line and data[at] in _BREAKS:
@@ -86,7 +86,7 @@ class HeadBoundary:
             if not self.began and _TOKEN.match(self._line):
                 self._grow(end - at)
                 return b"", end
-            # What begins like no method is no HTTP (TLS, say): the parser refuses it at once.
+            # Bytes that do not begin like a method (e.g. TLS): the parser refuses them at once.
             begun, self._line_complete = self._line, True
             self._grow(end - at)
             self._tail = self._line[-len(_END) + 1 :]
@@ -96,7 +96,7 @@ class HeadBoundary:
         if not self.complete:
             end = len(data)
         self._grow(end - at)
-        self._tail = _last(self._tail, data, at, end)
+        self._tail = _cut_tail(self._tail, data, at, end)
         return begun + data[at:end], end
 
     def _grow(self, count: int) -> None:
@@ -113,7 +113,7 @@ class HeadBoundary:
             return
         matched = _REQUEST_LINE.fullmatch(line)
         if matched is None:
-            raise ProtocolError(400, "This is not HTTP/1.1.")
+            raise ProtocolError(400, "The request is not valid HTTP/1.1.")
         method, version = matched.groups()
         if version not in _VERSIONS:
             raise ProtocolError(505, "Use HTTP/1.1.")
@@ -131,13 +131,13 @@ class BodyBoundary:
     def __init__(self, length: int | None) -> None:
         self._left = length
         self._tail = b""
-        self.overhead = 0  # bytes since the last that belong to the content
+        self.overhead = 0  # bytes since the last byte of content
 
     def take(self, data: bytes, at: int) -> int:
-        """Return the index behind what the parser gets of `data` from `at` on.
+        """Return the index after the bytes of `data[at:]` that the parser gets.
 
-        A chunked body ends with an empty line, so that each of them may be its end. Raises
-        ProtocolError 431 for extensions and trailers that are larger than a head may be.
+        A chunked body ends with an empty line, so each empty line may be its end. Raises
+        ProtocolError 431 for extensions and trailers over the size of a head.
         """
         if self._left is not None:
             end = min(len(data), at + self._left)
@@ -147,7 +147,7 @@ class BodyBoundary:
         end = _find_end(self._tail, data, at, stop)
         if end < 0:
             end = stop
-        self._tail = _last(self._tail, data, at, end)
+        self._tail = _cut_tail(self._tail, data, at, end)
         self.overhead += end - at
         if self.overhead > HEAD_BYTES:
             raise ProtocolError(431, "The trailers or chunk extensions are too large.")

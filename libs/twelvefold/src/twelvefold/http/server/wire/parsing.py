@@ -1,7 +1,7 @@
-"""Takes what a connection sends apart into requests, and has them served in their order.
+"""A protocol that parses the bytes of a connection into requests and serves them in order.
 
-Owns how far this goes: how much is parsed in one turn of the loop, how many requests are parsed
-ahead of the one that is served, and when reading stops. What ends a connection is its user's.
+Owns how much is parsed per turn of the event loop, how many requests are parsed ahead of the one
+that is served, and when reading stops. Its subclass `http.server.protocol` ends connections.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from .pipeline import MAX_AHEAD, PipelineTurns
 from .refusal import ProtocolError
 from .request_head import MAX_FIELDS, parse_head
 
-# Pieces given to the parser, and pieces of bodies given by it, in one turn of the loop: a few
+# Pieces passed to the parser, and pieces of bodies from it, in one turn of the event loop: a few
 # milliseconds of work.
-_STEPS = 2048
+_MAX_STEPS = 2048
 _UPGRADE = frozenset({b"upgrade", b"http2-settings"})
 
 
 class ParsingProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with a bound on what is parsed; `turns` is of one listener."""
+    """uvicorn's protocol with a bound on parsing. The connections of a listener share `turns`."""
 
     turns: PipelineTurns
-    _gate: ReadGate  # is `flow`, too
+    _gate: ReadGate  # the same object as `flow`
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # What has been read and not been parsed, from _at on; there is some only while we wait.
+        # Bytes that are not parsed yet, from _at on; empty unless parsing has to wait.
         self._unparsed = b""
         self._at = 0
         self._steps = 0
@@ -45,36 +45,36 @@ class ParsingProtocol(HttpToolsProtocol):
         self._head_parsed = False
         self._half_closed = False
         self._refused = False
-        self._is_last = False  # the request that was parsed last ends the connection
-        self._fault: ProtocolError | None = None  # told once all before it are answered
+        self._is_last = False  # the latest request ends the connection
+        self._fault: ProtocolError | None = None  # sent after the responses before it
         self._serving: ResponseCycle | None = None
-        self._asked_turn = False
+        self._turn_requested = False
 
     @property
     def busy(self) -> bool:
         """Whether a request is being served."""
-        # No cycle until the first request, whatever the annotation says.
+        # None before the first request, although the annotation lacks it.
         cycle = cast("RequestResponseCycle | None", self.cycle)
         return cycle is not None and not cycle.response_complete
 
     def _on_fault(self, error: ProtocolError) -> None:
-        """Called with what ends the parsing of this connection."""
+        """Handle an error that ends the parsing of this connection."""
         raise NotImplementedError
 
     def _on_progress(self) -> None:
-        """Called when some of what came has been parsed, or waits to be."""
+        """Handle that bytes were parsed, or that they have to wait."""
         raise NotImplementedError
 
     def _on_event_stream(self) -> None:
-        """Called when a response turns out to be a stream of events."""
+        """Handle that a response is a stream of events."""
         raise NotImplementedError
 
     def _discard(self, count: int) -> None:
-        """Called with the number of bytes that came and are not parsed any more."""
+        """Handle `count` bytes that arrived and will not be parsed."""
         raise NotImplementedError
 
     def _parse(self) -> None:
-        """Parses what has been read, as far as the connection may go on at this moment."""
+        """Parse the bytes read, as far as the bounds allow at this moment."""
         while self._unparsed and not self._must_wait():
             self._steps += 1
             try:
@@ -87,13 +87,13 @@ class ParsingProtocol(HttpToolsProtocol):
                 self._discard(len(self._unparsed) - self._at)
                 self._unparsed, self._at = b"", 0
                 break
-        if self._steps >= _STEPS:
+        if self._steps >= _MAX_STEPS:
             self.loop.call_soon(self._on_next_turn)
         self._hold_reading()
         self._on_progress()
 
     def _must_wait(self) -> bool:
-        if self._steps >= _STEPS or self._fault is not None:
+        if self._steps >= _MAX_STEPS or self._fault is not None:
             return True
         if not self.pipeline:
             return False
@@ -129,29 +129,29 @@ class ParsingProtocol(HttpToolsProtocol):
         if piece:
             self._feed(piece)
             if self._head.complete and not self._head_parsed:
-                raise ProtocolError(400, "This is not HTTP/1.1.")
+                raise ProtocolError(400, "The request is not valid HTTP/1.1.")
 
     def _feed(self, piece: bytes) -> None:
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade:
             version = self.parser.get_http_version()
-            again = self._head_without_upgrade(version)
+            head = self._build_head_without_upgrade(version)
             self.parser = httptools.HttpRequestParser(self)
-            # As uvicorn has it: bytes after `Connection: close` are no error.
+            # As in uvicorn: bytes after `Connection: close` are no error.
             self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             self._may_begin = True
-            self._feed(again)
+            self._feed(head)
         except httptools.HttpParserError as error:
             if isinstance(error.__context__, ProtocolError):
                 raise error.__context__ from None
-            raise ProtocolError(400, "This is not HTTP/1.1.") from error
+            raise ProtocolError(400, "The request is not valid HTTP/1.1.") from error
 
-    def _head_without_upgrade(self, version: str) -> bytes:
-        """The head just read, without its offer of another protocol, for reading it again.
+    def _build_head_without_upgrade(self, version: str) -> bytes:
+        """Return the parsed head without its Upgrade header, to parse it again.
 
-        An offer may be ignored (RFC 9110 section 7.8), but the parser takes what follows for the
-        other protocol and the body would be lost: Java's client offers h2c with its first request.
+        A server may ignore the header (RFC 9110 section 7.8), but the parser treats the following
+        bytes as the other protocol, so the body would be lost. Java's client sends it with h2c.
         """
         head = [self.parser.get_method(), b" ", self.url, b" HTTP/", version.encode(), b"\r\n"]
         for name, value in self.headers:
@@ -162,13 +162,13 @@ class ParsingProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         if not self._may_begin:
-            raise ProtocolError(400, "This is not HTTP/1.1.")
+            raise ProtocolError(400, "The request is not valid HTTP/1.1.")
         self._may_begin = False
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head_parsed:
-            return  # a trailer: none of them may act as a header (RFC 9110 section 6.5.1)
+            return  # a trailer, which must not act as a header (RFC 9110 section 6.5.1)
         if len(self.headers) >= MAX_FIELDS:
             raise ProtocolError(431, f"A request may have at most {MAX_FIELDS} header lines.")
         super().on_header(name, value)
@@ -228,14 +228,14 @@ class ParsingProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self._is_last = not self.cycle.keep_alive
 
-    def _ask_turn(self) -> None:
-        """The next response is made once the client has taken enough of the one before."""
-        if self.pipeline and not self._asked_turn and not self.flow.write_paused:
-            self._asked_turn = True
-            self.turns.ask(self._on_turn)
+    def _request_turn(self) -> None:
+        """Queue the next pipelined request once the client has read enough of the last response."""
+        if self.pipeline and not self._turn_requested and not self.flow.write_paused:
+            self._turn_requested = True
+            self.turns.request(self._on_turn)
 
     def _on_turn(self) -> None:
-        self._asked_turn = False
+        self._turn_requested = False
         if self.pipeline and self._reads():
             self._serve(*self.pipeline.pop())
             self._parse()
@@ -243,4 +243,4 @@ class ParsingProtocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         if self._serving is not None and self._serving.response_complete:
-            self._ask_turn()
+            self._request_turn()

@@ -1,7 +1,6 @@
-"""Who is served next where clients send requests without waiting for responses.
+"""The order in which pipelined requests start (RFC 9112 section 9.3.2).
 
-Hardly any client pipelines (RFC 9112 section 9.3.2), and one that does may not take the loop from
-those that wait for their responses.
+Few clients pipeline, and one that does must not take the event loop from the others.
 """
 
 from __future__ import annotations
@@ -11,22 +10,21 @@ from collections import deque
 from collections.abc import Callable
 
 MAX_AHEAD = 8  # requests of a connection that are parsed while another one is served
-# Seconds between two pipelined requests, of all connections of a server: a small share of the loop.
-PAUSE = 0.02
+START_INTERVAL = 0.02  # seconds between two pipelined requests of all connections of a server
 
 
 class PipelineTurns:
-    """Starts requests that waited in a pipeline, one at a time, in the order of asking.
+    """A queue that starts pipelined requests one at a time, in the order of `request`.
 
-    Bounded by the number of connections: each asks for one start at a time.
+    The number of connections bounds it, since each one has at most one start in the queue.
     """
 
     def __init__(self) -> None:
         self._waiting: deque[Callable[[], None]] = deque()
         self._pausing = False
 
-    def ask(self, start: Callable[[], None]) -> None:
-        """Call `start` when it is its turn: now, or after those that asked before."""
+    def request(self, start: Callable[[], None]) -> None:
+        """Call `start` now, or in its turn after the starts that were requested before."""
         self._waiting.append(start)
         if not self._pausing:
             self._start_next()
@@ -35,5 +33,5 @@ class PipelineTurns:
         self._pausing = bool(self._waiting)
         if self._waiting:
             start = self._waiting.popleft()
-            asyncio.get_running_loop().call_later(PAUSE, self._start_next)
+            asyncio.get_running_loop().call_later(START_INTERVAL, self._start_next)
             start()

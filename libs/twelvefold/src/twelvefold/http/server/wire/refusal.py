@@ -1,4 +1,4 @@
-"""Requests that are answered without an app, since they are no request or cross a bound."""
+"""Error responses without an app, to malformed requests and to those over a bound."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _REASONS = {
 
 
 class ProtocolError(Exception):
-    """Ends a connection with a problem document. `headers` are further lines, each with CRLF."""
+    """An error that ends the connection with a problem. `headers` are lines with CRLF."""
 
     def __init__(self, status: int, detail: str, headers: str = "") -> None:
         super().__init__(detail)
@@ -29,7 +29,7 @@ class ProtocolError(Exception):
         self.headers = headers
 
     def response(self) -> bytes:
-        """Return the whole response. It closes the connection and has a request id of its own."""
+        """Return the whole response, which has a new request id and closes the connection."""
         code, title = code_and_title(self.status)
         request_id = uuid7().hex
         problem = {

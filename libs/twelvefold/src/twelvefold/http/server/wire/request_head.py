@@ -1,4 +1,4 @@
-"""What a head says: the target, the host, and how long the body is (RFC 9112 sections 3 and 6).
+"""The head of a request: its target, its host and the length of its body (RFC 9112 sections 3, 6).
 
 Owns the checks that the parser leaves to the server.
 """
@@ -16,8 +16,8 @@ from .refusal import ProtocolError
 
 Headers = list[tuple[bytes, bytes]]
 
-MAX_FIELDS = 100  # header lines: what Envoy and Apache take; each costs more than its bytes
-# uri-host [":" port] of RFC 3986 section 3.2.2, an empty host left out (RFC 9110 section 4.2.1).
+MAX_FIELDS = 100  # header lines, as in Envoy and Apache; each costs more than its bytes
+# uri-host [":" port] of RFC 3986 section 3.2.2, without the empty host (RFC 9110 section 4.2.1).
 _HOST = re.compile(
     rb"(?:\[([0-9A-Fa-f:.]+)\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)(?::[0-9]{0,5})?"
 )
@@ -27,7 +27,7 @@ _SCHEMES = frozenset({b"http", b"https"})
 
 @dataclass(frozen=True, slots=True)
 class RequestHead:
-    """`path` is decoded, `raw_path` is not; a `body_length` of None is a chunked body."""
+    """A parsed head. `path` is decoded, `raw_path` is not; `body_length` is None if chunked."""
 
     path: str
     raw_path: bytes
@@ -36,7 +36,7 @@ class RequestHead:
 
 
 def parse_head(method: str, version: str, target: bytes, headers: Headers) -> RequestHead:
-    """Return what the head says. Names in `headers` are lower case.
+    """Parse the head, whose names in `headers` are in lower case.
 
     The host of an absolute target replaces the one in `headers` (RFC 9112 section 3.2.2). Raises
     ProtocolError: 400, or 501 for a transfer coding other than chunked.
