@@ -69,7 +69,7 @@ contracts: $(SYNCED) ## Check which module may import which (import-linter)
 
 .PHONY: vocabulary
 vocabulary: $(SYNCED) ## Check for retired names and words, and for folders with too many modules
-	@exec $(BIN)/pytest tests/unit/test_vocabulary.py -q -n 0 --no-header
+	@exec $(BIN)/pytest tests/unit/test_vocabulary.py tests/unit/test_layout.py -q -n 0 --no-header
 
 .PHONY: generated
 generated: $(SYNCED) ## Check that lock file, reference pages, dashboards, OpenAPI and client are up to date

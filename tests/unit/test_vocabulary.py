@@ -11,7 +11,6 @@ import ast
 import re
 import subprocess
 import tomllib
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +23,6 @@ VOCABULARY = tomllib.loads(TABLE.read_text())
 # Text that may use a retired word: the history of the project, and what states the words.
 HISTORY = ("docs/changelog.md", "docs/changes/")
 FOREIGN = ("uv.lock", "tests/client/twelvefold_client/")  # written by programs
-MAX_MODULES = 15  # in a folder of sources; migrations only ever grow
 
 
 def definitions(tree: ast.Module) -> Iterator[str]:
@@ -155,16 +153,6 @@ def test_no_retired_word_is_in_the_tree():
             for word in retired.intersection(words(line))
         ]
     assert not found
-
-
-def test_no_folder_of_sources_is_longer_than_a_reader_can_take_in():
-    modules = Counter(
-        path.parent.relative_to(ROOT)
-        for source in SOURCES
-        for path in source.rglob("*.py")
-        if path.parent.name != "versions"
-    )
-    assert {folder: count for folder, count in modules.items() if count > MAX_MODULES} == {}
 
 
 @pytest.mark.parametrize(
