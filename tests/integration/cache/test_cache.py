@@ -1,4 +1,4 @@
-"""What every cache promises. Run over each implementation, the fake included."""
+"""The conformance suite of caches, run over each implementation, the fake included."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def key() -> str:
 
 
 class Loader:
-    """A load that starts and ends when the test says so."""
+    """A load that the test starts and ends."""
 
     def __init__(self, result: CacheEntry | Exception) -> None:
         self.result = result
@@ -129,7 +129,7 @@ async def test_a_slow_loader_of_a_deleted_row_does_not_bring_it_back(cache, key)
     assert await cache.get(key) == CacheEntry(5, b"another row")
 
 
-async def test_a_delete_forgets_the_version_too(cache, key) -> None:
+async def test_a_delete_removes_the_version_too(cache, key) -> None:
     await cache.set(key, CacheEntry(9, b"row"), ttl=60)
     assert await cache.delete(key)
     assert await cache.get(key) is None
@@ -174,7 +174,7 @@ async def test_a_load_does_not_hold_up_another_key(cache, key) -> None:
     assert await waiting == CacheEntry(1, b"slow")
 
 
-async def test_those_who_wait_share_the_error_and_nothing_is_kept(cache, key) -> None:
+async def test_waiting_callers_share_the_error_and_nothing_is_stored(cache, key) -> None:
     loader = Loader(LookupError("the database is away"))
     readers = [asyncio.create_task(cache.get_or_load(key, loader, ttl=60)) for _ in range(5)]
     await loader.started.wait()
@@ -200,7 +200,7 @@ async def test_a_cancelled_first_reader_takes_nothing_from_the_others(cache, key
     assert loader.calls == 1
 
 
-async def test_a_load_that_nobody_waits_for_any_more_is_kept(cache, key) -> None:
+async def test_a_load_without_waiting_callers_is_stored(cache, key) -> None:
     loader = Loader(CacheEntry(1, b"row"))
     reader = asyncio.create_task(cache.get_or_load(key, loader, ttl=60))
     await loader.started.wait()
@@ -221,7 +221,7 @@ async def test_a_slow_load_does_not_bring_back_what_was_written_meanwhile(cache,
     assert await cache.get(key) == CacheEntry(2, b"new")
 
 
-async def test_who_reads_after_a_write_does_not_join_a_load_from_before(cache, key) -> None:
+async def test_a_read_after_a_write_does_not_join_an_earlier_load(cache, key) -> None:
     before, after = Loader(CacheEntry(1, b"old")), Loader(CacheEntry(2, b"new"))
     after.may_end.set()
     early = asyncio.create_task(cache.get_or_load(key, before, ttl=60))

@@ -1,4 +1,4 @@
-"""A Redis that accepts and never answers: what it costs a process that can do without it."""
+"""A Redis that accepts connections and never replies."""
 
 import asyncio
 

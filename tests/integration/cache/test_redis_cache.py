@@ -1,4 +1,4 @@
-"""The cache when Redis is away, slow, restarted, or answers somebody who has gone."""
+"""The cache when Redis is unavailable, slow, restarted, or replies to a cancelled caller."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from twelvefold.resilience.circuit_breaker import OPEN_SECONDS
 from twelvefold.settings import Environment, RedisSettings
 
 TIMEOUT = 0.25  # seconds, the default
-SLACK = 0.4  # for a machine that is busy with something else
+SLACK = 0.4  # for a busy machine
 
 
 def redis_settings(url: str, **values) -> RedisSettings:
@@ -64,13 +64,13 @@ async def row() -> CacheEntry:
 
 
 async def regained(cache: RedisCache, key: str) -> None:
-    """Until Redis is asked again."""
+    """Wait until the circuit breaker lets a call through."""
     async with asyncio.timeout(OPEN_SECONDS * 3):
         while await cache.get(key) is None:
             await asyncio.sleep(0.01)
 
 
-async def test_every_outcome_is_told(cache, key, outcomes) -> None:
+async def test_every_outcome_is_reported(cache, key, outcomes) -> None:
     await cache.get(key)
     await cache.set(key, CacheEntry(2, b"row"), ttl=60)
     await cache.get(key)
@@ -88,8 +88,8 @@ async def test_a_get_is_one_round_trip(cache, key, proxy) -> None:
     assert proxy.sent - before == 10
 
 
-async def test_a_miss_that_is_told_late_does_not_load_again(cache, key) -> None:
-    """Of many concurrent readers the last ones learn of their miss after the first load."""
+async def test_a_miss_that_arrives_late_does_not_load_again(cache, key) -> None:
+    """The last of many concurrent readers get their miss after the first load has ended."""
     loads = []
 
     async def load() -> CacheEntry:
@@ -121,7 +121,7 @@ async def test_a_lost_redis_is_a_miss_and_not_an_error(cache, key, proxy, outcom
     assert set(outcomes) == {"set", "unavailable"}
 
 
-async def test_a_redis_that_refuses_our_password_is_a_miss(redis_url, key) -> None:
+async def test_a_refused_password_is_a_miss(redis_url, key) -> None:
     url = redis_url.replace("redis://:", "redis://:wrong")
     async with create_redis(redis_settings(url)) as client:
         cache = RedisCache(client, timeout=TIMEOUT)
@@ -153,7 +153,7 @@ async def test_the_timeout_includes_the_wait_for_a_connection(proxy, redis_url, 
         assert released.when() < loop.time()
 
 
-async def test_after_a_failure_redis_is_left_alone_and_then_probed_by_one_call(
+async def test_after_a_failure_redis_is_skipped_and_then_probed_by_one_call(
     cache, key, proxy
 ) -> None:
     await cache.set(key, CacheEntry(1, b"row"), ttl=60)
@@ -163,7 +163,7 @@ async def test_after_a_failure_redis_is_left_alone_and_then_probed_by_one_call(
     began = time.monotonic()
     for _ in range(100):
         assert await cache.get(key) is None
-    assert time.monotonic() - began < TIMEOUT, "nobody waits for what is known to be slow"
+    assert time.monotonic() - began < TIMEOUT, "no call waits for a Redis that is known to be slow"
     assert proxy.sent == before
     # Still slow when the pause is over: only the probe waits.
     async with asyncio.timeout(OPEN_SECONDS * 3):
@@ -194,14 +194,14 @@ async def test_connections_that_the_server_has_closed_cost_no_miss(cache, key, p
     )
 
 
-async def test_a_redis_that_has_forgotten_the_script_learns_it_again(cache, client, key) -> None:
+async def test_a_redis_without_the_script_gets_it_again(cache, client, key) -> None:
     await cache.set(key, CacheEntry(1, b"row"), ttl=60)
     await client.script_flush()
     assert await cache.set(key, CacheEntry(2, b"row"), ttl=60)
     assert await cache.get(key) == CacheEntry(2, b"row")
 
 
-async def test_a_refused_command_is_a_miss_and_no_reason_to_leave_redis_alone(
+async def test_a_refused_command_is_a_miss_and_does_not_open_the_circuit_breaker(
     cache, client, key, outcomes
 ) -> None:
     await client.rpush(key, "not an entry")
@@ -219,7 +219,7 @@ async def test_a_value_that_is_no_entry_is_a_miss_and_is_replaced(cache, client,
     assert await cache.get(key) == CacheEntry(1, b"row")
 
 
-async def test_a_cancelled_read_does_not_leave_its_answer_to_the_next(cache, key, proxy) -> None:
+async def test_a_cancelled_read_does_not_leave_its_reply_to_the_next(cache, key, proxy) -> None:
     await cache.set(f"{key}:mine", CacheEntry(1, b"mine"), ttl=60)
     await cache.set(f"{key}:yours", CacheEntry(1, b"yours"), ttl=60)
     proxy.hold()
@@ -232,10 +232,10 @@ async def test_a_cancelled_read_does_not_leave_its_answer_to_the_next(cache, key
     assert await cache.get(f"{key}:yours") == CacheEntry(1, b"yours")
 
 
-async def test_cancellations_at_any_moment_mix_up_no_answers_and_lose_no_connection(
+async def test_cancellations_at_any_moment_mix_up_no_replies_and_lose_no_connection(
     redis_url, key
 ) -> None:
-    """Cancels half of the readers at a random turn of the loop, over a pool that is too small."""
+    """Cancel half of the readers at a random turn of the loop, with a pool that is too small."""
     chance = random.Random(12)  # noqa: S311  (repeatable, not secret)
     settings = redis_settings(redis_url, redis_max_connections=5, redis_timeout=5)
     async with create_redis(settings) as client:
@@ -259,15 +259,13 @@ async def test_cancellations_at_any_moment_mix_up_no_answers_and_lose_no_connect
                 cancelled += isinstance(result, asyncio.CancelledError)
                 assert result is None or isinstance(result, asyncio.CancelledError)
         assert cancelled > 300
-        # Each of the five can still be had at the same time.
+        # All five connections are still available at the same time.
         held = [await client.connection_pool.get_connection() for _ in range(5)]
         for connection in held:
             await client.connection_pool.release(connection)
 
 
-async def test_a_connection_that_came_free_is_not_lost_with_who_was_to_have_it(
-    redis_url, key
-) -> None:
+async def test_a_free_connection_is_not_lost_with_a_cancelled_waiter(redis_url, key) -> None:
     settings = redis_settings(redis_url, redis_max_connections=1, redis_timeout=5)
     async with create_redis(settings) as client:
         pool = client.connection_pool
@@ -282,7 +280,7 @@ async def test_a_connection_that_came_free_is_not_lost_with_who_was_to_have_it(
                 await pool.release(await second)
 
 
-async def test_the_client_never_has_more_connections_than_it_may(proxy, redis_url, key) -> None:
+async def test_the_client_never_exceeds_its_maximum_of_connections(proxy, redis_url, key) -> None:
     settings = redis_settings(proxy.url(redis_url), redis_max_connections=3, redis_timeout=5)
     async with create_redis(settings) as client:
         cache = RedisCache(client, timeout=5)

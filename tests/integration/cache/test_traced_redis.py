@@ -1,4 +1,4 @@
-"""What a trace tells of Redis: hits and misses, times to live, commands, and no key's secret."""
+"""Spans of Redis: hits and misses, times to live, commands, and no secret of a key."""
 
 import pytest
 from opentelemetry import trace
@@ -38,18 +38,18 @@ def recorded(kept):
         yield
 
 
-async def test_a_read_tells_hit_miss_or_negative_and_is_one_span(redis, kept, recorded):
+async def test_a_read_is_one_span_with_hit_miss_or_negative(redis, kept, recorded):
     cache = RedisCache(redis, timeout=5.0)
     await cache.get("user:1")
     await cache.set("user:1", CacheEntry(1, b"{}"), ttl=60)
     await cache.get("user:1")
     await cache.set("user:1", CacheEntry(2, None), ttl=60)
     await cache.get("user:1")
-    told = [
+    attributes = [
         (span.name, span.attributes["cache.outcome"], span.attributes["cache.hit"])
         for span in kept.get_finished_spans()
     ]
-    assert told == [
+    assert attributes == [
         ("cache.get", "miss", False),
         ("cache.set", "set", False),
         ("cache.get", "hit", True),

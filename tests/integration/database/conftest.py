@@ -1,4 +1,4 @@
-"""A database with one table, on real PostgreSQL, directly and through a proxy that can lose it."""
+"""A database with one table, on real PostgreSQL, directly and through a faulty proxy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from twelvefold.settings import Environment, PostgresSettings
 
 @pytest.fixture(scope="module")
 async def admin(postgres_superuser_url) -> AsyncIterator[asyncpg.Connection]:
-    """A connection beside ours, to look at the server and to end other connections."""
+    """A separate connection, to inspect the server and to end other connections."""
     admin = await asyncpg.connect(postgres_superuser_url)
     yield admin
     await admin.close()
@@ -39,7 +39,7 @@ async def url(admin, postgres_superuser_url) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def open_database(url) -> AsyncIterator[Callable[..., Database]]:
-    """Opens databases with some settings changed, and closes them."""
+    """Open databases with changed settings, and close them after the test."""
     opened: list[Database] = []
 
     def create(**changed: Any) -> Database:

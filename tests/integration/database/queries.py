@@ -1,4 +1,4 @@
-"""What the tests of units of work run."""
+"""Statements of the tests of transactions."""
 
 from __future__ import annotations
 

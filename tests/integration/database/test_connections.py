@@ -1,4 +1,4 @@
-"""Connections: how a URL opens them, how many there are, and that cancellations lose none."""
+"""Connections: their URL, their number, and that cancellations lose none."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def test_a_full_pool_refuses_fast(database) -> None:
     await database.ping()
 
 
-async def test_a_cancelled_reader_hands_back_a_clean_connection(open_database, admin) -> None:
+async def test_a_cancelled_reader_returns_a_clean_connection(open_database, admin) -> None:
     database = open_database(database_pool_size=1)
     for _ in range(5):
         asleep = asyncio.create_task(select(database, "SELECT pg_sleep(60), 'mine'"))
@@ -88,7 +88,7 @@ async def test_a_cancelled_reader_hands_back_a_clean_connection(open_database, a
             await asleep
         assert await select(database, "SELECT 'yours'") == "yours"
     assert database.engine.pool.checkedout() == 0
-    # And the server does not go on sleeping for nobody; on a busy machine it hears of it late.
+    # The server stops the statement too, on a busy machine with a delay.
     async with asyncio.timeout(20):
         while await admin.fetchval(
             "SELECT count(*) FROM pg_stat_activity"

@@ -1,4 +1,4 @@
-"""PostgreSQL away, silent, full, or ending our connections, and what works afterwards."""
+"""PostgreSQL unavailable, unresponsive, full, or ending connections, and its recovery."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from twelvefold.database.database import Transaction
 from twelvefold.errors import DependencyUnavailable
 
 
-async def test_postgresql_away_is_said_at_once(open_database, proxy, url) -> None:
+async def test_an_unavailable_postgresql_is_reported_at_once(open_database, proxy, url) -> None:
     database = open_database(database_url=proxy.url(url))
     await database.ping()
     await proxy.refuse()
@@ -30,7 +30,7 @@ async def test_postgresql_away_is_said_at_once(open_database, proxy, url) -> Non
     assert await count(database) == 1
 
 
-async def test_a_silent_postgresql_is_said_once_the_statement_should_have_ended(
+async def test_an_unresponsive_postgresql_is_reported_after_the_statement_timeout(
     open_database, proxy, url
 ) -> None:
     database = open_database(database_url=proxy.url(url), database_statement_timeout=0.2)
@@ -68,7 +68,7 @@ async def test_connections_that_the_server_ended_between_uses_cost_no_error(
     assert await select(database, "SELECT pg_backend_pid()") not in pids
 
 
-async def test_a_unit_of_work_that_the_server_ended_is_said_and_the_next_one_works(
+async def test_a_transaction_that_the_server_ended_is_reported_and_the_next_one_works(
     database, admin
 ) -> None:
     async def ended(tx: Transaction) -> None:
@@ -84,10 +84,10 @@ async def test_a_unit_of_work_that_the_server_ended_is_said_and_the_next_one_wor
     assert await count(database) == 1
 
 
-async def test_a_statement_that_the_server_ends_is_said_and_the_next_one_works(
+async def test_a_statement_that_the_server_cancels_is_reported_and_the_next_one_works(
     database, admin
 ) -> None:
-    """Ended in the middle of a statement, not before one: another path through the driver."""
+    """A statement that ends in the middle takes another path through the driver."""
     for _ in range(20):
         asleep = asyncio.create_task(select(database, "SELECT pg_sleep(60), 'ended'"))
         async with asyncio.timeout(5):

@@ -1,4 +1,4 @@
-"""Units of work that are done again: what was lost before its commit, once, while there is time."""
+"""Retried transactions: lost before the commit, once, while the request has time left."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UPDATE = text("UPDATE notes SET body = body || '.' WHERE id = :id")
 
 
 class Notes:
-    """A unit of work whose first tries are disturbed in the middle, each by the next of `ends`."""
+    """A transaction whose first attempts fail in the middle, each by the next of `ends`."""
 
     def __init__(self, database, *ends) -> None:
         self._database = database
@@ -45,13 +45,13 @@ def terminate(admin):
     return end
 
 
-async def test_what_was_lost_before_its_commit_is_done_again(database, terminate) -> None:
+async def test_a_transaction_lost_before_its_commit_is_retried(database, terminate) -> None:
     notes = Notes(database, terminate)
     assert await notes.add(1) == 1
     assert notes.tries == 2
 
 
-async def test_it_is_done_again_once(database, terminate) -> None:
+async def test_it_is_retried_once(database, terminate) -> None:
     notes = Notes(database, terminate, terminate, terminate)
     with pytest.raises(DependencyUnavailable):
         await notes.add(1)
@@ -93,7 +93,7 @@ async def test_what_was_lost_in_its_commit_is_not_done_again(open_database, prox
 
 
 async def test_of_two_that_wait_for_each_other_both_come_through(database, open_database) -> None:
-    """PostgreSQL undoes one of them after a second, and that one is done again."""
+    """PostgreSQL rolls back one of them after a second, and that one is retried."""
     other = open_database()
     async with database.transaction() as transaction:
         for number in (1, 2):

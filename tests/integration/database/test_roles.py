@@ -1,4 +1,4 @@
-"""Roles of a service: made once, with two that may log in while a password is rotated."""
+"""Roles of a service, two of which may log in while a password is rotated."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from twelvefold.database.revisions import Migrations
 
 @pytest.fixture
 def service() -> Migrations:
-    """One that nobody else has: roles belong to the whole server."""
+    """A unique name, because roles belong to the whole server."""
     name = f"shop{uuid.uuid4().hex[:8]}"
     return Migrations(service=name, schema=name, package="users.migrations")
 
@@ -36,13 +36,13 @@ def logged_in(superuser_url: str):
 
 @pytest.fixture
 async def ready(service: Migrations, superuser_url: str) -> None:
-    """Its schema with a table, as its owner makes one."""
+    """Create the schema with a table, as its owner does."""
     passwords = {service.owner_role: "owner", service.app_role: "one"}
     assert await bootstrap(superuser_url, [service], passwords) == [*passwords]
 
 
 async def rows(connection: asyncpg.Connection) -> object:
-    """Writes and reads as the service does, by the search path."""
+    """Write and read as the service does, by the search path."""
     await connection.execute("INSERT INTO things DEFAULT VALUES")
     return await connection.fetchval("SELECT count(*) FROM things")
 
@@ -60,7 +60,7 @@ async def test_two_passwords_are_valid_at_a_time_with_the_same_rights(
     first = await logged_in(service.app_role, "one")
     second = await logged_in(service.rotation_role, "two")
     assert (await rows(first), await rows(second)) == (1, 2)
-    await owner.execute("CREATE TABLE later (id int)")  # made after the second role was
+    await owner.execute("CREATE TABLE later (id int)")  # created after the second role
     assert await second.fetchval("SELECT count(*) FROM later") == 0
     for forbidden in ("CREATE TABLE mine (id int)", "DROP TABLE things"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
@@ -81,7 +81,7 @@ async def test_the_old_password_is_closed_while_the_other_one_stays(
     await (await logged_in(service.rotation_role, "two")).close()
 
 
-async def test_a_role_that_is_there_keeps_its_password_where_none_is_given(
+async def test_an_existing_role_keeps_its_password_where_none_is_given(
     service: Migrations, superuser_url: str, logged_in, ready
 ) -> None:
     assert await bootstrap(superuser_url, [service], {}) == []
@@ -89,7 +89,7 @@ async def test_a_role_that_is_there_keeps_its_password_where_none_is_given(
     await (await logged_in(service.app_role, "one")).close()
 
 
-async def test_a_role_that_is_not_there_needs_a_password_and_is_named(
+async def test_a_new_role_needs_a_password_and_is_named(
     service: Migrations, superuser_url: str
 ) -> None:
     with pytest.raises(SchemaError) as refused:

@@ -1,4 +1,4 @@
-"""What a unit of work commits, undoes and lets follow."""
+"""Transactions: commit, rollback and the callbacks after a commit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def failing(_: Transaction) -> None:
 async def test_what_was_written_is_there_after_the_commit(database) -> None:
     async with database.transaction() as tx:
         await tx.execute(INSERT, {"id": 1, "body": "row"})
-        assert await count(database) == 0, "nobody else sees it before"
+        assert await count(database) == 0, "other connections do not see it before"
     assert await count(database) == 1
 
 
@@ -80,7 +80,7 @@ async def test_nothing_follows_a_commit_that_fails(database) -> None:
     assert await count(database) == 1
 
 
-async def test_a_follower_that_fails_neither_undoes_nor_stops_the_others(database) -> None:
+async def test_a_failing_callback_neither_undoes_the_commit_nor_stops_the_others(database) -> None:
     followed: list[str] = []
 
     def breaking() -> None:
@@ -96,7 +96,7 @@ async def test_a_follower_that_fails_neither_undoes_nor_stops_the_others(databas
     assert await count(database) == 1
 
 
-async def test_what_follows_happens_though_the_caller_is_cancelled_after_the_commit(
+async def test_callbacks_run_although_the_caller_is_cancelled_after_the_commit(
     database, monkeypatch
 ) -> None:
     handing_back = asyncio.Event()
@@ -121,7 +121,7 @@ async def test_what_follows_happens_though_the_caller_is_cancelled_after_the_com
     assert followed == ["rang"]
 
 
-async def test_a_savepoint_undoes_only_itself_and_its_followers(database) -> None:
+async def test_a_savepoint_undoes_only_itself_and_its_callbacks(database) -> None:
     followed: list[str] = []
 
     async def half(tx: Transaction) -> None:

@@ -1,4 +1,4 @@
-"""What every mailer promises. Run over each implementation, the fake included."""
+"""The conformance suite of mailers, run over each implementation, the fake included."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SENDER = "Twelvefold <no-reply@twelvefold.example>"
 
 @dataclass(frozen=True)
 class Delivered:
-    """What a receiver sees, however the letter came."""
+    """What a receiver sees, whichever mailer sent it."""
 
     sender: str
     subject: str
@@ -34,44 +34,44 @@ class Delivered:
 
 @dataclass(frozen=True)
 class Post:
-    """A mailer and what has arrived for an address."""
+    """A mailer, and the emails that have arrived for an address."""
 
     mailer: Mailer
     delivered: Callable[[str], list[Delivered]]
 
 
 def by_smtp(mailbox: Mailbox) -> Callable[[str], list[Delivered]]:
-    def read(letter: Any) -> Delivered:
-        text = letter.get_body(("plain",))
-        html = letter.get_body(("html",))
+    def read(email: Any) -> Delivered:
+        text = email.get_body(("plain",))
+        html = email.get_body(("html",))
         return Delivered(
-            sender=str(letter["From"]),
-            subject=str(letter["Subject"]),
+            sender=str(email["From"]),
+            subject=str(email["Subject"]),
             text=text.get_content().strip(),
             html=html.get_content().strip() if html else None,
-            message_id=str(letter["Message-ID"]),
-            headers={name: str(value) for name, value in letter.items()},
+            message_id=str(email["Message-ID"]),
+            headers={name: str(value) for name, value in email.items()},
         )
 
     return lambda address: [read(message) for message in mailbox.to(address)]
 
 
 def by_sendgrid(accepted: list[dict[str, Any]]) -> Callable[[str], list[Delivered]]:
-    def read(letter: dict[str, Any]) -> Delivered:
-        parts = {part["type"]: part["value"].strip() for part in letter["content"]}
+    def read(email: dict[str, Any]) -> Delivered:
+        parts = {part["type"]: part["value"].strip() for part in email["content"]}
         return Delivered(
-            sender=f"{letter['from']['name']} <{letter['from']['email']}>",
-            subject=letter["subject"],
+            sender=f"{email['from']['name']} <{email['from']['email']}>",
+            subject=email["subject"],
             text=parts["text/plain"],
             html=parts.get("text/html"),
-            message_id=letter["headers"]["Message-ID"],
-            headers=letter["headers"],
+            message_id=email["headers"]["Message-ID"],
+            headers=email["headers"],
         )
 
     return lambda address: [
-        read(letter)
-        for letter in accepted
-        if letter["personalizations"][0]["to"] == [{"email": address}]
+        read(email)
+        for email in accepted
+        if email["personalizations"][0]["to"] == [{"email": address}]
     ]
 
 
@@ -121,37 +121,37 @@ def message() -> Email:
     )
 
 
-async def test_a_letter_arrives_as_text_and_as_html(post, message) -> None:
+async def test_an_email_arrives_as_text_and_as_html(post, message) -> None:
     await post.mailer.send(message)
-    (letter,) = post.delivered(message.to)
-    assert letter.sender == SENDER
-    assert letter.subject == "Welcome"
-    assert letter.text == "Hello Ada"
-    assert letter.html == "<p>Hello <b>Ada</b></p>"
-    assert letter.message_id == message.message_id
-    assert letter.headers["Auto-Submitted"] == "auto-generated"
+    (email,) = post.delivered(message.to)
+    assert email.sender == SENDER
+    assert email.subject == "Welcome"
+    assert email.text == "Hello Ada"
+    assert email.html == "<p>Hello <b>Ada</b></p>"
+    assert email.message_id == message.message_id
+    assert email.headers["Auto-Submitted"] == "auto-generated"
 
 
-async def test_a_letter_may_be_text_alone(post, message) -> None:
+async def test_an_email_may_be_text_alone(post, message) -> None:
     await post.mailer.send(replace(message, html=None))
-    (letter,) = post.delivered(message.to)
-    assert letter.text == "Hello Ada"
-    assert letter.html is None
+    (email,) = post.delivered(message.to)
+    assert email.text == "Hello Ada"
+    assert email.html is None
 
 
 async def test_every_language_survives(post, message) -> None:
     subject = "Grüße, Zoë: добро пожаловать, ようこそ " + "und noch viel mehr " * 8
     text = "Schöne Grüße\n.\nFrom here on: ようこそ\n" + "long " * 400
     await post.mailer.send(replace(message, subject=subject.strip(), text=text.strip()))
-    (letter,) = post.delivered(message.to)
-    assert letter.subject == subject.strip()
-    assert letter.text == text.strip()
+    (email,) = post.delivered(message.to)
+    assert email.subject == subject.strip()
+    assert email.text == text.strip()
 
 
-async def test_a_letter_sent_again_keeps_its_message_id(post, message) -> None:
+async def test_an_email_sent_again_keeps_its_message_id(post, message) -> None:
     await post.mailer.send(message)
     await post.mailer.send(message)
-    assert [letter.message_id for letter in post.delivered(message.to)] == [message.message_id] * 2
+    assert [email.message_id for email in post.delivered(message.to)] == [message.message_id] * 2
 
 
 @pytest.mark.parametrize("line_break", ["\n", "\r", "\r\n", "\0", "\u2028"])
@@ -166,7 +166,7 @@ async def test_a_line_break_in_a_header_is_refused(post, message, where, line_br
 
 
 @pytest.mark.parametrize("name", ["Bcc", "to", "FROM", "Content-Type", "X Name", "X:", "", "Ünal"])
-async def test_a_header_that_is_the_mailers_own_or_no_name_is_refused(post, message, name) -> None:
+async def test_a_reserved_or_invalid_header_name_is_refused(post, message, name) -> None:
     with pytest.raises(Rejected):
         await post.mailer.send(replace(message, headers={name: "everybody@example.org"}))
     assert post.delivered(message.to) == []

@@ -1,4 +1,4 @@
-"""How the SendGrid mailer speaks to the API: key, body, refusals, pauses, timeouts."""
+"""The SendGrid mailer: key, body, refusals, pauses and timeouts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def settings(*, sendgrid_api_key: str = "SG.key", mail_timeout: float = 5) -> Ma
     )
 
 
-async def test_sendgrid_gets_the_key_and_the_letter_with_its_message_id() -> None:
+async def test_sendgrid_gets_the_key_and_the_email_with_its_message_id() -> None:
     async with open_sendgrid(key="SG.key") as server:
         mailer = SendGridMailer(settings(), base_url=server.url)
         await mailer.send(replace(MESSAGE, headers={"Auto-Submitted": "auto-generated"}))
@@ -73,7 +73,7 @@ async def test_sendgrid_is_given_an_international_domain_in_ascii() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 413])
-async def test_sendgrid_refuses_a_letter_for_good(status) -> None:
+async def test_a_refusal_by_sendgrid_is_permanent(status) -> None:
     async with open_sendgrid(key="SG.key") as server:
         server.answer = status, {}
         mailer = SendGridMailer(settings(), base_url=server.url)
@@ -83,7 +83,7 @@ async def test_sendgrid_refuses_a_letter_for_good(status) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 403, 404, 429, 500, 502, 503])
-async def test_sendgrid_does_not_answer_as_it_should(status) -> None:
+async def test_a_failure_of_sendgrid_is_temporary(status) -> None:
     async with open_sendgrid(key="SG.key") as server:
         server.answer = status, {}
         mailer = SendGridMailer(settings(), base_url=server.url)
@@ -92,7 +92,7 @@ async def test_sendgrid_does_not_answer_as_it_should(status) -> None:
         await mailer.aclose()
 
 
-async def test_a_wrong_sendgrid_key_leaves_the_letter_waiting_for_the_right_one() -> None:
+async def test_a_wrong_sendgrid_key_is_a_temporary_failure() -> None:
     async with open_sendgrid(key="SG.key") as server:
         mailer = SendGridMailer(settings(sendgrid_api_key="SG.wrong"), base_url=server.url)
         with pytest.raises(DependencyUnavailable):
@@ -101,7 +101,7 @@ async def test_a_wrong_sendgrid_key_leaves_the_letter_waiting_for_the_right_one(
     assert server.accepted == []
 
 
-async def test_sendgrid_says_how_long_to_wait() -> None:
+async def test_sendgrid_sets_the_time_to_wait() -> None:
     async with open_sendgrid(key="SG.key") as server:
         mailer = SendGridMailer(settings(), base_url=server.url)
         pauses = []
@@ -121,7 +121,9 @@ async def test_sendgrid_says_how_long_to_wait() -> None:
     assert pauses[2:] == [1, 300]
 
 
-async def test_sendgrid_away_or_silent_is_said_within_the_timeout(unused_tcp_port) -> None:
+async def test_an_unavailable_or_unresponsive_sendgrid_is_reported_within_the_timeout(
+    unused_tcp_port,
+) -> None:
     async with open_sendgrid(key="SG.key") as server:
         server.stalled = True
         for url in (server.url, f"http://127.0.0.1:{unused_tcp_port}"):

@@ -1,4 +1,4 @@
-"""How the SMTP mailer speaks to its server: encryption, logins, refusals, timeouts."""
+"""The SMTP mailer: encryption, logins, refusals and timeouts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def settings(**values: Any) -> MailSettings:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory) -> Path:
-    """A private key and a certificate of 127.0.0.1 that nobody has signed, in one file."""
+    """A private key and a self-signed certificate for 127.0.0.1, in one file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = dt.datetime.now(dt.UTC)
@@ -85,7 +85,7 @@ def trusting(certificate) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=certificate)
 
 
-async def test_smtp_gets_the_letter_and_the_bare_addresses(trusting) -> None:
+async def test_smtp_gets_the_email_and_the_bare_addresses(trusting) -> None:
     async with open_smtp() as server:
         await SmtpMailer(settings(smtp_url=f"smtp://127.0.0.1:{server.port}")).send(MESSAGE)
     message = BytesParser(policy=email.policy.default).parsebytes(server.emails[0])
@@ -96,7 +96,7 @@ async def test_smtp_gets_the_letter_and_the_bare_addresses(trusting) -> None:
     assert server.emails[0].isascii()
 
 
-async def test_starttls_encrypts_the_letter(server_tls, trusting) -> None:
+async def test_starttls_encrypts_the_email(server_tls, trusting) -> None:
     async with open_smtp(starttls=server_tls) as server:
         url = f"smtp+starttls://127.0.0.1:{server.port}"
         mailer = SmtpMailer(settings(smtp_url=url), tls_context=trusting)
@@ -105,7 +105,7 @@ async def test_starttls_encrypts_the_letter(server_tls, trusting) -> None:
     assert server.encrypted == [True]
 
 
-async def test_smtps_encrypts_the_letter(server_tls, trusting) -> None:
+async def test_smtps_encrypts_the_email(server_tls, trusting) -> None:
     async with open_smtp(tls=server_tls) as server:
         url = f"smtps://127.0.0.1:{server.port}"
         mailer = SmtpMailer(settings(smtp_url=url), tls_context=trusting)
@@ -114,7 +114,7 @@ async def test_smtps_encrypts_the_letter(server_tls, trusting) -> None:
     assert len(server.emails) == 1
 
 
-async def test_starttls_is_demanded_and_not_only_hoped_for(trusting) -> None:
+async def test_starttls_is_required(trusting) -> None:
     async with open_smtp(with_login=True) as server:
         url = f"smtp+starttls://me:right@127.0.0.1:{server.port}"
         mailer = SmtpMailer(settings(smtp_url=url), tls_context=trusting)
@@ -145,7 +145,7 @@ async def test_credentials_of_the_url_are_decoded_and_used() -> None:
     assert len(server.emails) == 1
 
 
-async def test_a_wrong_password_is_no_fault_of_the_letter() -> None:
+async def test_a_wrong_password_is_a_temporary_failure() -> None:
     async with open_smtp(with_login=True) as server:
         url = f"smtp://me:wrong@127.0.0.1:{server.port}"
         with pytest.raises(DependencyUnavailable):
@@ -153,7 +153,7 @@ async def test_a_wrong_password_is_no_fault_of_the_letter() -> None:
 
 
 @pytest.mark.parametrize("reply", ["550 5.1.1 No such user", "553 5.1.3 Not an address"])
-async def test_a_recipient_that_does_not_exist_is_refused_for_good(reply) -> None:
+async def test_a_recipient_that_does_not_exist_is_refused_permanently(reply) -> None:
     async with open_smtp() as server:
         server.replies["RCPT"] = reply
         mailer = SmtpMailer(settings(smtp_url=f"smtp://127.0.0.1:{server.port}"))
@@ -173,7 +173,7 @@ async def test_a_recipient_that_does_not_exist_is_refused_for_good(reply) -> Non
         ("DATA", "554 5.7.1 Your address is on a list"),
     ],
 )
-async def test_any_other_refusal_may_pass(command, reply) -> None:
+async def test_any_other_refusal_is_temporary(command, reply) -> None:
     async with open_smtp() as server:
         server.replies[command] = reply
         mailer = SmtpMailer(settings(smtp_url=f"smtp://127.0.0.1:{server.port}"))
@@ -181,7 +181,7 @@ async def test_any_other_refusal_may_pass(command, reply) -> None:
             await mailer.send(MESSAGE)
 
 
-async def test_an_international_domain_needs_no_server_that_takes_more_than_ascii() -> None:
+async def test_an_international_domain_needs_no_smtputf8() -> None:
     sender = "Twelvefold <no-reply@b\u00fccher.example>"
     async with open_smtp() as server:  # without SMTPUTF8
         url = f"smtp://127.0.0.1:{server.port}"
@@ -194,7 +194,7 @@ async def test_an_international_domain_needs_no_server_that_takes_more_than_asci
     assert server.emails[0].isascii()
 
 
-async def test_the_mail_catcher_finds_a_letter_by_either_spelling(smtp_url, mailbox) -> None:
+async def test_the_mail_catcher_finds_an_email_by_either_spelling(smtp_url, mailbox) -> None:
     name = uuid4().hex
     await SmtpMailer(settings(smtp_url=smtp_url)).send(
         replace(MESSAGE, to=f"{name}@b\u00fccher.example")
@@ -203,7 +203,7 @@ async def test_the_mail_catcher_finds_a_letter_by_either_spelling(smtp_url, mail
         assert len(mailbox.to(f"{name}@{domain}")) == 1
 
 
-async def test_a_local_part_beyond_ascii_needs_a_server_that_takes_it(smtp_url) -> None:
+async def test_a_local_part_beyond_ascii_needs_smtputf8(smtp_url) -> None:
     async with open_smtp() as server:  # without SMTPUTF8
         mailer = SmtpMailer(settings(smtp_url=f"smtp://127.0.0.1:{server.port}"))
         with pytest.raises(Rejected):
@@ -211,7 +211,7 @@ async def test_a_local_part_beyond_ascii_needs_a_server_that_takes_it(smtp_url) 
     await SmtpMailer(settings(smtp_url=smtp_url)).send(replace(MESSAGE, to="zoë@example.org"))
 
 
-async def test_a_mail_server_that_is_away_is_said_to_be_so(unused_tcp_port) -> None:
+async def test_an_unavailable_mail_server_is_reported(unused_tcp_port) -> None:
     mailer = SmtpMailer(settings(smtp_url=f"smtp://127.0.0.1:{unused_tcp_port}"))
     with pytest.raises(DependencyUnavailable):
         await mailer.send(MESSAGE)
@@ -219,9 +219,9 @@ async def test_a_mail_server_that_is_away_is_said_to_be_so(unused_tcp_port) -> N
         await mailer.ping()
 
 
-async def test_a_silent_mail_server_is_waited_for_no_longer_than_the_timeout() -> None:
+async def test_an_unresponsive_mail_server_costs_no_more_than_the_timeout() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()  # until the client has had enough
+        await reader.read()  # until the client closes the connection
         writer.close()
 
     async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:

@@ -1,4 +1,4 @@
-"""Traces as collectors receive them, and collectors that fail: over HTTP, by a real process."""
+"""Traces as a collector receives them over HTTP from a real process, and failing collectors."""
 
 import asyncio
 import resource
@@ -14,13 +14,13 @@ from tests.integration.http.server.running_child import Child, running
 
 from twelvefold.observability.export import MAX_QUEUED_SPANS
 
-MANY = MAX_QUEUED_SPANS + 600  # requests, each a span: more than may wait and be under way
+MANY = MAX_QUEUED_SPANS + 600  # requests with one span each: more than the queue and the batch hold
 
 
 def sampled(
     folder: Path, endpoint: str, fds: tuple[int, ...] = (), **settings: str
 ) -> AbstractAsyncContextManager[Child]:
-    """A running child that records every request and exports to `endpoint`."""
+    """Yield a running child that records every request and exports to `endpoint`."""
     return running(
         folder,
         fds=fds,
@@ -36,8 +36,8 @@ def rss_mebibytes(child: Child) -> float:
     return pages * resource.getpagesize() / 2**20
 
 
-async def asked(child: Child, count: int) -> None:
-    """`count` requests, each of which must be answered by 200."""
+async def send_requests(child: Child, count: int) -> None:
+    """Send `count` requests and check that each gets 200."""
     port = httpx.URL(await child.url("public")).port
     assert port
     await frame.load(port, frame.get("/api/v1/quick"), count, connections=4)
@@ -68,7 +68,7 @@ async def test_one_request_over_two_services_is_one_connected_trace(tmp_path):
             ):
                 response = await client.get(await child.url("public") + "/api/v1/hop?token=planted")
                 child.signal()
-                assert await child.ended() == 0  # which hands over what is buffered
+                assert await child.ended() == 0  # its shutdown sends the buffered spans
             spans = {span.name: span for span in collector.spans}
     edge, call = spans["GET /api/v1/hop"], spans["GET peer"]
     inner = spans["GET /internal/v1/seen"]
@@ -97,8 +97,8 @@ async def test_one_request_over_two_services_is_one_connected_trace(tmp_path):
     assert edge.resource["service.version"] == "1.2.3"
     assert edge.resource["service.instance.id"]
     assert edge.resource["deployment.environment.name"] == "testing"
-    told = [line for line in child.lines if line["event"] == "request"]
-    assert {line["trace_id"] for line in told} == {response.json()["trace_id"]}
+    request_lines = [line for line in child.lines if line["event"] == "request"]
+    assert {line["trace_id"] for line in request_lines} == {response.json()["trace_id"]}
     assert all(raw.startswith("{") for raw in child.raw)
 
 
@@ -117,18 +117,18 @@ async def test_a_slow_query_and_a_failing_handler_show_on_their_span(tmp_path):
     assert spans["GET /api/v1/slow"].seconds >= 0.3
     failing = spans["GET /api/v1/fails"]
     assert failing.failed
-    ((event, told),) = failing.events
+    ((event, attributes),) = failing.events
     assert event == "exception"
-    assert told["exception.type"] == "RuntimeError"
-    assert "in fails" in told["exception.stacktrace"]
+    assert attributes["exception.type"] == "RuntimeError"
+    assert "in fails" in attributes["exception.stacktrace"]
 
 
-async def test_a_collector_that_is_away_delays_neither_requests_nor_the_end(tmp_path):
-    with socket.socket() as nobody:  # bound and not listening: refused at once
-        nobody.bind(("127.0.0.1", 0))
-        endpoint = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+async def test_an_unavailable_collector_delays_neither_requests_nor_the_shutdown(tmp_path):
+    with socket.socket() as closed:  # bound but not listening: refuses connections
+        closed.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{closed.getsockname()[1]}"
         async with sampled(tmp_path, endpoint) as child:
-            await asked(child, 100)
+            await send_requests(child, 100)
             await child.logged("spans_lost")
             child.signal()
             async with asyncio.timeout(15):
@@ -146,12 +146,12 @@ async def test_a_collector_that_refuses_or_is_slow_costs_spans_and_one_warning(
         Collector(status=status, delay=delay) as collector,
         sampled(tmp_path, collector.url, OTEL_BSP_SCHEDULE_DELAY="100") as child,
     ):
-        await asked(child, count)
+        await send_requests(child, count)
         before = rss_mebibytes(child)
-        await asked(child, count // 2)
+        await send_requests(child, count // 2)
         await child.logged("spans_lost")
         assert collector.batches
-        assert rss_mebibytes(child) < before + 16  # a queue of spans, and no more
+        assert rss_mebibytes(child) < before + 16  # the queue of spans, and nothing else
         output = await exposed(child)
         assert 'telemetry_spans_total{outcome="sent"} 0.0' in output
         lost = [
@@ -168,8 +168,8 @@ async def test_spans_arrive_again_once_the_collector_does(tmp_path):
         Collector(status=503) as collector,
         sampled(tmp_path, collector.url, OTEL_BSP_SCHEDULE_DELAY="50") as child,
     ):
-        await asked(child, 3)
+        await send_requests(child, 3)
         await child.logged("spans_lost")
         collector.status = 200
-        await asked(child, 3)
+        await send_requests(child, 3)
         await collector.until(lambda spans: len(spans) >= 3)

@@ -1,4 +1,4 @@
-"""Stores on real S3, directly and through a proxy that can lose it."""
+"""Stores on real S3, directly and through a faulty proxy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from twelvefold.storage.object_store import S3ObjectStore
 
 @pytest.fixture(scope="session")
 async def s3(s3_settings) -> AsyncIterator[S3ObjectStore]:
-    """Opened once in a run: the import takes seconds. Lists by pages of three."""
+    """A store with pages of three, opened once for all tests because its import takes seconds."""
     settings = ObjectStoreSettings(environment=Environment.TESTING, **s3_settings)
     store = S3ObjectStore(settings, page_size=3)
     yield store
@@ -24,7 +24,7 @@ async def s3(s3_settings) -> AsyncIterator[S3ObjectStore]:
 
 @pytest.fixture
 async def open_store(s3_settings) -> AsyncIterator[Callable[..., S3ObjectStore]]:
-    """Makes stores with some settings changed, and closes them."""
+    """Create stores with changed settings, and close them after the test."""
     made: list[S3ObjectStore] = []
 
     def create(**changed: Any) -> S3ObjectStore:
@@ -47,7 +47,7 @@ async def proxy(s3_settings) -> AsyncIterator[Proxy]:
 async def behind_proxy(open_store, proxy, s3_settings) -> S3ObjectStore:
     endpoint = proxy.url(s3_settings["s3_endpoint"])
     store: S3ObjectStore = open_store(s3_endpoint=endpoint, s3_timeout=1)
-    await store.ping()  # opened, so that the test does not measure that
+    await store.ping()  # opens the client, which the test must not measure
     return store
 
 

@@ -1,4 +1,4 @@
-"""What the tests of object stores feed and look at."""
+"""Streams for the tests of object stores, and a look at S3's unfinished uploads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ async def stream(content: bytes, chunk: int = CHUNK_BYTES) -> AsyncIterator[byte
 
 
 async def zeros(size: int) -> AsyncIterator[bytes]:
-    """As many bytes, which never exist all at once."""
+    """Yield `size` zero bytes in chunks."""
     for start in range(0, size, CHUNK_BYTES):
         yield bytes(min(CHUNK_BYTES, size - start))
 
@@ -25,7 +25,7 @@ async def content_of(store: ObjectStore, key: str) -> bytes:
 
 
 async def unfinished(store: S3ObjectStore, key: str) -> int:
-    """Multipart uploads that S3 still keeps parts of."""
+    """Return the number of multipart uploads of `key` whose parts S3 still holds."""
     client = (await store._clients()).calls
     response = await client.list_multipart_uploads(Bucket=store._bucket, Prefix=key)
     return len(response.get("Uploads", ()))

@@ -1,4 +1,4 @@
-"""What every object store promises. Run over each implementation, the fake included."""
+"""The conformance suite of object stores, run over each implementation, the fake included."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def test_an_object_is_read_in_chunks_of_64_kib_at_most(store, key) -> None
     assert sum(sizes) == 3 * CHUNK_BYTES + 5
 
 
-async def test_who_stops_reading_early_leaves_the_store_usable(store, key) -> None:
+async def test_a_read_that_stops_early_leaves_the_store_usable(store, key) -> None:
     await store.put(key, stream(bytes(PART_BYTES)), "image/png")
     for _ in range(30):  # more than the pool has connections
         async with store.open(key) as chunks:

@@ -1,4 +1,4 @@
-"""S3 itself: the URLs that it signs, its bucket, and how the client is opened."""
+"""S3: signed URLs, the bucket, and the opening of the client."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from twelvefold.storage.client import open_clients
 from twelvefold.storage.upload import CHUNK_BYTES
 
 
-async def test_anybody_may_get_what_a_signed_url_shows(s3, key) -> None:
+async def test_a_signed_url_needs_no_credentials(s3, key) -> None:
     await s3.put(key, zeros(CHUNK_BYTES + 1), "image/webp")
     url = await s3.presign(key, timedelta(minutes=5))
     async with httpx.AsyncClient() as client:
@@ -73,7 +73,7 @@ async def test_urls_are_signed_for_the_public_endpoint_without_any_network(
     assert "X-Amz-Expires=300" in url
 
 
-async def test_a_key_that_s3_refuses_is_an_error_of_ours_and_not_an_outage(open_store) -> None:
+async def test_a_refused_key_is_an_error_and_not_an_outage(open_store) -> None:
     store = open_store(s3_secret_access_key="wrong")
     await store.warm_up()
     with pytest.raises(ClientError):
@@ -93,7 +93,7 @@ async def test_a_missing_bucket_is_created_once(open_store) -> None:
 
 @pytest.fixture
 def opened(monkeypatch) -> list[ObjectStoreSettings]:
-    """The settings of each client that was opened: an import that takes seconds."""
+    """The settings of each client that was opened."""
     opened: list[ObjectStoreSettings] = []
 
     def counted(settings: ObjectStoreSettings) -> Any:

@@ -1,4 +1,4 @@
-"""S3 away, silent, lost halfway, and back."""
+"""S3 unavailable, unresponsive, lost during a call, and available again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CALLS: dict[str, Callable[[S3ObjectStore], Awaitable[object]]] = {
 
 
 async def outcomes(store: S3ObjectStore) -> dict[str, str | None]:
-    """Of every call, all of them at once: the service that was said to be lost."""
+    """Make every call at once; return the name of the service that each error reports."""
     results = await asyncio.gather(
         *(call(store) for call in CALLS.values()), return_exceptions=True
     )
@@ -42,12 +42,12 @@ async def outcomes(store: S3ObjectStore) -> dict[str, str | None]:
     }
 
 
-async def test_every_call_says_that_s3_is_away(open_store) -> None:
+async def test_every_call_reports_an_unavailable_s3(open_store) -> None:
     store = open_store(s3_endpoint="http://127.0.0.1:1")
     assert await outcomes(store) == dict.fromkeys(CALLS, "s3")
 
 
-async def test_every_call_ends_within_its_time_when_s3_is_silent(
+async def test_every_call_ends_within_its_timeout_when_s3_does_not_respond(
     open_store, proxy, s3_settings
 ) -> None:
     store = open_store(s3_endpoint=proxy.url(s3_settings["s3_endpoint"]), s3_timeout=4)
@@ -63,7 +63,7 @@ async def drained(chunks: AsyncIterator[bytes]) -> None:
         pass
 
 
-async def test_s3_lost_while_an_object_is_read_is_said(behind_proxy, proxy, s3, key) -> None:
+async def test_s3_lost_while_an_object_is_read_is_reported(behind_proxy, proxy, s3, key) -> None:
     await s3.put(key, zeros(3 * PART_BYTES), "image/png")
     async with behind_proxy.open(key) as chunks:
         await anext(chunks)
@@ -72,7 +72,9 @@ async def test_s3_lost_while_an_object_is_read_is_said(behind_proxy, proxy, s3, 
             await drained(chunks)
 
 
-async def test_s3_silent_while_an_object_is_read_is_said(behind_proxy, proxy, s3, key) -> None:
+async def test_an_unresponsive_s3_while_an_object_is_read_is_reported(
+    behind_proxy, proxy, s3, key
+) -> None:
     await s3.put(key, zeros(3 * PART_BYTES), "image/png")
     async with behind_proxy.open(key) as chunks:
         await anext(chunks)

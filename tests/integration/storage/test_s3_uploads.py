@@ -1,4 +1,4 @@
-"""Uploads in parts: what a broken or cancelled one leaves behind, and what it holds in memory."""
+"""Multipart uploads: what a failed or cancelled one leaves in S3, and the memory of one."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_an_upload_cancelled_while_it_begins_leaves_no_parts(
 ) -> None:
     proxy.hold()
     putting = asyncio.create_task(behind_proxy.put(key, zeros(3 * PART_BYTES), "image/png"))
-    await proxy.something_sent.wait()  # it has asked for an upload, and not got its id
+    await proxy.something_sent.wait()  # it has requested an upload, and its id has not arrived
     putting.cancel()
     proxy.release()
     with pytest.raises(asyncio.CancelledError):
@@ -57,7 +57,7 @@ async def test_an_upload_cancelled_while_it_begins_leaves_no_parts(
     assert await unfinished(behind_proxy, key) == 0
 
 
-async def test_closing_waits_until_what_was_cancelled_is_cleared_away(open_store, s3, key) -> None:
+async def test_closing_waits_until_cancelled_uploads_are_removed(open_store, s3, key) -> None:
     closing = open_store()
     fed = asyncio.Event()
 
@@ -71,13 +71,13 @@ async def test_closing_waits_until_what_was_cancelled_is_cleared_away(open_store
     await fed.wait()
     putting.cancel()
     await asyncio.sleep(0)
-    putting.cancel()  # also out of the clearing away
+    putting.cancel()  # a second time, during the removal
     await asyncio.gather(putting, return_exceptions=True)
     await closing.aclose()
     assert await unfinished(s3, key) == 0
 
 
-async def test_s3_lost_during_an_upload_is_said_and_leaves_no_object(
+async def test_s3_lost_during_an_upload_is_reported_and_leaves_no_object(
     behind_proxy, proxy, s3, key
 ) -> None:
     async def cut_off() -> AsyncIterator[bytes]:
@@ -92,12 +92,12 @@ async def test_s3_lost_during_an_upload_is_said_and_leaves_no_object(
 
 
 async def test_an_upload_never_holds_more_than_two_parts(s3, key) -> None:
-    await s3.put(key, zeros(3 * PART_BYTES), "image/png")  # what is loaded once is loaded
+    await s3.put(key, zeros(3 * PART_BYTES), "image/png")  # loads everything that is loaded once
     tracemalloc.start()
     try:
         await s3.put(key, zeros(6 * PART_BYTES), "image/png")
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    # A buffer grows by an eighth at a time, and is copied where it cannot grow in place.
+    # A buffer grows by an eighth, and is copied if it cannot grow in place.
     assert peak < 2.5 * PART_BYTES

@@ -1,4 +1,4 @@
-"""When two spellings are one address, and how an address is written for a server."""
+"""The canonical form of an address, and its form for SMTP servers."""
 
 import unicodedata
 
@@ -18,7 +18,7 @@ ONE_ADDRESS = {
     "wide letters and an ideographic full stop": "zo\u00eb@\uff42\u00fccher\u3002example",
     "spaces around": " zo\u00eb@b\u00fccher.example\n",
 }
-# How the first releases stored an address: their rows are found by it.
+# The key under which the first releases stored an address.
 STORED = "zo\u00eb@b\u00fccher.example"
 
 
@@ -71,12 +71,12 @@ def test_a_server_is_given_the_domain_as_a_labels(address, written):
     "text",
     ["", "@", "ada", "a@xn--", "a@xn--zzzzzz.example", "a@\ud800", "a@..", "x" * 5000 + "@\u00fc"],
 )
-def test_what_is_no_address_has_a_key_too(text):
+def test_a_text_that_is_not_an_address_has_a_key_too(text):
     assert email_key(text) == email_key(email_key(text))
 
 
 @given(st.text())
-def test_no_text_is_an_error(text):
+def test_no_text_raises_an_error(text):
     assert email_key(text) == email_key(text.strip())
     ascii_address(text)
     ascii_domain(text)

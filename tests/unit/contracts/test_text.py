@@ -1,4 +1,4 @@
-"""Which characters of a text are kept: the same set under every version of Python."""
+"""Forbidden characters of a text: the same set in every version of Python."""
 
 import re
 import sys
@@ -72,7 +72,7 @@ def test_a_blank_name_is_refused(name):
 
 
 def test_the_forbidden_set_holds_exactly_what_it_says():
-    """By categories that never change: Cc and Cs are closed, and so are the noncharacters."""
+    """The categories Cc and Cs and the noncharacters never change."""
     bidi = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}
     for code in range(sys.maxunicode + 1):
         noncharacter = 0xFDD0 <= code <= 0xFDEF or code & 0xFFFE == 0xFFFE
@@ -87,7 +87,7 @@ def test_exactly_the_white_space_that_is_no_control_character_is_folded():
         assert (fold_spaces(f"a{character}b") == "a b") == is_space, hex(code)
 
 
-def test_no_decision_depends_on_tables_of_the_interpreter():
+def test_no_decision_depends_on_the_interpreters_tables():
     from twelvefold.contracts import text
 
     patterns = [value for value in vars(text).values() if isinstance(value, re.Pattern)]
@@ -123,7 +123,7 @@ def test_a_password_that_is_known_keeps_its_spelling_up_to_the_longest_there_is(
 
 
 def test_normalising_hostile_text_is_bounded():
-    """A run of combining characters in the wrong order costs its square, so long text is left."""
+    """The time for a run of combining characters is quadratic, so long text is not normalised."""
     hostile = "a" + "\u0345\u0316" * 500_000
     assert normalize_password(hostile) == hostile
     assert is_linear(normalize_password, lambda length: hostile[:length])

@@ -1,4 +1,4 @@
-"""A platform's URL in the driver's terms."""
+"""Conversion of a platform's URL to the driver's arguments."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from twelvefold_dev.servers.object_store_access import write_certificate
         ("?channel_binding=prefer", {}),
     ],
 )
-def test_what_the_driver_is_told_of_a_url(query, arguments) -> None:
+def test_a_url_becomes_arguments_of_the_driver(query, arguments) -> None:
     url, given = connect_arguments(f"postgres://me:p%40ss@db.example:5433/suite{query}")
     assert url.drivername == "postgresql+asyncpg"
     assert (url.host, url.port, url.database) == ("db.example", 5433, "suite")
@@ -46,7 +46,7 @@ def test_the_roots_of_the_system_verify_in_full(query) -> None:
     assert given["ssl"].check_hostname
 
 
-def test_a_url_says_how_long_connecting_may_take() -> None:
+def test_a_url_sets_the_connect_timeout() -> None:
     _, given = connect_arguments("postgresql://db.example/suite?connect_timeout=7")
     assert given["timeout"] == 7
 
@@ -58,7 +58,7 @@ def certificate(tmp_path) -> Path:
     return path
 
 
-def test_a_certificate_of_ours_is_shown_to_the_server(certificate) -> None:
+def test_a_client_certificate_is_sent_to_the_server(certificate) -> None:
     _, given = connect_arguments(
         f"postgresql://db.example/suite?sslmode=require&sslcert={certificate}&sslkey={certificate}"
     )

@@ -1,4 +1,4 @@
-"""What a process says about the schemas that its release knows."""
+"""The schema revisions that a process names on its connections."""
 
 from twelvefold.database.revisions import JOBS_REVISION, JOBS_SCHEMA, installed_migrations
 from users.app import MIGRATIONS as USERS

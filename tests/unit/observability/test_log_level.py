@@ -1,4 +1,4 @@
-"""The level of a running process: changed from its own machine only, and back by itself."""
+"""The override of a process's log level: from its own machine only, and temporary."""
 
 import asyncio
 import io
@@ -18,7 +18,7 @@ from twelvefold.service.health import Health
 from twelvefold.settings import EnvironmentSettings, ServiceSettings
 
 LOOPBACK = ("127.0.0.1", 40_000)
-log = structlog.get_logger("module")  # made before any set-up, as in modules
+log = structlog.get_logger("module")  # made before logging is configured, as in modules
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def events(stream: io.BytesIO) -> list[object]:
     return [json.loads(line)["event"] for line in stream.getvalue().splitlines()]
 
 
-async def asked(method: str, *, client=LOOPBACK, base="http://127.0.0.1:9000", **arguments):
+async def send(method: str, *, client=LOOPBACK, base="http://127.0.0.1:9000", **arguments):
     app = create_management_app(
         name="demo", settings=ServiceSettings(environment="testing"), health=Health()
     )
@@ -50,10 +50,10 @@ def say_everything() -> None:
     request_log()({"status": 200})
 
 
-async def test_a_changed_level_counts_for_every_logger_that_there_is(output):
+async def test_a_changed_level_applies_to_every_existing_logger(output):
     say_everything()
     assert events(output) == []
-    response = await asked("PUT", json={"level": "DEBUG"})
+    response = await send("PUT", json={"level": "DEBUG"})
     assert response.status_code == 200
     assert response.json()["level"] == "DEBUG"
     assert response.json()["configured"] == "WARNING"
@@ -62,29 +62,29 @@ async def test_a_changed_level_counts_for_every_logger_that_there_is(output):
     assert events(output) == ["log_level_changed", "ours", "theirs", "request"]
 
 
-async def test_it_falls_back_by_itself(output, monkeypatch):
+async def test_an_override_expires(output, monkeypatch):
     monkeypatch.setattr(module, "OVERRIDE_DURATION", timedelta(seconds=0.01))
-    await asked("PUT", json={"level": "DEBUG"})
+    await send("PUT", json={"level": "DEBUG"})
     async with asyncio.timeout(5):
         while log_level.number != logging.WARNING:
             await asyncio.sleep(0.01)
     say_everything()
     assert events(output) == ["log_level_changed", "log_level_restored"]
-    assert (await asked("GET")).json() == {
+    assert (await send("GET")).json() == {
         "level": "WARNING",
         "configured": "WARNING",
         "until": None,
     }
 
 
-def test_it_lasts_a_quarter_of_an_hour():
+def test_an_override_lasts_15_minutes():
     assert timedelta(minutes=15) == module.OVERRIDE_DURATION
 
 
-async def test_it_can_be_restored_at_once_and_raised_as_well(output):
-    await asked("PUT", json={"level": "ERROR"})
+async def test_the_level_can_be_raised_and_restored_at_once(output):
+    await send("PUT", json={"level": "ERROR"})
     log.warning("no")
-    assert (await asked("DELETE")).json()["level"] == "WARNING"
+    assert (await send("DELETE")).json()["level"] == "WARNING"
     log.warning("yes")
     assert events(output) == ["log_level_restored", "yes"]
 
@@ -98,9 +98,9 @@ async def test_it_can_be_restored_at_once_and_raised_as_well(output):
         (LOOPBACK, "http://127.0.0.1:9000", {"origin": "https://page.example"}),
     ],
 )
-async def test_nobody_else_changes_it(output, client, base, headers):
+async def test_other_clients_cannot_change_it(output, client, base, headers):
     for method in ("PUT", "DELETE"):
-        response = await asked(
+        response = await send(
             method, client=client, base=base, headers=headers, json={"level": "DEBUG"}
         )
         assert response.status_code == 403
@@ -109,8 +109,8 @@ async def test_nobody_else_changes_it(output, client, base, headers):
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"level": "LOUD"}', b'{"level": ["DEBUG"]}'])
-async def test_what_is_no_level_is_refused_by_name(output, body):
-    response = await asked("PUT", content=body)
+async def test_an_invalid_level_is_refused(output, body):
+    response = await send("PUT", content=body)
     assert response.status_code == 422
     assert response.json()["errors"] == [
         {"pointer": "/body/level", "detail": "is none of DEBUG, INFO, WARNING, ERROR"}

@@ -1,4 +1,4 @@
-"""Log lines: one JSON object each, whoever writes them, with ids and without secrets."""
+"""Log lines: one JSON object each, from every logger, with ids and without secrets."""
 
 import io
 import json
@@ -30,7 +30,7 @@ def lines(stream: io.BytesIO) -> list[dict[str, object]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def test_a_line_says_when_how_grave_what_and_by_whom(output):
+def test_a_line_holds_time_level_event_and_service(output):
     structlog.get_logger("shop.orders").warning("sold_out", article=7)
     (line,) = lines(output)
     assert list(line) == ["time", "level", "event", "service", "logger", "article"]
@@ -89,7 +89,7 @@ def test_the_standard_librarys_loggers_write_the_same_lines(output):
 
 
 @pytest.mark.parametrize("name", ["uvicorn.error", "arq.worker", "sqlalchemy.engine.Engine"])
-def test_a_library_with_a_handler_of_its_own_writes_our_lines_only(name, capsys):
+def test_a_library_with_its_own_handler_writes_only_lines_in_our_format(name, capsys):
     theirs = logging.StreamHandler(sys.stderr)
     theirs.setFormatter(logging.Formatter("their own form: %(message)s"))
     logging.getLogger(name).addHandler(theirs)
@@ -143,13 +143,13 @@ def test_secrets_are_not_written_by_key_by_shape_or_in_a_traceback(output, log_f
     assert "hunter2" not in text
 
 
-def test_what_is_no_json_is_written_all_the_same(output):
+def test_values_that_are_not_json_are_written_too(output):
     structlog.get_logger().info("odd", lone="\ud800", raw=b"\xff", what=object(), where={1: {2}})
     (line,) = lines(output)
     assert line["event"] == "odd"
 
 
-def test_a_reader_that_has_gone_away_fails_nobody():
+def test_a_closed_pipe_causes_no_error():
     class Gone(io.BytesIO):
         def write(self, data: object) -> int:
             raise BrokenPipeError
@@ -185,7 +185,7 @@ def test_a_traceback_shows_no_local_variable(log_format, logger):
         longer = entered * 2
         raise RuntimeError(f"cannot hash {len(longer)} characters")
 
-    password = secrets.token_hex(6) + "x"  # not written here: a traceback shows source as well
+    password = secrets.token_hex(6) + "x"  # not a literal, because a traceback shows source lines
     try:
         hash_it(password)
     except RuntimeError:
@@ -197,7 +197,7 @@ def test_a_traceback_shows_no_local_variable(log_format, logger):
     assert "entered = " not in text
 
 
-def test_a_strangers_text_is_escaped_on_the_console(output):
+def test_untrusted_text_is_escaped_on_the_console(output):
     configured(output, log_format="console")
     hostile = "/\x1b[2J\x9b31m\u202e"
     structlog.get_logger().info("request", path=f"{hostile}\nforged", headers=[hostile])

@@ -1,4 +1,4 @@
-"""Who caused a failed call: a stalled loop excuses the other side, and nothing else does."""
+"""The lag of the event loop: only a stalled loop explains a failed call."""
 
 import ast
 import asyncio
@@ -15,7 +15,7 @@ SOURCES = Path(__file__).parents[3] / "libs/twelvefold/src/twelvefold"
 
 
 def stall(seconds: float) -> None:
-    """What hostile input does to a loop."""
+    """Block the event loop."""
     time.sleep(seconds)
 
 
@@ -38,7 +38,7 @@ async def test_a_stall_before_the_call_excuses_nothing():
     assert not watch.excuses(0.25)
 
 
-async def test_whoever_waits_for_a_silent_server_finds_no_excuse():
+async def test_a_server_without_a_response_is_no_lag():
     with LagWatch() as watch:
         await asyncio.sleep(0.2)
     assert not watch.excuses(0.25)
@@ -50,8 +50,8 @@ def test_without_a_loop_nothing_is_late():
     assert watch.seconds == 0.0
 
 
-@pytest.mark.parametrize("stalls", [True, False], ids=["a stall of ours", "a loss"])
-async def test_a_guard_opens_for_a_loss_and_not_for_a_stall(stalls):
+@pytest.mark.parametrize("stalls", [True, False], ids=["a stall of this process", "a loss"])
+async def test_a_circuit_breaker_opens_for_a_loss_and_not_for_a_stall(stalls):
     guard = Bulkhead("s3", max_calls=1, breaker=CircuitBreaker("s3", failures=1, open_seconds=60))
 
     async def fail() -> None:
@@ -72,7 +72,7 @@ async def test_a_guard_opens_for_a_loss_and_not_for_a_stall(stalls):
 
 
 def test_each_failure_reported_to_a_breaker_considers_the_lag_of_the_loop():
-    """Each caller of `CircuitBreaker.record_failure` asks `LagWatch.excuses`, too."""
+    """Each caller of `CircuitBreaker.record_failure` also calls `LagWatch.excuses`."""
     reporters = {}
     for source in sorted(SOURCES.rglob("*.py")):
         for function in ast.walk(ast.parse(source.read_text())):

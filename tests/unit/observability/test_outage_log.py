@@ -1,4 +1,4 @@
-"""An outage is one line, however often the call that fails is repeated."""
+"""Consecutive failures of a call are logged once."""
 
 import structlog
 from structlog.testing import capture_logs

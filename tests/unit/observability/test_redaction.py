@@ -1,4 +1,4 @@
-"""What looks like a secret, by its name or by its shape, does not leave the process."""
+"""Redaction of secrets by key and by shape."""
 
 import json
 
@@ -18,12 +18,12 @@ KEY = "-----BEGIN PRIVATE KEY-----\\nMIGHAgEAMBMG\\n-----END PRIVATE KEY-----"
      "client_secret", "Authorization", "cookie", "Set-Cookie", "api_key", "api-key", "x-api-key",
      "aws_secret_access_key", "private_key", "credentials", "email_body"],
 )  # fmt: skip
-def test_a_name_that_holds_a_secret_is_known(name):
+def test_a_key_of_a_secret_is_recognised(name):
     assert is_secret(name)
 
 
 @pytest.mark.parametrize("name", ["token_type", "path", "status", "key", "author", "email"])
-def test_a_name_that_only_looks_like_one_is_left(name):
+def test_a_key_that_only_resembles_one_is_kept(name):
     assert not is_secret(name)
 
 
@@ -50,7 +50,7 @@ def test_a_name_that_only_looks_like_one_is_left(name):
         ("invalid input for query argument $1: 'hunter2' (expected int)", "hunter2"),
     ],
 )
-def test_a_shape_of_a_secret_is_known_in_any_text(text, secret):
+def test_a_shape_of_a_secret_is_recognised_in_any_text(text, secret):
     assert secret not in redact_text(text.encode()).decode()
     assert secret not in redact({"note": [text]})["note"][0]
 
@@ -74,7 +74,7 @@ def test_fields_are_redacted_at_any_depth():
 
 
 @given(st.dictionaries(st.text(), st.text()))
-def test_a_line_of_json_stays_one(fields):
+def test_a_redacted_line_of_json_stays_valid(fields):
     line = json.dumps(fields).encode()
     assert json.loads(redact_text(line)).keys() == fields.keys()
 

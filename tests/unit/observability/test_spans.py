@@ -1,4 +1,4 @@
-"""Our own spans and their decorators: what they hold, and that unrecorded ones cost nothing."""
+"""Manual spans and decorators: their attributes, and that unrecorded ones are not made."""
 
 import pytest
 from opentelemetry import propagate, trace
@@ -35,8 +35,8 @@ def kept(monkeypatch):
 @pytest.fixture
 def request_span(kept):
     parent = propagate.extract(SAMPLED)
-    with telemetry.tracer().start_as_current_span("request", context=parent) as found:
-        yield found
+    with telemetry.tracer().start_as_current_span("request", context=parent) as recorded:
+        yield recorded
 
 
 @trace_function("price")
@@ -62,38 +62,40 @@ def insert_order() -> str:
     return "INSERT 0 1"
 
 
-async def test_a_traced_function_tells_of_its_arguments_but_never_their_values(kept, request_span):
+async def test_a_traced_function_records_its_arguments_names_but_never_their_values(
+    kept, request_span
+):
     assert await price("book", token="planted", currency="CHF") == "book in CHF"
-    (found,) = kept.get_finished_spans()
-    assert found.name == "price"
-    assert found.parent.span_id == request_span.get_span_context().span_id
-    assert found.attributes["function.module"] == __name__
-    assert found.attributes["function.name"] == "price"
-    assert found.attributes["code.function.name"] == f"{__name__}.price"
-    assert found.attributes["function.args.count"] == 1
-    assert found.attributes["function.kwargs.count"] == 2
-    assert found.attributes["function.kwargs.names"] == ("[redacted]", "currency")
-    assert found.attributes["duration_ms"] >= 0
-    assert "planted" not in found.to_json()
-    assert "book" not in found.to_json()
+    (recorded,) = kept.get_finished_spans()
+    assert recorded.name == "price"
+    assert recorded.parent.span_id == request_span.get_span_context().span_id
+    assert recorded.attributes["function.module"] == __name__
+    assert recorded.attributes["function.name"] == "price"
+    assert recorded.attributes["code.function.name"] == f"{__name__}.price"
+    assert recorded.attributes["function.args.count"] == 1
+    assert recorded.attributes["function.kwargs.count"] == 2
+    assert recorded.attributes["function.kwargs.names"] == ("[redacted]", "currency")
+    assert recorded.attributes["duration_ms"] >= 0
+    assert "planted" not in recorded.to_json()
+    assert "book" not in recorded.to_json()
 
 
 async def test_a_traced_functions_exception_is_recorded_and_passes_on(kept, request_span):
     with pytest.raises(LookupError):
         await price("nothing")
-    (found,) = kept.get_finished_spans()
-    assert found.status.status_code is trace.StatusCode.ERROR
-    assert found.events[0].attributes["exception.type"] == "LookupError"
-    assert "duration_ms" in found.attributes
+    (recorded,) = kept.get_finished_spans()
+    assert recorded.status.status_code is trace.StatusCode.ERROR
+    assert recorded.events[0].attributes["exception.type"] == "LookupError"
+    assert "duration_ms" in recorded.attributes
 
 
-async def test_functions_are_traced_whether_sync_or_async_and_keep_who_they_are(kept, request_span):
+async def test_sync_and_async_functions_are_traced_and_keep_their_metadata(kept, request_span):
     assert sync_price("book") == "book"
     assert kept.get_finished_spans()[0].name == f"{__name__}.sync_price"
     assert price.__doc__ == "What it costs."
 
 
-async def test_a_database_operation_tells_table_operation_and_rows(kept, request_span):
+async def test_a_database_operation_records_table_operation_and_rows(kept, request_span):
     await delete_orders(3)
     insert_order()
     deleted, inserted = kept.get_finished_spans()
@@ -109,8 +111,8 @@ async def test_outside_a_recorded_trace_nothing_is_made(kept):
     assert not is_recording()
     assert await price("book") == "book in EUR"
     assert await delete_orders(2) == [0, 1]
-    with span("block") as found:
-        found.set_attribute("ignored", 1)
+    with span("block") as recorded:
+        recorded.set_attribute("ignored", 1)
     assert kept.get_finished_spans() == ()
 
 

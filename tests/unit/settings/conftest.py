@@ -1,4 +1,4 @@
-"""An environment of the test's own."""
+"""An environment that the test controls."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _empty_environment(monkeypatch) -> None:
 
 @pytest.fixture
 def given(monkeypatch) -> Callable[..., None]:
-    """Sets the environment to what a production needs, changed as the test says; None unsets."""
+    """Set the environment that production needs, with the test's changes; None unsets."""
 
     def change(**changes: str | None) -> None:
         values = {

@@ -1,4 +1,4 @@
-"""Settings as a service composes them, and what is wrong with them."""
+"""Settings of an example service, and the problems that loading them reports."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ DATABASE = "postgresql://app:p@db.example/suite?sslmode=verify-full"
 
 
 class Suite(HttpSettings, PostgresSettings, RedisSettings, SecretKeySettings, BillingSettings):
-    """As a service composes it."""
+    """The settings class of the example service."""
 
 
 def problems(settings_class: type[EnvironmentSettings] = Suite) -> dict[str, str]:
-    """Of the present environment: the variables at fault and why."""
+    """Return the problems of the present environment by variable."""
     try:
         load(settings_class)
     except SettingsError as error:

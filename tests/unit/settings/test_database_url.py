@@ -1,4 +1,4 @@
-"""What a database URL may say: each of libpq's parameters works, or is named before the start."""
+"""Database URLs: each of libpq's parameters works or is refused at the start."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BASE = "postgres://app:hunter2@db.example/suite"
         ("postgres://[::1/suite?sslmode=require", "valid host and port"),
     ],
 )
-def test_what_the_driver_would_not_take_is_named(given, url, reason) -> None:
+def test_what_the_driver_does_not_support_is_named(given, url, reason) -> None:
     given(DATABASE_URL=url)
     found = problems()
     assert found.keys() == {"DATABASE_URL"}

@@ -1,4 +1,4 @@
-"""Loading: every problem at once, names that nothing reads, files, and no value ever shown."""
+"""Loading: all problems at once, unknown names, files, and no value in a message."""
 
 from __future__ import annotations
 
@@ -88,7 +88,9 @@ def test_secrets_are_not_shown_by_the_settings_either(given) -> None:
         ("HTTP_MAX_BODY_BYTE", "HTTP_MAX_BODY_BYTES"),
     ],
 )
-def test_an_unknown_name_of_ours_is_refused_with_the_nearest_known_one(given, name, meant) -> None:
+def test_an_unknown_name_with_a_known_prefix_is_refused_with_the_nearest_known_one(
+    given, name, meant
+) -> None:
     given(**{name: "1"})
     found = problems()
     assert found.keys() == {name}
@@ -159,7 +161,7 @@ def test_an_origin_that_no_browser_would_send_is_refused(given, origins, reason)
     assert reason in problems()["HTTP_CORS_ORIGINS"]
 
 
-def test_an_unknown_name_like_none_of_ours_is_refused_without_a_guess(given) -> None:
+def test_an_unknown_name_like_no_known_one_is_refused_without_a_suggestion(given) -> None:
     given(REDIS_QQQQ_ZZZZZZZZZZZZZZZZZZZZZ="1")
     assert "did you mean" not in problems()["REDIS_QQQQ_ZZZZZZZZZZZZZZZZZZZZZ"]
 
@@ -167,12 +169,12 @@ def test_an_unknown_name_like_none_of_ours_is_refused_without_a_guess(given) -> 
 @pytest.mark.parametrize(
     "name", ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "PATH", "KUBERNETES_PORT"]
 )
-def test_names_of_others_are_left_alone(given, name) -> None:
+def test_names_of_other_programs_are_ignored(given, name) -> None:
     given(**{name: "http://proxy.example:3128"})
     assert problems() == {}
 
 
-def test_names_of_groups_that_a_service_does_not_use_are_left_alone(given) -> None:
+def test_names_of_groups_that_a_service_does_not_use_are_ignored(given) -> None:
     given(S3_BUCKE="images", MAIL_FORM="x")
     assert problems() == {}
 
@@ -224,7 +226,7 @@ def test_a_misspelt_file_variable_is_refused_too(given) -> None:
     assert "did you mean DATABASE_URL_FILE?" in problems()["DATABASE_URI_FILE"]
 
 
-def test_mail_needs_one_way_out(given) -> None:
+def test_mail_needs_smtp_or_sendgrid(given) -> None:
     given(MAIL_FROM="a@b.example")
     assert problems(MailSettings).keys() == {"SENDGRID_API_KEY"}
     given(MAIL_FROM="a@b.example", SMTP_URL="smtp://mail")

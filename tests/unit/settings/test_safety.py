@@ -1,4 +1,4 @@
-"""What is refused where a service is deployed, and what a laptop may do without."""
+"""Checks of staging and production, and what development may omit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from twelvefold.settings import (
 )
 
 
-def test_the_environment_that_was_forgotten_is_taken_for_production(given) -> None:
+def test_a_missing_environment_counts_as_production(given) -> None:
     given(ENVIRONMENT=None, REDIS_URL="redis://cache.example/0")
     assert load(EnvironmentSettings).environment is Environment.PRODUCTION
     assert problems().keys() == {"REDIS_URL"}
@@ -144,7 +144,7 @@ def test_a_caller_shows_a_strong_secret(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("proxies", ["*", "10.0.0.1,*", "0.0.0.0/0", "::/0"])
-def test_a_proxy_that_is_anybody_is_refused_where_it_is_deployed(given, proxies) -> None:
+def test_trust_in_every_proxy_is_refused_where_it_is_deployed(given, proxies) -> None:
     given(HTTP_TRUSTED_PROXIES=proxies)
     assert "any client" in problems()["HTTP_TRUSTED_PROXIES"]
 
