@@ -174,7 +174,7 @@ async def test_an_avatar_is_a_redirect_to_its_bytes(api, users, anonymous, accou
         assert (await anonymous_client.get(response.headers["location"])).content == b"webp"
 
 
-async def test_a_token_of_narrow_scope_is_told_what_it_lacks(sign_in):
+async def test_the_response_to_a_narrow_token_names_the_missing_scope(sign_in):
     caller = await sign_in(scope="images:read")
     response = await caller.client.get("/api/v1/users/me")
     assert response.status_code == 403

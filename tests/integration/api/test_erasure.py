@@ -97,7 +97,7 @@ async def missing(worker, body):
     return response.json()["ids"]
 
 
-async def test_an_image_whose_variant_is_gone_is_missed_and_made_anew(ada, worker, image, sql):
+async def test_an_image_without_its_variant_object_is_found_and_repaired(ada, worker, image, sql):
     image_id, variant = image
     prefix = "variants/image/"
     assert image_id in await missing(worker, listing(prefix, []))
@@ -112,9 +112,7 @@ async def test_an_image_whose_variant_is_gone_is_missed_and_made_anew(ada, worke
     assert await sql.fetchval(queued, f"mend {image_id} %") == 1
 
 
-async def test_an_image_whose_upload_is_gone_before_its_variants_were_made_is_refused(
-    ada, worker, sql
-):
+async def test_an_image_without_source_and_variants_is_rejected(ada, worker, sql):
     headers = {"content-type": "image/png"}
     response = (await ada.client.post("/api/v1/images", content=PNG, headers=headers)).json()
     image_id = response["image"]["id"]

@@ -38,7 +38,7 @@ def queries(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
                 yield path, dict.fromkeys(dates, value)
 
 
-async def test_no_parameter_of_a_query_makes_a_fault_of_ours(sign_in):
+async def test_no_query_parameter_causes_a_server_error(sign_in):
     admin = await sign_in(Role.ADMIN)
     document = (await admin.client.get("/openapi.json")).json()
     tried = list(queries(document))

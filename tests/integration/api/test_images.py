@@ -221,7 +221,7 @@ async def test_a_cursor_of_another_list_is_refused(ada):
     assert response.status_code == 422
 
 
-async def test_a_deleted_image_is_gone_with_its_objects(ada, api, worker, sql):
+async def test_a_deletion_removes_the_image_and_its_objects(ada, api, worker, sql):
     image_id = (await upload(ada)).json()["image"]["id"]
     path = f"/api/v1/images/{image_id}"
     key = await sql.fetchval("SELECT object_key FROM api.images WHERE id = $1", UUID(image_id))
@@ -266,7 +266,7 @@ async def test_an_upload_under_way_holds_no_connection_to_the_database(open_api,
     assert (await uploading).json()["image"]["size"] == 2 * len(PNG)
 
 
-async def test_a_client_who_goes_away_leaves_nothing(ada, api, sql):
+async def test_a_client_that_disconnects_leaves_no_object(ada, api, sql):
     messages = [
         {"type": "http.request", "body": PNG, "more_body": True},
         {"type": "http.disconnect"},

@@ -84,7 +84,7 @@ async def test_every_action_asks_who_may_start_such_a_job_now(
     assert (await act(admin, job_id, action)).status_code == 202
 
 
-async def test_a_former_admin_erases_nobody_by_an_old_job(admin, demoted, ada, sql):
+async def test_a_former_admin_erases_no_account_by_an_old_job(admin, demoted, ada, sql):
     job_id = (await create(admin, ACCOUNT_ERASE, {"user_id": str(ada.id)})).json()["id"]
     assert (await act(admin, job_id, "cancel")).status_code == 202
     assert (await act(demoted, job_id, "retry")).status_code == 403

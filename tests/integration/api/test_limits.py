@@ -49,7 +49,7 @@ def assert_limited(response, policy: str) -> None:
     assert re.fullmatch(rf'"{policy}";r=0;t=\d+', response.headers["ratelimit"])
 
 
-async def test_every_answer_tells_what_is_left_and_the_fourth_is_refused(strict, sign_in):
+async def test_every_response_states_the_remaining_quota_and_the_fourth_is_refused(strict, sign_in):
     for role, policy in ((Role.USER, "user"), (Role.ADMIN, "admin")):
         caller = await sign_in(role, process=strict)
         for left, path in zip((2, 1, 0), ("", f"/{new_id()}", "?limit=0"), strict=True):
@@ -94,7 +94,7 @@ async def test_without_a_token_the_address_counts(strict, method, path, policy):
         assert (await client.request(method, path)).status_code != 429
 
 
-async def test_letters_of_many_accounts_at_one_address_count_together(strict, sign_in):
+async def test_emails_of_many_accounts_at_one_address_count_together(strict, sign_in):
     address, responses = new_address(), []
     for _ in range(4):
         caller = await sign_in(process=strict)

@@ -91,7 +91,7 @@ async def test_the_posted_form_does_what_the_link_is_for(anonymous, users, path)
     assert "good-token" not in response.text
 
 
-async def test_a_link_that_does_not_count_is_told_in_words(anonymous, path):
+async def test_an_invalid_link_shows_a_page(anonymous, path):
     response = await anonymous.post(path, data=form("bad-token"))
     assert response.status_code == 400
     assert "This link does not work" in assert_page(response).text
@@ -99,7 +99,7 @@ async def test_a_link_that_does_not_count_is_told_in_words(anonymous, path):
 
 
 @pytest.mark.parametrize("query", ["", "?token=", "?token=a&token=b", f"?token={'x' * 513}"])
-async def test_an_incomplete_link_is_told_in_words(anonymous, path, query):
+async def test_an_incomplete_link_shows_a_page(anonymous, path, query):
     response = await anonymous.get(path + query)
     assert response.status_code == 400
     assert "This link does not work" in assert_page(response).text

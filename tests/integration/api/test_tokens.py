@@ -118,7 +118,9 @@ async def test_the_keys_and_the_metadata_are_public_and_cacheable(anonymous, use
     assert metadata["jwks_uri"] == "http://api.test/.well-known/jwks.json"
 
 
-async def test_a_mail_is_asked_for_with_the_same_answer_for_everybody(anonymous, users):
+async def test_a_requested_email_has_the_same_response_with_and_without_an_account(
+    anonymous, users
+):
     for path in ("email-verifications", "password-resets"):
         response = await anonymous.post(
             f"/api/v1/auth/{path}", json={"email": f"{new_id().hex}@example.com"}
@@ -154,7 +156,7 @@ async def test_without_a_bearer_token_it_is_401_with_a_challenge(anonymous, head
     assert response.headers["content-type"] == "application/problem+json"
 
 
-async def test_a_token_that_is_not_ours_is_401(api, users):
+async def test_a_token_of_another_issuer_is_401(api, users):
     stranger = TokenIssuer(KeySet.generate(), "twelvefold", "twelvefold-api")
     wrong_audience = TokenIssuer(users.keys, "twelvefold", "another-api")
     expired = TokenIssuer(users.keys, "twelvefold", "twelvefold-api", ttl=-60)
@@ -180,7 +182,7 @@ async def test_a_revoked_account_is_out_at_once(api, sign_in):
     assert 'error="invalid_token"' in response.headers["www-authenticate"]
 
 
-async def test_metadata_that_repeats_the_host_header_is_kept_by_nobody(open_api, anonymous) -> None:
+async def test_metadata_that_repeats_the_host_header_is_not_cached(open_api, anonymous) -> None:
     path, elsewhere = "/.well-known/oauth-authorization-server", {"Host": "evil.example"}
     echoed = await anonymous.get(path, headers=elsewhere)
     assert echoed.headers["cache-control"] == "no-store"

@@ -53,7 +53,7 @@ async def test_a_list_that_cannot_be_is_refused(api, sql, query):
     assert response.status_code == 422
 
 
-async def test_what_is_admins_is_nobody_elses(api):
+async def test_routes_of_admins_refuse_other_roles(api):
     account = await api.member()
     days = {"from": "2026-01-01", "to": "2026-01-02"}
     responses = [

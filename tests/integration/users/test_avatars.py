@@ -49,7 +49,7 @@ async def test_the_same_report_again_changes_nothing(api, worker):
     assert read.headers["etag"] == '"v2"'
 
 
-async def test_an_older_job_is_told_that_a_newer_one_was_faster(api, worker):
+async def test_the_report_of_an_older_job_is_a_conflict(api, worker):
     account = await api.member()
     path = f"/users/{account.id}/avatar"
     assert (await worker.put(path, json=report(2, at=NOW))).status_code == 204
@@ -93,12 +93,12 @@ async def test_a_time_without_a_zone_is_utc(api, worker):
 
 
 @pytest.mark.parametrize("rejected", [None, "no image"])
-async def test_a_report_for_nobody_is_not_found(worker, rejected):
+async def test_a_report_for_an_unknown_account_is_not_found(worker, rejected):
     body = report(1, rejected=rejected)
     assert (await worker.put(f"/users/{uuid.uuid4()}/avatar", json=body)).status_code == 404
 
 
-async def test_somebody_elses_avatar_is_forbidden(api):
+async def test_the_avatar_of_another_account_is_forbidden(api):
     account, other = await api.member(), await api.register()
     response = await api.http.get(f"/users/{other.id}/avatar", headers=account.bearer)
     assert response.status_code == 403

@@ -105,7 +105,7 @@ async def test_missing_settings_are_all_named(create_admin):
     assert "REDIS_URL" in errors
 
 
-async def test_a_database_that_is_away_is_one_line(create_admin):
+async def test_an_unavailable_database_is_one_line(create_admin):
     url = "postgresql://users_app:x@127.0.0.1:1/none"
     code, _, errors = await create_admin(fresh_address(), DATABASE_URL=url)
     assert (code, errors.strip().count("\n")) == (1, 0)

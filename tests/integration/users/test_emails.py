@@ -46,7 +46,9 @@ async def verify(api, token):
 @pytest.mark.parametrize(
     ("path", "template"), [("/email-verifications", "verify"), ("/password-resets", "reset")]
 )
-async def test_asking_answers_and_works_alike_for_nobody(api, sql, path, template):
+async def test_a_request_for_an_unknown_address_has_the_same_response_and_work(
+    api, sql, path, template
+):
     account = await api.register()
     counts, responses = [], []
     for email in (account.email, f"nobody.{uuid.uuid4().hex}@example.com"):
@@ -58,7 +60,7 @@ async def test_asking_answers_and_works_alike_for_nobody(api, sql, path, templat
     assert account.id in await mails_queued(sql, template)
 
 
-async def test_the_mail_for_nobody_has_no_content(worker):
+async def test_an_email_without_an_account_has_no_content(worker):
     body = {"template": "reset", "user_id": str(uuid.uuid4())}
     response = await worker.put(f"/emails/{uuid.uuid4()}", json=body)
     assert response.status_code == 404

@@ -123,7 +123,7 @@ async def verified(api, worker):
     return account
 
 
-async def test_the_old_address_is_told_that_it_counts_no_more(api, worker, sql):
+async def test_the_former_address_gets_an_email_about_the_change(api, worker, sql):
     account = await verified(api, worker)
     await ask_for(api, account, fresh_address())
     assert (await confirm(api, token_of(await mint(worker, account)))).status_code == 204
@@ -138,7 +138,7 @@ async def test_the_old_address_is_told_that_it_counts_no_more(api, worker, sql):
     assert (await worker.put(f"/emails/{uuid.uuid4()}", json=body)).status_code == 404
 
 
-async def test_a_new_password_is_told_to_the_address(api, worker, sql):
+async def test_a_new_password_sends_an_email_to_the_address(api, worker, sql):
     account = await verified(api, worker)
     assert (await change_password(api, account)).status_code == 204
     ((template, job_id),) = await notices(sql, account)
@@ -147,7 +147,7 @@ async def test_a_new_password_is_told_to_the_address(api, worker, sql):
     assert (email.json()["to"], email.json()["link"]) == (account.email, None)
 
 
-async def test_an_address_that_nobody_has_proven_gets_no_notices(api, worker, sql):
+async def test_an_unverified_address_gets_no_notices(api, worker, sql):
     account = await api.member()
     assert (await change_password(api, account)).status_code == 204
     await ask_for(api, account, fresh_address(), password=NEW_PASSWORD)
@@ -224,7 +224,7 @@ async def test_an_ended_session_is_marked_and_leaves_the_list(api, process):
     assert [entry["id"] for entry in left] == [account.session_id]
 
 
-async def test_somebody_elses_session_cannot_be_ended(api):
+async def test_the_session_of_another_account_cannot_be_ended(api):
     account, other = await api.member(), await api.member()
     path = f"/users/{account.id}/sessions/{other.session_id}"
     assert (await api.http.delete(path, headers=account.bearer)).status_code == 404

@@ -42,7 +42,7 @@ async def test_a_read_comes_from_the_row_and_puts_its_document_into_the_cache(ap
     assert await cache.get(key) == CacheEntry(1, read.content)
 
 
-async def test_somebody_elses_account_is_forbidden_whether_it_exists_or_not(api):
+async def test_another_account_is_forbidden_whether_it_exists_or_not(api):
     account, other = await api.member(), await api.register()
     responses = [
         await api.http.get(f"/users/{target}", headers=account.bearer)
@@ -160,7 +160,7 @@ async def test_what_is_not_ones_own_to_change_is_refused(api, body):
     assert response.status_code == 422
 
 
-async def test_a_deleted_account_is_gone_with_its_sessions_and_stays_gone(api, sql, process):
+async def test_a_deletion_removes_the_account_and_its_sessions_for_good(api, sql, process):
     account = await api.member()
     path = f"/users/{account.id}"
     headers = {**account.bearer, "If-Match": '"v7"'}

@@ -25,7 +25,7 @@ async def strict(database, redis_url):
 
 
 @pytest.mark.parametrize("path", ["/email-verifications", "/password-resets"])
-async def test_letters_count_by_recipient_whether_or_not_there_is_an_account(strict, path):
+async def test_emails_count_by_recipient_with_and_without_an_account(strict, path):
     known = (await strict.register()).email
     responses = {}
     for email in (known, fresh_address()):
@@ -39,7 +39,7 @@ async def test_letters_count_by_recipient_whether_or_not_there_is_an_account(str
     assert (await strict.http.post(path, json={"email": fresh_address()})).status_code == 202
 
 
-async def test_letters_to_a_new_address_count_whatever_account_asks(strict):
+async def test_emails_to_a_new_address_count_for_all_accounts_together(strict):
     address = fresh_address()
     statuses = [
         (await ask_for(strict, await strict.member(), address)).status_code

@@ -97,7 +97,7 @@ async def test_the_same_key_registers_once_and_answers_alike(api, sql):
     assert len(await mails_of(sql, first.json()["id"])) == 1
 
 
-async def test_a_strangers_key_refuses_nobody_elses_registration(api, sql):
+async def test_an_equal_key_of_another_caller_refuses_no_registration(api, sql):
     key = {"Idempotency-Key": f'"{uuid.uuid4()}"'}
     mallory, ada = fresh_address("mallory"), fresh_address()
     for email in (mallory, ada):

@@ -167,7 +167,7 @@ async def test_once_the_successor_was_used_a_replay_ends_the_session_within_the_
     assert await process.backing.redis.ttl(revocation_key(family["id"])) >= 600
 
 
-async def test_nothing_stored_gives_the_successor_away_without_the_presented_token(api, sql):
+async def test_stored_values_do_not_reveal_the_successor_without_the_presented_token(api, sql):
     """Only the salt is kept, and only beside a token that was used: an HMAC under it of every
     stored value is not the successor.
     """

@@ -132,7 +132,7 @@ async def test_the_first_owners_undo_ends_those_of_later_addresses(api, worker, 
     assert (await api.http.post("/users", json=registration(second))).status_code == 201
 
 
-async def test_nobody_else_gets_the_old_address_for_seven_days(api, worker, sql):
+async def test_the_former_address_is_reserved_for_seven_days(api, worker, sql):
     account, other = await verified(api, worker), await api.member()
     await move(api, worker, account)
     refused = await api.http.post("/users", json=registration(account.email.upper()))

@@ -139,7 +139,7 @@ async def test_a_draining_process_ends_every_stream_in_order():
     assert json.loads(events[-1]["data"]) == {"reason": "draining"}
 
 
-async def test_a_job_that_is_gone_ends_its_stream():
+async def test_a_deleted_job_ends_its_stream():
     async def pruned() -> AsyncGenerator[JobRecord]:
         yield QUEUED
         raise NotFound("no such job")
@@ -165,5 +165,5 @@ async def test_a_reader_who_leaves_ends_the_watch():
 
 
 @pytest.mark.parametrize("header", [None, "", "x", "-1", "1" * 30, "²"])
-def test_an_event_id_that_is_not_ours_is_no_id(header):
+def test_a_foreign_event_id_is_ignored(header):
     assert last_version(header) is None

@@ -26,7 +26,7 @@ async def test_users_is_asked_once_in_five_minutes():
     assert users.calls == ["key_set"] * 2
 
 
-async def test_the_last_known_keys_are_published_while_users_is_away():
+async def test_the_last_known_keys_are_published_while_users_is_unavailable():
     users, clock = FakeUsersClient(), Clock()
     keys = PublishedKeys(users, clock=clock)
     known = await keys.current()
@@ -38,7 +38,7 @@ async def test_the_last_known_keys_are_published_while_users_is_away():
     assert len(users.calls) == asked, "every request asked again"
 
 
-async def test_without_any_key_the_failure_is_told():
+async def test_without_any_key_the_request_fails():
     users = FakeUsersClient()
     users.unavailable = True
     with pytest.raises(DependencyUnavailable):
