@@ -1,8 +1,8 @@
 """A rate limit by client address for requests without a route's policy.
 
 These are unknown paths, wrong methods and the documentation. Requests are counted in this process
-alone, since a fixed response should not cost a round trip to Redis. The policies of routes belong to
-the service.
+alone, since a fixed response should not cost a round trip to Redis. The policies of routes belong
+to the service.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ from .json_depth import MAX_DEPTH, JsonDepthLimit
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 64 * 1_048_576
 _CLOSE = {"Connection": "close"}
-# An escaped NUL in JSON, whose backslash is not itself escaped; and bytes that are cheaper to search
-# for first. OAuth's forms are not checked here, since their errors have another form.
+# An escaped NUL in JSON, whose backslash is not itself escaped; and bytes that are cheaper to
+# search for first. OAuth's forms are not checked here, since their errors have another form.
 _JSON_NUL_HINT = b"u0000"
 _JSON_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _BODY_HEADERS = frozenset(

@@ -25,7 +25,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 
 class ResponseHeaders:
-    """The common headers of one app. `deployed` adds HSTS; a draining process closes connections."""
+    """The common headers of an app. `deployed` adds HSTS; draining closes connections."""
 
     def __init__(self, health: Health, cors: CorsPolicy | None, *, deployed: bool) -> None:
         self._health = health

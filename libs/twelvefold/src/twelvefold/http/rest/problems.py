@@ -1,8 +1,8 @@
 """Error responses: application/problem+json (RFC 9457).
 
-Owns the mapping from the exceptions of `errors`, Starlette and FastAPI to a response. Only the token
-endpoint has errors of another form (RFC 6749, `OAuthError`). A problem never repeats a value of the
-request body, since a rejected password must not appear in a 422.
+Owns the mapping from the exceptions of `errors`, Starlette and FastAPI to a response. Only the
+token endpoint has errors of another form (RFC 6749, `OAuthError`). A problem never repeats a value
+of the request body, since a rejected password must not appear in a 422.
 """
 
 import json

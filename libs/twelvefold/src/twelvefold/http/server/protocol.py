@@ -22,8 +22,8 @@ from twelvefold.http.server.wire.refusal import ProtocolError
 from twelvefold.observability import metrics
 
 HEAD_SECONDS = 10.0  # for a whole head, from its first byte or from the accept
-# At least BODY_BYTES of a body must arrive in each period of BODY_SECONDS in which the server reads.
-# A slow network is far above that; a client that sends a byte per second is below.
+# At least BODY_BYTES of a body must arrive in each BODY_SECONDS in which the server reads. A slow
+# network is far above that; a client that sends a byte per second is below.
 BODY_SECONDS = 10.0
 BODY_BYTES = 1024
 _SIZE_STATUSES = frozenset({414, 431})
