@@ -79,7 +79,7 @@ async def test_either_all_dead_jobs_are_discarded_or_none(bench, jobs):
 async def test_an_unknown_job_is_one_line_and_exit_1(jobs, command):
     done = await jobs(command, str(uuid4()))
     assert done.exit_code == 1
-    assert "no" in done.output.lower()  # no such job, or not dead
+    assert "no" in done.output  # "no job", "does not exist", or "not dead"
     assert "Traceback" not in done.output
 
 

@@ -142,7 +142,7 @@ async def test_a_draining_process_ends_every_stream_in_order():
 async def test_a_deleted_job_ends_its_stream():
     async def pruned() -> AsyncGenerator[JobRecord]:
         yield QUEUED
-        raise NotFound("no such job")
+        raise NotFound("The job does not exist.")
 
     events = await read(streamed(EventStreams(max_streams=1), pruned()))
     assert json.loads(events[-1]["data"]) == {"reason": "gone"}

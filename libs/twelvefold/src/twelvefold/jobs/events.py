@@ -71,5 +71,5 @@ class JobEvents:
         except (DependencyUnavailable, Overloaded):
             return None
         if record is None:
-            raise NotFound("No such job.")
+            raise NotFound("The job does not exist.")
         return record

@@ -216,13 +216,13 @@ class JobQueue:
     ) -> Row[Any]:
         row: Row[Any] | None = (await transaction.execute(statement, {"id": job_id})).one_or_none()
         if row is None:
-            raise NotFound("No such job.")
+            raise NotFound("The job does not exist.")
         return row
 
     async def _publish_change(self, transaction: Transaction, job_id: UUID) -> JobRecord:
         record = await self.get(transaction, job_id)
         if record is None:
-            raise NotFound("No such job.")
+            raise NotFound("The job does not exist.")
         self._publish_after_commit(transaction, change_channel(job_id), str(record.version))
         return record
 
