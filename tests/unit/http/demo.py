@@ -81,7 +81,7 @@ async def upload(request: Request) -> dict[str, int]:
 
 @router.get("/boom")
 async def boom() -> None:
-    raise RuntimeError("the wires are crossed")
+    raise RuntimeError("unexpected")
 
 
 @router.get("/half")

@@ -72,7 +72,7 @@ def client_of(app: FastAPI, timeout: float = 5.0) -> InternalClient:
     )
 
 
-async def test_what_belongs_to_the_request_in_hand_is_forwarded():
+async def test_the_context_of_the_current_request_is_forwarded():
     app, seen = callee()
     context = RequestContext(
         "request-1", deadline=time.monotonic() + 2, routing={"canary": "always", "experiment": "b"}
@@ -98,14 +98,14 @@ async def test_what_belongs_to_the_request_in_hand_is_forwarded():
     assert 1_000 < int(headers["x-request-deadline"]) < 2_000
 
 
-async def test_outside_a_request_a_call_has_its_own_time_only():
+async def test_outside_a_request_a_call_has_its_own_timeout_only():
     app, seen = callee()
     await client_of(app, timeout=3.0).request("GET", "/x")
     assert seen[0].headers["x-request-deadline"] == "3000"
     assert "x-request-id" not in seen[0].headers
 
 
-async def test_past_the_deadline_nobody_is_called():
+async def test_past_the_deadline_no_call_is_made():
     app, seen = callee()
     context = RequestContext("r", deadline=time.monotonic() + 0.01)
     with request_context(context), pytest.raises(DependencyUnavailable):
@@ -113,7 +113,7 @@ async def test_past_the_deadline_nobody_is_called():
     assert not seen
 
 
-async def test_a_callee_that_is_too_slow_is_unavailable_in_time():
+async def test_a_slow_callee_is_unavailable_after_the_timeout():
     app, _ = callee()
     started = time.monotonic()
     with pytest.raises(DependencyUnavailable) as slow:
@@ -122,7 +122,7 @@ async def test_a_callee_that_is_too_slow_is_unavailable_in_time():
     assert time.monotonic() - started < 5
 
 
-async def test_a_callee_that_is_not_there_is_unavailable():
+async def test_an_unreachable_callee_is_unavailable():
     client = InternalClient("users", "http://127.0.0.1:9", caller="api", secret="s")
     with pytest.raises(DependencyUnavailable):
         await client.request("GET", "/x")
@@ -184,7 +184,7 @@ def test_faults_and_headers_of_a_problem_are_kept():
     assert busy.value.headers == {"Retry-After": "7"}
 
 
-async def test_whether_somebody_is_there_is_answered_without_a_trace_of_the_question():
+async def test_a_ping_is_answered_without_a_log_line():
     """Every process asks every other one, again and again; only on the internal port."""
     async with demo(public=False) as it:
         assert (await it.client.get(PING_PATH)).status_code == 204

@@ -1,4 +1,4 @@
-"""The management port: probes, metrics and information, and not a secret among them."""
+"""The management port: probes, metrics and information without secrets."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -41,7 +41,7 @@ async def managed(health: Health) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def test_liveness_touches_nothing():
+async def test_liveness_checks_no_dependency():
     class Untouchable:
         async def ping(self) -> Mapping[str, str]:
             raise AssertionError
@@ -73,7 +73,7 @@ async def test_readiness_follows_the_state_and_names_every_backing_service():
     assert (draining.status_code, draining.json()["status"]) == (503, "draining")
 
 
-async def test_information_holds_no_secret():
+async def test_information_has_no_secret():
     async with managed(Health()) as client:
         response = await client.get("/info")
     info = response.json()
@@ -88,7 +88,7 @@ async def test_information_holds_no_secret():
         assert member in info
 
 
-async def test_metrics_come_as_asked_for_with_exemplars_in_openmetrics():
+async def test_metrics_are_sent_in_the_accepted_format_with_exemplars_in_openmetrics():
     sampled = RequestContext("r", trace_id="a" * 32, span_id="b" * 16, sampled=True)
     with request_context(sampled):
         metrics.observe_request(

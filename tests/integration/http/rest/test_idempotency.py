@@ -113,7 +113,7 @@ async def test_two_callers_may_use_the_same_key(keyed_database, keys):
     assert await effect.count(keyed_database) == 2
 
 
-async def test_a_refusal_is_stored_and_its_effect_undone(keyed_database, keys):
+async def test_a_client_error_is_stored_and_its_effect_rolled_back(keyed_database, keys):
     effect, key = Effect(), uuid.uuid4().hex
 
     async def refuse(transaction, _):
@@ -128,7 +128,7 @@ async def test_a_refusal_is_stored_and_its_effect_undone(keyed_database, keys):
     assert await effect.count(keyed_database) == 0
 
 
-async def test_an_outage_of_ours_is_not_stored(keyed_database, keys):
+async def test_a_server_error_is_not_stored(keyed_database, keys):
     effect, key = Effect(), uuid.uuid4().hex
 
     async def fail(transaction, _):
@@ -149,7 +149,7 @@ async def test_without_a_key_every_request_has_its_effect(keyed_database, keys):
     assert await effect.count(keyed_database) == 2
 
 
-async def test_an_expired_key_is_forgotten_and_pruned(keyed_database, keys):
+async def test_an_expired_key_is_deleted(keyed_database, keys):
     effect, key = Effect(), uuid.uuid4().hex
     await _run(keys.once("me", key, b"body"), keyed_database, effect)
     async with keyed_database.transaction() as transaction:
@@ -170,5 +170,5 @@ def test_a_malformed_key_is_a_bad_request(header):
         parse_key(header)
 
 
-def test_a_key_counts_the_same_quoted_or_bare():
+def test_a_key_is_the_same_with_and_without_quotes():
     assert parse_key('"abc-123"') == parse_key("abc-123") == "abc-123"

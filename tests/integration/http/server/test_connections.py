@@ -40,7 +40,7 @@ async def send_megabytes(writer: asyncio.StreamWriter, count: int) -> None:
         await writer.drain()
 
 
-async def test_a_client_that_sends_all_before_it_reads_still_finds_the_413(child):
+async def test_a_client_that_sends_all_before_it_reads_gets_the_413(child):
     async with httpx.AsyncClient() as client:
         response = await client.post(
             await child.url("public") + "/api/v1/echo",
@@ -50,7 +50,7 @@ async def test_a_client_that_sends_all_before_it_reads_still_finds_the_413(child
     assert response.status_code == 413
 
 
-async def test_a_chunked_body_is_refused_at_the_chunk_that_crosses_the_limit(child):
+async def test_a_chunked_body_is_refused_at_the_chunk_over_the_limit(child):
     async def chunks(count: int) -> AsyncIterator[bytes]:
         for _ in range(count):
             yield b"x" * 1_000_000
@@ -63,7 +63,7 @@ async def test_a_chunked_body_is_refused_at_the_chunk_that_crosses_the_limit(chi
         assert refused.status_code == 413
 
 
-async def test_a_body_that_nobody_reads_does_not_spoil_its_connection(child):
+async def test_an_unread_body_does_not_break_its_connection(child):
     async with httpx.AsyncClient() as client:
         url = await child.url("public")
         for _ in range(2):
@@ -72,7 +72,7 @@ async def test_a_body_that_nobody_reads_does_not_spoil_its_connection(child):
         assert (await client.get(f"{url}/api/v1/quick")).status_code == 200
 
 
-async def test_a_body_that_goes_on_after_its_answer_is_cut_off(child):
+async def test_a_body_that_continues_after_its_response_is_cut_off(child):
     url = httpx.URL(await child.url("public"))
     reader, writer = await asyncio.open_connection(url.host, url.port)
     writer.write(b"POST /api/v1/refused HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n")
@@ -81,7 +81,7 @@ async def test_a_body_that_goes_on_after_its_answer_is_cut_off(child):
     writer.close()
 
 
-async def test_what_is_no_http_is_answered_with_a_problem(child):
+async def test_a_malformed_request_gets_a_problem(child):
     response = await raw_exchange(await child.url("public"), b"NONSENSE\r\n\r\n")
     head, _, body = response.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")
@@ -94,7 +94,7 @@ async def test_an_endless_head_is_refused(child):
     assert response.startswith(b"HTTP/1.1 431 ")
 
 
-async def test_a_page_reads_why_its_request_was_refused_at_the_socket(tmp_path):
+async def test_a_page_can_read_an_error_of_the_socket(tmp_path):
     page = b"https://app.example.com"
     head = b"GET /api/v1/quick HTTP/1.1\r\nHost: x\r\nOrigin: %s\r\n"
     async with running(tmp_path, HTTP_CORS_ORIGINS=page.decode()) as child:
@@ -119,7 +119,7 @@ async def test_an_encoded_slash_of_a_path_is_no_separator(child):
     assert (plain[9:12], encoded[9:12]) == (b"200", b"404")
 
 
-async def test_a_head_that_comes_a_byte_at_a_time_is_cut_off(child):
+async def test_a_head_of_single_bytes_is_cut_off(child):
     url = httpx.URL(await child.url("public"))
     reader, writer = await asyncio.open_connection(url.host, url.port)
     started = time.monotonic()
@@ -134,7 +134,7 @@ async def test_a_head_that_comes_a_byte_at_a_time_is_cut_off(child):
     writer.close()
 
 
-async def test_a_post_that_offers_http2_is_served_all_the_same(child):
+async def test_a_post_that_offers_http2_is_served(child):
     body = b'{"a":1}'
     sent = (
         b"POST /api/v1/echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings, close\r\n"

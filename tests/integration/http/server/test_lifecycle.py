@@ -39,7 +39,7 @@ async def test_a_second_signal_ends_it_at_once(tmp_path):
         assert await child.ended() == 128 + signal.SIGTERM
 
 
-async def test_a_signal_while_it_opens_abandons_the_opening(tmp_path):
+async def test_a_signal_during_the_start_cancels_it(tmp_path):
     async with running(tmp_path, ready=False, OPENING_HANGS="true") as child:
         await until(lambda: "first opened" in child.steps)
         child.signal()
@@ -79,7 +79,7 @@ async def test_a_request_in_flight_finishes_within_the_grace_period(tmp_path):
         assert await child.ended() == 0
 
 
-async def test_what_outlasts_the_grace_period_gets_a_503_problem(tmp_path):
+async def test_a_request_longer_than_the_grace_period_gets_a_503_problem(tmp_path):
     async with running(tmp_path, HTTP_GRACE="0.2") as child, httpx.AsyncClient() as client:
         public = await child.url("public")
         slow = asyncio.create_task(client.get(f"{public}/api/v1/slow", params={"seconds": 60}))
@@ -107,7 +107,7 @@ async def test_an_event_stream_ends_by_the_drain_and_not_by_the_request_timeout(
         assert await child.ended() == 0
 
 
-async def test_a_process_starts_and_waits_while_its_schema_is_not_there(tmp_path):
+async def test_a_process_waits_for_its_schema_before_it_is_ready(tmp_path):
     async with running(tmp_path, ready=False) as child:
         await child.logged("waiting_for_schema")
         readyz = await child.url("management") + "/readyz"

@@ -70,7 +70,7 @@ def head(length: str) -> bytes:
     ("framing", "piece"),
     [("content-length: 1000", b"x"), ("transfer-encoding: chunked", b"1\r\nx\r\n")],
 )
-async def test_a_body_that_drips_is_refused_and_the_app_told(address, ended, framing, piece):
+async def test_a_slow_body_is_refused_and_the_app_sees_a_disconnect(address, ended, framing, piece):
     response = await sent(address, head(framing), 1000, piece, PERIOD / 10)
     top, _, body = response.partition(b"\r\n\r\n")
     assert top.startswith(b"HTTP/1.1 408 ")
@@ -79,7 +79,7 @@ async def test_a_body_that_drips_is_refused_and_the_app_told(address, ended, fra
     assert await ended.get() == "client gone"
 
 
-async def test_a_body_that_never_comes_is_refused(address, ended):
+async def test_a_missing_body_is_refused(address, ended):
     response = await sent(address, head("content-length: 10"), 0, b"", 0)
     assert response.startswith(b"HTTP/1.1 408 ")
     assert await ended.get() == "client gone"
@@ -94,7 +94,7 @@ async def test_a_slow_network_is_fast_enough(address, ended):
     assert await ended.get() == "read"
 
 
-async def test_the_rest_of_an_answered_body_is_no_head(address):
+async def test_the_rest_of_a_body_after_its_response_is_no_head(address):
     reader, writer = await asyncio.open_connection(*address)
     length = 3 * HEAD_BYTES
     writer.write(f"POST /unread HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n".encode())
@@ -108,7 +108,7 @@ async def test_the_rest_of_an_answered_body_is_no_head(address):
     writer.close()
 
 
-async def test_beyond_its_bound_a_connection_gets_a_503_and_ends():
+async def test_a_connection_over_the_limit_gets_a_503_and_ends():
     async def app(scope, receive, send):
         await PlainTextResponse("welcome")(scope, receive, send)
 

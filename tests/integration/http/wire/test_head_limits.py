@@ -47,7 +47,7 @@ async def test_a_head_is_refused_by_its_size(running, name, piece):
         assert json.loads(body)["status"] == status
 
 
-async def test_a_body_counts_to_no_head(running):
+async def test_a_body_does_not_count_as_head(running):
     body = b"x" * (2 * HEAD_BYTES)
     post = b"POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
     assert (await running.exchange(post % len(body) + body)).endswith(body)
@@ -61,7 +61,7 @@ async def test_trailers_and_extensions_of_chunks_are_bounded(running, rest):
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000])
-async def test_requests_in_pieces_of_any_size_are_told_apart(running, size):
+async def test_requests_in_pieces_of_any_size_are_separated(running, size):
     chunked = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
     requests = (
         b"\r\n" + chunked + b"\r\n4\r\n\r\n\r\n\r\n3;e=1\r\nabc\r\n0\r\nX: y\r\n\r\n"
@@ -74,7 +74,7 @@ async def test_requests_in_pieces_of_any_size_are_told_apart(running, size):
     assert b"\r\n\r\n\r\n\r\nabc" in response
 
 
-async def test_tiny_chunks_let_others_have_their_turn(running):
+async def test_tiny_chunks_do_not_block_other_connections(running):
     chunks = 40_000
     reader, writer = await running.connect()
     writer.write(b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")

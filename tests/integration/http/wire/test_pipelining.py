@@ -1,4 +1,4 @@
-"""Requests that are sent before the ones ahead of them are answered."""
+"""Pipelined requests: sent before the responses to the requests ahead of them."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ HELD = b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n"
 LAST = b"GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 
 
-async def test_a_flood_of_pipelined_requests_is_parsed_only_a_handful_ahead(running):
+async def test_only_a_few_pipelined_requests_are_parsed_ahead(running):
     reader, writer = await running.connect()
     writer.write(HELD + GET * 10_000)
     await running.until(lambda: running.app.seen == ["/held"])
@@ -62,7 +62,7 @@ async def test_a_body_that_waits_in_the_pipeline_is_read_in_its_turn(running):
     writer.close()
 
 
-async def test_a_fault_behind_other_requests_is_told_after_their_answers(running):
+async def test_an_error_after_other_requests_is_sent_after_their_responses(running):
     reader, writer = await running.connect()
     writer.write(HELD + b"NONSENSE\r\n\r\n")
     await running.until(lambda: running.app.seen == ["/held"])
@@ -81,7 +81,7 @@ async def test_what_follows_the_last_request_of_a_connection_is_not_served(runni
     assert running.app.seen == ["/last"]
 
 
-async def test_a_stream_with_a_request_behind_it_learns_that_its_client_has_gone(running):
+async def test_a_stream_before_another_request_sees_the_disconnect(running):
     reader, writer = await running.connect()
     writer.write(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n" + GET)
     async with asyncio.timeout(ENOUGH):

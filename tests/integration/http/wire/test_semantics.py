@@ -19,7 +19,7 @@ def parts(response: bytes) -> tuple[bytes, bytes]:
 # Half-closed connections.
 
 
-async def test_a_client_that_sends_no_more_gets_its_answer_and_the_end(running):
+async def test_a_half_closed_connection_gets_its_response_and_ends(running):
     response = await running.exchange(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n", half_close=True)
     head, body = parts(response)
     assert head.startswith(b"http/1.1 200 ")
@@ -49,7 +49,7 @@ async def test_a_post_takes_effect_and_is_answered_on_a_half_closed_connection(r
     "cut",
     [b"GET /a HTTP/1.1\r\nHos", b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab"],
 )
-async def test_half_a_request_and_an_end_is_a_400(running, cut):
+async def test_an_incomplete_request_is_a_400(running, cut):
     head, body = parts(await running.exchange(cut, half_close=True))
     assert head.startswith(b"http/1.1 400 ")
     assert json.loads(body)["status"] == 400
@@ -103,7 +103,7 @@ async def test_http_1_1_gets_its_interim_response(running):
     writer.close()
 
 
-async def test_an_offer_of_an_upgrade_leaves_http_1_0_what_it_is(running):
+async def test_an_offer_of_an_upgrade_does_not_change_http_1_0(running):
     offer = b"GET / HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
     head, _ = parts(await running.exchange(offer + offer))  # it ends by itself
     assert b"connection: close" in head
@@ -192,7 +192,7 @@ async def test_methods_and_versions(running, line, status, in_pieces):
     assert (await running.exchange(*pieces)).startswith(b"HTTP/1.1 %d " % status)
 
 
-async def test_a_transfer_coding_that_nobody_knows_is_a_501(running):
+async def test_an_unknown_transfer_coding_is_a_501(running):
     post = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"
     assert (await running.exchange(post)).startswith(b"HTTP/1.1 501 ")
 

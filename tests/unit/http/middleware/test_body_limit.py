@@ -23,7 +23,7 @@ async def test_a_body_up_to_the_limit_passes_and_one_byte_more_does_not():
     assert beyond.json()["type"] == "/problems/payload-too-large"
 
 
-async def test_without_a_length_the_chunk_that_crosses_the_limit_is_the_last_that_is_read():
+async def test_without_a_length_reading_ends_at_the_chunk_over_the_limit():
     taken = 0
 
     async def counted() -> AsyncIterator[bytes]:
@@ -38,7 +38,7 @@ async def test_without_a_length_the_chunk_that_crosses_the_limit_is_the_last_tha
     assert taken == 6
 
 
-async def test_a_path_without_a_limit_of_its_own_has_the_general_one():
+async def test_a_path_without_its_own_limit_has_the_default():
     async with demo() as it:
         response = await it.client.post("/api/v1/anything", content=b" " * 1_001, headers=JSON)
         chunked = await it.client.post("/api/v1/anything", content=chunks(2), headers=JSON)
@@ -61,7 +61,7 @@ async def test_a_nul_is_found_across_chunks(split):
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
-async def test_json_in_another_encoding_passes_no_check_by(encoding):
+async def test_json_in_another_encoding_is_refused(encoding):
     async with demo() as it:
         body = '{"a":"\\u0000"}'.encode(encoding)
         response = await it.client.post("/api/v1/anything", content=body, headers=JSON)
@@ -69,7 +69,7 @@ async def test_json_in_another_encoding_passes_no_check_by(encoding):
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "identity, gzip", "x-unknown"])
-async def test_a_compressed_body_is_refused_with_what_would_be_taken(encoding):
+async def test_a_compressed_body_is_refused_with_the_accepted_encoding(encoding):
     headers = {**JSON, "Content-Encoding": encoding}
     async with demo() as it:
         response = await it.client.post("/api/v1/anything", content=b"{}", headers=headers)
@@ -86,7 +86,7 @@ async def test_one_encoding_of_several_lines_is_enough():
 
 
 @pytest.mark.parametrize("encoding", ["identity", "Identity", ""])
-async def test_a_body_that_is_not_compressed_may_say_so(encoding):
+async def test_the_encoding_identity_is_accepted(encoding):
     headers = {**JSON, "Content-Encoding": encoding}
     async with demo() as it:
         response = await it.client.post("/api/v1/anything", content=b"{}", headers=headers)

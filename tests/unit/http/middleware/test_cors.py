@@ -42,7 +42,7 @@ def readable(response) -> bool:
         *("last-event-id", "x-request-id", *ROUTING_HEADERS, *PROPAGATION_HEADERS),
     ],
 )
-async def test_a_preflight_may_ask_for_every_header_that_is_read(header):
+async def test_a_preflight_allows_each_header_that_the_api_reads(header):
     async with demo(ALLOWED) as it:
         for spelling in (header, header.title(), f"accept, {header}"):
             response = await it.client.options("/api/v1/things/1", headers=question(spelling))
@@ -56,7 +56,7 @@ async def test_a_preflight_may_ask_for_every_header_that_is_read(header):
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_a_preflight_may_ask_for_every_method(method):
+async def test_a_preflight_allows_each_method(method):
     async with demo(ALLOWED) as it:
         response = await it.client.options("/nowhere", headers=question(method=method))
     assert response.status_code == 204
@@ -83,7 +83,7 @@ async def test_a_refused_preflight_is_a_problem(asked):
     assert "origin" in names(response.headers["vary"])
 
 
-async def test_a_page_reads_every_answer_whoever_gives_it():
+async def test_a_page_can_read_each_response():
     health, origin = Health(), {"Origin": PAGE}
     async with demo(ALLOWED, health=health) as it:
         starting = await it.client.get("/ready", headers={"Origin": PAGE})
@@ -111,7 +111,7 @@ async def test_a_page_reads_every_answer_whoever_gives_it():
     assert all(readable(response) for response in (starting, late, draining))
 
 
-async def test_a_page_reads_that_there_are_too_many_requests():
+async def test_a_page_can_read_an_overload():
     narrow = ALLOWED.model_copy(update={"http_max_concurrency": 1})
     async with demo(narrow) as it:
         slow = asyncio.create_task(it.client.get("/api/v1/slow", params={"seconds": 5}))
@@ -125,7 +125,7 @@ async def test_a_page_reads_that_there_are_too_many_requests():
     assert asked.status_code == 204, "a preflight costs nothing, and without it no answer is read"
 
 
-async def test_a_page_of_another_origin_reads_nothing():
+async def test_a_page_of_another_origin_can_read_no_response():
     async with demo(ALLOWED) as it:
         for headers in ({"Origin": "https://evil.example"}, {}):
             response = await it.client.get("/api/v1/context", headers=headers)
@@ -134,14 +134,14 @@ async def test_a_page_of_another_origin_reads_nothing():
             assert names(response.headers["vary"]) == {"origin"}, "a cache must tell them apart"
 
 
-async def test_any_origin_reads_where_all_are_allowed():
+async def test_any_origin_can_read_where_all_are_allowed():
     everybody = SETTINGS.model_copy(update={"http_cors_origins": ["*"]})
     async with demo(everybody) as it:
         response = await it.client.get("/api/v1/context", headers={"Origin": "https://a.example"})
     assert response.headers["access-control-allow-origin"] == "*"
 
 
-async def test_an_options_request_that_is_no_preflight_is_the_routers():
+async def test_an_options_request_without_preflight_headers_reaches_the_router():
     async with demo(ALLOWED) as it:
         response = await it.client.options("/api/v1/context", headers={"Origin": PAGE})
     assert response.status_code == 405

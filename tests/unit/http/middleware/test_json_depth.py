@@ -18,7 +18,7 @@ def crossed(text: bytes, size: int, limit: int = MAX_DEPTH) -> bool:
 
 @pytest.mark.parametrize("size", [1, 3, 7, 10_000])
 @pytest.mark.parametrize(("start", "end"), [(b"[", b"]"), (b'{"a":', b"}"), (b' [ {"[":', b"}]")])
-def test_the_limit_is_the_last_depth_that_is_taken(size, start, end):
+def test_the_limit_is_the_last_accepted_depth(size, start, end):
     step = start.count(b"[") + start.count(b"{") - start.count(b'"[')
     fits = MAX_DEPTH // step
     assert not crossed(start * fits + b"1" + end * fits, size)
@@ -26,7 +26,7 @@ def test_the_limit_is_the_last_depth_that_is_taken(size, start, end):
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 1000])
-def test_brackets_in_strings_and_beside_each_other_do_not_count(size):
+def test_brackets_in_strings_and_siblings_do_not_count(size):
     assert not crossed(json.dumps(["[" * 100, '\\"[[' * 50, [[]] * 100]).encode(), size, 3)
 
 
@@ -55,5 +55,5 @@ def depth_of(value) -> int:
 
 
 @given(_JSON, st.integers(1, 9), st.integers(0, 6))
-def test_it_agrees_with_what_is_parsed(value, size, limit):
+def test_the_depth_is_that_of_the_parsed_value(value, size, limit):
     assert crossed(json.dumps(value).encode(), size, limit) == (depth_of(value) > limit)

@@ -30,7 +30,7 @@ async def test_an_acceptable_request_id_is_kept_and_any_other_replaced():
             assert len(response.headers["x-request-id"]) == 32
 
 
-async def test_every_request_leaves_one_line_with_its_route_and_not_its_path():
+async def test_each_request_writes_one_line_with_its_route_and_not_its_path():
     async with demo() as it:
         response = await it.client.get("/api/v1/things/77")
         await it.client.get("/api/v1/context")
@@ -69,7 +69,7 @@ async def test_requests_are_counted_by_route_template():
     assert sample("http_requests_inprogress") == 0
 
 
-async def test_every_answer_has_the_security_headers():
+async def test_each_response_has_the_security_headers():
     async with demo() as it:
         for path in ("/api/v1/things/1", "/nowhere", "/api/v1/boom", "/health"):
             headers = (await it.client.get(path)).headers
@@ -81,14 +81,14 @@ async def test_every_answer_has_the_security_headers():
             assert "server" not in headers
 
 
-async def test_https_is_demanded_where_it_is_deployed():
+async def test_deployed_apps_send_hsts():
     settings = SETTINGS.model_copy(update={"environment": Environment.PRODUCTION})
     async with demo(settings) as it:
         headers = (await it.client.get("/api/v1/things/1")).headers
     assert headers["strict-transport-security"].startswith("max-age=63072000")
 
 
-async def test_what_a_route_says_on_caching_counts():
+async def test_cache_control_of_a_route_is_kept():
     async with demo() as it:
         own = await it.client.get("/api/v1/cached?kind=own")
         tagged = await it.client.get("/api/v1/cached?kind=etag")
@@ -96,7 +96,7 @@ async def test_what_a_route_says_on_caching_counts():
     assert tagged.headers.get_list("cache-control") == ["private, no-cache"]
 
 
-async def test_beyond_the_bound_of_concurrency_a_request_is_refused_at_once():
+async def test_a_request_over_the_limit_of_concurrency_is_refused_at_once():
     settings = SETTINGS.model_copy(update={"http_max_concurrency": 2})
     async with demo(settings) as it:
         slow = [asyncio.create_task(it.client.get("/api/v1/slow?seconds=0.5")) for _ in range(2)]
@@ -113,7 +113,7 @@ async def test_beyond_the_bound_of_concurrency_a_request_is_refused_at_once():
         assert (await it.client.get("/api/v1/things/1")).status_code == 200
 
 
-async def test_clients_that_have_yet_to_send_and_streams_take_no_room_from_others():
+async def test_sending_clients_and_streams_do_not_count_as_concurrent():
     settings = SETTINGS.model_copy(update={"http_max_concurrency": 1})
     held = asyncio.Event()
 
@@ -148,7 +148,7 @@ async def test_a_request_that_takes_too_long_is_a_503(path):
     assert not [line for line in it.lines if line["event"] == "unhandled_error"]
 
 
-async def test_a_cancellation_that_is_not_ours_passes():
+async def test_a_cancellation_by_another_cause_is_passed_on():
     async with demo() as it:
         task = asyncio.create_task(it.client.get("/api/v1/slow?seconds=60"))
         while not metrics.counts.active:
@@ -160,7 +160,7 @@ async def test_a_cancellation_that_is_not_ours_passes():
     assert it.line("request")["status"] == 499
 
 
-async def test_an_error_after_the_answer_began_cuts_the_answer():
+async def test_an_error_after_the_start_of_the_response_cuts_it():
     async with demo() as it:
         with pytest.raises(AssertionError):  # as the transport says that the answer is not whole
             await it.client.get("/api/v1/half")
@@ -168,7 +168,7 @@ async def test_an_error_after_the_answer_began_cuts_the_answer():
     assert it.line("request")["status"] == 200
 
 
-async def test_while_draining_answers_close_their_connection():
+async def test_while_draining_each_response_closes_its_connection():
     health = Health()
     health.mark_ready()
     async with demo(health=health) as it:
@@ -188,7 +188,7 @@ async def test_a_deadline_counts_on_an_internal_app_and_not_at_the_public_edge()
     assert internal["routing"] == public["routing"] == {"canary": "always", "experiment": "b"}
 
 
-async def test_cors_is_answered_where_it_is_set_and_nowhere_else():
+async def test_cors_headers_are_sent_only_where_cors_is_configured():
     origin = {"Origin": "https://app.example.com", "Access-Control-Request-Method": "PATCH"}
     settings = SETTINGS.model_copy(update={"http_cors_origins": ["https://app.example.com"]})
     async with demo(settings) as it:
@@ -200,7 +200,7 @@ async def test_cors_is_answered_where_it_is_set_and_nowhere_else():
         assert "access-control-allow-origin" not in asked.headers
 
 
-async def test_health_says_how_the_process_is_and_nothing_else():
+async def test_health_reports_the_status_only():
     health = Health()
     async with demo(health=health) as it:
         starting = await it.client.get("/ready")
@@ -213,7 +213,7 @@ async def test_health_says_how_the_process_is_and_nothing_else():
     assert (draining.status_code, draining.json()) == (503, {"status": "unavailable"})
 
 
-async def test_docs_need_nothing_from_elsewhere():
+async def test_docs_load_only_from_the_same_server():
     async with demo() as it:
         page = await it.client.get("/docs")
         assert page.status_code == 200

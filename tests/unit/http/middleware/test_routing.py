@@ -1,4 +1,4 @@
-"""The index finds what asking every route in turn would find."""
+"""The index finds the same route as matching all routes in turn."""
 
 import random
 
@@ -30,7 +30,7 @@ PATHS = [
 ]
 
 
-async def test_for_any_order_of_routes_it_finds_what_fastapi_finds():
+async def test_for_any_order_of_routes_it_finds_the_route_of_fastapi():
     chance = random.Random(7)  # noqa: S311 (orders, not secrets)
     requests = [
         "/a/me",
@@ -77,7 +77,7 @@ async def test_a_path_that_spans_slashes_is_found_at_any_depth():
 
 
 @pytest.mark.parametrize("depth", [1, 2])
-async def test_routes_of_a_router_inside_a_router_are_found_too(depth):
+async def test_routes_of_a_nested_router_are_found(depth):
     inner = APIRouter(prefix="/inner")
     inner.get("/{id}")(named("inner"))
     outer = APIRouter(prefix="/outer")

@@ -104,7 +104,7 @@ async def test_an_unsampled_request_does_not_enter_the_instrumentation(spans, mo
         assert len(entered) == ratio
 
 
-async def test_a_refusal_before_the_routes_is_on_a_span_too(spans):
+async def test_an_early_error_has_a_span(spans):
     settings = sampling(1.0).model_copy(update={"http_max_concurrency": 0})
     async with demo(settings) as it:
         assert (await it.client.get("/api/v1/things/1")).status_code == 503
@@ -115,7 +115,7 @@ async def test_a_refusal_before_the_routes_is_on_a_span_too(spans):
     assert span.status.status_code is trace.StatusCode.ERROR
 
 
-async def test_an_unsampled_request_makes_none_and_has_ids_all_the_same(spans):
+async def test_an_unsampled_request_has_ids_and_no_span(spans):
     async with demo(sampling(0.0)) as it:
         seen = (await it.client.get("/api/v1/context")).json()
     line = it.line("request")
@@ -142,7 +142,7 @@ async def test_at_the_public_edge_a_clients_span_becomes_a_link(spans, headers):
 
 
 @pytest.mark.parametrize("headers", [SAMPLED, B3, {**B3, "X-B3-Sampled": "0", **SAMPLED}])
-async def test_inside_a_sampled_parent_is_followed(spans, headers):
+async def test_an_internal_app_follows_a_sampled_parent(spans, headers):
     async with demo(sampling(0.0), public=False) as it:
         await it.client.get("/api/v1/things/1", headers=headers)
     (span,) = spans()
@@ -150,7 +150,7 @@ async def test_inside_a_sampled_parent_is_followed(spans, headers):
     assert f"{span.parent.span_id:016x}" == SPAN
 
 
-async def test_inside_an_unsampled_parent_is_followed_too(spans):
+async def test_an_internal_app_follows_an_unsampled_parent(spans):
     async with demo(sampling(1.0), public=False) as it:
         seen = (await it.client.get("/api/v1/context", headers=UNSAMPLED)).json()
     assert spans() == ()
@@ -169,14 +169,14 @@ async def test_inside_an_unsampled_parent_is_followed_too(spans):
         "x" * 500,
     ],
 )
-async def test_a_parent_that_is_none_is_ignored(spans, value):
+async def test_an_invalid_parent_is_ignored(spans, value):
     async with demo(sampling(0.0), public=False) as it:
         response = await it.client.get("/api/v1/things/1", headers={"traceparent": value})
     assert response.status_code == 200
     assert TRACE not in it.line("request")["trace_id"]
 
 
-async def test_an_error_is_on_the_span_and_answered_as_a_problem(spans):
+async def test_an_error_is_on_the_span_and_a_problem_to_the_client(spans):
     async with demo(sampling(1.0)) as it:
         response = await it.client.get("/api/v1/boom")
         refused = await it.client.post("/api/v1/anything", content=b"x" * 1_001)
@@ -188,7 +188,7 @@ async def test_an_error_is_on_the_span_and_answered_as_a_problem(spans):
     assert [line["event"] for line in it.lines if line["level"] == "error"] == ["unhandled_error"]
 
 
-async def test_work_done_later_is_in_the_trace_of_its_request_and_links_to_it(spans):
+async def test_later_work_is_in_the_trace_of_its_request_and_links_to_it(spans):
     with trace.get_tracer("t").start_as_current_span(
         "request", context=propagate.extract(SAMPLED)
     ) as request:
@@ -205,7 +205,7 @@ async def test_work_done_later_is_in_the_trace_of_its_request_and_links_to_it(sp
     assert telemetry.current_carrier() == {}
 
 
-async def test_work_done_later_for_an_unsampled_request_is_in_its_trace_unrecorded(spans):
+async def test_later_work_of_an_unsampled_request_is_not_recorded(spans):
     with telemetry.resume_trace("job", UNSAMPLED) as span:
         assert not span.is_recording()
         assert f"{span.get_span_context().trace_id:032x}" == TRACE
@@ -215,7 +215,7 @@ async def test_work_done_later_for_an_unsampled_request_is_in_its_trace_unrecord
     assert spans() == ()
 
 
-async def test_what_a_process_does_by_itself_begins_no_trace(spans):
+async def test_background_work_starts_no_trace(spans):
     with trace.get_tracer("t").start_as_current_span("SELECT", kind=SpanKind.CLIENT):
         pass
     assert spans() == ()
@@ -232,7 +232,7 @@ async def test_every_format_is_injected():
     assert headers["x-b3-sampled"] == "0"
 
 
-def test_secrets_do_not_leave_on_a_span(spans):
+def test_a_span_has_no_secrets(spans):
     error = RuntimeError("postgresql://users_app:hunter2@db/app is away")
     with trace.get_tracer("t").start_as_current_span(
         "call", context=propagate.extract(SAMPLED), attributes={"refresh_token": "abc"}

@@ -1,4 +1,4 @@
-"""Conditional requests as RFC 9110 section 13 has them."""
+"""Conditional requests of RFC 9110 section 13."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from twelvefold.errors import PreconditionFailed, PreconditionRequired
 from twelvefold.http.rest.conditional import etag, format_if_match, is_not_modified, parse_if_match
 
 
-def test_a_version_makes_a_strong_tag_that_comes_back():
+def test_a_version_makes_a_strong_tag_that_is_parsed_again():
     assert etag(3) == '"v3"'
     assert parse_if_match(etag(3)) == frozenset({3})
 
@@ -29,7 +29,7 @@ def test_if_match_is_required():
         parse_if_match(None)
 
 
-def test_a_star_asks_only_that_the_resource_exists():
+def test_a_star_matches_any_existing_version():
     assert parse_if_match("*") is None
 
 
@@ -47,5 +47,5 @@ def test_any_strong_tag_of_a_list_may_match(header):
 
 
 @pytest.mark.parametrize("versions", [None, frozenset({3}), frozenset({7, 3})])
-def test_what_is_sent_on_is_what_was_read(versions):
+def test_a_formatted_if_match_is_parsed_into_the_same_versions(versions):
     assert parse_if_match(format_if_match(versions)) == versions

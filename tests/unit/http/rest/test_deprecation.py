@@ -47,7 +47,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.mark.parametrize(("path", "status"), [("/things/1", 200), ("/things/0", 404)])
-async def test_an_answer_and_a_refusal_carry_both_dates_and_where_to_read(path, status):
+async def test_a_response_and_an_error_have_both_dates_and_the_link(path, status):
     async with client() as it:
         response = await it.get(path)
     assert response.status_code == status
@@ -56,7 +56,7 @@ async def test_an_answer_and_a_refusal_carry_both_dates_and_where_to_read(path, 
     assert response.headers["link"] == '</docs#things>; rel="deprecation"'
 
 
-async def test_other_operations_are_not_touched():
+async def test_other_operations_have_no_deprecation_headers():
     async with client() as it:
         assert "deprecation" not in (await it.get("/new")).headers
 
@@ -70,12 +70,12 @@ async def test_the_document_marks_the_operation_and_its_headers():
     assert "deprecated" not in paths["/new"]["get"]
 
 
-def test_less_notice_than_the_policy_is_refused():
+def test_a_shorter_notice_than_the_minimum_is_refused():
     with pytest.raises(ValueError, match="180 days"):
         Deprecated(since=date(2026, 1, 1), sunset=date(2026, 6, 29))
 
 
-def test_a_route_that_only_its_document_calls_deprecated_is_refused():
+def test_a_route_deprecated_in_the_document_only_is_refused():
     router = APIRouter()
 
     @router.get("/quiet", deprecated=True)

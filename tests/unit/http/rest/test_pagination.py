@@ -1,4 +1,4 @@
-"""Cursors come back as they went out, and nobody else can make one."""
+"""Cursors decode into their positions, and only the service can make them."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID, uuid4
@@ -16,7 +16,7 @@ AWARE = st.datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 3
 
 
 @given(AWARE.map(lambda moment: moment.replace(tzinfo=UTC)), st.uuids())
-def test_a_position_comes_back_to_the_microsecond(moment, identifier):
+def test_a_position_is_decoded_to_the_microsecond(moment, identifier):
     codec = CursorCodec(KEY)
     assert codec.decode(codec.encode((moment, identifier))) == (moment, identifier)
 
@@ -28,13 +28,13 @@ def test_a_position_is_the_same_in_any_time_zone():
 
 
 @given(st.text(max_size=600))
-def test_anything_else_is_refused_with_a_pointer(text):
+def test_any_other_text_is_refused_with_a_pointer(text):
     with pytest.raises(UnprocessableContent) as refused:
         CursorCodec(KEY).decode(text)
     assert refused.value.errors[0].pointer == "/query/cursor"
 
 
-def test_a_cursor_is_good_for_one_list_and_one_key():
+def test_a_cursor_is_valid_for_one_list_and_one_key():
     cursor = CursorCodec(KEY, "images").encode((datetime.now(UTC), uuid4()))
     for other in (CursorCodec(KEY, "jobs"), CursorCodec(KEY + "x", "images"), CursorCodec(KEY)):
         with pytest.raises(UnprocessableContent):
@@ -67,5 +67,5 @@ def test_the_link_keeps_the_other_parameters_and_replaces_the_cursor():
     assert link_header(request, None) == {}
 
 
-def test_the_last_page_says_so():
+def test_the_last_page_has_no_link():
     assert Page[int](items=[1]).model_dump() == {"items": [1], "next_cursor": None}

@@ -13,7 +13,7 @@ async def test_a_repeated_parameter_of_one_value_is_refused(query):
 
 
 @pytest.mark.parametrize("query", ["tags=a&tags=b&sort=x", "other=1&other=2&tags=a&tags=b&sort=x"])
-async def test_lists_and_what_the_route_does_not_know_may_be_repeated(query):
+async def test_lists_and_unknown_parameters_may_be_repeated(query):
     async with demo() as it:
         response = await it.client.get(f"/api/v1/tagged?{query}")
     assert (response.status_code, response.json()) == (200, {"tags": ["a", "b"], "order": "x"})
