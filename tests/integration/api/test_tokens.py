@@ -156,7 +156,7 @@ async def test_without_a_bearer_token_it_is_401_with_a_challenge(anonymous, head
     assert response.headers["content-type"] == "application/problem+json"
 
 
-async def test_a_token_of_another_issuer_is_401(api, users):
+async def test_an_invalid_token_is_401(api, users):
     stranger = TokenIssuer(KeySet.generate(), "twelvefold", "twelvefold-api")
     wrong_audience = TokenIssuer(users.keys, "twelvefold", "another-api")
     expired = TokenIssuer(users.keys, "twelvefold", "twelvefold-api", ttl=-60)

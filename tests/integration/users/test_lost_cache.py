@@ -1,10 +1,12 @@
 """A change that the cache could not store becomes a durable job, in the database alone."""
 
 import json
+import uuid
 
 import pytest
 from tests.integration.users.running_users import API, Caller, client_of, settings_for
 
+from twelvefold.contracts.accounts import user_cache_key
 from users.app import create_app
 
 
@@ -16,9 +18,11 @@ async def without_redis(database):
 
 
 async def evictions(sql, account):
-    rows = await sql.fetch("SELECT payload FROM jobs.jobs WHERE kind = 'cache.evict'")
-    found = [json.loads(row["payload"]) for row in rows]
-    return [entry["version"] for entry in found if entry["key"] == f"user:{account.id}"]
+    rows = await sql.fetch(
+        "SELECT payload FROM jobs.jobs WHERE kind = 'cache.evict' AND payload->>'key' = $1",
+        user_cache_key(uuid.UUID(account.id)),
+    )
+    return [json.loads(row["payload"])["version"] for row in rows]
 
 
 async def test_every_change_that_the_cache_missed_is_a_job_with_its_version(without_redis, sql):
