@@ -1,4 +1,4 @@
-"""`twelvefold up` itself: what it starts stays up, and what it ends is gone."""
+"""`twelvefold up` and the other commands of the laptop stack, as processes."""
 
 from __future__ import annotations
 
@@ -38,16 +38,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Laptop:
-    """A checkout of its own: of the installed services, without their sources."""
+    """A separate checkout with the installed services, without their sources."""
 
     checkout: Path
 
     @classmethod
     def create(cls, checkout: Path) -> Laptop:
-        for folder in (
-            "libs/twelvefold/src/twelvefold",
-            "services",
-        ):  # by which a checkout is known
+        # The folders by which `Checkout.find` recognises a checkout.
+        for folder in ("libs/twelvefold/src/twelvefold", "services"):
             (checkout / folder).mkdir(parents=True)
         return cls(checkout)
 
@@ -71,43 +69,43 @@ class Laptop:
         rows = json.loads((await self.run("ps", "--json")).text)
         return {row["name"]: row for row in rows}
 
-    async def family(self) -> list[psutil.Process]:
-        """Every process of the stack, with its children."""
-        found: list[Row] = []
+    async def all_processes(self) -> list[psutil.Process]:
+        """Return all processes of the stack with their children."""
+        processes: list[psutil.Process] = []
         for row in (await self.processes()).values():
             process = psutil.Process(row["pid"])
-            found += [process]
+            processes.append(process)
             if row["name"] != "twelvefold":
-                found += process.children(recursive=True)
-        return found
+                processes += process.children(recursive=True)
+        return processes
 
     @property
     def endpoints(self) -> Row:
-        found: Row = json.loads((self.checkout / ".twelvefold/endpoints.json").read_text())
-        return found
+        endpoints: Row = json.loads((self.checkout / ".twelvefold/endpoints.json").read_text())
+        return endpoints
 
 
 async def until(condition: Callable[[], object], seconds: float = 40) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
+        assert time.monotonic() < deadline, "the condition did not become true"
         await asyncio.sleep(0.1)
 
 
-def gone(processes: list[psutil.Process]) -> bool:
+def have_ended(processes: list[psutil.Process]) -> bool:
     return not any(
         process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes
     )
 
 
 def still_held(laptop: Laptop, ports: list[int]) -> list[int]:
-    """Ports on which this checkout or an unknown process listens.
+    """Return the ports on which a process of this checkout, or an unknown one, listens.
 
-    The edge's port is the next free one from 8000 on: another checkout's may have it a moment
-    after it was given back.
+    The edge uses the first free port from 8000 on, so another checkout may take the port as soon as
+    it is free.
     """
 
-    def is_anothers(pid: int | None) -> bool:
+    def is_of_another_checkout(pid: int | None) -> bool:
         try:
             return pid is not None and not Path(psutil.Process(pid).cwd()).is_relative_to(
                 laptop.checkout
@@ -120,7 +118,7 @@ def still_held(laptop: Laptop, ports: list[int]) -> list[int]:
         for connection in psutil.net_connections("tcp")
         if connection.status == psutil.CONN_LISTEN and connection.laddr.port in ports
     ]
-    return [found.laddr.port for found in listening if not is_anothers(found.pid)]
+    return [one.laddr.port for one in listening if not is_of_another_checkout(one.pid)]
 
 
 @pytest.fixture(scope="module")
@@ -135,13 +133,13 @@ async def running(tmp_path_factory) -> AsyncIterator[Laptop]:
 
 @pytest.fixture
 async def laptop(running: Laptop) -> Laptop:
-    """Up and complete, whatever the test before did to it."""
+    """A running stack, started again if the test before stopped it."""
     if (await running.run("ps")).code != 0:
         await running.up()
     return running
 
 
-async def came_back(laptop: Laptop, name: str, pid: int) -> Row:
+async def wait_for_replacement(laptop: Laptop, name: str, pid: int) -> Row:
     deadline = time.monotonic() + 40
     while True:
         row = (await laptop.processes())[name]
@@ -150,7 +148,7 @@ async def came_back(laptop: Laptop, name: str, pid: int) -> Row:
         assert time.monotonic() < deadline, row
 
 
-async def test_every_url_is_named(laptop) -> None:
+async def test_every_url_is_listed(laptop) -> None:
     endpoints = laptop.endpoints
     assert set(endpoints) == {
         "api", "postgres", "redis", "s3", "mail", "console", "internal", "management",
@@ -163,14 +161,14 @@ async def test_every_url_is_named(laptop) -> None:
         assert "Twelvefold" in (await client.get(endpoints["console"])).text
 
 
-async def test_every_process_is_shown_with_what_it_takes(laptop) -> None:
+async def test_every_process_is_listed_with_its_resources(laptop) -> None:
     processes = await laptop.processes()
     assert set(processes) == PROCESSES
     assert all(row["state"] == "running" and row["rss_bytes"] for row in processes.values())
     assert processes["api.1"]["requests"] is not None
 
 
-async def test_a_second_up_says_where_the_first_is(laptop) -> None:
+async def test_a_second_up_prints_the_addresses_of_the_running_stack(laptop) -> None:
     outcome = await laptop.run("up")
     assert outcome.code == 0
     assert "already running" in outcome.text
@@ -183,17 +181,17 @@ async def test_a_request_s_trace_reaches_the_console(laptop) -> None:
         path = f"/api/v1/users/{uuid4()}"
         assert (await client.get(laptop.endpoints["api"] + path)).status_code == 401
         deadline = time.monotonic() + 20
-        found: list[Row] = []
-        while not found:
-            assert time.monotonic() < deadline, "no trace came"
+        items: list[Row] = []
+        while not items:
+            assert time.monotonic() < deadline, "no trace arrived"
             await asyncio.sleep(0.1)
             response = await client.get(f"{console}/api/requests", params={"q": path})
-            found = response.json()["items"]
-    assert (found[0]["service"], found[0]["status"]) == ("api", 401)
+            items = response.json()["items"]
+    assert (items[0]["service"], items[0]["status"]) == ("api", 401)
 
 
-async def test_a_console_that_cannot_start_hinders_nothing(tmp_path_factory) -> None:
-    laptop = Laptop.create(tmp_path_factory.mktemp("pageless"))
+async def test_a_stack_starts_without_its_console(tmp_path_factory) -> None:
+    laptop = Laptop.create(tmp_path_factory.mktemp("no-console"))
     state = laptop.checkout / ".twelvefold"
     state.mkdir()
     (state / "console").write_text("where a folder should be")
@@ -207,7 +205,7 @@ async def test_a_console_that_cannot_start_hinders_nothing(tmp_path_factory) -> 
         await laptop.run("reset", "--yes")
 
 
-async def test_the_console_s_link_can_be_asked_for(laptop) -> None:
+async def test_the_console_s_link_contains_its_token(laptop) -> None:
     link = (await laptop.run("console")).text.strip()
     url, _, token = link.partition("/#token=")
     assert url == laptop.endpoints["console"]
@@ -224,13 +222,13 @@ async def test_the_demo_account_can_log_in(laptop) -> None:
     assert response.status_code == 200
 
 
-async def test_secrets_are_their_owner_s_alone(laptop) -> None:
+async def test_only_the_owner_can_read_secrets(laptop) -> None:
     state = laptop.checkout / ".twelvefold"
     for name in ("secrets.json", "demo.json", "endpoints.json", "run/console.json"):
         assert (state / name).stat().st_mode & 0o077 == 0
 
 
-async def test_what_is_killed_comes_back_where_it_was(laptop) -> None:
+async def test_killed_processes_restart_on_the_same_addresses(laptop) -> None:
     before = await laptop.processes()
     killed = PROCESSES - {"twelvefold"}
 
@@ -238,7 +236,7 @@ async def test_what_is_killed_comes_back_where_it_was(laptop) -> None:
         os.kill(before[name]["pid"], signal.SIGKILL)
 
     for name in killed:
-        after = await came_back(laptop, name, before[name]["pid"])
+        after = await wait_for_replacement(laptop, name, before[name]["pid"])
         assert after["url"] == before[name]["url"]
 
 
@@ -247,36 +245,36 @@ async def test_a_reload_refuses_no_connection(laptop) -> None:
     reloaded = asyncio.Event()
     statuses: list[int] = []
 
-    async def ask() -> None:
+    async def send_requests() -> None:
         while not reloaded.is_set():
             async with httpx.AsyncClient(timeout=40) as client:
-                # Not /health, which says 503 for as long as the new process starts.
+                # Not /health, which returns 503 while the new process starts.
                 response = await client.get(f"{laptop.endpoints['api']}/openapi.json")
                 statuses.append(response.status_code)
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(ask())
+        group.create_task(send_requests())
         (laptop.checkout / "libs/twelvefold/src/twelvefold/changed.py").write_text("# a change")
-        await came_back(laptop, "api.1", before)
+        await wait_for_replacement(laptop, "api.1", before)
         reloaded.set()
 
     assert set(statuses) == {200}
 
 
-async def test_a_replaced_process_refuses_nobody_and_the_stack_knows_the_new_one(laptop) -> None:
+async def test_a_replacement_refuses_no_request_and_is_listed(laptop) -> None:
     before = await laptop.processes()
     replaced = asyncio.Event()
     statuses: list[int] = []
 
-    async def ask() -> None:
-        async with httpx.AsyncClient(timeout=40, base_url=laptop.endpoints["api"]) as kept_alive:
+    async def send_requests() -> None:
+        async with httpx.AsyncClient(timeout=40, base_url=laptop.endpoints["api"]) as client:
             while not replaced.is_set():
-                # Not /health, which says 503 for as long as a process starts or drains.
-                statuses.append((await kept_alive.get("/openapi.json")).status_code)
+                # Not /health, which returns 503 while a process starts or drains.
+                statuses.append((await client.get("/openapi.json")).status_code)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(4):
-            group.create_task(ask())
+            group.create_task(send_requests())
         outcome = await laptop.run("restart", "api", "users")
         replaced.set()
 
@@ -290,7 +288,7 @@ async def test_a_replaced_process_refuses_nobody_and_the_stack_knows_the_new_one
         assert laptop.endpoints["management"][name.partition(".")[0]] == after[name]["url"]
 
 
-async def test_a_service_that_is_not_there_cannot_be_replaced(laptop) -> None:
+async def test_an_unknown_service_cannot_be_replaced(laptop) -> None:
     outcome = await laptop.run("restart", "billing")
     assert (outcome.code, "no service 'billing'" in outcome.text) == (1, True)
 
@@ -304,7 +302,7 @@ async def test_a_service_is_scaled_out_and_in(laptop) -> None:
     assert "worker.2" not in await laptop.processes()
 
 
-async def test_what_was_backed_up_is_restored_while_no_process_runs(laptop, tmp_path) -> None:
+async def test_a_backup_is_restored_while_no_service_runs(laptop, tmp_path) -> None:
     printed = await laptop.run("env")
     operator = dict(
         line.removeprefix("export ").split("=", 1) for line in printed.text.splitlines()
@@ -314,7 +312,7 @@ async def test_what_was_backed_up_is_restored_while_no_process_runs(laptop, tmp_
     made = await laptop.run("backup", backup, **operator)
     assert made.code == 0, made.text
     refused = await laptop.run("restore", backup, "--replace", "--yes", **operator)
-    assert (refused.code, "end every process" in refused.text) == (1, True)
+    assert (refused.code, "stop every process" in refused.text) == (1, True)
 
     await laptop.run("scale", "api=0", "users=0", "worker=0")
     back = await laptop.run("restore", backup, "--replace", "--yes", **operator)
@@ -333,7 +331,7 @@ async def test_the_environment_of_a_service_is_printed_for_a_shell(laptop) -> No
     printed = await laptop.run("env", "worker")
     names = {line.removeprefix("export ").partition("=")[0] for line in printed.text.splitlines()}
     assert {"DATABASE_URL", "SMTP_URL", "USERS_URL"} <= names
-    assert "JWT_SIGNING_KEYS" not in names, "it is users' alone"
+    assert "JWT_SIGNING_KEYS" not in names, "only users has the signing keys"
     assert (await laptop.run("env", "billing")).code == 1
 
 
@@ -343,34 +341,34 @@ async def test_logs_are_readable_by_service(laptop) -> None:
     assert "worker.1" not in outcome.text
 
 
-async def test_a_killed_supervisor_leaves_nothing_behind(laptop) -> None:
-    family = await laptop.family()
+async def test_a_killed_supervisor_leaves_no_process(laptop) -> None:
+    processes = await laptop.all_processes()
     ports = [int(laptop.endpoints[name].rpartition(":")[2]) for name in ("api", "s3", "mail")]
 
     os.kill((await laptop.processes())["twelvefold"]["pid"], signal.SIGKILL)
 
-    await until(lambda: gone(family))
+    await until(lambda: have_ended(processes))
     assert not still_held(laptop, ports)
 
 
-async def test_it_comes_up_again_after_that(laptop) -> None:
+async def test_the_stack_starts_again_after_a_killed_supervisor(laptop) -> None:
     assert set(await laptop.processes()) == PROCESSES
 
 
 async def test_down_leaves_no_process_and_no_port(laptop) -> None:
-    family = await laptop.family()
+    processes = await laptop.all_processes()
     ports = [int(laptop.endpoints[name].rpartition(":")[2]) for name in ("api", "s3", "mail")]
     assert set(still_held(laptop, ports)) == set(ports)
 
     outcome = await laptop.run("down")
 
     assert outcome.code == 0
-    assert gone(family)
+    assert have_ended(processes)
     assert not still_held(laptop, ports)
     assert (await laptop.run("ps")).code == 1
 
 
-async def test_settings_at_fault_are_named_and_end_the_start(running) -> None:
+async def test_invalid_settings_are_reported_and_end_the_start(running) -> None:
     await running.run("down")
     outcome = await running.run("up", "--detach", DATABASE_POOL_SIZ="3")
     assert outcome.code == 1

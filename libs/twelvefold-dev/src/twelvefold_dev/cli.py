@@ -147,7 +147,7 @@ def reset(
 def ps(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List the processes: id, state, uptime, requests, errors, memory."""
     with _failures():
-        show(_asked("ps"), as_json=as_json)
+        show(_request_processes("ps"), as_json=as_json)
 
 
 @app.command()
@@ -158,7 +158,7 @@ def scale(
     with _failures():
         processes: list[dict[str, Any]] = []
         for service, count in _parse_counts(counts, minimum=0).items():
-            processes = _asked("scale", _SCALE_TIMEOUT, service=service, count=count)
+            processes = _request_processes("scale", _SCALE_TIMEOUT, service=service, count=count)
         show(processes, as_json=False)
 
 
@@ -200,7 +200,9 @@ def _running_checkout() -> Checkout:
     return checkout
 
 
-def _asked(command: str, within: float = _ASK_TIMEOUT, **request: Any) -> list[dict[str, Any]]:
+def _request_processes(
+    command: str, within: float = _ASK_TIMEOUT, **request: Any
+) -> list[dict[str, Any]]:
     checkout = _running_checkout()
     for response in ask(checkout.run, within, command=command, **request):
         processes: list[dict[str, Any]] = response["processes"]

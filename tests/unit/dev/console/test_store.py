@@ -190,8 +190,8 @@ def test_linked_traces_are_found_in_both_directions(store) -> None:
     root = request("/things")
     job = replace(span("job a", kind="consumer"), links=(Link(root.trace_id, root.span_id),))
     store.add([root, job])
-    assert [row["trace_id"] for row in store.linked(root.trace_id, [])] == [job.trace_id]
-    assert [row["trace_id"] for row in store.linked(job.trace_id, [root.trace_id])] == [
+    assert [row["trace_id"] for row in store.find_linked(root.trace_id, [])] == [job.trace_id]
+    assert [row["trace_id"] for row in store.find_linked(job.trace_id, [root.trace_id])] == [
         root.trace_id
     ]
 

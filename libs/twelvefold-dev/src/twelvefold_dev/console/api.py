@@ -95,7 +95,7 @@ class Api:
         def read_traces() -> dict[str, Any]:
             return {
                 "failed": store.search(Query("is:failed", kind=REQUESTS_AND_JOBS, limit=6)),
-                "troubled": store.troubled(),
+                "troubled": store.count_troubled(),
                 "slowest": store.search(Query("", order="duration", limit=6)),
                 "dots": store.dots(),
                 "routes": store.routes(12),
@@ -154,7 +154,7 @@ class Api:
                     "summary": summary,
                     "trace": to_json(trace),
                     "repetitions": [asdict(one) for one in trace.repetitions],
-                    "linked": state.store.linked(trace_id, sorted(targets)),
+                    "linked": state.store.find_linked(trace_id, sorted(targets)),
                     "logs": logs,
                 }
             )

@@ -77,7 +77,7 @@ class SchemaRecord:
             return False
         heads = sorted(f"{entry.schema} {entry.revisions[-1]}" for entry in self._schemas)
         versions = " UNION ALL ".join(
-            f"SELECT '{entry.schema} ' || version_num FROM {entry.schema}.alembic_version"  # noqa: S608 (constant names)
+            f"SELECT '{entry.schema} ' || version_num FROM {entry.schema}.alembic_version"  # noqa: S608 (constants)
             for entry in self._schemas
         )
         return sorted(await self._postgres.query_lines(versions)) == heads

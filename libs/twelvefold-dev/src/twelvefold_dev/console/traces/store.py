@@ -69,8 +69,9 @@ class TraceStore:
             ).fetchone()
             oldest = run - self._limits.runs + 1
             of_old = "(SELECT seq FROM traces WHERE run < ?)"
-            database.execute(f"DELETE FROM spans WHERE trace IN {of_old}", (oldest,))  # noqa: S608 (a constant)
-            database.execute(f"DELETE FROM links WHERE trace IN {of_old}", (oldest,))  # noqa: S608
+            for table in ("spans", "links"):
+                statement = f"DELETE FROM {table} WHERE trace IN {of_old}"  # noqa: S608 (constants)
+                database.execute(statement, (oldest,))
             database.execute("DELETE FROM traces WHERE run < ?", (oldest,))
             database.execute("DELETE FROM runs WHERE run < ?", (oldest,))
         return int(run)
@@ -158,7 +159,8 @@ class TraceStore:
                 if self._bytes - freed <= target and self._traces - evicted <= limits.traces:
                     break
             for table, column in (("spans", "trace"), ("links", "trace"), ("traces", "seq")):
-                self._database.execute(f"DELETE FROM {table} WHERE {column} <= ?", (last,))  # noqa: S608 (constants)
+                statement = f"DELETE FROM {table} WHERE {column} <= ?"  # noqa: S608 (constants)
+                self._database.execute(statement, (last,))
             self._bytes -= freed
             self._traces -= evicted
 
@@ -179,7 +181,7 @@ class TraceStore:
         where.append("(complete OR started < ?)")
         values.append(time.time_ns() - _ROOT_TIMEOUT)
         statement = (
-            f"SELECT {_SUMMARY} FROM traces WHERE {' AND '.join(where)} "  # noqa: S608 (constant conditions, values are bound)
+            f"SELECT {_SUMMARY} FROM traces WHERE {' AND '.join(where)} "  # noqa: S608 (constants)
             f"ORDER BY {query.order} DESC LIMIT ?"
         )
         rows = _dicts(self._database.execute(statement, [*values, query.limit]))
@@ -216,7 +218,7 @@ class TraceStore:
             )
         return routes
 
-    def troubled(self) -> int:
+    def count_troubled(self) -> int:
         """Return the number of successful requests and jobs of this run with a failed span."""
         (count,) = self._database.execute(
             "SELECT count(*) FROM traces WHERE run = ? AND kind <> 'other' AND state = 'trouble'",
@@ -249,7 +251,7 @@ class TraceStore:
         spans = self._read_spans(rows[0]["seq"])
         return _summary(rows[0]), spans
 
-    def linked(self, trace_id: str, targets: Sequence[str]) -> list[dict[str, Any]]:
+    def find_linked(self, trace_id: str, targets: Sequence[str]) -> list[dict[str, Any]]:
         """Return the traces that link to this one and those with the ids `targets`, at most 20."""
         marks = ", ".join("?" * len(targets)) or "NULL"
         return [
