@@ -42,11 +42,11 @@ REFUSED = {
     "another service's secret": (service({"secret": {"keys": {SIGNING_KEYS: True}}}), SIGNING_KEYS),
     "a secret among production's values": (
         service({"secret": {"data": {"SECRET_KEY": "x"}}}),
-        "name an existingSecret",
+        "set secret.existingSecret",
     ),
     "the owner's URL among production's values": (
         service({"migrations": {"secret": {"data": {"MIGRATION_DATABASE_URL": "x"}}}}),
-        "name an existingSecret",
+        "set secret.existingSecret",
     ),
     "no secret at all": (
         service({"secret": {"existingSecret": ""}}),
@@ -58,11 +58,11 @@ REFUSED = {
     ),
     "development's servers in production": (
         service(peer("postgres", namespace="twelvefold-backing")),
-        "say in a site file where yours is",
+        "set yours in a site file",
     ),
     "a peer that is nowhere": (
         service(peer("postgres", cidrs=[], namespace="")),
-        "global.peers.postgres is nowhere",
+        "global.peers.postgres has no location",
     ),
     "a peer that nobody knows": (
         service({"calls": {"kafka": "events of all kinds"}}),
@@ -75,20 +75,20 @@ REFUSED = {
     ),
     "a second release named like a hook": (
         service({}, name="api-migrate"),
-        "api-migrate is taken",
+        "api-migrate conflicts",
     ),
     "a caller on a port that there is not": (
         service({"callers": {"grpc": {"worker": "calls by gRPC"}}}),
         "callers names the port grpc",
     ),
-    "two answers to one browser": (
+    "both add CORS headers": (
         service(
             {
                 "config": {"HTTP_CORS_ORIGINS": "https://app.example.com"},
                 "ingress": {"enabled": True, "cors": {"origins": ["https://app.example.com"]}},
             }
         ),
-        "two answers to one browser",
+        "both add CORS headers",
     ),
     "an Ingress whose addresses nobody trusts": (
         service({"global": {"mesh": {"enabled": False}}, "ingress": {"enabled": True}}),
@@ -100,7 +100,7 @@ REFUSED = {
     ),
     "the platform released into its own namespace": (
         release("charts/platform", {}),
-        "release this chart from another namespace",
+        "release this chart from a namespace other than",
     ),
     "the platform with development's servers": (
         release("charts/platform", peer("redis", namespace="twelvefold-backing"), "", PLATFORM),
@@ -122,7 +122,7 @@ REFUSED = {
     ),
     "a private key in the mesh": (
         release("istio/mesh", {"tokens": {"jwks": '{"keys": [{"kty": "EC", "d": "x"}]}'}}),
-        "holds a private key",
+        "contains a private key",
     ),
     "the documented key outside development": (
         release(

@@ -1,4 +1,4 @@
-{{/* Settings that are no secrets. What the chart knows itself is never left to a value. */}}
+{{/* Settings without secrets. The chart sets those that it knows, and values cannot override them. */}}
 {{- define "common.settings" -}}
 {{- $settings := dict -}}
 {{- range $name, $value := .Values.config -}}

@@ -2,12 +2,12 @@
 {{- if or .Values.autoscaling.enabled (dig "keda" "enabled" false .Values) -}}true{{- end -}}
 {{- end -}}
 
-{{/* Fewest pods that this release keeps. */}}
+{{/* Minimum number of pods of this release. */}}
 {{- define "common.fewestPods" -}}
 {{- ternary .Values.autoscaling.minReplicas .Values.replicas (eq (include "common.isScaled" .) "true") | int -}}
 {{- end -}}
 
-{{/* From the announcement of a pod's end to its kill: every step of the drain, then a margin. */}}
+{{/* Seconds from the announcement of a pod's end to SIGKILL: all phases of the drain and a margin. */}}
 {{- define "common.gracePeriod" -}}
 {{- $end := .Values.shutdown -}}
 {{- add (int $end.preStop) (int $end.lameDuck) (int $end.grace) (int $end.jobs) (int $end.margin) -}}
@@ -35,7 +35,7 @@ spec:
     type: RollingUpdate
     rollingUpdate:
       maxSurge: 1
-      # A lone pod leaves only once its successor is ready.
+      # A single pod ends only after its successor is ready.
       maxUnavailable: {{ ternary 1 0 (gt (include "common.fewestPods" . | int) 1) }}
   selector:
     matchLabels:
@@ -92,8 +92,8 @@ spec:
             preStop:
               sleep: {seconds: {{ .Values.shutdown.preStop }}}
           {{- end }}
-          # The schema may be late, which is readiness's business: only a process that does not
-          # come up at all within 60 s is started anew.
+          # A missing schema makes a pod unready. Only a process that does not start within 60 s is
+          # restarted.
           startupProbe:
             httpGet: {path: /livez, port: management}
             periodSeconds: 2
@@ -106,7 +106,7 @@ spec:
             failureThreshold: 3
             timeoutSeconds: 2
           {{- else }}
-          # An edit that does not start waits for the next one: a new container would be without both.
+          # A failed edit waits for the next one: a new container would lose both.
           {{- end }}
           readinessProbe:
             httpGet: {path: /readyz, port: management}
@@ -128,11 +128,11 @@ checksum/config: {{ include "common.settings" . | sha256sum }}
 checksum/secret: {{ .Values.secret.data | toYaml | sha256sum }}
 {{- end }}
 {{- if .Values.global.mesh.enabled }}
-# Probes and scrapes go to the process itself, past the sidecar and its mTLS.
+# Probes and scrapes reach the process directly, without the sidecar's mTLS.
 traffic.sidecar.istio.io/excludeInboundPorts: {{ .Values.ports.management | quote }}
 sidecar.istio.io/rewriteAppHTTPProbers: "false"
 prometheus.istio.io/merge-metrics: "false"
-# Where sidecars are ordinary containers: up before us, and gone only once nothing is in flight.
+# For sidecars that are ordinary containers: start first, and end after the last request.
 proxy.istio.io/config: |
   holdApplicationUntilProxyStarts: true
   proxyMetadata:

@@ -3,7 +3,7 @@ What must be settled before anything is rendered: merged values, names, labels, 
 Every template file of a chart begins with common.init, since the order of files is not ours.
 */}}
 
-{{/* For charts without a service: the defaults of `global`. Doing it twice changes nothing. */}}
+{{/* For charts without a service: applies the defaults of `global`. Idempotent. */}}
 {{- define "common.init" -}}
 {{- if hasKey .Values "common" -}}
 {{- $_ := set . "Values" (merge (dict "global" .Values.common.global) (omit .Values "common" "global")) -}}
@@ -19,45 +19,45 @@ of everything that it would be wrong to render.
 {{- $_ := set . "Values" (mergeOverwrite (deepCopy .Values.common) (omit .Values "common" "global")) -}}
 {{- end -}}
 {{- if and (ne .Release.Name .Chart.Name) (not (hasPrefix (printf "%s-" .Chart.Name) .Release.Name)) -}}
-{{- fail (printf "name the release %s (the primary) or %s-… (a second one, such as %s-canary), not %s" .Chart.Name .Chart.Name .Chart.Name .Release.Name) -}}
+{{- fail (printf "name the release %s (the primary) or %s-… (another release, such as %s-canary), not %s" .Chart.Name .Chart.Name .Chart.Name .Release.Name) -}}
 {{- end -}}
 {{- if has (trimPrefix (printf "%s-" .Chart.Name) .Release.Name) (list "migrate" "test" "prometheus-adapter" "routing") -}}
-{{- fail (printf "the release name %s is taken by what the primary release brings: choose another, such as %s-canary" .Release.Name .Chart.Name) -}}
+{{- fail (printf "the release name %s conflicts with objects of the primary release: choose another, such as %s-canary" .Release.Name .Chart.Name) -}}
 {{- end -}}
 {{- if not (or .Values.image.tag .Values.image.digest) -}}
-{{- fail "give image.digest or image.tag: what runs is never left to chance" -}}
+{{- fail "give image.digest or image.tag: the version must be explicit" -}}
 {{- end -}}
 {{- if eq (toString .Values.image.tag) "latest" -}}
-{{- fail "image.tag latest names no release: give image.digest or another tag" -}}
+{{- fail "image.tag latest identifies no release: give image.digest or another tag" -}}
 {{- end -}}
 {{- include "common.refuseDevelopment" . -}}
 {{- end -}}
 
-{{/* Outside development, nothing of development: neither its servers nor secrets among the values. */}}
+{{/* Outside development, rejects development servers and secrets in values. */}}
 {{- define "common.refuseDevelopment" -}}
 {{- if ne .Values.global.environment "development" -}}
 {{- range $name, $peer := .Values.global.peers -}}
 {{- if eq (default "" $peer.namespace) "twelvefold-backing" -}}
-{{- fail (printf "global.peers.%s is the development server: say in a site file where yours is (charts/site.example.yaml)" $name) -}}
+{{- fail (printf "global.peers.%s is the development server: set yours in a site file (charts/site.example.yaml)" $name) -}}
 {{- end -}}
 {{- end -}}
 {{- if or (dig "data" (dict) (default (dict) .Values.secret)) (dig "secret" "data" (dict) (default (dict) .Values.migrations)) -}}
-{{- fail "secrets among the values are for development: name an existingSecret" -}}
+{{- fail "secrets in values are for development only: set secret.existingSecret" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 
-{{/* The release's name names what each release has of its own. */}}
+{{/* The name of the release's own objects. */}}
 {{- define "common.fullname" -}}
 {{- .Release.Name -}}
 {{- end -}}
 
-{{/* "true" for the release that is named after its service; it alone has what both share. */}}
+{{/* "true" for the release named after its service, which creates the shared objects. */}}
 {{- define "common.isPrimary" -}}
 {{- if eq .Release.Name .Chart.Name -}}true{{- end -}}
 {{- end -}}
 
-{{/* The subset of the mesh that this release's pods are. */}}
+{{/* The mesh subset of this release's pods. */}}
 {{- define "common.subset" -}}
 {{- ternary "v1" "v2" (eq .Release.Name .Chart.Name) -}}
 {{- end -}}
@@ -71,7 +71,7 @@ of everything that it would be wrong to render.
 {{- end -}}
 {{- end -}}
 
-{{/* What the release calls itself in logs, spans and labels. */}}
+{{/* The version in logs, spans and labels. */}}
 {{- define "common.version" -}}
 {{- if .Values.image.tag -}}
 {{- include "common.scalar" .Values.image.tag -}}
@@ -91,18 +91,18 @@ https://{{ .Values.global.host }}
 {{- end -}}
 {{- end -}}
 
-{{/* Every issuer whose tokens count, as a list in JSON: the one above first. */}}
+{{/* All accepted issuers as a JSON list; the one above comes first. */}}
 {{- define "common.issuers" -}}
 {{- prepend .Values.global.tokens.acceptedIssuers (include "common.issuer" .) | uniq | toJson -}}
 {{- end -}}
 
-{{/* Of every object of the service. */}}
+{{/* Labels of every object of the service. */}}
 {{- define "common.labels" -}}
 {{ include "common.selector" . }}
 {{ include "common.descriptiveLabels" . }}
 {{- end -}}
 
-{{/* For objects that are no pods of the service: their name must not be its. */}}
+{{/* Labels of objects other than the service's pods, whose name must differ from the service's. */}}
 {{- define "common.labelsOf" -}}
 app.kubernetes.io/name: {{ .name }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
@@ -115,7 +115,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
-{{/* Of pods too: nothing that another version of the chart would restart them for. */}}
+{{/* Labels of pods too, without any that change with the chart's version and would restart pods. */}}
 {{- define "common.podLabels" -}}
 app.kubernetes.io/part-of: twelvefold
 {{- if .Values.image }}
@@ -123,13 +123,13 @@ app.kubernetes.io/version: {{ include "common.version" . | quote }}
 {{- end }}
 {{- end -}}
 
-{{/* Selects the pods of this release. Never a version: a Deployment's selector cannot change. */}}
+{{/* Selects the pods of this release, without the version, because a selector cannot change. */}}
 {{- define "common.selector" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
-{{/* A number of a values file is a float to Helm, which would print 25000000 as 2.5e+07. */}}
+{{/* Formats a number: Helm reads numbers as floats and would print 25000000 as 2.5e+07. */}}
 {{- define "common.scalar" -}}
 {{- if and (kindIs "float64" .) (eq . (float64 (int64 .))) -}}
 {{- int64 . -}}

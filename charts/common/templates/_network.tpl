@@ -3,7 +3,7 @@ Who may talk to whom. A service names its callers and whom it calls, with the re
 those are is said once, in global.peers. Everything else is denied by charts/platform.
 */}}
 
-{{/* Peers of a NetworkPolicy rule: a list, empty where the peer is not there. Takes root and name. */}}
+{{/* Peers of a NetworkPolicy rule as a list; empty if the peer is absent. Takes root and name. */}}
 {{- define "common.peer" -}}
 {{- $peer := index .root.Values.global.peers .name -}}
 {{- if not $peer -}}
@@ -18,7 +18,7 @@ those are is said once, in global.peers. Everything else is denied by charts/pla
 - ipBlock:
     cidr: {{ . | quote }}
     {{- with include "common.metadataAddress" . }}
-    # Credentials of the node are nobody's business.
+    # Pods must not read the node's credentials.
     except: [{{ . | quote }}]
     {{- end }}
 {{- end }}
@@ -30,11 +30,11 @@ those are is said once, in global.peers. Everything else is denied by charts/pla
     matchLabels:
       {{- toYaml (required (printf "global.peers.%s has a namespace and no labels" .name) $peer.labels) | nindent 6 }}
 {{- else -}}
-{{- fail (printf "global.peers.%s is nowhere: give it cidrs, or a namespace and labels" .name) -}}
+{{- fail (printf "global.peers.%s has no location: give it cidrs, or a namespace and labels" .name) -}}
 {{- end -}}
 {{- end -}}
 
-{{/* The metadata address, where a network holds it. One that is nothing else is refused. */}}
+{{/* The metadata address, if a network contains it. A network of this address only is rejected. */}}
 {{- define "common.metadataAddress" -}}
 {{- $network := splitList "/" . -}}
 {{- $length := last $network | int -}}
@@ -58,12 +58,12 @@ those are is said once, in global.peers. Everything else is denied by charts/pla
 {{- end -}}
 {{- end -}}
 {{- if eq . $address -}}
-{{- fail (printf "%s is the metadata address, with credentials of the node: nobody calls it" .) -}}
+{{- fail (printf "%s is the metadata address with the node's credentials: no service may call it" .) -}}
 {{- end -}}
 {{- $address -}}
 {{- end -}}
 
-{{/* Whether the peer is there at all: an edge of the other kind, or a host that was not given, is not. */}}
+{{/* Whether the peer exists: the unused kind of edge and a peer without a host do not. */}}
 {{- define "common.hasPeer" -}}
 {{- $values := .root.Values -}}
 {{- $peer := index $values.global.peers .name -}}
@@ -74,7 +74,7 @@ those are is said once, in global.peers. Everything else is denied by charts/pla
 {{- else if or (not (hasKey $peer "host")) $peer.host -}}true{{- end -}}
 {{- end -}}
 
-{{/* Egress to the cluster's DNS and nothing else. */}}
+{{/* Egress to the cluster's DNS only. */}}
 {{- define "common.egressToDns" -}}
 - to:
     {{- include "common.peer" (dict "root" . "name" "dns") | trim | nindent 4 }}
@@ -125,7 +125,7 @@ spec:
     {{- end }}
     {{- end }}
     {{- end }}
-    # The test of a release.
+    # The release's test.
     - from:
         - podSelector:
             matchLabels:

@@ -1,15 +1,15 @@
 {{- define "common.notes" -}}
 {{- include "common.init.service" . -}}
-{{ .Chart.Name }} {{ include "common.version" . }} as {{ ternary "the primary release" "a second release" (eq (include "common.isPrimary" .) "true") }} (subset {{ include "common.subset" . }}) in {{ .Release.Namespace }}.
+{{ .Chart.Name }} {{ include "common.version" . }} as {{ ternary "the primary release" "another release" (eq (include "common.isPrimary" .) "true") }} (subset {{ include "common.subset" . }}) in {{ .Release.Namespace }}.
 
   kubectl -n {{ .Release.Namespace }} rollout status deployment/{{ include "common.fullname" . }}
   helm -n {{ .Release.Namespace }} test {{ .Release.Name }} --logs
 {{- if not (include "common.isPrimary" .) }}
 
-It takes the traffic that istio/{{ .Chart.Name }} sends to v2: canary.enabled and canary.weight.
+It receives the traffic that istio/{{ .Chart.Name }} sends to v2: canary.enabled and canary.weight.
 {{- end }}
 {{- if not .Values.secret.existingSecret }}
 
-Its secrets are development values of this chart.
+Its secrets are this chart's development values.
 {{- end }}
 {{- end -}}

@@ -1,4 +1,4 @@
-{{/* What every pod of the suite has in common: the service's, its migration's, its test's. */}}
+{{/* Shared parts of the pods of services, migrations and tests. */}}
 {{- define "common.pod" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
@@ -31,7 +31,7 @@ priorityClassName: {{ . }}
 {{- define "common.container" -}}
 image: {{ include "common.image" . | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
-# What a process says at its end (which settings are wrong, for one) is then in `kubectl describe`.
+# Makes the last log lines, such as invalid settings, visible in `kubectl describe`.
 terminationMessagePolicy: FallbackToLogsOnError
 securityContext:
   allowPrivilegeEscalation: false
@@ -40,7 +40,7 @@ securityContext:
   capabilities: {drop: [ALL]}
 {{- end -}}
 
-{{/* The settings of the service as its processes read them: ConfigMaps, then secrets by file. */}}
+{{/* The settings of the service's processes: ConfigMaps, then secrets as files. */}}
 {{- define "common.environment" -}}
 envFrom:
   {{- with .Values.sharedConfig }}
@@ -65,7 +65,7 @@ env:
 {{- end }}
 {{- end -}}
 
-{{/* Certificates that servers may be signed by, where the system's are not the right ones. */}}
+{{/* Certificate authorities that replace the image's. */}}
 {{- define "common.trustVariable" -}}
 {{- if .Values.trustedCertificates.configMap }}
 - name: SSL_CERT_FILE

@@ -16,7 +16,7 @@ spec:
   minReplicas: {{ .Values.autoscaling.minReplicas }}
   maxReplicas: {{ .Values.autoscaling.maxReplicas }}
   metrics:
-    # Of the service's own container: a sidecar's idle share would hide its load.
+    # Of the service's container: an idle sidecar would hide its load.
     {{- range $resource := list "cpu" "memory" }}
     {{- with index $.Values.autoscaling $resource }}
     - type: ContainerResource
@@ -44,7 +44,7 @@ spec:
 {{- end }}
 {{- end -}}
 
-{{/* For prometheus-adapter: append what is in it to the adapter's own rules. */}}
+{{/* A rule to append to prometheus-adapter's rules. */}}
 {{- define "common.adapterrule" -}}
 {{- if .Values.autoscaling.requestsPerSecond.enabled }}
 ---
@@ -80,7 +80,7 @@ metadata:
     {{- include "common.labels" . | nindent 4 }}
 spec:
   maxUnavailable: 1
-  # A pod that is not ready anyway never keeps a node from being drained.
+  # An unready pod must not prevent the drain of a node.
   unhealthyPodEvictionPolicy: AlwaysAllow
   selector:
     matchLabels:

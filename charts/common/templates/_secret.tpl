@@ -2,7 +2,7 @@
 {{- .Values.secret.existingSecret | default .Chart.Name -}}
 {{- end -}}
 
-{{/* Names of the settings that come from the Secret. */}}
+{{/* Names of the settings in the Secret. */}}
 {{- define "common.secretKeys" -}}
 {{- $keys := list -}}
 {{- range $name, $wanted := .Values.secret.keys -}}

@@ -1,4 +1,4 @@
-{{/* What both releases of a service use and the primary makes. */}}
+{{/* Objects that both releases of a service use and the primary creates. */}}
 {{- define "common.serviceaccount" -}}
 ---
 apiVersion: v1
@@ -15,7 +15,7 @@ metadata:
 automountServiceAccountToken: false
 {{- end -}}
 
-{{/* Public and internal port; the management port is reached by pod only. */}}
+{{/* The public and internal ports; the management port is reached by pod address only. */}}
 {{- define "common.k8sservice" -}}
 {{- $ports := omit .Values.ports "management" }}
 {{- if $ports }}
@@ -29,7 +29,7 @@ metadata:
     {{- include "common.labels" . | nindent 4 }}
 spec:
   type: ClusterIP
-  # Of both releases: which one answers is the mesh's decision.
+  # Selects both releases; the mesh chooses between them.
   selector:
     app.kubernetes.io/name: {{ .Chart.Name }}
   ports:
@@ -66,7 +66,7 @@ spec:
 {{- end }}
 {{- end -}}
 
-{{/* The groups of every file, as they are: what promtool checks is what is deployed. */}}
+{{/* The groups of every file, unchanged: promtool checks what is deployed. */}}
 {{- define "common.prometheusrule" -}}
 {{- $groups := list -}}
 {{- range $path, $_ := .Files.Glob "files/rules/*.yaml" -}}

@@ -80,7 +80,7 @@ metadata:
     app.kubernetes.io/component: test
     sidecar.istio.io/inject: "false"
   annotations:
-    # Kept until the next test, so that `helm test --logs` has something to show.
+    # Kept until the next test for `helm test --logs`.
     {{- include "common.testHook" (dict "weight" 0 "delete" "before-hook-creation") | nindent 4 }}
     checkov.io/skip1: "CKV_K8S_8=runs once and ends; activeDeadlineSeconds bounds it"
     checkov.io/skip2: "CKV_K8S_9=nobody calls it"
@@ -98,7 +98,7 @@ spec:
         - |
           import json, socket, sys, time, urllib.error, urllib.request
 
-          # The short name is this pod's own.
+          # The short name resolves to this pod.
           pods = "{{ $name }}.{{ .Release.Namespace }}.svc.{{ .Values.global.mesh.clusterDomain }}"
 
           def state(address):

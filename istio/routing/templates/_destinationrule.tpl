@@ -6,7 +6,7 @@ maxEjectionPercent: {{ .values.maxEjectionPercent }}
 minHealthPercent: {{ .values.minHealthPercent }}
 {{- end -}}
 
-{{/* Where a service's pods are and how they are called. `exportTo`: who may see it besides this namespace. */}}
+{{/* How a service's pods are called. `exportTo`: further namespaces that use the rule. */}}
 {{- define "routing.destinationrule" -}}
 {{- $root := .root -}}
 {{- $pool := $root.Values.connectionPool -}}

@@ -1,4 +1,4 @@
-{{/* Values as they are in force: this library's under the chart's own, and `global` of charts/common. */}}
+{{/* Effective values: the library's, overridden by the chart's, and `global` of charts/common. */}}
 {{- define "routing.init" -}}
 {{- if hasKey .Values "routing" -}}
 {{- $own := omit .Values "common" "routing" "global" -}}

@@ -22,12 +22,12 @@ def size(quantity: str) -> int:
 @invariant(
     Fault(
         "charts/common/values.yaml",
-        "    # Beyond it the pod is killed.\n    memory: 512Mi\n",
+        "    # A pod that exceeds it is killed.\n    memory: 512Mi\n",
         "",
     ),
     Fault(
         "charts/common/values.yaml",
-        "    # Processor time that is kept free for a pod.\n    cpu: 250m\n",
+        "    # CPU reserved for a pod.\n    cpu: 250m\n",
         "",
     ),
     Fault(f"{COMMON}/_migration.tpl", "limits: {memory: 256Mi,", "limits: {cpu: 1, memory: 256Mi,"),
