@@ -23,7 +23,7 @@ metadata:
   labels:
     {{- include "common.labels" . | nindent 4 }}
   annotations:
-    checkov.io/skip1: "CKV_K8S_11=a CPU limit costs latency and protects nobody that has requests"
+    checkov.io/skip1: "CKV_K8S_11=a CPU limit adds latency, and requests already protect other pods"
 spec:
   {{- if not (include "common.isScaled" .) }}
   replicas: {{ .Values.replicas }}

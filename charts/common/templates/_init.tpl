@@ -1,6 +1,6 @@
 {{/*
-What must be settled before anything is rendered: merged values, names, labels, and refusals.
-Every template file of a chart begins with common.init, since the order of files is not ours.
+Merged values, names, labels, and checks that come before rendering. Every template file of a chart
+starts with common.init, because Helm chooses the order of files.
 */}}
 
 {{/* For charts without a service: applies the defaults of `global`. Idempotent. */}}
@@ -11,8 +11,8 @@ Every template file of a chart begins with common.init, since the order of files
 {{- end -}}
 
 {{/*
-For charts of a service: all of this library's defaults under the chart's own values, and a refusal
-of everything that it would be wrong to render.
+For charts of a service: merges the chart's values over this library's defaults, and rejects invalid
+combinations.
 */}}
 {{- define "common.init.service" -}}
 {{- if hasKey .Values "common" -}}

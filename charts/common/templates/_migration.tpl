@@ -1,8 +1,7 @@
 {{/*
-The migration of this service's schema: a process of its own before every install and upgrade. What
-it needs comes with it as hooks of lower weight, since nothing of the release is there yet: the
-owner's URL is in a Secret that no Deployment ever mounts. Outside the mesh, whose sidecar would
-neither be needed nor end.
+The migration of this service's schema: a process before every install and upgrade. Hooks of lower
+weight create its objects, because the release does not exist yet. The owner's URL is in a Secret that
+no Deployment mounts. The pod is outside the mesh, because it needs no sidecar, which would not end.
 */}}
 {{- define "common.hook" -}}
 helm.sh/hook: pre-install,pre-upgrade
@@ -86,7 +85,7 @@ metadata:
     {{- $labels | nindent 4 }}
   annotations:
     {{- include "common.hook" -10 | nindent 4 }}
-    checkov.io/skip1: "CKV_K8S_11=a CPU limit would only make everybody wait longer"
+    checkov.io/skip1: "CKV_K8S_11=a CPU limit would only prolong the migration"
 spec:
   backoffLimit: {{ .Values.migrations.retries }}
   activeDeadlineSeconds: {{ .Values.migrations.deadline }}

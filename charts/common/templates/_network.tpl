@@ -1,6 +1,6 @@
 {{/*
-Who may talk to whom. A service names its callers and whom it calls, with the reason of each; where
-those are is said once, in global.peers. Everything else is denied by charts/platform.
+Allowed connections. A service lists its callers and the servers that it calls, each with the reason;
+global.peers contains their locations. charts/platform denies all other connections.
 */}}
 
 {{/* Peers of a NetworkPolicy rule as a list; empty if the peer is absent. Takes root and name. */}}

@@ -1,7 +1,7 @@
 {{/*
-The one include of a service chart. What both releases of a service share belongs to the primary;
-a second release has its own Deployment, ConfigMap, scaling, budget and migration, and nothing else,
-because Helm refuses an object that another release owns.
+The only include of a service chart. The primary creates the objects that releases share. Another
+release has only its own Deployment, ConfigMap, scaling, budget and migration, because Helm rejects an
+object of another release.
 */}}
 {{- define "common.service" -}}
 {{- include "common.init.service" . -}}

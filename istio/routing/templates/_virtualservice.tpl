@@ -1,5 +1,6 @@
 {{/*
-Routes of one host: each class of requests times canary header, experiment header, everybody else.
+Routes of one host: for each class of requests one by canary header, one by experiment header, one for
+all others.
 Takes root, name, hosts, gateways, exportTo, port and classes (name, match, retries, endless: without a
 timeout, which is the mesh's default). A class
 without a match is the catch-all and comes last.
@@ -62,8 +63,8 @@ spec:
 {{- end -}}
 
 {{/*
-How long, and how often again. A read may be tried again whatever happened to it; a write that can be
-told from its repetition, only where nothing of it has reached a process; everything else never.
+Timeouts and retries. A read may be retried after any failure, an idempotent write only if it did not
+reach a process, and all other requests never.
 */}}
 {{- define "routing.conduct" -}}
 {{- $values := .root.Values -}}
