@@ -19,8 +19,8 @@ from twelvefold.jobs.retention import fetch_suite_id
 from twelvefold.mail.mailer import SmtpMailer
 from twelvefold.settings import MailSettings, ObjectStoreSettings
 from twelvefold.storage.object_store import S3ObjectStore
-from worker.handlers import create_registry
 from worker.imaging.variants import ImageLimits
+from worker.job_kinds import create_registry
 from worker.service.email_sender import EmailSender
 from worker.service.erasure import AccountEraser, CacheEvictor
 from worker.service.image_processor import ImageProcessor

@@ -9,7 +9,7 @@ from tests.integration.worker.test_erasure import account_with, enqueue, keys_of
 
 from twelvefold.identifiers import new_id
 from twelvefold.jobs.retention import EmptyPayload, fetch_suite_id
-from worker.handlers import OBJECTS_SWEEP
+from worker.job_kinds import OBJECTS_SWEEP
 from worker.service import object_sweeper
 from worker.service.object_sweeper import (
     SUITE_ID_KEY,

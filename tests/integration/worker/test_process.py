@@ -180,7 +180,7 @@ async def test_a_worker_is_not_ready_until_postgresql_is_available(
 
 async def test_the_worker_process_never_imports_pillow():
     code = (
-        "import sys, worker.app, worker.handlers, worker.imaging.variants\n"
+        "import sys, worker.app, worker.job_kinds, worker.imaging.variants\n"
         "import twelvefold.jobs.worker.consumer\n"
         "sys.exit('PIL' in sys.modules)"
     )

@@ -67,8 +67,8 @@ def build_registry(settings: WorkerSettings, backing: BackingServices) -> Handle
     """Create the use cases on their implementations, registered by job kind."""
     from twelvefold.http.internal import InternalClient
     from twelvefold.jobs.retention import fetch_suite_id
-    from worker.handlers import create_registry
     from worker.imaging.variants import ImageLimits
+    from worker.job_kinds import create_registry
     from worker.owners import HttpOwnerClient
     from worker.service.email_sender import EmailSender
     from worker.service.erasure import AccountEraser, CacheEvictor

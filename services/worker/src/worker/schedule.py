@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from twelvefold.jobs import PeriodicJob
 from twelvefold.jobs.retention import JOBS_PRUNE
-from worker.handlers import OBJECTS_SWEEP
+from worker.job_kinds import OBJECTS_SWEEP
 
 SCHEDULE = (
     PeriodicJob(JOBS_PRUNE, every=timedelta(hours=1), at=timedelta(minutes=17)),

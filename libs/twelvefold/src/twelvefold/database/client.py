@@ -7,7 +7,6 @@ Owns URLs, the check of a pooled connection before its use, and the mapping of t
 from __future__ import annotations
 
 import contextlib
-import ssl
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from twelvefold.context import remaining
 from twelvefold.errors import DependencyUnavailable, Overloaded, TransactionConflict
 from twelvefold.settings import PostgresSettings
-from twelvefold.settings.database_url import SYSTEM_ROOTS, DatabaseUrlParts, parse_database_url
+from twelvefold.settings.database_url import parse_database_url
+
+from .tls import create_tls_context
 
 NAME = "postgres"
 CONNECT_TIMEOUT = 3.0  # seconds
@@ -44,7 +45,7 @@ def connect_arguments(url: str) -> tuple[URL, dict[str, Any]]:
     timeout = float(parameters.get("connect_timeout", CONNECT_TIMEOUT))
     arguments: dict[str, Any] = {"timeout": timeout}
     if parsed.is_over_tls and parsed.has_certificates:
-        arguments["ssl"] = _tls_context(parsed)
+        arguments["ssl"] = create_tls_context(parsed)
     elif parsed.ssl_mode:
         arguments["ssl"] = parsed.ssl_mode
     if host := parameters.get("host"):
@@ -54,21 +55,6 @@ def connect_arguments(url: str) -> tuple[URL, dict[str, Any]]:
     if options := parameters.get("options"):
         arguments["server_settings"] = {"options": options}
     return make_url(bare), arguments
-
-
-def _tls_context(url: DatabaseUrlParts) -> ssl.SSLContext:
-    """Verify as libpq does: `require` verifies only where roots are given, as verify-ca."""
-    root = url.parameters.get("sslrootcert")
-    context = ssl.create_default_context(cafile=None if root == SYSTEM_ROOTS else root)
-    context.check_hostname = url.ssl_mode == "verify-full"
-    if url.ssl_mode == "require" and root is None:
-        context.verify_mode = ssl.CERT_NONE
-    if certificate := url.parameters.get("sslcert"):
-        parameters = url.parameters
-        context.load_cert_chain(
-            certificate, parameters.get("sslkey"), parameters.get("sslpassword", "")
-        )
-    return context
 
 
 def create_engine(settings: PostgresSettings, *, application_name: str) -> AsyncEngine:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .events import JobEvents as JobEvents
-    from .model import Backoff as Backoff
     from .model import Completion as Completion
     from .model import JobKind as JobKind
     from .model import JobRecord as JobRecord
@@ -20,12 +19,13 @@ if TYPE_CHECKING:
     from .model import Wakeup as Wakeup
     from .queue import JobQueue as JobQueue
     from .queue import WakeupPublisher as WakeupPublisher
+    from .retry_policy import Backoff as Backoff
     from .wakeup.arq import RedisWakeupPublisher as RedisWakeupPublisher
     from .worker.context import JobContext as JobContext
     from .worker.registry import HandlerRegistry as HandlerRegistry
 
 _HOMES = {
-    "Backoff": "model",
+    "Backoff": "retry_policy",
     "Completion": "model",
     "PeriodicJob": "model",
     "WakeupPublisher": "queue",

@@ -5,7 +5,6 @@ Imports no driver, so that use cases may import it. Payloads are in `twelvefold.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,12 +14,13 @@ from uuid import UUID
 
 from twelvefold.contracts.jobs import JobPayload
 
+from .retry_policy import DEFAULT_MAX_ATTEMPTS, Backoff
+
 if TYPE_CHECKING:
     from twelvefold.database.database import Transaction
 
 
 DEFAULT_QUEUE = "default"
-DEFAULT_MAX_ATTEMPTS = 10
 MAX_CRASHES = 3  # expired leases after which a job is dead: it probably crashes its workers
 
 P = TypeVar("P", bound=JobPayload)
@@ -96,19 +96,6 @@ class Wakeup(NamedTuple):
     job_id: UUID
     claim_no: int = 0
     queue: str = DEFAULT_QUEUE
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """Exponential backoff with full jitter: jobs that failed together are not retried together."""
-
-    base: float = 2.0  # seconds: upper bound after the first failure
-    cap: float = 600.0  # seconds: upper bound after any failure
-
-    def delay(self, failures: int, *, at_least: float = 0.0) -> float:
-        """Return the seconds until the next run after `failures` (1 or more) failed runs."""
-        limit = min(self.cap, self.base * 2.0 ** min(failures - 1, 30))
-        return max(at_least, random.uniform(0.0, limit))  # noqa: S311 (spreads load, no secret)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ from twelvefold.identifiers import new_id
 from twelvefold.observability import metrics, spans, telemetry
 
 from .channels import CANCEL_CHANNEL, change_channel
-from .model import DEFAULT_MAX_ATTEMPTS, DEFAULT_QUEUE, JobRecord, JobStatus, JobSubject, Wakeup
+from .model import DEFAULT_QUEUE, JobRecord, JobStatus, JobSubject, Wakeup
+from .retry_policy import DEFAULT_MAX_ATTEMPTS
 from .schema import job_status
 
 # Namespace of the ids of jobs with a unique key: a second producer derives the first one's id.

@@ -20,7 +20,8 @@ from pydantic import ValidationError
 
 from twelvefold.database.database import Transaction
 from twelvefold.errors import Rejected, TwelvefoldError, Unavailable
-from twelvefold.jobs.model import Backoff, Claim, Completion, JobStatus, LeaseLost, Settlement
+from twelvefold.jobs.model import Claim, Completion, JobStatus, LeaseLost, Settlement
+from twelvefold.jobs.retry_policy import Backoff
 
 from .context import JobContext
 from .registry import Registration
