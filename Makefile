@@ -241,6 +241,7 @@ help: ## List the targets
 $(SYNCED): $(BIN)/uv uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
 	@echo "Installing the locked packages into $(VENV)"
 	@$(BIN)/uv sync --frozen --quiet
+	@rm -f $(DELIVERY) # the line above has uninstalled it
 	@touch $@
 
 # Adds the packages that only the delivery's tests need.
