@@ -304,7 +304,7 @@ async def test_both_commands_report_what_they_did(command, source, source_url, e
         (
             ["backup", "{tmp}", "--no-objects"],
             {"BACKUP_DATABASE_URL": "postgresql://a:b@127.0.0.1:1/c"},
-            "postgres does not answer",
+            "postgres does not respond",
         ),
         (
             ["backup", "s3://bucket/x", "--no-objects"],
