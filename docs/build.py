@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 REPOSITORY = "https://github.com/twelvefold/twelvefold/blob/main"
 _LINK = re.compile(r"(\]\()([^)\s:#]+)((?:#[^)\s]*)?\))")
+_RELEASES = "<!-- towncrier release notes start -->"
 _SKIPPED = {"build.py", "mkdocs.yml"}
 
 
@@ -55,6 +56,14 @@ def relink(text: str, source: str, site: dict[str, str]) -> str:
     return _LINK.sub(replace, text)
 
 
+def _unreleased() -> str:
+    """Return the fragments of the next release as a section of the changelog."""
+    command = [sys.executable, "-m", "towncrier", "build", "--draft", "--version", "Unreleased"]
+    return subprocess.run(  # noqa: S603  (arguments of ours)
+        command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=60
+    ).stdout
+
+
 def stage(directory: Path) -> Path:
     """Write the sources of the site to `directory` and return its configuration file."""
     site = pages()
@@ -67,6 +76,8 @@ def stage(directory: Path) -> Path:
             shutil.copyfile(ROOT / source, target)
             continue
         text = (ROOT / source).read_text(encoding="utf-8")
+        if name == "changelog.md":
+            text = text.replace(_RELEASES, f"{_unreleased()}\n{_RELEASES}")
         target.write_text(relink(text, source, site), encoding="utf-8")
         if name.startswith("decisions/"):
             titles.append(f"- [{text.splitlines()[0].lstrip('# ')}]({Path(name).name})")

@@ -1,5 +1,6 @@
 """The documentation site is built from every page, and a link that leads nowhere fails it."""
 
+import html
 import pkgutil
 import re
 import subprocess
@@ -42,6 +43,15 @@ def test_the_site_is_built_with_strict_links_and_asks_no_other_host(tmp_path):
         text = (tmp_path / "html" / page).read_text()
         for part in ('<script src="http', '<link rel="stylesheet" href="http', "fonts.g"):
             assert part not in text, page
+
+
+def test_the_changelog_shows_what_is_not_released_yet(tmp_path):
+    assert build(ROOT, tmp_path).returncode == 0
+    page = (tmp_path / "html/changelog.html").read_text()
+    assert "Unreleased" in page
+    for fragment in (ROOT / "docs/changes").glob("*.md"):
+        first = fragment.read_text().split("`")[0].split("\n")[0].split("(")[0].strip()[:40]
+        assert html.escape(first, quote=False) in page, fragment.name
 
 
 def test_a_link_that_leads_nowhere_fails_the_build(tmp_path):
