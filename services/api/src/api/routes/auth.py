@@ -1,7 +1,6 @@
 """/api/v1/auth: tokens (RFC 6749, RFC 7009) and emails that verify an address."""
 
 from typing import Any
-from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -10,6 +9,7 @@ from pydantic import SecretStr
 from api.auth import anyone
 from api.dependencies import Services
 from api.rate_limits import RateLimitName
+from api.routes.forms import FORM_TYPE, FormError, parse_form
 from api.schemas import EmailAddress, EmailChangeUndo, EmailConfirmation, PasswordReset
 from twelvefold.contracts.accounts import TokenPair, TokenRequest
 from twelvefold.errors import OAuthError
@@ -17,11 +17,10 @@ from twelvefold.errors import OAuthError
 from .responses import Responses, described, document_problems
 
 BODY_LIMIT = 16 * 1024  # bytes; far more than any valid form
-_MAX_FIELDS = 20
 _MAX_USER_AGENT = 256
-_FORM = "application/x-www-form-urlencoded"
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
+_MAX_FIELDS = 20
 router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
 _GUESSED = [anyone(RateLimitName.CREDENTIALS)]
 _MAILING = [anyone(RateLimitName.MAIL)]
@@ -29,7 +28,7 @@ _MAILING = [anyone(RateLimitName.MAIL)]
 
 def _form(properties: dict[str, Any], required: list[str], example: dict[str, str]) -> Any:
     schema = {"type": "object", "properties": properties, "required": required}
-    content = {_FORM: {"schema": schema, "example": example}}
+    content = {FORM_TYPE: {"schema": schema, "example": example}}
     return {"requestBody": {"required": True, "content": content}}
 
 
@@ -91,25 +90,11 @@ def _invalid(detail: str) -> OAuthError:
 
 
 async def _parse_form(request: Request) -> dict[str, str]:
-    """Return the fields of the form. An empty field is ignored, a repeated one is an error.
-
-    RFC 6749 section 3.2. Raises OAuthError, since these endpoints answer no problem documents.
-    """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != _FORM:
-        raise _invalid(f"the body must be {_FORM}")
+    """Raises OAuthError, since these endpoints answer no problem documents."""
     try:
-        pairs = parse_qsl(
-            (await request.body()).decode(), max_num_fields=_MAX_FIELDS, errors="strict"
-        )
-    except ValueError:  # too many fields, or bytes that are no UTF-8
-        raise _invalid("the form is malformed") from None
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        raise _invalid("a parameter is repeated")
-    if any("\0" in value for value in fields.values()):
-        raise _invalid("a parameter contains a NUL character")
-    return fields
+        return await parse_form(request, max_fields=_MAX_FIELDS)
+    except FormError as error:
+        raise _invalid(str(error)) from None
 
 
 def _required(fields: dict[str, str], name: str) -> str:

@@ -8,7 +8,6 @@ email links to them, and they can do no more than those routes.
 
 from collections.abc import Callable, Coroutine
 from typing import Any
-from urllib.parse import parse_qsl
 
 import structlog
 from fastapi import APIRouter, Request
@@ -28,6 +27,7 @@ from api.pages import (
     message_page,
 )
 from api.rate_limits import RateLimitName
+from api.routes.forms import FormError, NotAFormError, parse_form
 from twelvefold.contracts.accounts import Password
 from twelvefold.errors import (
     BadRequest,
@@ -38,9 +38,7 @@ from twelvefold.errors import (
 )
 
 _MAX_TOKEN = 512  # characters
-_MAX_FIELDS = 10
 _SERVER_ERROR = 500
-_FORM_TYPE = "application/x-www-form-urlencoded"
 _PASSWORD = TypeAdapter[SecretStr](Password)
 _log = structlog.get_logger(__name__)
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -61,6 +59,7 @@ class PageRoute(APIRoute):
         return handle_page
 
 
+_MAX_FIELDS = 10
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 PATHS = tuple(f"/{form.path}" for form in (VERIFY_EMAIL, RESET_PASSWORD, UNDO_EMAIL_CHANGE))
 _VIEW_POLICY = [anyone()]
@@ -139,20 +138,12 @@ def _format_fault(refused: UnprocessableContent) -> str:
 
 
 async def _parse_form(request: Request) -> dict[str, str]:
-    """Return the fields of the form. Raises UnsupportedMedia, BadRequest for a malformed form."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != _FORM_TYPE:
-        raise UnsupportedMedia(f"Send the body as {_FORM_TYPE}.")
     try:
-        pairs = parse_qsl(
-            (await request.body()).decode(), max_num_fields=_MAX_FIELDS, errors="strict"
-        )
-    except ValueError:  # too many fields, or bytes that are no UTF-8
-        raise BadRequest("The form is malformed.") from None
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        raise BadRequest("A field is repeated.")
-    return fields
+        return await parse_form(request, max_fields=_MAX_FIELDS)
+    except NotAFormError as error:
+        raise UnsupportedMedia(str(error)) from None
+    except FormError as error:
+        raise BadRequest(str(error)) from None
 
 
 def _error_page(error: TwelvefoldError) -> HTMLResponse:
