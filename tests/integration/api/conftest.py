@@ -15,9 +15,10 @@ import structlog
 from tests.fakes.users_client import FakeUsersClient
 
 from api.app import create_app
-from api.rate_limits import RateLimitName
+from api.rate_limits import AccountLimit
 from api.settings import ApiSettings
 from twelvefold.contracts.accounts import Role
+from twelvefold.http.edge.rate_limits import RateLimitName
 from twelvefold.identifiers import new_id
 from twelvefold.service.process import ServiceProcess
 
@@ -46,7 +47,7 @@ def api_environment(database, s3_settings, servers, worker_number) -> dict[str, 
         "internal_secrets_worker": [WORKER_SECRET],
         "images_max_bytes": 6 * 1024 * 1024,
         # Every test is the same client; tests of limits choose their own.
-        **{f"rate_limit_{limit.value}": 1_000_000 for limit in RateLimitName},
+        **{f"rate_limit_{limit.value}": 1_000_000 for limit in (*RateLimitName, *AccountLimit)},
         **s3_settings,
     }
 

@@ -7,8 +7,9 @@ import httpx
 import pytest
 import redis.asyncio
 
-from api.rate_limits import RateLimitName
+from api.rate_limits import AccountLimit
 from twelvefold.contracts.accounts import Role
+from twelvefold.http.edge.rate_limits import RateLimitName
 from twelvefold.identifiers import new_id
 from twelvefold.security.revocation import revocation_key
 from twelvefold.security.tokens import TOKEN_TTL
@@ -16,7 +17,10 @@ from twelvefold.security.tokens import TOKEN_TTL
 from .conftest import client_of
 
 # A machine that runs other tests beside may be slow: none of them is about that.
-FEW = {"redis_timeout": 5.0, **{f"rate_limit_{limit.value}": 3 for limit in RateLimitName}}
+FEW = {
+    "redis_timeout": 5.0,
+    **{f"rate_limit_{limit.value}": 3 for limit in (*RateLimitName, *AccountLimit)},
+}
 NOWHERE = "redis://127.0.0.1:9/0"
 WRONG = {"grant_type": "password", "username": "nobody@example.com", "password": "wrong"}
 

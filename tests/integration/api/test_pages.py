@@ -8,9 +8,10 @@ import httpx
 import pytest
 import structlog
 
-from api.rate_limits import RateLimitName
+from api.rate_limits import AccountLimit
 from api.routes.pages import PATHS
 from twelvefold.errors import DependencyUnavailable, UnprocessableContent
+from twelvefold.http.edge.rate_limits import RateLimitName
 
 from .conftest import client_of
 
@@ -188,7 +189,7 @@ async def test_the_form_counts_where_a_secret_can_be_guessed_and_the_page_by_add
     shown = await anonymous.get(path, params={"token": "a"})
     sent = await anonymous.post(path, data=form("bad-token"))
     assert shown.headers["ratelimit-policy"].startswith(f'"{RateLimitName.ANONYMOUS}";')
-    assert sent.headers["ratelimit-policy"].startswith(f'"{RateLimitName.CREDENTIALS}";')
+    assert sent.headers["ratelimit-policy"].startswith(f'"{AccountLimit.CREDENTIALS}";')
 
 
 async def test_beyond_the_quota_the_refusal_is_a_page(open_api, path):

@@ -6,11 +6,16 @@ from fastapi.routing import APIRoute
 from starlette.applications import Starlette
 
 from api.app import create_app
-from api.auth import PublicPolicy, TokenPolicy, policies, require_policies
 from api.routes import INTERNAL, PUBLIC
 from api.settings import ApiSettings
 from twelvefold.contracts.accounts import Role
 from twelvefold.http import docs
+from twelvefold.http.edge.policies import (
+    PublicPolicy,
+    TokenPolicy,
+    policies,
+    require_policies,
+)
 from twelvefold.http.management import create_management_app
 from twelvefold.security.principals import ADMIN_SCOPE
 

@@ -7,8 +7,8 @@ import pytest
 import yaml
 from fastapi.routing import APIRoute
 
-from api.auth import PublicPolicy, policies
 from api.routes import PUBLIC
+from twelvefold.http.edge.policies import PublicPolicy, policies
 
 ROOT = Path(__file__).parents[3]
 GATEWAY = yaml.safe_load((ROOT / "istio/api/values.yaml").read_text())["public"]

@@ -10,11 +10,11 @@ from twelvefold.security.client_key import UNKNOWN, client_key
 ROOT = Path(__file__).parents[3]
 # Modules that read a peer's address without counting by it, and what for.
 READERS = {
+    "libs/twelvefold/src/twelvefold/http/edge/authenticator.py": "passes it to client_key",
     "libs/twelvefold/src/twelvefold/http/middleware/address_limit.py": "passes it to client_key",
     "libs/twelvefold/src/twelvefold/http/management.py": "lets only loopback change the log level",
     "libs/twelvefold/src/twelvefold/http/server/wire/request_head.py": "parses an IPv6 Host",
     "libs/twelvefold/src/twelvefold/settings/addresses.py": "checks which proxies are trusted",
-    "services/api/src/api/auth.py": "passes it to client_key",
     "services/api/src/api/routes/auth.py": "passes it to users, for the list of sessions",
     "services/api/src/api/routes/jobs.py": "passes it to client_key",
 }

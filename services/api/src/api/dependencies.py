@@ -1,15 +1,15 @@
-"""Dependencies of routes: the use cases of this process, and parameters that routes share."""
+"""The dependency of routes on the use cases of this process."""
 
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Header, Query, Request
+from fastapi import Depends, Request
 
 from api.service.image_maintenance import ImageMaintenance
+from twelvefold.http.edge.authenticator import Authenticator
 from twelvefold.http.rest.idempotency import IdempotencyStore
 from twelvefold.http.rest.pagination import CursorCodec
 
-from .auth import Authenticator
 from .event_stream import EventStreams
 from .service.accounts import Accounts
 from .service.credentials import Credentials
@@ -46,24 +46,3 @@ async def _container(request: Request) -> Container:
 
 
 Services = Annotated[Container, Depends(_container)]
-PageLimit = Annotated[int, Query(ge=1, le=100, description="Maximum number of items in the page.")]
-Cursor = Annotated[
-    str | None, Query(max_length=512, description="`next_cursor` of the previous page.")
-]
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        description=(
-            "A value of your choice, new for each operation. A repeated request with the same key "
-            "and body gets the first response again, for 24 hours."
-        ),
-        examples=["8e03978e-40d5-43e8-bc93-6894a57f9324"],
-    ),
-]
-IfMatch = Annotated[
-    str | None,
-    Header(description="ETag of the version that the change is based on.", examples=['"v3"']),
-]
-IfNoneMatch = Annotated[
-    str | None, Header(description="ETag of the caller's copy.", examples=['"v3"'])
-]

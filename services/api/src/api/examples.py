@@ -1,15 +1,9 @@
-"""Examples of bodies in the OpenAPI document, by the name of their schema.
+"""Examples of shared contracts in the OpenAPI document, by the name of their schema.
 
-Owns the examples of shared contracts, and restores what FastAPI removes: it drops every null from
-an example, and with it required members. tests/contract/test_document.py validates each against
-its schema.
+tests/contract/test_document.py validates each against its schema.
 """
 
 from typing import Any
-
-from pydantic import BaseModel
-
-from api import schemas
 
 _TIME = "2026-03-01T09:30:00Z"
 _MAILED_TOKEN = "q7Xw2c9kT0mZr4yVb1nH8sJd"  # noqa: S105  (an example, opens nothing)
@@ -25,7 +19,7 @@ _USER = {
     "created_at": _TIME,
     "updated_at": _TIME,
 }
-_EXAMPLES: dict[str, Any] = {
+EXAMPLES: dict[str, Any] = {
     "User": _USER,
     "UserCreate": {"email": "ada@example.com", "name": "Ada Lovelace", "password": _PASSPHRASE},
     "UserUpdate": {"name": "Ada King"},
@@ -81,28 +75,3 @@ _EXAMPLES: dict[str, Any] = {
         "revocation_endpoint_auth_methods_supported": ["none"],
     },
 }
-# Schemas of lists, and of their items.
-_PAGES = {"UserList": "User", "ImagePage": "Image", "JobPage": "Job"}
-_CURSOR = "kq3Zb1tWvXo0d2hSd0ZrUQ"
-
-
-def with_examples(found: dict[str, Any]) -> None:
-    """Add the examples to the schemas of a document, in place."""
-    examples = {**_EXAMPLES, **_own()}
-    for page, item in _PAGES.items():
-        examples[page] = {"items": [examples[item]], "next_cursor": _CURSOR}
-    for name, example in examples.items():
-        if name in found:
-            found[name]["examples"] = [example]
-
-
-def _own() -> dict[str, Any]:
-    """Return the examples in the models of this service, nulls included."""
-    own = {}
-    for name, model in vars(schemas).items():
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            extra = model.model_config.get("json_schema_extra")
-            examples = extra.get("examples") if isinstance(extra, dict) else None
-            if isinstance(examples, list):
-                own[name] = examples[0]
-    return own

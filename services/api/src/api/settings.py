@@ -1,48 +1,39 @@
 """The settings of api. Names and defaults; what each is for is in its description."""
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from twelvefold.settings import (
     BillingSettings,
     CallerSettings,
+    EdgeSettings,
     FeatureFlags,
     ObjectStoreSettings,
     PostgresSettings,
-    RedisSettings,
+    Quota,
     SecretKeySettings,
-    ServiceSettings,
     StrongSecrets,
-    TokenSettings,
 )
 from twelvefold.settings.addresses import check_http_url
 from twelvefold.settings.base import is_deployed
 
 MEBIBYTE = 1024 * 1024
 
-# Up to 1,000,000 per minute the interval of a token is at least a whole microsecond.
-Quota = Annotated[int, Field(gt=0, le=1_000_000)]
-
 
 class ApiSettings(
-    ServiceSettings,
+    EdgeSettings,
     PostgresSettings,
-    RedisSettings,
     ObjectStoreSettings,
     SecretKeySettings,
-    TokenSettings,
     CallerSettings,
     FeatureFlags,
     BillingSettings,
 ):
     """Everything that the api process reads from the environment."""
 
-    prefixes: ClassVar[tuple[str, ...]] = ("IMAGES_", "EVENTS_", "JOBS_", "RATE_LIMIT_")
+    prefixes: ClassVar[tuple[str, ...]] = ("IMAGES_", "EVENTS_", "JOBS_")
 
-    users_url: str = Field(
-        description="Base URL of users' internal port.", examples=["http://users:8001"]
-    )
     internal_secrets_worker: StrongSecrets = Field(
         description="Secrets that worker may show on the internal port, comma separated.",
         examples=["64-random-hexadecimal-characters"],
@@ -66,11 +57,6 @@ class ApiSettings(
         description="Jobs of one account that wait to be run, of types that users start; beyond "
         "it 429.",
     )
-    rate_limit_anonymous: Quota = Field(
-        60, description="Requests a minute by address, without a valid token; beyond it 429."
-    )
-    rate_limit_user: Quota = Field(300, description="Requests a minute of one account.")
-    rate_limit_admin: Quota = Field(1200, description="Requests a minute of one admin.")
     rate_limit_credentials: Quota = Field(
         20, description="Logins and whatever else tries a secret, a minute by address."
     )

@@ -6,7 +6,7 @@ forwarded headers. Nothing here retries.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Protocol
@@ -29,6 +29,7 @@ from twelvefold.contracts.accounts import (
 from twelvefold.contracts.images import Variant
 from twelvefold.contracts.secrets import dump_with_secrets
 from twelvefold.errors import DependencyUnavailable
+from twelvefold.http.edge.edge import jwks_source
 from twelvefold.http.internal import InternalClient
 from twelvefold.http.rest.conditional import format_if_match
 
@@ -161,7 +162,7 @@ class UsersClient(Protocol):
         """End the session of the token; an unknown one changes nothing (RFC 7009 section 2.2)."""
         ...
 
-    async def key_set(self) -> dict[str, Any]:
+    async def key_set(self) -> Mapping[str, Any]:
         """Return the public keys of tokens as a JWK set (RFC 7517 section 5)."""
         ...
 
@@ -187,6 +188,7 @@ class HttpUsersClient:
 
     def __init__(self, client: InternalClient) -> None:
         self._client = client
+        self._key_set = jwks_source(client)
 
     async def create(self, new: UserCreate, *, idempotency_key: str | None = None) -> CreatedUser:
         response = await self._client.request(
@@ -297,9 +299,8 @@ class HttpUsersClient:
     async def revoke_token(self, token: SecretStr) -> None:
         await self._post("tokens/revoke", {"token": token.get_secret_value()})
 
-    async def key_set(self) -> dict[str, Any]:
-        keys: dict[str, Any] = (await self._client.request("GET", f"{_BASE}/jwks")).json()
-        return keys
+    async def key_set(self) -> Mapping[str, Any]:
+        return await self._key_set()
 
     async def request_email_verification(self, email: str) -> None:
         await self._post("email-verifications", {"email": email})

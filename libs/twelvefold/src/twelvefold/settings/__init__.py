@@ -15,6 +15,7 @@ from .base import (
     load,
     process_environment,
 )
+from .edge import EdgeSettings, Quota, RateLimitSettings
 from .groups import (
     BackupSettings,
     BillingSettings,
@@ -39,6 +40,7 @@ __all__ = [
     "BootstrapSettings",
     "CallerSettings",
     "CommaList",
+    "EdgeSettings",
     "Environment",
     "EnvironmentSettings",
     "FeatureFlags",
@@ -47,6 +49,8 @@ __all__ = [
     "MigrationSettings",
     "ObjectStoreSettings",
     "PostgresSettings",
+    "Quota",
+    "RateLimitSettings",
     "RedisSettings",
     "SecretKeySettings",
     "ServiceSettings",

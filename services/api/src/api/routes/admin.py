@@ -6,17 +6,18 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from api.auth import admin
-from api.dependencies import Cursor, IfMatch, PageLimit, Services
+from api.dependencies import Services
 from api.schemas import DailyAnalytics, DailyAnalyticsReport, JobCount, UserList
 from twelvefold.contracts.accounts import User, UserAdminUpdate
 from twelvefold.errors import NotFound
+from twelvefold.http.edge.parameters import Cursor, IfMatch, PageLimit
+from twelvefold.http.edge.policies import admin
+from twelvefold.http.edge.responses import described, document_problems, json_response, versioned
 from twelvefold.http.rest.conditional import parse_if_match
 from twelvefold.http.rest.pagination import link_header
 from twelvefold.jobs import JobStatus
 from twelvefold.security.principals import Principal
 
-from .responses import described, document_problems, json_response, versioned
 from .users import UserId
 
 router = APIRouter(prefix="/api/v1", tags=["admin"])

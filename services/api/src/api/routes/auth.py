@@ -6,15 +6,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import SecretStr
 
-from api.auth import anyone
 from api.dependencies import Services
-from api.rate_limits import RateLimitName
+from api.rate_limits import AccountLimit
 from api.routes.forms import FORM_TYPE, FormError, parse_form
 from api.schemas import EmailAddress, EmailChangeUndo, EmailConfirmation, PasswordReset
 from twelvefold.contracts.accounts import TokenPair, TokenRequest
 from twelvefold.errors import OAuthError
-
-from .responses import Responses, described, document_problems
+from twelvefold.http.edge.policies import anyone
+from twelvefold.http.edge.responses import Responses, described, document_problems
 
 BODY_LIMIT = 16 * 1024  # bytes; far more than any valid form
 _MAX_USER_AGENT = 256
@@ -22,8 +21,8 @@ _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 _MAX_FIELDS = 20
 router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
-_GUESSED = [anyone(RateLimitName.CREDENTIALS)]
-_MAILING = [anyone(RateLimitName.MAIL)]
+_GUESSED = [anyone(AccountLimit.CREDENTIALS)]
+_MAILING = [anyone(AccountLimit.MAIL)]
 
 
 def _form(properties: dict[str, Any], required: list[str], example: dict[str, str]) -> Any:

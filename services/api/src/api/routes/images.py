@@ -6,17 +6,14 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
-from api.auth import signed_in
-from api.dependencies import Cursor, IdempotencyKey, IfMatch, IfNoneMatch, PageLimit, Services
+from api.dependencies import Services
 from api.repository.images import Image as ImageRecord
+from api.routes.image_body import IMAGE_BODY
 from api.schemas import Image, ImageAccepted, ImagePage, Job
 from api.service.images import Accepted
-from twelvefold.http.rest.conditional import etag, parse_if_match
-from twelvefold.http.rest.idempotency import StoredResponse
-from twelvefold.security.principals import Principal
-
-from .responses import (
-    IMAGE_BODY,
+from twelvefold.http.edge.parameters import Cursor, IdempotencyKey, IfMatch, IfNoneMatch, PageLimit
+from twelvefold.http.edge.policies import signed_in
+from twelvefold.http.edge.responses import (
     NOT_MODIFIED,
     REDIRECT,
     body_of,
@@ -29,6 +26,9 @@ from .responses import (
     reply,
     versioned,
 )
+from twelvefold.http.rest.conditional import etag, parse_if_match
+from twelvefold.http.rest.idempotency import StoredResponse
+from twelvefold.security.principals import Principal
 
 router = APIRouter(prefix="/api/v1/images", tags=["images"])
 ReadsImages = Annotated[Principal, signed_in("images:read")]

@@ -15,9 +15,8 @@ from twelvefold.contracts.images import (
     ObjectRange,
     VariantReport,
 )
+from twelvefold.http.edge.responses import described, document_problems, json_response
 from twelvefold.http.internal import require_caller
-
-from .responses import described, document_problems, json_response
 
 router = APIRouter(
     prefix="/internal/v1", tags=["images"], dependencies=[Depends(require_caller("worker"))]

@@ -7,17 +7,25 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
-from api.auth import signed_in
-from api.dependencies import Cursor, IdempotencyKey, PageLimit, Services
+from api.dependencies import Services
 from api.event_stream import EventStreamResponse, head_response, last_version
 from api.schemas import Job, JobCreate, JobPage
+from twelvefold.http.edge.parameters import Cursor, IdempotencyKey, PageLimit
+from twelvefold.http.edge.policies import signed_in
+from twelvefold.http.edge.responses import (
+    Responses,
+    described,
+    document_problems,
+    json_response,
+    page,
+    replied,
+    reply,
+)
 from twelvefold.http.middleware.routing import is_head
 from twelvefold.http.rest.idempotency import StoredResponse
 from twelvefold.jobs import JobRecord, JobStatus
 from twelvefold.security.client_key import client_key
 from twelvefold.security.principals import Principal
-
-from .responses import Responses, described, document_problems, json_response, page, replied, reply
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 ReadsJobs = Annotated[Principal, signed_in("jobs:read")]

@@ -15,7 +15,6 @@ from fastapi.responses import HTMLResponse, Response
 from fastapi.routing import APIRoute
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from api.auth import anyone
 from api.dependencies import Container, Services
 from api.pages import (
     RESET_PASSWORD,
@@ -26,7 +25,7 @@ from api.pages import (
     form_page,
     message_page,
 )
-from api.rate_limits import RateLimitName
+from api.rate_limits import AccountLimit
 from api.routes.forms import FormError, NotAFormError, parse_form
 from twelvefold.contracts.accounts import Password
 from twelvefold.errors import (
@@ -36,6 +35,7 @@ from twelvefold.errors import (
     UnprocessableContent,
     UnsupportedMedia,
 )
+from twelvefold.http.edge.policies import anyone
 
 _MAX_TOKEN = 512  # characters
 _SERVER_ERROR = 500
@@ -63,7 +63,7 @@ _MAX_FIELDS = 10
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 PATHS = tuple(f"/{form.path}" for form in (VERIFY_EMAIL, RESET_PASSWORD, UNDO_EMAIL_CHANGE))
 _VIEW_POLICY = [anyone()]
-_SUBMIT_POLICY = [anyone(RateLimitName.CREDENTIALS)]
+_SUBMIT_POLICY = [anyone(AccountLimit.CREDENTIALS)]
 
 
 @router.get("/verify-email", dependencies=_VIEW_POLICY)

@@ -8,24 +8,23 @@ from uuid import UUID
 from fastapi import APIRouter, Path
 from fastapi.responses import Response
 
-from api.auth import signed_in
 from api.dependencies import Services
-from api.rate_limits import RateLimitName
+from api.rate_limits import AccountLimit
 from api.schemas import AccountExport, Image, Job
 from twelvefold.contracts.accounts import EmailChange, PasswordChange, SessionList
+from twelvefold.http.edge.policies import signed_in
+from twelvefold.http.edge.responses import described, document_problems, json_items, json_response
 from twelvefold.http.rest.streaming import OpenedResponse
 from twelvefold.security.principals import Principal
-
-from .responses import described, document_problems, json_items, json_response
 
 router = APIRouter(prefix="/api/v1/users/me", tags=["users"])
 Reads = Annotated[Principal, signed_in("users:read")]
 Writes = Annotated[Principal, signed_in("users:write")]
 # A stolen token must not try passwords or send emails at the ordinary rate.
-Guesses = Annotated[Principal, signed_in("users:write", limit=RateLimitName.CREDENTIALS)]
+Guesses = Annotated[Principal, signed_in("users:write", limit=AccountLimit.CREDENTIALS)]
 # Also by address, since one person may have many accounts.
 Mails = Annotated[
-    Principal, signed_in("users:write", limit=RateLimitName.MAIL, address_limit=RateLimitName.MAIL)
+    Principal, signed_in("users:write", limit=AccountLimit.MAIL, address_limit=AccountLimit.MAIL)
 ]
 
 

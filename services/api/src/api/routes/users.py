@@ -6,16 +6,14 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
-from api.auth import anyone, signed_in
-from api.dependencies import IdempotencyKey, IfMatch, IfNoneMatch, Services
-from api.rate_limits import RateLimitName
+from api.dependencies import Services
+from api.rate_limits import AccountLimit
+from api.routes.image_body import IMAGE_BODY
 from api.schemas import Job
 from twelvefold.contracts.accounts import User, UserCreate, UserUpdate
-from twelvefold.http.rest.conditional import parse_if_match
-from twelvefold.security.principals import Principal
-
-from .responses import (
-    IMAGE_BODY,
+from twelvefold.http.edge.parameters import IdempotencyKey, IfMatch, IfNoneMatch
+from twelvefold.http.edge.policies import anyone, signed_in
+from twelvefold.http.edge.responses import (
     NOT_MODIFIED,
     REDIRECT,
     body_of,
@@ -26,6 +24,8 @@ from .responses import (
     redirect,
     versioned,
 )
+from twelvefold.http.rest.conditional import parse_if_match
+from twelvefold.security.principals import Principal
 
 router = APIRouter(prefix="/api/v1/users", tags=["users"])
 ReadsUsers = Annotated[Principal, signed_in("users:read")]
@@ -39,7 +39,7 @@ UserId = Annotated[UUID, Path(description="Id of the account.")]
     summary="Register an account",
     status_code=201,
     response_model=User,
-    dependencies=[anyone(RateLimitName.REGISTRATION)],
+    dependencies=[anyone(AccountLimit.REGISTRATION)],
     responses={
         **described(
             201,

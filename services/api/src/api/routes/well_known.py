@@ -6,11 +6,11 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from api.auth import SCOPES, anyone
 from api.dependencies import Services
 from api.schemas import ServerMetadata
-
-from .responses import described, document_problems, json_response
+from api.scopes import SCOPES
+from twelvefold.http.edge.policies import anyone
+from twelvefold.http.edge.responses import described, document_problems, json_response
 
 _CACHED = {"Cache-Control": "public, max-age=300"}
 # Without PUBLIC_URL the metadata repeats the Host header, so no cache may share it.

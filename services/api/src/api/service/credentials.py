@@ -2,55 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import SecretStr
 
 from api.users_client import UsersClient
 from twelvefold.contracts.accounts import TokenRequest
-from twelvefold.errors import DependencyUnavailable
-
-KEYS_MAX_AGE = 300.0  # seconds that the keys are served without a request to users
-
-
-class PublishedKeys:
-    """The last JWK set from users, served also while users is unavailable.
-
-    One source for the endpoint and for the verifier, which calls `fetch` for new keys.
-    """
-
-    def __init__(self, users: UsersClient, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._users = users
-        self._clock = clock
-        self._keys: dict[str, Any] | None = None
-        self._fetched_at = 0.0
-        self._fetching = asyncio.Lock()
-
-    async def fetch(self) -> Mapping[str, Any]:
-        """Request the keys from users. Raises DependencyUnavailable where it does not answer."""
-        keys = await self._users.key_set()
-        self._keys, self._fetched_at = keys, self._clock()
-        return keys
-
-    async def current(self) -> Mapping[str, Any]:
-        """Return keys of at most 5 minutes, or older ones while users is unavailable.
-
-        Raises DependencyUnavailable without any keys.
-        """
-        async with self._fetching:
-            if self._keys is not None and self._clock() - self._fetched_at < KEYS_MAX_AGE:
-                return self._keys
-            try:
-                return await self.fetch()
-            except DependencyUnavailable:
-                if self._keys is None:
-                    raise
-                # Not every request in the meantime tries again.
-                self._fetched_at = self._clock() - KEYS_MAX_AGE + 10.0
-                return self._keys
+from twelvefold.security.published_keys import PublishedKeys
 
 
 class Credentials:

@@ -8,7 +8,6 @@ from fastapi.responses import RedirectResponse, Response
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 
-from api.service.uploads import IMAGE_TYPES
 from twelvefold.errors import BadRequest
 from twelvefold.http.middleware.routing import is_head
 from twelvefold.http.rest.conditional import is_not_modified
@@ -22,14 +21,6 @@ Responses = dict[int | str, dict[str, Any]]
 
 # A copy may be cached, but must be revalidated: the cache's user may have changed.
 REVALIDATED = "private, no-cache"
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
-IMAGE_BODY = {
-    "requestBody": {
-        "required": True,
-        "description": "The bytes of the image. They determine its type, not the header.",
-        "content": dict.fromkeys((*IMAGE_TYPES, "application/octet-stream"), _BINARY),
-    }
-}
 
 
 def json_response(
