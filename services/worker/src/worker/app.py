@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from twelvefold.database.revisions import Migrations
+from twelvefold.database.revisions import JOBS_MIGRATIONS
 from twelvefold.service.definition import Service
 from worker.settings import WorkerSettings
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from twelvefold.jobs import HandlerRegistry
     from twelvefold.service.backing import BackingServices
     from twelvefold.service.process import ServiceProcess
-
-MIGRATIONS = Migrations(service="worker", schema="jobs", package="worker.migrations", order=0)
 
 
 def create_app(settings: WorkerSettings) -> ServiceProcess:
@@ -32,7 +30,7 @@ def create_app(settings: WorkerSettings) -> ServiceProcess:
     from twelvefold.service.process import ServiceProcess
     from worker.schedule import SCHEDULE
 
-    backing = BackingServices(settings, application_name=MIGRATIONS.application_name)
+    backing = BackingServices(settings, application_name=JOBS_MIGRATIONS.application_name)
     wakeups = RedisWakeupPublisher(settings)
     consumer = Consumer(
         backing.database,
@@ -58,7 +56,7 @@ def create_app(settings: WorkerSettings) -> ServiceProcess:
         health=Health(backing),
         backing=backing,
         background=[wakeups.running, consumer.running],
-        schema_ready=partial(is_ready, backing.database, MIGRATIONS),
+        schema_ready=partial(is_ready, backing.database, JOBS_MIGRATIONS),
         drain=[consumer.drain],
     )
 
@@ -114,4 +112,4 @@ def build_registry(settings: WorkerSettings, backing: BackingServices) -> Handle
     )
 
 
-SERVICE = Service("worker", WorkerSettings, create_app, MIGRATIONS)
+SERVICE = Service("worker", WorkerSettings, create_app, JOBS_MIGRATIONS)

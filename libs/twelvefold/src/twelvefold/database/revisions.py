@@ -17,9 +17,6 @@ from pathlib import Path
 
 from twelvefold.errors import TwelvefoldError
 
-# The revision of schema `jobs` that this package was written for: every service inserts jobs and
-# reads their view. A test compares it with the worker's head.
-JOBS_SCHEMA, JOBS_REVISION = "jobs", "0004"
 _REVISION_FILE = re.compile(r"^(\d{4})_\w+\.py$")
 
 
@@ -72,9 +69,16 @@ class Migrations:
         It lists the schemas that the process uses and the newest revision of each that it knows.
         """
         known = dict.fromkeys(
-            [f"{self.schema}:{self.revisions[-1]}", f"{JOBS_SCHEMA}:{JOBS_REVISION}"]
+            f"{entry.schema}:{entry.revisions[-1]}" for entry in (self, JOBS_MIGRATIONS)
         )
         return f"twelvefold-{self.service}@{','.join(known)}"
+
+
+# Every service inserts jobs and reads their view, so this package holds the revisions. The release
+# of worker alone applies them, as `worker_owner`.
+JOBS_MIGRATIONS = Migrations(
+    service="worker", schema="jobs", package="twelvefold.jobs.migrations", order=0
+)
 
 
 def migrations_by_service() -> dict[str, Migrations]:

@@ -1,0 +1,1 @@
+"""Revisions of schema `jobs`, which every service uses; worker's release alone applies them."""

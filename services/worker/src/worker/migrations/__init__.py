@@ -1,1 +1,0 @@
-"""Revisions of schema `jobs` (owner: worker)."""
