@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 SYNCED := $(VENV)/.synced
 DELIVERY := $(VENV)/.synced-delivery
 UV := uv>=0.9,<0.15
+# The services: the folders of services/ that hold one.
+SERVICES := $(patsubst services/%/pyproject.toml,%,$(sort $(wildcard services/*/pyproject.toml)))
 # Options for the command of a target, e.g. make up ARGS=--detach
 ARGS ?=
 # The interpreter of a new environment, e.g. make up PYTHON=/opt/python3.12/bin/python3
@@ -74,6 +76,7 @@ vocabulary: $(SYNCED) ## Check for retired names and words, and for folders with
 .PHONY: generated
 generated: $(SYNCED) ## Check that lock file, reference pages, dashboards, OpenAPI and client are up to date
 	@$(BIN)/uv lock --check --quiet
+	@$(BIN)/twelvefold workspace --check
 	@$(BIN)/twelvefold reference docs/reference --check
 	@$(BIN)/python -m tests.observability.dashboards --check
 	@$(BIN)/twelvefold openapi docs/api --check
@@ -86,7 +89,7 @@ test: $(SYNCED) ## Run every test, on real servers (ARGS="tests/unit -k cursor")
 
 .PHONY: test-browser
 test-browser: $(SYNCED) ## Test the console in a real browser (needs chromium; ARGS=--screenshots=docs/console)
-	@$(BIN)/uv sync --frozen --quiet --group browser
+	@$(BIN)/uv sync --frozen --quiet --all-packages --group browser
 	@exec $(BIN)/pytest tests/e2e/test_console.py $(ARGS)
 
 .PHONY: coverage
@@ -175,6 +178,10 @@ format: $(SYNCED) ## Format, and fix what ruff can fix
 	@$(BIN)/ruff check --quiet --fix .
 	@$(BIN)/ruff format --quiet .
 
+.PHONY: workspace
+workspace: $(SYNCED) ## Write the lists of services into pyproject.toml, skaffold.yaml and CODEOWNERS
+	@$(BIN)/twelvefold workspace
+
 .PHONY: openapi
 openapi: $(SYNCED) ## Write the OpenAPI documents to docs/api
 	@$(BIN)/twelvefold openapi docs/api
@@ -240,14 +247,14 @@ help: ## List the targets
 # One stamp for the whole environment: later runs compare timestamps and install nothing.
 $(SYNCED): $(BIN)/uv uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
 	@echo "Installing the locked packages into $(VENV)"
-	@$(BIN)/uv sync --frozen --quiet
+	@$(BIN)/uv sync --frozen --quiet --all-packages
 	@rm -f $(DELIVERY) # the line above has uninstalled it
 	@touch $@
 
 # Adds the packages that only the delivery's tests need.
 $(DELIVERY): $(SYNCED)
 	@echo "Installing Helm's engine, schemas and linters into $(VENV)"
-	@$(BIN)/uv sync --frozen --quiet --inexact --group delivery
+	@$(BIN)/uv sync --frozen --quiet --all-packages --inexact --group delivery
 	@touch $@
 
 $(BIN)/uv:

@@ -2,7 +2,7 @@
 
 ##@ Ship
 # The images to build, and their names. BASE_IMAGE replaces the base that the Dockerfiles pin.
-IMAGES ?= api users worker backing
+IMAGES ?= $(SERVICES) backing
 REPOSITORY ?= ghcr.io/twelvefold
 TAG ?= dev
 TAGS ?=
@@ -14,6 +14,16 @@ VERSION = $(shell TZ=UTC0 git show -s --date=format-local:%Y.%m.%d --format=%cd-
 SOURCE ?= https://github.com/twelvefold/twelvefold
 GRYPE ?= grype
 CACHE = type=registry,ref=$$REPOSITORY/$$image:buildcache
+
+# A JSON array of the names of a list.
+space := $(subst ,, )
+json = [$(subst $(space),$(comma),$(foreach name,$(1),"$(name)"))]
+comma := ,
+
+.PHONY: matrix
+matrix: ## Print the services and the images as JSON, for the matrices of workflows
+	@echo 'services=$(call json,$(SERVICES))'
+	@echo 'images=$(call json,$(IMAGES))'
 
 .PHONY: images
 images: ## Build the images with Docker (IMAGES="api users" TAG=dev BASE_IMAGE=… ARGS=--load)

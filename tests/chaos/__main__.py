@@ -26,6 +26,7 @@ from tests.chaos.environment import ChaosEnvironment, open_environment
 from tests.chaos.network_faults import ended_connections, replaced_processes, without_redis
 from tests.chaos.overload import overload
 from tests.chaos.suspended_workers import wake_late
+from tests.suite import SERVICES
 from tests.tables import put_between, table
 
 Log = Callable[[str], None]
@@ -52,7 +53,7 @@ async def _run_scenario(options: Options, log: Log) -> Result:
     terms = scenario.Terms(
         seconds=seconds, jobs=round(2100 * options.minutes), people=8, seed=options.seed
     )
-    scale = {"api": "2", "users": "2", "worker": "2"}
+    scale = dict.fromkeys(SERVICES, "2")
     async with open_environment(options.folder / "scenario", workers=3, suite=scale) as environment:
         report = await scenario.run(environment, terms, log)
     faults = ", ".join(f"{count} x {what}" for what, count in sorted(report.faults.items()))

@@ -25,6 +25,7 @@ from tests.chaos.processes import Process
 from tests.chaos.worker_child import SCHEMA
 from tests.proxy import Proxy, open_proxy
 from tests.running_suite import new_checkout
+from tests.suite import SERVICES
 
 from twelvefold.database.migrations import bootstrap, upgrade
 from twelvefold.database.revisions import installed_migrations
@@ -92,12 +93,14 @@ class ChaosEnvironment:
     # The suite's own processes
 
     async def pids(self, service: str) -> list[int]:
-        """Of the running processes of api, users or worker."""
+        """Of the running processes of a service."""
         if self.suite is None:
             return []
         with suppress(AssertionError, ValueError):
             rows: list[dict[str, Any]] = json.loads(await self.command("ps", "--json"))
-            return [row["pid"] for row in rows if row["name"].startswith(service) and row["pid"]]
+            return [
+                row["pid"] for row in rows if row["name"].startswith(f"{service}.") and row["pid"]
+            ]
         return []
 
     @property
@@ -147,7 +150,7 @@ class ChaosEnvironment:
                 await server.start()
         for worker in self.workers:
             worker.send(signal.SIGCONT)
-        for service in ("api", "users", "worker"):
+        for service in SERVICES:
             for pid in await self.pids(service):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
 from tests.chaos.environment import ChaosEnvironment
+from tests.suite import SERVICES
 
 # Faults per minute. Five minutes: 50 kill -9 of workers, 20 SIGTERM, 10 FLUSHALL, 10 kills of Redis
 # 10 immediate restarts of PostgreSQL, and what else makes a bad day.
@@ -109,7 +110,7 @@ class Nemesis:
         return True
 
     async def _kill_service(self) -> bool:
-        pids = await self.ground.pids(self._chance.choice(("api", "users", "worker")))
+        pids = await self.ground.pids(self._chance.choice(SERVICES))
         if not pids:
             return False
         with suppress(ProcessLookupError):

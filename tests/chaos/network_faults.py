@@ -24,6 +24,7 @@ from tests.chaos.environment import ChaosEnvironment
 from tests.chaos.history import History
 from tests.chaos.load import Person, Tally
 from tests.chaos.scenario import Report, account_for_people, calm
+from tests.suite import SERVICES
 
 Log = Callable[[str], None]
 STALE_AFTER = 10.0  # seconds after Redis is back, from when on no read may be stale
@@ -164,7 +165,7 @@ async def replaced_processes(environment: ChaosEnvironment, times: int, log: Log
         before = clients.tally.copy()
         for number in range(1, times + 1):
             log(f"restart {number} of {times}")
-            for service in ("api", "users", "worker"):
+            for service in SERVICES:
                 await environment.command("restart", service)
         during = clients.tally - before
     report = await _accounted(environment, clients, log)

@@ -16,6 +16,7 @@ import psutil
 from tests.chaos.checker import percentile
 from tests.chaos.environment import ChaosEnvironment
 from tests.chaos.load import PASSWORD
+from tests.suite import SERVICES
 
 GENERATOR = Path(__file__).with_name("generator.py")
 TIMES = 5
@@ -113,7 +114,7 @@ async def _part_processors(environment: ChaosEnvironment) -> None:
 
 
 async def _all_pids(environment: ChaosEnvironment) -> list[int]:
-    return [pid for name in ("api", "users", "worker") for pid in await environment.pids(name)]
+    return [pid for name in SERVICES for pid in await environment.pids(name)]
 
 
 async def _memory(environment: ChaosEnvironment) -> int:

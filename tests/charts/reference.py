@@ -1,4 +1,4 @@
-"""values.schema.json and the table in README.md of every chart, made of its values.yaml.
+"""values.schema.json and the table in README.md of every chart, and the budgets of charts/platform.
 
     python -m tests.charts.reference [--check]
 
@@ -13,11 +13,13 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from tests.charts import budgets
 
 from twelvefold.service.installed import installed_services
 from twelvefold.settings import ServiceSettings
@@ -228,16 +230,23 @@ def files_of(chart: Path) -> dict[Path, str]:
     return files
 
 
+def generated() -> Iterator[tuple[Path, str]]:
+    """Yield each generated file with its content; the tables show the budgets before them."""
+    yield from budgets.files(ROOT)
+    for chart in CHARTS:
+        yield from files_of(chart).items()
+
+
 def main(arguments: list[str]) -> int:
     stale = []
-    for chart in CHARTS:
-        for path, content in files_of(chart).items():
-            if path.exists() and path.read_text() == content:
-                continue
-            stale.append(str(path.relative_to(ROOT)))
-            if "--check" not in arguments:
-                path.write_text(content)
-    if stale and "--check" in arguments:
+    check = "--check" in arguments
+    for path, content in generated():
+        if path.exists() and path.read_text() == content:
+            continue
+        stale.append(str(path.relative_to(ROOT)))
+        if not check:
+            path.write_text(content)
+    if stale and check:
         print(f"out of date: {', '.join(stale)}: run make charts-docs", file=sys.stderr)  # noqa: T201
         return 1
     return 0

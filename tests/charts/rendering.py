@@ -17,10 +17,10 @@ from typing import Any
 
 import helm_python
 import yaml
+from tests.suite import ROUTED, SERVICES
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE, PLATFORM, BACKING = "twelvefold", "twelvefold-system", "twelvefold-backing"
-SERVICES = ("api", "users", "worker")
 ENVIRONMENTS = ("dev", "staging", "production")
 DIGEST = "sha256:" + "ab" * 32
 # Public keys of no issuer: the mesh wants some outside development.
@@ -118,7 +118,7 @@ def releases(environment: str, *, second: bool = True) -> list[Release]:
         ]
     found.append(Release("istio/mesh", "mesh", NAMESPACE, environment, tokens))
     for service in SERVICES:
-        values = canary if service != "worker" else {}
+        values = canary if service in ROUTED else {}
         found.append(
             Release(f"istio/{service}", f"{service}-routing", NAMESPACE, environment, values)
         )
@@ -152,7 +152,7 @@ class World:
                 yield Workload(one, one)
 
     def services(self) -> Iterator[Workload]:
-        """The Deployments of the three services, second releases included."""
+        """The Deployments of the services, second releases included."""
         for workload in self.workloads():
             if workload.owner["kind"] == "Deployment" and workload.service in SERVICES:
                 yield workload

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import typer
-from tests.charts.rendering import DIGEST, JWKS, PLATFORM, ROOT, SERVICES, Release, Values, merged
+from tests.charts.rendering import DIGEST, JWKS, PLATFORM, ROOT, Release, Values, merged
+from tests.suite import SERVICES
 
 from twelvefold import cli
 

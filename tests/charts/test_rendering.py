@@ -18,7 +18,6 @@ from tests.charts.rendering import (
     JWKS,
     NAMESPACE,
     ROOT,
-    SERVICES,
     Object,
     Release,
     Values,
@@ -27,6 +26,7 @@ from tests.charts.rendering import (
     releases,
     title,
 )
+from tests.suite import SERVICES
 
 VERSIONS = ("1.30", "1.32", "1.34", "1.37")
 _SCHEMAS = Path(__file__).parent / "schemas"

@@ -29,8 +29,8 @@ from tests.cluster.cluster import (
     run,
     until,
 )
+from tests.suite import SERVICES
 
-SERVICES = ("worker", "users", "api")  # in the order of their migrations
 NAMESPACE = os.environ.get("CLUSTER_TEST_NAMESPACE", "twelvefold-test")
 SYSTEM, BACKING = f"{NAMESPACE}-system", f"{NAMESPACE}-backing"
 HOST = f"{NAMESPACE}.test"

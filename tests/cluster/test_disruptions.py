@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from tests.cluster.clients import ClientPool
-from tests.cluster.deployment import SERVICES, Deployment
+from tests.cluster.deployment import Deployment
 from tests.cluster.disruptions import DISTURBANCES, REPLICAS
 from tests.cluster.effects import effects
 from tests.cluster.load import Load
+from tests.suite import SERVICES
 
 RATE = 50  # a second: with a pod starting beside it, what two processors carry without a queue
 IN_FLIGHT = 5  # requests that may end with the process that is killed

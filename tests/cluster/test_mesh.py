@@ -9,14 +9,15 @@ import pytest
 from tests.cluster.cluster import until
 from tests.cluster.deployment import Deployment
 from tests.cluster.probes import Answer, Probes, Question, name_of
+from tests.suite import CALLS, INTERNAL, PUBLIC, SERVICES
 
-ACCOUNTS = ("api", "users", "worker", "default")
+ACCOUNTS = (*SERVICES, "default")
 PORTS: dict[str, str] = {
-    "api:8000": "http://api:8000/health",
-    "api:8001": "http://api:8001/internal/v1/nothing",
+    **{f"{name}:8000": f"http://{name}:8000/health" for name in PUBLIC},
+    **{f"{name}:8001": f"http://{name}:8001/internal/v1/nothing" for name in INTERNAL},
     "users:8001": "http://users:8001/internal/v1/jwks",
 }
-EDGES = {("api", "users:8001"), ("worker", "users:8001"), ("worker", "api:8001")}
+EDGES = {(caller, f"{callee}:8001") for caller, callee in CALLS}
 QUESTIONS: list[Question] = [(port, "GET", url, {}) for port, url in PORTS.items()]
 
 

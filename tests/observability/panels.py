@@ -29,9 +29,10 @@ from grafana_foundation_sdk.models.dashboard import (
 
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 INTERVAL = "$__rate_interval"
-ALL_JOBS = 'job=~"api|users|worker"'
+# The label of every pod of the suite, which the PodMonitors pass on.
+ALL_JOBS = 'app_kubernetes_io_part_of="twelvefold"'
 SELECTED = 'job="$service"'
-PUBLIC_ROUTES = 'job="api",handler!~"/internal/.*"'
+PUBLIC_ROUTES = f'{ALL_JOBS},handler!~"/internal/.*"'
 REQUESTS = "http_requests_total"
 LATENCY = "http_request_duration_seconds"
 

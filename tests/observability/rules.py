@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[2]
-CHARTS = ("api", "users", "worker", "platform")
+CHARTS = sorted(path.parents[1].name for path in ROOT.glob("charts/*/files/rules"))
 
 
 def rule_files(chart: str) -> list[Path]:

@@ -174,6 +174,17 @@ FOREIGN: dict[str, list[Worst]] = {
 OWN = {
     "twelvefold_dev.servers.backing:_UNRESERVED": "a setting",
     "twelvefold.database.migrations:_require_unused": "application_name, 63 bytes at most",
+    **{
+        f"twelvefold_dev.scaffold.{home}": "files of the checkout"
+        for home in (
+            "chart_lists:_PASSWORDS",
+            "chart_lists:_PEERS",
+            "chart_lists:write_backing",
+            "lists:_MODULE",
+            "lists:_is_of_a_service",
+            "pyproject_lists:write",
+        )
+    },
     "twelvefold_ops.postgres_tools:_VERSION": "what pg_dump says of itself",
     "twelvefold_ops.rollout.arguments:_DURATION": "an argument of the operator",
     "twelvefold_ops.rollout.arguments:_TAG": "an argument of the operator",

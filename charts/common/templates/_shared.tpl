@@ -57,7 +57,7 @@ spec:
     matchLabels:
       app.kubernetes.io/name: {{ .Chart.Name }}
   jobLabel: app.kubernetes.io/name
-  podTargetLabels: [version, app.kubernetes.io/version]
+  podTargetLabels: [version, app.kubernetes.io/version, app.kubernetes.io/part-of]
   podMetricsEndpoints:
     - port: management
       path: /metrics

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.charts.rendering import Object, World, title
+from tests.suite import INTERNAL, PUBLIC
 
 from .lifecycle import defaults
 from .registry import API_ROUTES, DESTINATION_RULE, VIRTUAL_SERVICE, Fault, invariant
@@ -117,11 +118,10 @@ def _seconds(duration: str) -> float:
 def the_services_own_timeout_comes_before_the_routes(world: World) -> Iterator[str]:
     """So that a slow request ends in our problem, not in the proxy's."""
     public, internal = defaults("api").http_request_timeout, defaults("api").internal_timeout
-    (api, *_) = [one for one in world.services() if one.service == "api"]
-    own = {
-        "api-public": float(world.variables(api).get("HTTP_REQUEST_TIMEOUT", public)),
-        "users": internal,
-        "api": internal,
+    own = dict.fromkeys(INTERNAL, internal) | {
+        f"{one.service}-public": float(world.variables(one).get("HTTP_REQUEST_TIMEOUT", public))
+        for one in world.services()
+        if one.service in PUBLIC
     }
     for service, route in routes(world):
         name = service["metadata"]["name"]

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from functools import cache
 
 from tests.charts.policies import Request, authorized
-from tests.charts.rendering import NAMESPACE, ROOT, SERVICES, World
+from tests.charts.rendering import NAMESPACE, ROOT, World
+from tests.suite import DECLARED, PUBLIC, SERVICES
 
 from api.routes import pages
 
@@ -32,15 +33,17 @@ def account(name: str) -> str:
 
 
 @cache
-def public_operations() -> dict[tuple[str, str], bool]:
-    """Method and path of every public operation, and whether anybody may call it."""
-    document = json.loads((ROOT / "docs/api/api.json").read_text())
+def public_operations(service: str) -> dict[tuple[str, str], bool]:
+    """Method and path of a service's public operations, and whether anybody may call each."""
+    document = json.loads((ROOT / f"docs/api/{service}.json").read_text())
     operations = {
         (method.upper(), re.sub(r"{\w+}", "0191e0c4", path)): "security" not in operation
         for path, found in document["paths"].items()
         for method, operation in found.items()
     }
-    return operations | dict.fromkeys(_DOCUMENTATION | _MAILED, True)
+    # The host's own pages are one service's.
+    documents = _DOCUMENTATION | _MAILED if DECLARED[service].serves("/docs") else ()
+    return operations | dict.fromkeys(documents, True)
 
 
 def _labels(service: str) -> dict[str, str]:
@@ -82,20 +85,21 @@ def the_gateway_passes_without_a_token_exactly_what_anybody_may_call(world: Worl
         "another's token": ("https://else.example.com", AUDIENCE),
         "a token for another": (issuer, "another-api"),
     }
-    for (method, path), anybody in public_operations().items():
+    cases = [(service, *one) for service in PUBLIC for one in public_operations(service).items()]
+    for service, (method, path), anybody in cases:
         for output, (iss, aud) in tokens.items():
             wanted = anybody or (output == "a good token" and path.startswith("/api/"))
             request = Request(GATEWAY, 8000, method, path, iss, aud)
-            if authorized(policies, NAMESPACE, _labels("api"), request) != wanted:
+            if authorized(policies, NAMESPACE, _labels(service), request) != wanted:
                 yield f"{method} {path} with {output} is {'refused' if wanted else 'admitted'}"
-            for other in (account("users"), account("worker"), account("default")):
+            for other in map(account, {*SERVICES, "default"} - {service}):
                 stranger = Request(other, 8000, method, path, iss, aud)
-                if authorized(policies, NAMESPACE, _labels("api"), stranger):
+                if authorized(policies, NAMESPACE, _labels(service), stranger):
                     yield f"{other} may call {method} {path}"
 
 
 @invariant(
-    Fault("istio/users/values.yaml", "internal: [api, worker]", "internal: [api, worker, users]"),
+    Fault("istio/users/values.yaml", "internal: [api, worker]", "internal: [api, worker, default]"),
     Fault("istio/users/values.yaml", "internal: [api, worker]", "internal: [api]"),
     Fault("istio/api/values.yaml", "internal: [worker]", "internal: []"),
     Fault(SERVICE_POLICY, "        paths: [/internal/v1/*]", "        methods: [GET]"),

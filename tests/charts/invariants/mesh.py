@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from tests.charts.rendering import NAMESPACE, SERVICES, Object, World, title
+from tests.charts.rendering import NAMESPACE, Object, World, title
+from tests.suite import PUBLIC, SERVICES
 
 from .identities import AUDIENCE, ISSUERS
 from .registry import MESH_POLICY, SERVICE_POLICY, Fault, invariant
@@ -95,8 +96,8 @@ def tokens_are_checked_where_claims_are_asked_for_and_as_the_services_do(
 def clients_come_in_by_tls_for_the_one_host(world: World) -> Iterator[str]:
     (gateway,) = world.of("Gateway")
     servers = {one["port"]["number"]: one for one in gateway["spec"]["servers"]}
-    public = world.named("VirtualService", "api-public")
-    hosts = public["spec"]["hosts"] if public else []
+    public = [world.named("VirtualService", f"{name}-public") for name in PUBLIC]
+    hosts = sorted({host for one in public if one for host in one["spec"]["hosts"]})
     if set(servers) != {80, 443}:
         yield f"the gateway listens on {sorted(servers)}"
     if servers[443]["tls"]["mode"] != "SIMPLE" or servers[80]["tls"] != {"httpsRedirect": True}:

@@ -6,7 +6,8 @@ import ipaddress
 from collections.abc import Iterator
 
 from tests.charts.policies import Endpoint, Network
-from tests.charts.rendering import BACKING, NAMESPACE, SERVICES, Object, World, title
+from tests.charts.rendering import BACKING, NAMESPACE, Object, World, title
+from tests.suite import CALLS, PUBLIC, SERVICES, servers_of
 
 from .registry import COMMON, Fault, invariant
 from .selection import INSTANCE, NAME
@@ -15,24 +16,19 @@ _NETWORK = f"{COMMON}/_network.tpl"
 _WORLD = (("charts/site.example.yaml", "52.219.0.0/16", "160.0.0.0/4"),)
 _WORLD_6 = (("charts/site.example.yaml", "52.219.0.0/16", "'::/0'"),)
 METADATA_ADDRESSES = ("169.254.169.254", "fd00:ec2::254")
+_PORTS = {"postgres": 5432, "redis": 6379, "s3": 443, "mail": 587}
 # From, to, port. `x-migrate` and `x-test` are the one-off pods of each release of x.
 EDGES = {
-    ("gateway", "api", 8000),
-    ("api", "users", 8001),
-    ("worker", "users", 8001),
-    ("worker", "api", 8001),
+    *{("gateway", service, 8000) for service in PUBLIC},
+    *{(caller, callee, 8001) for caller, callee in CALLS},
     *{("monitoring", service, 9000) for service in SERVICES},
-    *{(service, "postgres", 5432) for service in SERVICES},
-    *{(service, "redis", 6379) for service in SERVICES},
+    *{(service, server, _PORTS[server]) for service in SERVICES for server in servers_of(service)},
     *{(service, "istiod", 15012) for service in SERVICES},
     *{(service, "dns", 53) for service in SERVICES},
     *{(f"{service}-migrate", "postgres", 5432) for service in SERVICES},
     *{(f"{service}-migrate", "dns", 53) for service in SERVICES},
     *{(f"{service}-test", "dns", 53) for service in SERVICES},
     *{(f"{service}-test", service, 9000) for service in SERVICES},
-    ("api", "s3", 443),
-    ("worker", "s3", 443),
-    ("worker", "mail", 587),
     *{(service, "collector", 4318) for service in SERVICES},
 }
 _DEVELOPMENT_PORTS = {"s3": 8333, "mail": 1025}

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tests.charts.policies import selects
-from tests.charts.rendering import SERVICES, Object, World, is_hook, title
+from tests.charts.rendering import Object, World, is_hook, title
+from tests.suite import SERVICES
 
 from .registry import COMMON, Fault, invariant
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from itertools import combinations
 
-from tests.charts.rendering import NAMESPACE, SERVICES, Object, World, title
+from tests.charts.rendering import NAMESPACE, Object, World, title
+from tests.suite import INTERNAL, PUBLIC
 
 from .identities import public_operations
 from .registry import API_ROUTES, DESTINATION_RULE, VIRTUAL_SERVICE, Fault, invariant
@@ -101,7 +102,7 @@ def each_host_of_the_mesh_has_one_catch_all_and_it_is_the_last(world: World) -> 
 def an_internal_host_has_one_virtualservice_and_it_is_bound_to_the_mesh_alone(
     world: World,
 ) -> Iterator[str]:
-    for service in SERVICES[:2]:
+    for service in INTERNAL:
         host = f"{service}{SUFFIX}"
         found = [one for one in world.of("VirtualService") if host in one["spec"]["hosts"]]
         if len(found) != 1 or found[0]["spec"]["gateways"] != ["mesh"]:
@@ -202,14 +203,15 @@ def _led(
     Fault("istio/api/values.yaml", "paths: [/openapi.json, /health, /ready,", "paths: [/health,"),
 )
 def every_public_operation_has_a_route(world: World) -> Iterator[str]:
-    public = world.named("VirtualService", "api-public")
-    for method, path in public_operations():
-        if not any(
-            fits(match, method, path)
-            for route in (public["spec"]["http"] if public else [])
-            for match in route["match"]
-        ):
-            yield f"{method} {path} leads nowhere"
+    for name in PUBLIC:
+        public = world.named("VirtualService", f"{name}-public")
+        for method, path in public_operations(name):
+            if not any(
+                fits(match, method, path)
+                for route in (public["spec"]["http"] if public else [])
+                for match in route["match"]
+            ):
+                yield f"{method} {path} leads nowhere"
 
 
 def fits(match: Object, method: str, path: str) -> bool:

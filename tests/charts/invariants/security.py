@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 from tests.charts.reference import secret_settings
-from tests.charts.rendering import SERVICES, Object, World, title
+from tests.charts.rendering import Object, World, title
+from tests.suite import SERVICES
 
 from twelvefold.service.installed import installed_services
 from twelvefold.settings import MigrationSettings

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.charts.policies import selects
-from tests.charts.rendering import SERVICES, Object, Workload, World, title
+from tests.charts.rendering import Object, Workload, World, title
+from tests.suite import SERVICES
 
 from .registry import COMMON, Fault, invariant
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.suite import SERVICES
 
 ROOT = Path(__file__).parents[3]
 DOCKERFILES = [ROOT / "services/Dockerfile", ROOT / "libs/Dockerfile"]
-SERVICES = sorted(path.parent.name for path in ROOT.glob("services/*/pyproject.toml"))
 UV = Path(sys.executable).with_name("uv")
 MACHINES = ["x86_64", "aarch64"]
 
@@ -66,7 +66,7 @@ def fits(wheel: str, machine: str) -> bool:
 
 IMAGE_ARGUMENTS = {
     **{service: ("--package", f"twelvefold-{service}") for service in SERVICES},
-    "backing": ("--package", "twelvefold-suite"),
+    "backing": ("--all-packages",),
 }
 
 

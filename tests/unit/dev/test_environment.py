@@ -43,7 +43,7 @@ ADDRESSES = Addresses(
     redis="redis://127.0.0.1:2/0",
     s3={"S3_ENDPOINT": "http://127.0.0.1:3"},
     smtp="smtp://127.0.0.1:4",
-    public="http://127.0.0.1:8000",
+    edge="http://127.0.0.1:8000",
     console="http://127.0.0.1:8400",
     internal={"users": "http://127.0.0.1:5"},
 )

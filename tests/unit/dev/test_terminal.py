@@ -15,6 +15,7 @@ ENDPOINTS = {
     "postgres": "postgresql://postgres:hidden@127.0.0.1:1/postgres",
     "redis": "redis://:hidden@127.0.0.1:2/0",
     "s3": "http://127.0.0.1:3",
+    "public": {"api": "http://127.0.0.1:8000", "orders": "http://127.0.0.1:8001"},
 }
 
 
@@ -52,7 +53,14 @@ def test_a_start_ends_with_the_addresses_of_the_stack() -> None:
         ready(progress)
     text = output.getvalue()
     assert progress.outcome == "ready"
-    for shown in ("http://127.0.0.1:8000/docs", "/x/mail", "/#token=t", "for-you"):
+    for shown in (
+        "http://127.0.0.1:8000/docs",
+        "orders",
+        ":8001",
+        "/x/mail",
+        "/#token=t",
+        "for-you",
+    ):
         assert shown in text
     assert "hidden" not in text
 

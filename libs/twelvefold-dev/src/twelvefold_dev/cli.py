@@ -180,7 +180,7 @@ def env(
 
 @app.command()
 def restart(
-    services: Annotated[list[str], typer.Argument(help="One or several of api, users, worker.")],
+    services: Annotated[list[str], typer.Argument(help="One or several services.")],
 ) -> None:
     """Replace the processes of a service one by one, without refusing a request."""
     with _failures():
@@ -275,6 +275,26 @@ def backing(
     with _failures():
         running = create_server(server, settings)
         asyncio.run(serve(running, lambda: typer.echo(f"{server}: ready")))
+
+
+@app.command()
+def workspace(
+    check: Annotated[bool, typer.Option(help="Only report what is out of date; exit 1.")] = False,
+) -> None:
+    """Write the lists of services in pyproject.toml, skaffold.yaml, CODEOWNERS and the charts."""
+    from twelvefold.service.installed import installed_services
+    from twelvefold_dev.scaffold.errors import ListMissing
+    from twelvefold_dev.scaffold.lists import write_lists
+
+    with _failures():
+        root = _checkout().root
+        try:
+            stale = write_lists(root, installed_services(), check=check)
+        except ListMissing as error:
+            fail(str(error))
+    if stale and check:
+        fail(f"out of date: {', '.join(stale)}: run make workspace")
+    typer.echo(f"lists of services: {'wrote ' + ', '.join(stale) if stale else 'up to date'}")
 
 
 @app.command()

@@ -57,6 +57,20 @@ def run(
     raise typer.Exit(run_service(selected, **overrides))
 
 
+@app.command()
+def services(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the declarations.")] = False,
+) -> None:
+    """List the installed services in the order of their migrations, with their listeners."""
+    installed = installed_services()
+    if as_json:
+        declared = {name: service.declaration() for name, service in installed.items()}
+        typer.echo(json.dumps(declared, indent=2))
+        return
+    for service in installed.values():
+        typer.echo("\t".join([service.name, *sorted(service.listeners)]))
+
+
 @app.command("log-level")
 def change_log_level(
     level: Annotated[

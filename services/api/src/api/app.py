@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from api.settings import ApiSettings
 from twelvefold.database.revisions import Migrations
-from twelvefold.service.definition import Service
+from twelvefold.service.definition import Listener, Service
 
 if TYPE_CHECKING:
     from api.dependencies import Container
@@ -172,4 +172,28 @@ def _http_users(settings: ApiSettings, backing: BackingServices) -> UsersClient:
     return HttpUsersClient(client)
 
 
-SERVICE = Service("api", ApiSettings, create_app, MIGRATIONS)
+SERVICE = Service(
+    "api",
+    ApiSettings,
+    create_app,
+    MIGRATIONS,
+    listeners=frozenset({Listener.PUBLIC, Listener.INTERNAL}),
+    prefixes=(
+        "/api/v1/users",
+        "/api/v1/auth",
+        "/api/v1/images",
+        "/api/v1/jobs",
+        "/api/v1/analytics",
+        "/.well-known",
+        "/docs",
+        "/openapi.json",
+        "/health",
+        "/ready",
+        "/verify-email",
+        "/reset-password",
+        "/undo-email-change",
+    ),
+    callers=("worker",),
+    calls={"users": "accounts, sessions and the keys that tokens are signed with"},
+    links={"API documentation": "/docs", "OpenAPI document": "/openapi.json"},
+)

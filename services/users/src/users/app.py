@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from twelvefold.database.revisions import Migrations
-from twelvefold.service.definition import Service
+from twelvefold.service.definition import Listener, Service
 from users.settings import UsersSettings
 
 if TYPE_CHECKING:
@@ -188,4 +188,11 @@ async def _closing(use_cases: Container) -> AsyncIterator[None]:
         await use_cases.verifier.aclose()
 
 
-SERVICE = Service("users", UsersSettings, create_app, MIGRATIONS)
+SERVICE = Service(
+    "users",
+    UsersSettings,
+    create_app,
+    MIGRATIONS,
+    listeners=frozenset({Listener.INTERNAL}),
+    callers=("api", "worker"),
+)

@@ -112,4 +112,13 @@ def build_registry(settings: WorkerSettings, backing: BackingServices) -> Handle
     )
 
 
-SERVICE = Service("worker", WorkerSettings, create_app, JOBS_MIGRATIONS)
+SERVICE = Service(
+    "worker",
+    WorkerSettings,
+    create_app,
+    JOBS_MIGRATIONS,
+    calls={
+        "api": "what became of images, and what is left of accounts",
+        "users": "what mails say, avatars, and accounts to erase",
+    },
+)

@@ -87,6 +87,7 @@ async def start_console(
             "token": TOKEN,
             "started": time.time(),
             "services": ("api", "users", "worker"),
+            "links": {"api": {"API documentation": "/docs"}},
             "jobs_url": jobs_database.url("worker_app"),
             "redis_url": servers.redis,
             "endpoints": {
@@ -95,6 +96,7 @@ async def start_console(
                 "redis": "redis://127.0.0.1:3/0",
                 "s3": "http://127.0.0.1:4",
                 "mail": "smtp://127.0.0.1:5",
+                "public": {"api": "http://127.0.0.1:1"},
             },
             "mail_folder": str(checkout.mail),
         }

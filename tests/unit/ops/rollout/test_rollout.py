@@ -37,7 +37,7 @@ Report = Callable[[Event], None]
 
 def target(service: str = "api", tag: str = NEW) -> Target:
     values = {"image": {"tag": tag}, "autoscaling": {"minReplicas": 3}}
-    return Target(service, f"version {tag}", values)
+    return Target(service, f"version {tag}", values, is_routed=service != "worker")
 
 
 def cluster_with_old_version(service: str = "api", **behaviour: Any) -> FakeCluster:

@@ -31,6 +31,7 @@ class ConsoleConfig:
     token: str  # of the checkout, which every read and write requires
     started: float  # seconds since the epoch
     services: tuple[str, ...]
+    links: Mapping[str, Mapping[str, str]]  # by service: paths of its public listener by title
     jobs_url: str  # PostgreSQL with the worker's role
     redis_url: str
     traces_to: str  # the URL to which the services send their spans

@@ -30,13 +30,12 @@ def console_links(config: ConsoleConfig) -> list[ConsoleLink]:
     """Return the links of the view of the stack."""
     endpoints = config.endpoints
     links = []
-    if api := endpoints.get("api"):
-        links += [
-            ConsoleLink("docs", "API documentation", f"{api}/docs", href=f"{api}/docs"),
-            ConsoleLink(
-                "openapi", "OpenAPI document", f"{api}/openapi.json", href=f"{api}/openapi.json"
-            ),
-        ]
+    for service, pages in config.links.items():
+        for title, path in pages.items():
+            if url := endpoints["public"].get(service):
+                links.append(
+                    ConsoleLink(f"{service}{path}", title, f"{url}{path}", href=f"{url}{path}")
+                )
     for name, title in (("postgres", "PostgreSQL"), ("redis", "Redis")):
         url = endpoints[name]
         shown = strip_password(url)

@@ -68,9 +68,10 @@ class Addresses:
     redis: str
     s3: Mapping[str, str]  # the settings whose names start with S3_
     smtp: str
-    public: str
+    edge: str  # the public URL at which mailed links end
     console: str = ""  # receives the spans unless the user's environment names a collector
     internal: Mapping[str, str] = field(default_factory=dict)  # by service
+    public: Mapping[str, str] = field(default_factory=dict)  # by service
 
 
 class Environments:
@@ -177,7 +178,7 @@ class Environments:
             "SECRET_KEY": self._secrets.get(f"secret_key.{name}"),
             "INTERNAL_SECRET": self._secrets.get(f"internal.{name}"),
             "JWT_SIGNING_KEYS": self._secrets.get("jwt.signing_keys", _generate_signing_keys),
-            "WEB_URL": addresses.public,
+            "WEB_URL": addresses.edge,
         }
 
     def _roles(self) -> Iterable[str]:

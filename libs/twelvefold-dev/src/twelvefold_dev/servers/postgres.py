@@ -35,7 +35,7 @@ _STATUS_LINE = 7  # index in postmaster.pid; "ready" once connections are accept
 _SETTINGS = {
     "unix_socket_directories": "",
     "shared_buffers": "32MB",
-    "max_connections": "100",
+    "max_connections": "200",
     "max_wal_size": "256MB",
     "wal_level": "minimal",
     "max_wal_senders": "0",

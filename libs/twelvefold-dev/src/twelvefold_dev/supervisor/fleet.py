@@ -10,10 +10,11 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 
+from twelvefold.service.definition import order_by_calls
 from twelvefold_dev.servers.server import Server, ServerFailed, StackError
 from twelvefold_dev.terminal.logs import LogPipe
 
-from .service_process import EDGE, ServiceProcess
+from .service_process import ServiceProcess
 from .supervised import SupervisedProcess
 from .wiring import Wiring
 
@@ -115,8 +116,8 @@ class Fleet:
             yield new.name
 
     async def stop(self) -> None:
-        """Stop all processes: the edge first, so that no new requests arrive, users last."""
-        for name in sorted(self._processes, key=_end_order):
+        """Stop all processes: those of a caller before those of the services that it calls."""
+        for name in order_by_calls(self._wiring.services):
             await _stop(self._processes[name])
 
     def _find_processes(self, service: str) -> list[SupervisedProcess]:
@@ -139,8 +140,3 @@ def _close_sockets(process: SupervisedProcess) -> None:
     """Close the sockets of this process only, after its last stop."""
     if isinstance(process.server, ServiceProcess):
         process.server.close()
-
-
-def _end_order(service: str) -> int:
-    # Users last, since the other services call it.
-    return {EDGE: 0, "users": 2}.get(service, 1)

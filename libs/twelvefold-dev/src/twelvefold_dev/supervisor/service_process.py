@@ -8,26 +8,22 @@ from __future__ import annotations
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import IO
 
+from twelvefold.service.definition import Listener, Service
 from twelvefold_dev.servers.server import EmbeddedServer
 from twelvefold_dev.system.child_process import Launch
 from twelvefold_dev.system.probe import get
 from twelvefold_dev.system.sockets import listen_on_first_free, public_ports, url_of
 
 _PROBE_TIMEOUT = 1.0  # seconds
+# The settings that name an inherited listener.
 PUBLIC, INTERNAL, MANAGEMENT = "HTTP_FD", "INTERNAL_FD", "MANAGEMENT_FD"
-# The listeners of a service besides its management port. A service not named here has both.
-_LISTENERS: Mapping[str, Sequence[str]] = {
-    "api": (PUBLIC, INTERNAL),
-    "users": (INTERNAL,),
-    "worker": (),
-}
-EDGE = "api"
+_SETTINGS = {Listener.PUBLIC: PUBLIC, Listener.INTERNAL: INTERNAL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +34,15 @@ class ServiceSockets:
     shared: Mapping[str, socket.socket]
 
     @classmethod
-    def bind(cls, name: str) -> ServiceSockets:
+    def bind(cls, service: Service) -> ServiceSockets:
         """Bind the listeners of a service. Raises OSError where no port is free."""
-        shared = {}
-        for setting in _LISTENERS.get(name, (PUBLIC, INTERNAL)):
-            ports = public_ports() if (name, setting) == (EDGE, PUBLIC) else (0,)
-            shared[setting] = listen_on_first_free(ports)
-        return cls(name, shared)
+        shared = {
+            _SETTINGS[listener]: listen_on_first_free(
+                public_ports() if listener is Listener.PUBLIC else (0,)
+            )
+            for listener in service.listeners
+        }
+        return cls(service.name, shared)
 
     def url(self, setting: str) -> str | None:
         """Return the URL of a listener, or None where the service has no such listener."""

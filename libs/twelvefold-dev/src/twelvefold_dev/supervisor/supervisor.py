@@ -26,7 +26,6 @@ from .control import ControlServer, Message
 from .detached import SUPERVISOR
 from .fleet import Fleet
 from .orphan_processes import terminate_orphans
-from .service_process import EDGE
 from .shutdown import ShutdownRequest, run_unless
 from .source_watcher import SourceChange, Sources
 from .startup_events import StartupEvents
@@ -149,9 +148,12 @@ class Supervisor:
             "mail_folder": mail_folder(self._checkout, self._wiring.mail),
             "console": self._wiring.console_link,
         }
-        if EDGE in self._fleet.first_processes:
+        edge = self._wiring.edge
+        if edge is not None and edge.name in self._fleet.first_processes:
             try:
-                message["demo"] = await ensure_demo_account(endpoints["api"], self._checkout.demo)
+                message["demo"] = await ensure_demo_account(
+                    endpoints["public"][edge.name], self._checkout.demo
+                )
             except DemoFailed as error:
                 await self._events.add({"kind": "notice", "text": str(error)})
         return message | {"seconds": time.monotonic() - self._started}

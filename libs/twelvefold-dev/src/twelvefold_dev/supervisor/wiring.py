@@ -10,8 +10,10 @@ import secrets as random
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from twelvefold.database.revisions import JOBS_MIGRATIONS
+from twelvefold.service.definition import Service, find_serving
 from twelvefold_dev.checkout import Checkout
 from twelvefold_dev.console.config import ConsoleConfig, link
 from twelvefold_dev.console.server import ConsoleServer
@@ -32,10 +34,9 @@ from twelvefold_dev.servers.object_store_access import S3Credentials
 from twelvefold_dev.servers.server import EmbeddedServer, ExternalServer, Server
 from twelvefold_dev.system.ports import PortPicker
 
-from .service_process import EDGE, INTERNAL, PUBLIC, ServiceProcess, ServiceSockets
+from .service_process import INTERNAL, PUBLIC, ServiceProcess, ServiceSockets
 
-if TYPE_CHECKING:
-    from twelvefold.service.definition import Service
+_ACCOUNTS = "/api/v1/users"  # the path of registration, at the edge
 
 
 class Wiring:
@@ -52,7 +53,9 @@ class Wiring:
         `user_environment` may name external servers and override settings.
         """
         self.checkout = checkout
-        self._services = services
+        self.services = services
+        # The service at which accounts are registered and mailed links end.
+        self.edge = find_serving(services.values(), _ACCOUNTS)
         secrets = SecretStore(checkout.secrets)
         credentials = secrets.server_credentials()
         embedded = EmbeddedServers(
@@ -62,7 +65,9 @@ class Wiring:
         self.redis = _select_server(user_environment, EXTERNAL_REDIS, embedded.redis)
         self.object_store = _select_server(user_environment, EXTERNAL_S3, embedded.object_store)
         self.mail = _select_server(user_environment, EXTERNAL_SMTP, embedded.mail)
-        self.sockets = {name: ServiceSockets.bind(name) for name in services}
+        # The edge first: it gets the best-known port.
+        bound = sorted(services, key=lambda name: services[name] is not self.edge)
+        self.sockets = {name: ServiceSockets.bind(services[name]) for name in bound}
         self.console = ConsoleServer(checkout.run, self._configure_console)
         self._started = time.time()
         self._token = secrets.get("console.token", lambda: random.token_urlsafe(16))
@@ -71,9 +76,10 @@ class Wiring:
             redis=self.redis.url,
             s3=_s3(self.object_store, credentials.s3, user_environment),
             smtp=self.mail.url,
-            public=self._url(EDGE, PUBLIC) or "",
+            edge=(self.edge and self.sockets[self.edge.name].url(PUBLIC)) or "",
             console=self.console.url,
-            internal=self._internal(),
+            internal=self._urls(INTERNAL),
+            public=self._urls(PUBLIC),
         )
         self.environments = Environments(services, secrets, self.addresses, user_environment)
 
@@ -97,12 +103,13 @@ class Wiring:
 
     def _fixed_endpoints(self) -> dict[str, Any]:
         return {
-            "api": self.addresses.public,
+            "api": self.addresses.edge,
             "postgres": self.addresses.postgres,
             "redis": self.addresses.redis,
             "s3": self.object_store.url,
             "mail": self.addresses.smtp,
             "console": self.console.url,
+            "public": dict(self.addresses.public),
             "internal": dict(self.addresses.internal),
         }
 
@@ -113,8 +120,9 @@ class Wiring:
             url=url,
             token=self._token,
             started=self._started,
-            services=tuple(self._services),
-            jobs_url=self.environments.database_url("worker"),
+            services=tuple(self.services),
+            links={name: dict(service.links) for name, service in self.services.items()},
+            jobs_url=self.environments.database_url(JOBS_MIGRATIONS.service),
             redis_url=self.addresses.redis,
             traces_to=self.environments.traces_to(),
             endpoints=self._fixed_endpoints(),
@@ -131,7 +139,7 @@ class Wiring:
 
     def schema_record(self) -> SchemaRecord:
         passwords = self.environments.role_passwords()
-        return SchemaRecord(self.checkout.schemas, self.postgres, self._services, passwords)
+        return SchemaRecord(self.checkout.schemas, self.postgres, self.services, passwords)
 
     def data_homes(self) -> list[Path]:
         """Return the data directories of the embedded servers."""
@@ -143,11 +151,9 @@ class Wiring:
         for sockets in self.sockets.values():
             sockets.close()
 
-    def _url(self, service: str, setting: str) -> str | None:
-        return self.sockets[service].url(setting) if service in self.sockets else None
-
-    def _internal(self) -> dict[str, str]:
-        urls = {name: self._url(name, INTERNAL) for name in self.sockets}
+    def _urls(self, setting: str) -> dict[str, str]:
+        """Return the URLs of one kind of listener by service."""
+        urls = {name: sockets.url(setting) for name, sockets in self.sockets.items()}
         return {name: url for name, url in urls.items() if url is not None}
 
 

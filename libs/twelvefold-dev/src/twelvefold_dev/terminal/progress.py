@@ -79,7 +79,8 @@ def summary(message: Message) -> Table:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    table.add_row("api", endpoints["api"])
+    for name, url in endpoints["public"].items():
+        table.add_row(name, url)
     table.add_row("docs", f"{endpoints['api']}/docs")
     if link := message.get("console"):
         table.add_row("console", link)

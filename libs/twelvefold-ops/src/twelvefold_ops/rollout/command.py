@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 EXIT_PROMOTED, EXIT_ROLLED_BACK, EXIT_REFUSED, EXIT_INCOMPLETE = 0, 1, 2, 3
 
-_SERVICES = ("api", "users", "worker")
-
 
 @dataclass(frozen=True, slots=True)
 class _Arguments:
@@ -45,7 +43,7 @@ class _Arguments:
 
 
 def rollout(
-    service: Annotated[str, typer.Argument(help="api, users or worker.")],
+    service: Annotated[str, typer.Argument(help="A service with charts in --charts.")],
     *,
     to: Annotated[
         str | None,
@@ -110,9 +108,12 @@ def rollout(
     from .arguments import parse_duration, parse_shares
     from .canary_analysis import AnalysisLimits
     from .model import Options, RolloutRefused
+    from .services import find_services
 
-    if service not in _SERVICES:
-        fail(f"no service {service}: choose one of {', '.join(_SERVICES)}", EXIT_REFUSED)
+    services = find_services(charts)
+    if service not in services:
+        choice = f"choose one of {', '.join(services)}" if services else f"{charts} has no charts"
+        fail(f"no service {service}: {choice}", EXIT_REFUSED)
     if to is None and not abort:
         fail("no version: give --to VERSION (or --abort)", EXIT_REFUSED)
     if site is not None and environment is None:
@@ -196,13 +197,15 @@ async def _run(arguments: _Arguments, options: Options, progress: Progress) -> R
     from .engine import Rollout
     from .kubernetes import KubernetesCluster
     from .model import Target
+    from .services import receives_requests
 
+    is_routed = receives_requests(arguments.charts, arguments.service)
     cluster = KubernetesCluster(arguments.namespace, arguments.context, _find_source(arguments))
     try:
         if arguments.abort:
-            no_target = Target(arguments.service, "", {})
+            no_target = Target(arguments.service, "", {}, is_routed)
             return await Rollout(cluster, no_target, options, progress.show).abort()
-        target = await _build_target(cluster, arguments)
+        target = await _build_target(cluster, arguments, is_routed=is_routed)
         if arguments.dry_run:
             await _show_plan(cluster, target, options, progress)
             return None
@@ -229,7 +232,9 @@ def _load_values(arguments: _Arguments, kind: str) -> dict[str, Any]:
     return merge_values({}, files)
 
 
-async def _build_target(cluster: KubernetesCluster, arguments: _Arguments) -> Target:
+async def _build_target(
+    cluster: KubernetesCluster, arguments: _Arguments, *, is_routed: bool
+) -> Target:
     from .arguments import merge_values, parse_image
     from .model import Target
 
@@ -239,7 +244,7 @@ async def _build_target(cluster: KubernetesCluster, arguments: _Arguments) -> Ta
     else:
         base = await _read_present_values(cluster, arguments)
     values = merge_values(base, arguments.values, arguments.sets, {"image": image})
-    return Target(arguments.service, f"version {arguments.to}", values)
+    return Target(arguments.service, f"version {arguments.to}", values, is_routed)
 
 
 async def _read_present_values(cluster: KubernetesCluster, arguments: _Arguments) -> dict[str, Any]:
@@ -263,9 +268,9 @@ async def _show_plan(
     cluster: KubernetesCluster, target: Target, options: Options, progress: Progress
 ) -> None:
     """Validate the manifests with Helm and the API server, and display the steps of a run."""
-    from .model import Event, ReleaseNames
+    from .model import Event
 
-    names = ReleaseNames(target.service)
+    names = target.names
     await cluster.dry_run(target, options.steps[0])
     limits = options.limits
     lines = [

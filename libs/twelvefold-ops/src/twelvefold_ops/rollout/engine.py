@@ -27,7 +27,6 @@ from .model import (
     Options,
     Phase,
     Release,
-    ReleaseNames,
     Report,
     RolloutError,
     RolloutIncomplete,
@@ -56,7 +55,7 @@ class Rollout:
         self._target = target
         self._options = options
         self._report = report
-        self._names = ReleaseNames(target.service)
+        self._names = target.names
         self._watcher = ReleaseWatcher(cluster, self._names, options, report)
 
     async def run(self) -> RolloutResult:
@@ -190,7 +189,7 @@ class Rollout:
 
     async def _require_known_job_kinds(self) -> None:
         """Raises CandidateFailed where the new version enqueues jobs that worker cannot run."""
-        if self._names.service == WORKER:
+        if self._names.routing is None:  # it runs jobs itself
             return
         enqueued = await self._cluster.job_kinds(self._names.service, self._names.canary)
         known = await self._cluster.job_kinds(WORKER, WORKER)

@@ -38,7 +38,6 @@ from .model import (
     ClusterError,
     Pod,
     Release,
-    ReleaseNames,
     RolloutRefused,
     Target,
     Values,
@@ -148,7 +147,7 @@ class KubernetesCluster:
 
     async def dry_run(self, target: Target, weight: int) -> None:
         """Validate everything that a rollout applies. Changes nothing. Raises ClusterError."""
-        names = ReleaseNames(target.service)
+        names = target.names
         chart = self._source.chart("charts", target.service)
         for release in (names.canary, names.primary):
             await self._helm.render(release, chart, target.values)

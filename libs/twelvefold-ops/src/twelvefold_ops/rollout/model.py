@@ -23,7 +23,7 @@ PREFIX = "rollout.twelvefold.dev"
 PHASE, TARGET = f"{PREFIX}/phase", f"{PREFIX}/target"
 PRIMARY_BEFORE, ROUTING_BEFORE = f"{PREFIX}/primary-before", f"{PREFIX}/routing-before"
 PROMOTION = f"{PREFIX}/promotion"  # "begun" once the primary release may have changed
-WORKER = "worker"  # receives no requests: its weight is its share of the pods
+WORKER = "worker"  # runs the jobs of the other services
 
 
 class Phase(StrEnum):
@@ -65,9 +65,13 @@ class RolloutIncomplete(RolloutError):
 
 @dataclass(frozen=True, slots=True)
 class ReleaseNames:
-    """The names of one service's releases in Helm."""
+    """The names of one service's releases in Helm. `is_routed`: it receives requests.
+
+    The weight of a service that receives none is its share of the pods.
+    """
 
     service: str
+    is_routed: bool = True
 
     @property
     def primary(self) -> str:
@@ -80,7 +84,7 @@ class ReleaseNames:
     @property
     def routing(self) -> str | None:
         """None for a service that receives no requests."""
-        return None if self.service == WORKER else f"{self.service}-routing"
+        return f"{self.service}-routing" if self.is_routed else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,11 @@ class Target:
     service: str
     title: str
     values: Values
+    is_routed: bool = True
+
+    @property
+    def names(self) -> ReleaseNames:
+        return ReleaseNames(self.service, self.is_routed)
 
     @property
     def digest(self) -> str:

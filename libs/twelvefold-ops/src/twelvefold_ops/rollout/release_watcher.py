@@ -62,7 +62,7 @@ class ReleaseWatcher:
         self._names = names
         self._options = options
         self._report = report
-        self._by_jobs = names.service == WORKER
+        self._by_jobs = names.routing is None
         # Of the last window in which the old version had enough requests.
         self._last_baseline = VersionMetrics()
 

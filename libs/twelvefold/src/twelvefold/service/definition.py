@@ -1,4 +1,4 @@
-"""The definition of a service, by which the suite finds and starts it.
+"""The definition of a service, by which the suite finds, connects and starts it.
 
 Imports no large package, because the command line loads each service's `Service` to list it.
 `http.server.lifecycle.main` starts its process.
@@ -6,8 +6,9 @@ Imports no large package, because the command line loads each service's `Service
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from twelvefold.settings import ServiceSettings
@@ -18,11 +19,91 @@ if TYPE_CHECKING:
     from .process import ServiceProcess
 
 
+class Listener(StrEnum):
+    """A listener of a service besides its management port, which every service has."""
+
+    PUBLIC = "public"  # clients, through the gateway
+    INTERNAL = "internal"  # other services
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One service: its name, settings, composition root (`create`) and schema."""
+    """One service, declared once. Every list of services is derived from these declarations.
+
+    `create` is its composition root, `migrations` its schema. `prefixes` are the paths that clients
+    may call; no two services share one. `calls` names the services whose internal ports it calls,
+    each with the reason, `callers` those whose secrets its own internal port accepts. `links` are
+    pages of its public listener that the console offers: paths by title.
+
+    Raises ValueError where the parts contradict each other.
+    """
 
     name: str
     settings: type[ServiceSettings]
     create: Callable[[Any], ServiceProcess]
     migrations: Migrations | None = None
+    listeners: frozenset[Listener] = frozenset()
+    prefixes: tuple[str, ...] = ()
+    callers: tuple[str, ...] = ()
+    calls: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.prefixes and Listener.PUBLIC not in self.listeners:
+            raise ValueError(f"{self.name}: public prefixes need a public listener")
+        if self.callers and Listener.INTERNAL not in self.listeners:
+            raise ValueError(f"{self.name}: callers need an internal listener")
+        if self.name in self.calls:
+            raise ValueError(f"{self.name} calls itself")
+
+    @property
+    def is_public(self) -> bool:
+        return Listener.PUBLIC in self.listeners
+
+    @property
+    def is_internal(self) -> bool:
+        return Listener.INTERNAL in self.listeners
+
+    def declaration(self) -> dict[str, Any]:
+        """Return what the service declares about itself as a JSON object."""
+        return {
+            "schema": self.migrations.schema if self.migrations else None,
+            "listeners": sorted(self.listeners),
+            "prefixes": list(self.prefixes),
+            "callers": list(self.callers),
+            "calls": dict(self.calls),
+            "links": dict(self.links),
+        }
+
+    def serves(self, path: str) -> bool:
+        """Return whether clients reach `path` at this service."""
+        return any(
+            path == prefix or path.startswith(f"{prefix.rstrip('/')}/") for prefix in self.prefixes
+        )
+
+
+def find_serving(services: Iterable[Service], path: str) -> Service | None:
+    """Return the service at which clients reach `path`, or None where there is none."""
+    return next((service for service in services if service.serves(path)), None)
+
+
+def order_by_calls(services: Mapping[str, Service]) -> list[str]:
+    """Return the names in an order in which callers come before the services that they call.
+
+    Services that call each other keep their order in `services`. A call of a service that is not
+    among them counts as none.
+    """
+    ordered: list[str] = []
+    visiting: set[str] = set()
+
+    def visit(name: str) -> None:
+        if name in ordered or name in visiting or name not in services:
+            return
+        visiting.add(name)
+        for callee in services[name].calls:
+            visit(callee)
+        ordered.insert(0, name)
+
+    for name in reversed(list(services)):
+        visit(name)
+    return ordered

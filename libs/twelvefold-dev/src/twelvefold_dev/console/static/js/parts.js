@@ -12,14 +12,13 @@ export function tag(category) {
   return h("span", { class: `tag tag-${category}` }, TAGS[category] ?? "SPAN");
 }
 
-// A service has the same colour everywhere. The services of the suite have fixed colours.
-const HUES = { api: "1", users: "2", worker: "3" };
+const HUES = 7; // in base.css
 
+// A service has the same colour everywhere, in every run.
 export function hue(service) {
-  if (HUES[service]) return HUES[service];
   let sum = 0;
-  for (const character of service) sum = (sum * 31 + character.charCodeAt(0)) >>> 0;
-  return String(4 + (sum % 4));
+  for (const character of service) sum = (sum * 131 + character.charCodeAt(0)) >>> 0;
+  return String(1 + (sum % HUES));
 }
 
 export function service(name) {

@@ -70,7 +70,7 @@ function sentence(found, stack) {
   }
   const requests = found.routes.reduce((sum, one) => sum + one.requests, 0);
   const failed = found.routes.reduce((sum, one) => sum + one.failed, 0);
-  const docs = stack.places.find((place) => place.name === "docs");
+  const docs = stack.places.find((place) => place.href?.endsWith("/docs"));
   return [
     plural(requests, "request"), " in this run",
     failed ? [", ", h("a", { href: "/requests?q=is:failed" }, `${count(failed)} failed`)] : "",

@@ -1,0 +1,76 @@
+"""The calls between services in their charts: who may call whom, each with its reason.
+
+A chart of pods and a chart of routing name the peers on both sides. Reasons that are there stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from twelvefold.service.definition import Service
+
+from .errors import ListMissing
+
+# Peers that are no services of the suite: their lines belong to whoever wrote the chart.
+_SERVERS = frozenset({"postgres", "redis", "s3", "mail", "collector"})
+
+
+def write_edges(text: str, service: Service, services: Mapping[str, Service]) -> str:
+    """Return the values file of one of the service's two charts with its calls and callers.
+
+    Raises ListMissing where the file has no place for them.
+    """
+    lines = text.splitlines()
+    callers = {
+        name: one.calls[service.name]
+        for name, one in sorted(services.items())
+        if service.name in one.calls
+    }
+    if service.is_internal:
+        _write_callers(lines, callers)
+    at, end = _block(lines, "calls:")
+    kept = [line for line in lines[at:end] if _name(line) in {*_SERVERS, *service.calls}]
+    missing = [name for name in service.calls if name not in map(_name, kept)]
+    lines[at:end] = [*(f"  {name}: {service.calls[name]}" for name in missing), *kept]
+    return "\n".join(lines) + "\n"
+
+
+def _write_callers(lines: list[str], callers: Mapping[str, str]) -> None:
+    start, end = _block(lines, "callers:")
+    for at in range(start, end):
+        if lines[at].startswith("  internal: ["):
+            lines[at] = f"  internal: [{', '.join(callers)}]"
+            return
+        if lines[at] == "  internal:":
+            last = _end(lines, at + 1, indent=4)
+            kept = [line for line in lines[at + 1 : last] if _name(line) in callers]
+            present = {_name(line) for line in kept}
+            added = [f"    {name}: {why}" for name, why in callers.items() if name not in present]
+            lines[at + 1 : last] = kept + added
+            return
+    raise ListMissing("a chart of a service with an internal port has no `callers.internal`")
+
+
+def _block(lines: list[str], header: str) -> tuple[int, int]:
+    """Return where the lines under a top-level key begin and end."""
+    if header not in lines:
+        raise ListMissing(f"a chart of a service has no `{header}`")
+    at = lines.index(header) + 1
+    return at, _end(lines, at, indent=2)
+
+
+def _end(lines: list[str], at: int, *, indent: int) -> int:
+    while at < len(lines) and lines[at].startswith(" " * indent):
+        at += 1
+    return at
+
+
+def _name(line: str) -> str:
+    return line.strip().partition(":")[0]
+
+
+def value_files(root: Path, service: str) -> Iterable[Path]:
+    """Return the values files of a service's charts, as far as it has charts."""
+    paths = (root / kind / service / "values.yaml" for kind in ("charts", "istio"))
+    return [path for path in paths if path.exists()]

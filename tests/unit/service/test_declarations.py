@@ -1,0 +1,85 @@
+"""Declarations of services: their contradictions, their order, and which one serves a path."""
+
+from __future__ import annotations
+
+import pytest
+
+from twelvefold.service.definition import Listener, Service, find_serving, order_by_calls
+from twelvefold.service.installed import installed_services
+from twelvefold.service.process import ServiceProcess
+from twelvefold.settings import ServiceSettings
+
+PUBLIC, INTERNAL = frozenset({Listener.PUBLIC}), frozenset({Listener.INTERNAL})
+
+
+def never(_: object) -> ServiceProcess:
+    raise AssertionError("no process is created here")
+
+
+def service(name: str, **parts) -> Service:
+    return Service(name, ServiceSettings, never, **parts)
+
+
+@pytest.mark.parametrize(
+    ("parts", "complaint"),
+    [
+        ({"prefixes": ("/api/v1/things",)}, "need a public listener"),
+        ({"callers": ("api",), "listeners": PUBLIC}, "need an internal listener"),
+        ({"calls": {"things": "no reason"}}, "calls itself"),
+    ],
+)
+def test_a_declaration_that_contradicts_itself_is_refused(parts, complaint) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        service("things", **parts)
+
+
+def test_callers_come_before_the_services_that_they_call() -> None:
+    services = [
+        service("keys"),
+        service("edge", calls={"keys": "keys", "elsewhere": "more"}),
+        service("jobs", calls={"edge": "reports", "keys": "keys"}),
+        service("alone"),
+    ]
+    ordered = order_by_calls({one.name: one for one in services})
+    assert sorted(ordered) == ["alone", "edge", "jobs", "keys"]
+    assert ordered.index("jobs") < ordered.index("edge") < ordered.index("keys")
+
+
+def test_services_that_call_each_other_are_ordered_too() -> None:
+    services = [service("a", calls={"b": "this"}), service("b", calls={"a": "that"})]
+    assert sorted(order_by_calls({one.name: one for one in services})) == ["a", "b"]
+
+
+def test_a_path_belongs_to_the_service_with_its_prefix() -> None:
+    things = service("things", listeners=PUBLIC, prefixes=("/api/v1/things", "/docs"))
+    others = service("others", listeners=PUBLIC, prefixes=("/api/v1/thingsandmore",))
+    for path in ("/api/v1/things", "/api/v1/things/1", "/docs"):
+        assert find_serving([others, things], path) is things
+    assert find_serving([things, others], "/api/v1/thingsandmore/1") is others
+    assert find_serving([things, others], "/api/v1") is None
+
+
+def test_every_caller_whose_secret_an_internal_port_accepts_calls_it() -> None:
+    services = installed_services()
+    calls = {(name, callee) for name, one in services.items() for callee in one.calls}
+    callers = {(caller, name) for name, one in services.items() for caller in one.callers}
+    assert callers <= calls
+    assert {callee for _, callee in calls} <= {
+        name for name, one in services.items() if one.is_internal
+    }
+
+
+def test_no_two_installed_services_share_a_public_prefix() -> None:
+    services = installed_services().values()
+    for one in services:
+        for other in services:
+            shared = [prefix for prefix in one.prefixes if other.serves(prefix)]
+            assert one is other or not shared
+
+
+def test_every_caller_has_a_setting_for_its_secret_at_the_service_it_calls() -> None:
+    for name, one in installed_services().items():
+        for caller in one.callers:
+            assert f"internal_secrets_{caller}" in one.settings.model_fields, name
+        for callee in one.calls:
+            assert f"{callee}_url" in one.settings.model_fields, name
