@@ -7,6 +7,8 @@ import is made on first use, only these tests look.
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
@@ -50,3 +52,13 @@ def test_no_modules_import_each_other_in_a_circle():
 def test_no_folder_of_sources_has_too_many_modules():
     modules = Counter(path.parent.relative_to(ROOT) for path in MODULES.values())
     assert {folder: count for folder, count in modules.items() if count > MAX_MODULES} == {}
+
+
+def test_a_process_without_routes_does_not_load_fastapi():
+    """FastAPI would cost each worker about 7 MB; the console shares the server as well."""
+    modules = "worker.app, twelvefold.http.management, twelvefold.http.server.server"
+    code = f"import sys, {modules}; print(sorted({{'fastapi'}} & set(sys.modules)))"
+    result = subprocess.run(  # noqa: S603 - this interpreter
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert result.stdout.strip() == "[]"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 from tests.charts.rendering import NAMESPACE, Object, World, title
 from tests.suite import PUBLIC, SERVICES
+
+from twelvefold.errors import TwelvefoldError
 
 from .identities import AUDIENCE, ISSUERS
 from .registry import MESH_POLICY, SERVICE_POLICY, Fault, invariant
@@ -237,3 +240,27 @@ def the_proxys_own_errors_are_problems_at_the_gateway_and_at_services(
         for body in bodies:
             if body.get("content_type") != "application/problem+json":
                 yield f"{context} answers as {body.get('content_type')}"
+
+
+@invariant(
+    Fault("istio/mesh/templates/problems.yaml", "The access token is invalid.", "token not valid"),
+    Fault("istio/mesh/templates/problems.yaml", '"title" "Not allowed"', '"title" "Forbidden"'),
+)
+def the_proxys_own_errors_read_as_those_of_the_services(world: World) -> Iterator[str]:
+    titles = {f"/problems/{code}": title for code, title in _problem_titles(TwelvefoldError)}
+    for one in world.of("EnvoyFilter"):
+        for patch in one["spec"]["configPatches"]:
+            config = patch["patch"]["value"]["typed_config"]["local_reply_config"]
+            for mapper in config["mappers"]:
+                problem = mapper["body_format_override"]["json_format"]
+                detail, named = problem["detail"], titles.get(problem["type"], problem["title"])
+                if problem["title"] != named:
+                    yield f"{problem['type']} is titled {problem['title']!r}, not {named!r}"
+                if detail != problem["title"] and not re.fullmatch(r"[A-Z].*\.|%\w+%", detail):
+                    yield f"{detail!r} is not a sentence"
+
+
+def _problem_titles(parent: type[TwelvefoldError]) -> Iterator[tuple[str, str]]:
+    for child in parent.__subclasses__():
+        yield child.code, child.title
+        yield from _problem_titles(child)

@@ -18,6 +18,18 @@ from uuid_utils import uuid7
 # Accepted from clients; any other character could forge log lines or headers.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 ROUTING_HEADERS = ("canary", "experiment")
+# The headers of the propagators: W3C Trace Context, Baggage and B3.
+PROPAGATION_HEADERS = (
+    "traceparent",
+    "tracestate",
+    "baggage",
+    "b3",
+    "x-b3-traceid",
+    "x-b3-spanid",
+    "x-b3-parentspanid",
+    "x-b3-sampled",
+    "x-b3-flags",
+)
 # On internal apps. The request middleware answers it without counting or logging it, since every
 # process regularly pings each service that it calls.
 PING_PATH = "/internal/v1/ping"

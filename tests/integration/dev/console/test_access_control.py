@@ -179,3 +179,9 @@ async def test_the_number_of_open_pages_is_limited(start_console) -> None:
                 if response.status_code == 200:
                     break
             await asyncio.sleep(0.05)
+
+
+async def test_a_head_over_the_bound_of_the_services_is_refused(console) -> None:
+    response = await console.http.get("/api/stack", headers={"X-Padding": "a" * 70_000})
+    assert response.status_code == 431
+    assert response.headers["Content-Type"] == "application/problem+json"

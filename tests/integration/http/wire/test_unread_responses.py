@@ -1,6 +1,7 @@
 """Clients that do not read their responses."""
 
 import asyncio
+import socket
 
 import pytest
 from tests.integration.http.wire.conftest import ENOUGH, LARGE
@@ -74,3 +75,15 @@ async def test_the_next_pipelined_response_is_not_made_before_the_one_ahead_is_t
         await reader.readexactly(4 * len(LARGE))
     assert running.app.seen.count("/large") == 4
     writer.close()
+
+
+async def test_the_kernel_takes_a_large_response_in_small_parts(running):
+    _reader, writer = await running.connect()
+    writer.transport.pause_reading()
+    writer.write(LARGE_REQUEST % b"")
+    await running.until(lambda: running.app.seen == ["/large"])
+    (connection,) = running.server.connections
+    sending = connection.transport.get_extra_info("socket")
+    kept = sending.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+    assert kept <= 2 * flow.SEND_BUFFER_BYTES
+    writer.transport.abort()

@@ -5,9 +5,8 @@ import asyncio
 import pytest
 from tests.unit.http.demo import SETTINGS, demo
 
-from twelvefold.context import ROUTING_HEADERS
+from twelvefold.context import PROPAGATION_HEADERS, ROUTING_HEADERS
 from twelvefold.http.middleware.cors import METHODS, REQUEST_HEADERS, RESPONSE_HEADERS
-from twelvefold.http.middleware.tracing import PROPAGATION_HEADERS
 from twelvefold.observability import metrics
 from twelvefold.service.health import Health
 

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import sys
 from pathlib import Path
+from typing import cast
 
 import uvicorn
+
+from twelvefold.http.server.protocol import BoundedProtocol
+from twelvefold.http.server.wire.pipeline import PipelineTurns
 
 from .app import create_app
 from .config import ConsoleConfig
 from .state import ConsoleState
 
 _NICENESS = 5  # the services have priority
-_MAX_CONCURRENCY = 128  # connections and requests in flight; beyond it 503
+_MAX_CONNECTIONS = 128  # beyond it 503
+_TICKS_PER_SECOND = 10  # of uvicorn's main loop
 _GRACE = 2  # seconds for requests in flight at shutdown
+
+
+class _Protocol(BoundedProtocol):
+    max_connections = _MAX_CONNECTIONS
+    turns = PipelineTurns()
 
 
 class _Server(uvicorn.Server):
@@ -29,6 +40,13 @@ class _Server(uvicorn.Server):
         self._state.live.end()
         super().handle_exit(sig, frame)  # type: ignore[arg-type]  # a frame, passed on unchanged
 
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS_PER_SECOND == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                cast("BoundedProtocol", connection).check_reader(now)
+        return await super().on_tick(counter)
+
 
 def main(path: Path) -> None:
     """Serve the console with the configuration in `path` until SIGTERM."""
@@ -38,11 +56,10 @@ def main(path: Path) -> None:
     settings = uvicorn.Config(
         create_app(state),
         loop="asyncio",  # uvloop would cost memory and start time
-        http="httptools",
+        http=_Protocol,
         ws="none",
         lifespan="on",
         access_log=False,
-        limit_concurrency=_MAX_CONCURRENCY,
         log_level="warning",
         server_header=False,
         date_header=False,

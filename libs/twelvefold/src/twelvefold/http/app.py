@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from pydantic import BaseModel
 from starlette.middleware.exceptions import ExceptionMiddleware
@@ -22,6 +23,7 @@ from twelvefold.http.middleware.routing import RouteIndex
 from twelvefold.http.middleware.tracing import RequestTracer
 from twelvefold.http.rest.deprecation import describe_deprecations
 from twelvefold.http.rest.problems import EXCEPTION_HANDLERS
+from twelvefold.http.rest.validation import on_validation
 from twelvefold.service.health import Health
 from twelvefold.settings import ServiceSettings
 
@@ -50,6 +52,7 @@ class ServiceApp(FastAPI):
         handlers = {
             kind: handler for kind, handler in EXCEPTION_HANDLERS.items() if kind is not Exception
         }
+        handlers[RequestValidationError] = on_validation
         admit = None if self._limit is None else self._limit.admit
         routes = RouteIndex(self.router.routes, self.router, admit=admit, counted=docs.PATHS)
         return self._core(ExceptionMiddleware(AsyncExitStackMiddleware(routes), handlers=handlers))

@@ -7,7 +7,9 @@ status that a route forgot to declare.
 from collections.abc import Iterator
 from typing import Any
 
-from twelvefold.http.rest.problems import MEDIA_TYPE, Problem, code_and_title, type_uri
+from pydantic import BaseModel, ConfigDict, Field
+
+from twelvefold.http.rest.problems import MEDIA_TYPE, code_and_title, type_uri
 
 # Any request may be malformed, cause an internal error, or need an unavailable dependency.
 COMMON_STATUSES = (400, 500, 503)
@@ -17,6 +19,42 @@ _FASTAPI_ONLY = ("HTTPValidationError", "ValidationError")
 _METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 _FORM = "application/x-www-form-urlencoded"
 _REQUEST_ID = "0198c5f07b2a7c318f4d93b7e05d6a22"
+
+
+class ProblemError(BaseModel):
+    """One fault of the input."""
+
+    pointer: str = Field(
+        description="JSON pointer (RFC 6901) below /body, /query, /path, /header or /cookie."
+    )
+    detail: str
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "/problems/not-found",
+                    "title": "Not found",
+                    "status": 404,
+                    "detail": "There is no such image.",
+                    "instance": "/api/v1/images/0190f7a0-0000-7000-8000-000000000000",
+                    "request_id": "0190f7a000007000800000000000000a",
+                }
+            ]
+        }
+    )
+
+    type: str = Field(description="Stable URI reference of the kind of problem.")
+    title: str
+    status: int
+    detail: str
+    instance: str = Field(description="Path of the request.")
+    request_id: str | None = Field(None, description="As in X-Request-ID; quote it to support.")
+    errors: list[ProblemError] | None = Field(None, description="Faults of the input, if known.")
 
 
 def header(description: str, example: str, kind: str = "string") -> dict[str, Any]:

@@ -12,11 +12,9 @@ from collections.abc import Sequence
 from starlette.responses import Response
 from starlette.types import Scope
 
-from twelvefold.context import ROUTING_HEADERS
+from twelvefold.context import PROPAGATION_HEADERS, ROUTING_HEADERS
 from twelvefold.errors import BadRequest
 from twelvefold.http.rest.problems import problem_response
-
-from .tracing import PROPAGATION_HEADERS
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 # The headers that the API reads (a test compares them), and the safelisted ones.

@@ -20,22 +20,11 @@ from opentelemetry.trace import Span, SpanContext, TraceFlags
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from twelvefold.context import RequestContext
+from twelvefold.context import PROPAGATION_HEADERS, RequestContext
 from twelvefold.observability import telemetry
 from twelvefold.settings import choose_semantic_conventions
 
 _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
-PROPAGATION_HEADERS = (
-    "traceparent",
-    "tracestate",
-    "baggage",
-    "b3",
-    "x-b3-traceid",
-    "x-b3-spanid",
-    "x-b3-parentspanid",
-    "x-b3-sampled",
-    "x-b3-flags",
-)
 _PROPAGATION = frozenset(name.encode() for name in PROPAGATION_HEADERS)
 # The headers in RequestContext.incoming that are read here.
 HEADERS = (b"traceparent", b"b3", b"x-b3-traceid", b"baggage")

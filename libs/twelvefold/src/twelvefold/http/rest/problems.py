@@ -1,19 +1,18 @@
 """Error responses: application/problem+json (RFC 9457).
 
-Owns the mapping from the exceptions of `errors`, Starlette and FastAPI to a response. Only the
-token endpoint has errors of another form (RFC 6749, `OAuthError`). A problem never repeats a value
-of the request body, since a rejected password must not appear in a 422.
+Owns the mapping from the exceptions of `errors` and Starlette to a response; `validation` owns
+those of FastAPI, which the management app and the server do without. Only the token endpoint has
+errors of another form (RFC 6749, `OAuthError`). A problem never repeats a value of the request
+body, since a rejected password must not appear in a 422.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
 import structlog
-from fastapi.exceptions import RequestValidationError
 from opentelemetry import trace
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,55 +20,15 @@ from starlette.types import Scope
 
 from twelvefold.context import current_request_id
 from twelvefold.errors import (
-    BadRequest,
     FieldError,
     OAuthError,
     TwelvefoldError,
-    UnprocessableContent,
-    UnsupportedMedia,
-    json_pointer,
 )
 from twelvefold.observability.redaction import redact
 
 MEDIA_TYPE = "application/problem+json"
 MAX_INSTANCE = 2_048  # characters of the path that a problem repeats
 _log = structlog.get_logger(__name__)
-
-
-class ProblemError(BaseModel):
-    """One fault of the input."""
-
-    pointer: str = Field(
-        description="JSON pointer (RFC 6901) below /body, /query, /path, /header or /cookie."
-    )
-    detail: str
-
-
-class Problem(BaseModel):
-    """An error (RFC 9457)."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "type": "/problems/not-found",
-                    "title": "Not found",
-                    "status": 404,
-                    "detail": "There is no such image.",
-                    "instance": "/api/v1/images/0190f7a0-0000-7000-8000-000000000000",
-                    "request_id": "0190f7a000007000800000000000000a",
-                }
-            ]
-        }
-    )
-
-    type: str = Field(description="Stable URI reference of the kind of problem.")
-    title: str
-    status: int
-    detail: str
-    instance: str = Field(description="Path of the request.")
-    request_id: str | None = Field(None, description="As in X-Request-ID; quote it to support.")
-    errors: list[ProblemError] | None = Field(None, description="Faults of the input, if known.")
 
 
 class RequestRefused(HTTPException):
@@ -195,33 +154,6 @@ def _phrase(status: int) -> str:
         return ""
 
 
-async def _on_validation(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it only
-    return problem_response(_convert(request, error.errors()), request.scope)
-
-
-def _convert(request: Request, faults: Sequence[Mapping[str, Any]]) -> TwelvefoldError:
-    for fault in faults:
-        if fault["type"] == "json_invalid":
-            position = fault["loc"][-1]
-            return BadRequest(f"The body is not valid JSON (at character {position}).")
-    if any(tuple(fault["loc"]) == ("body",) for fault in faults) and _is_not_json(request):
-        return UnsupportedMedia("Send the body as application/json.")
-    return UnprocessableContent(
-        "The request is well-formed, but its content is invalid.",
-        errors=[FieldError(json_pointer(fault["loc"]), fault["msg"]) for fault in faults],
-    )
-
-
-def _is_not_json(request: Request) -> bool:
-    """Return whether there is a body whose Content-Type is not JSON."""
-    headers = request.headers
-    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
-        return False
-    essence = headers.get("content-type", "").partition(";")[0].strip().lower()
-    return essence != "application/json" and not essence.endswith("+json")
-
-
 async def _on_unexpected(request: Request, _: Exception) -> Response:
     # The request middleware logs the error, since Starlette raises it again.
     return internal_error(request.scope)
@@ -230,7 +162,6 @@ async def _on_unexpected(request: Request, _: Exception) -> Response:
 EXCEPTION_HANDLERS: dict[Any, Any] = {
     TwelvefoldError: _on_twelvefold,
     HTTPException: _on_http,
-    RequestValidationError: _on_validation,
     Exception: _on_unexpected,
 }
 

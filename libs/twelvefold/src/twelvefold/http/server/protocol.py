@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from twelvefold.http.middleware.body_limit import LINGER_BYTES, LINGER_SECONDS
 from twelvefold.http.middleware.cors import CorsPolicy
 from twelvefold.http.server.wire.cycle import ResponseCycle
-from twelvefold.http.server.wire.flow import ReaderWatch, ReadGate
+from twelvefold.http.server.wire.flow import ReaderWatch, ReadGate, bound_send_buffer
 from twelvefold.http.server.wire.parsing import ParsingProtocol
 from twelvefold.http.server.wire.refusal import ProtocolError
 from twelvefold.observability import metrics
@@ -47,6 +47,7 @@ class BoundedProtocol(ParsingProtocol):
         super().connection_made(transport)
         self.flow = self._gate = ReadGate(transport)
         self._reader = ReaderWatch(transport)
+        bound_send_buffer(transport)
         self.idle_since = self.loop.time()
         if len(self.connections) > self.max_connections:
             metrics.http_requests_refused.labels("connections").inc()

@@ -17,6 +17,10 @@ from uvicorn.protocols.http.flow_control import FlowControl
 # may fail for some seconds; a client that does not read is cut, since its response takes memory.
 WRITE_SECONDS = 20.0
 WRITE_BYTES = 1024
+# Bytes of responses that the kernel keeps of a connection (it doubles the figure on Linux). By
+# default it takes up to 4 MiB at once, at about a millisecond for each MiB, so that connections
+# which ask for large responses at the same moment would stop the loop for all of them.
+SEND_BUFFER_BYTES = 128 * 1024
 _TCP_INFO_BYTES = 256
 _ACKNOWLEDGED = struct.Struct("=120xQ")  # tcpi_bytes_acked of struct tcp_info, linux/tcp.h
 
@@ -51,6 +55,14 @@ class ReadGate(FlowControl):
             self.read_paused = False
             if not self.held and not self._transport.is_closing():
                 self._transport.resume_reading()
+
+
+def bound_send_buffer(transport: asyncio.Transport) -> None:
+    """Limit what the kernel takes of a connection's responses, in one turn and in all."""
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        with suppress(OSError):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
 
 
 class ReaderWatch:
