@@ -63,9 +63,9 @@ def test_plaintext_is_refused(probes: Probes, note: Callable[[str], None]) -> No
 
 
 def test_a_caller_that_the_mesh_admits_still_has_to_show_its_secret(probes: Probes) -> None:
-    url = PORTS["users:8001"]
+    url = "http://users:8001/internal/v1/users/0191e0c4-0000-7000-8000-000000000000"
     wrong = {"X-Caller": "api", "X-Caller-Secret": "of-somebody-else"}
-    response = probes.ask(name_of("api"), [("jwks", "GET", url, wrong)])["jwks"]
+    response = probes.ask(name_of("api"), [("user", "GET", url, wrong)])["user"]
 
     assert (response.status, response.media_type) == (401, "application/problem+json")
     assert json.loads(response.body)["type"] == "/problems/caller-unknown"

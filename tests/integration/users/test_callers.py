@@ -13,17 +13,20 @@ WORKERS = {
     ("PUT", "/internal/v1/objects/orphans"),
     ("POST", "/internal/v1/users/{user_id}/erasure"),
 }
+# The public keys of tokens, for every service.
+OPEN = ("GET", "/internal/v1/jwks")
 ROUTES = [
     (method, route.path)
     for router in ROUTERS
     for route in router.routes
     if isinstance(route, APIRoute)
     for method in sorted(route.methods or ())
+    if (method, route.path) != OPEN
 ]
 
 
 def test_the_table_of_routes_is_whole():
-    assert len(ROUTES) == 26
+    assert len(ROUTES) == 25
     assert set(ROUTES) >= WORKERS
 
 
@@ -49,6 +52,13 @@ async def test_a_route_admits_its_callers_only(api, method, path):
     assert response.status_code not in (403, 500)
     if response.status_code == 401:
         assert "bearer" in response.json()["detail"]
+
+
+async def test_any_service_gets_the_public_keys_without_a_secret(api):
+    response = await api.http.get("/jwks", headers={"X-Caller": "", "X-Caller-Secret": ""})
+    assert response.status_code == 200
+    assert [key["kty"] for key in response.json()["keys"]] == ["EC"]
+    assert "d" not in response.json()["keys"][0]
 
 
 async def test_while_a_secret_is_rotated_the_older_one_still_counts(api):

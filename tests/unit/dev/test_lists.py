@@ -42,6 +42,7 @@ SHOP = Service(
     Migrations("shop", "shop", "shop.migrations", order=3),
     listeners=frozenset({Listener.PUBLIC}),
     calls={"users": "the keys that tokens are signed with"},
+    scopes=("shop:read", "users:read"),
 )
 CHANGED = [*FILES, "charts/users/values.yaml", "istio/users/values.yaml"]
 
@@ -100,6 +101,8 @@ def test_a_new_service_is_in_every_list_and_its_removal_leaves_no_trace(root: Pa
     )
     assert pods["shop"] == "the keys that tokens are signed with"
     assert routing == ["api", "shop", "worker"]
+    config = yaml.safe_load((root / "charts/users/values.yaml").read_text())["config"]
+    assert config["JWT_SCOPES"] == "shop:read"
 
     write_lists(root, installed_services())
     assert {name: (root / name).read_text() for name in before} == before

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from twelvefold.service.definition import Listener, Service, find_serving, order_by_calls
+from twelvefold.contracts.accounts import Role
+from twelvefold.security.principals import ADMIN_SCOPE, USER_SCOPES, scope_of
+from twelvefold.service.definition import (
+    Listener,
+    Service,
+    find_serving,
+    further_scopes,
+    order_by_calls,
+)
 from twelvefold.service.installed import installed_services
 from twelvefold.service.process import ServiceProcess
 from twelvefold.settings import ServiceSettings
@@ -83,3 +91,16 @@ def test_every_caller_has_a_setting_for_its_secret_at_the_service_it_calls() -> 
             assert f"internal_secrets_{caller}" in one.settings.model_fields, name
         for callee in one.calls:
             assert f"{callee}_url" in one.settings.model_fields, name
+
+
+def test_a_token_has_the_scopes_of_every_service_once() -> None:
+    services = [service("a", scopes=("a:read", "users:read")), service("b", scopes=("a:read",))]
+    further = further_scopes(services)
+    assert further == ["a:read"]
+    assert scope_of(Role.USER, further).split() == [*USER_SCOPES, "a:read"]
+    assert scope_of(Role.ADMIN, further).split() == [*USER_SCOPES, "a:read", ADMIN_SCOPE]
+
+
+def test_the_scopes_of_the_suite_need_no_setting() -> None:
+    own = [one for name, one in installed_services().items() if name in ("api", "users", "worker")]
+    assert further_scopes(own) == []

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from api.scopes import SCOPES
 from api.settings import ApiSettings
 from twelvefold.database.revisions import Migrations
 from twelvefold.service.definition import Listener, Service
@@ -195,5 +196,6 @@ SERVICE = Service(
     ),
     callers=("worker",),
     calls={"users": "accounts, sessions and the keys that tokens are signed with"},
+    scopes=tuple(SCOPES),
     links={"API documentation": "/docs", "OpenAPI document": "/openapi.json"},
 )

@@ -133,6 +133,7 @@ def compose(
         post_commit_tasks,
         throttle,
         count_active=settings.enable_analytics,
+        scopes=settings.jwt_scopes,
     )
     return Container(
         accounts=Accounts(backing.database, cached, jobs, hasher, revocations, rules, recipients),

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from twelvefold.settings import (
+    CommaList,
     Environment,
     FeatureFlags,
     PostgresSettings,
@@ -44,6 +45,11 @@ class UsersSettings(
     jwt_signing_keys: SecretStr = Field(
         description="JWK set of private ES256 keys: the first signs, every one verifies.",
         examples=[json.dumps({"keys": [_EXAMPLE_KEY]})],
+    )
+    jwt_scopes: CommaList = Field(
+        default_factory=list,
+        description="Scopes of every access token besides those of api: what further services "
+        "require, comma separated.",
     )
     internal_secrets_api: StrongSecrets = Field(
         description="Secrets that api may show on the internal port, comma separated.",

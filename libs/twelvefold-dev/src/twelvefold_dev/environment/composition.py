@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
+from twelvefold.service.definition import further_scopes
 from twelvefold.settings import BootstrapSettings, MigrationSettings
 from twelvefold_dev.servers.embedded import BUCKET
 from twelvefold_dev.servers.object_store import REGION
@@ -178,6 +179,7 @@ class Environments:
             "SECRET_KEY": self._secrets.get(f"secret_key.{name}"),
             "INTERNAL_SECRET": self._secrets.get(f"internal.{name}"),
             "JWT_SIGNING_KEYS": self._secrets.get("jwt.signing_keys", _generate_signing_keys),
+            "JWT_SCOPES": ",".join(further_scopes(self._services.values())),
             "WEB_URL": addresses.edge,
         }
 

@@ -1,4 +1,4 @@
-"""The calls between services in their charts: who may call whom, each with its reason.
+"""What the charts of a service know of the others: calls, callers, and the scopes of tokens.
 
 A chart of pods and a chart of routing name the peers on both sides. Reasons that are there stay.
 """
@@ -8,16 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from twelvefold.service.definition import Service
+from twelvefold.service.definition import Service, further_scopes
 
 from .errors import ListMissing
 
 # Peers that are no services of the suite: their lines belong to whoever wrote the chart.
+_SCOPES = "  JWT_SCOPES: "  # a setting of the service that issues tokens
 _SERVERS = frozenset({"postgres", "redis", "s3", "mail", "collector"})
 
 
 def write_edges(text: str, service: Service, services: Mapping[str, Service]) -> str:
-    """Return the values file of one of the service's two charts with its calls and callers.
+    """Return the values file of one of the service's two charts with its calls, callers and scopes.
 
     Raises ListMissing where the file has no place for them.
     """
@@ -33,6 +34,8 @@ def write_edges(text: str, service: Service, services: Mapping[str, Service]) ->
     kept = [line for line in lines[at:end] if _name(line) in {*_SERVERS, *service.calls}]
     missing = [name for name in service.calls if name not in map(_name, kept)]
     lines[at:end] = [*(f"  {name}: {service.calls[name]}" for name in missing), *kept]
+    scopes = ",".join(further_scopes(services.values()))
+    lines = [f'{_SCOPES}"{scopes}"' if line.startswith(_SCOPES) else line for line in lines]
     return "\n".join(lines) + "\n"
 
 

@@ -6,6 +6,7 @@ Owns scopes and the checks of a principal. `tokens` verifies the token.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -23,10 +24,13 @@ USER_SCOPES = (
 ADMIN_SCOPE = "admin"
 
 
-def scope_of(role: Role) -> str:
-    """Return the scope (RFC 6749 section 3.3) that a login of this role gets."""
-    granted = (*USER_SCOPES, ADMIN_SCOPE) if role is Role.ADMIN else USER_SCOPES
-    return " ".join(granted)
+def scope_of(role: Role, further: Iterable[str] = ()) -> str:
+    """Return the scope (RFC 6749 section 3.3) that a login of this role gets.
+
+    `further` are the scopes of services besides the suite's own.
+    """
+    granted = (*USER_SCOPES, *further)
+    return " ".join((*granted, ADMIN_SCOPE) if role is Role.ADMIN else granted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from twelvefold.security.principals import ADMIN_SCOPE, USER_SCOPES
 from twelvefold.settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -32,8 +33,9 @@ class Service:
 
     `create` is its composition root, `migrations` its schema. `prefixes` are the paths that clients
     may call; no two services share one. `calls` names the services whose internal ports it calls,
-    each with the reason, `callers` those whose secrets its own internal port accepts. `links` are
-    pages of its public listener that the console offers: paths by title.
+    each with the reason, `callers` those whose secrets its own internal port accepts. `scopes` are
+    those that its routes require of a token. `links` are pages of its public listener that the
+    console offers: paths by title.
 
     Raises ValueError where the parts contradict each other.
     """
@@ -46,6 +48,7 @@ class Service:
     prefixes: tuple[str, ...] = ()
     callers: tuple[str, ...] = ()
     calls: Mapping[str, str] = field(default_factory=dict)
+    scopes: tuple[str, ...] = ()
     links: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -72,6 +75,7 @@ class Service:
             "prefixes": list(self.prefixes),
             "callers": list(self.callers),
             "calls": dict(self.calls),
+            "scopes": list(self.scopes),
             "links": dict(self.links),
         }
 
@@ -80,6 +84,12 @@ class Service:
         return any(
             path == prefix or path.startswith(f"{prefix.rstrip('/')}/") for prefix in self.prefixes
         )
+
+
+def further_scopes(services: Iterable[Service]) -> list[str]:
+    """Return the scopes of services that a token has besides USER_SCOPES, sorted (JWT_SCOPES)."""
+    required = {scope for service in services for scope in service.scopes}
+    return sorted(required - {*USER_SCOPES, ADMIN_SCOPE})
 
 
 def find_serving(services: Iterable[Service], path: str) -> Service | None:

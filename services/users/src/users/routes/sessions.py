@@ -12,6 +12,8 @@ from users.service.sessions import Client
 _NOT_STORED = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749 section 5.1
 _PUBLISHED = {"Cache-Control": "public, max-age=300"}
 router = APIRouter(prefix="/internal/v1", tags=["sessions"], dependencies=[from_api])
+# Every service verifies tokens, and the keys are public: no caller has to show a secret for them.
+keys = APIRouter(prefix="/internal/v1", tags=["sessions"])
 
 
 @router.post(
@@ -58,12 +60,7 @@ async def revoke_token(request: TokenRevocation, services: Services) -> Response
     return Response(headers=_NOT_STORED)
 
 
-@router.get(
-    "/jwks",
-    operation_id="get_jwks",
-    response_model=JwkSet,
-    responses=problem_responses(401, 403),
-)
+@keys.get("/jwks", operation_id="get_jwks", response_model=JwkSet)
 async def get_jwks(services: Services, response: Response) -> dict[str, object]:
     """Return the public keys of access tokens."""
     response.headers.update(_PUBLISHED)

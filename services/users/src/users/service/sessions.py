@@ -12,6 +12,7 @@ import base64
 import hashlib
 import hmac
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -88,6 +89,7 @@ class Sessions:
     post_commit_tasks: PostCommitTasks
     throttle: LoginThrottle
     count_active: bool
+    scopes: Sequence[str] = ()  # of every token, besides those of the suite's own services
 
     async def log_in(self, username: str, password: str, client: Client) -> TokenPair:
         """Return the tokens of a new session.
@@ -233,7 +235,7 @@ class Sessions:
             )
 
     def _pair(self, account_id: UUID, role: Role, session_id: UUID, refresh: str) -> TokenPair:
-        scope = scope_of(role)
+        scope = scope_of(role, self.scopes)
         return TokenPair(
             access_token=self.issuer.issue(account_id, role, scope, session_id),
             expires_in=self.issuer.ttl,
