@@ -217,6 +217,14 @@ base: ## Copy the base image of .github/base.Dockerfile into the Dockerfiles
 	sed -i.bak "s|^ARG BASE_IMAGE=.*|ARG BASE_IMAGE=$$base|" services/Dockerfile libs/Dockerfile; \
 	rm services/Dockerfile.bak libs/Dockerfile.bak
 
+.PHONY: charts-build
+charts-build: ## Package the library charts into the charts that use them (helm; after each change)
+	@command -v helm >/dev/null || { \
+	  echo "building charts needs Helm 3.16 or newer: https://helm.sh/docs/intro/install" >&2; exit 1; }
+	@set -e; for chart in charts/*/Chart.lock istio/*/Chart.lock; do \
+	  helm dependency build --skip-refresh "$${chart%/*}" >/dev/null; \
+	done
+
 .PHONY: charts-render
 charts-render: $(DELIVERY) ## Render the manifests of production to dist/rendered (ARGS=staging)
 	@$(BIN)/python -m tests.charts.manifests $(or $(ARGS),production) dist/rendered/$(or $(ARGS),production)

@@ -11,6 +11,8 @@ BASE_IMAGE ?=
 export IMAGES REPOSITORY TAG TAGS BASE_IMAGE
 # Derived from the commit, so that each build of it has the same version.
 VERSION = $(shell TZ=UTC0 git show -s --date=format-local:%Y.%m.%d --format=%cd-%H | cut -c1-18)
+# The commit's time (UTC), of which the charts' version is made.
+TIME = $(shell TZ=UTC0 git show -s --date=format-local:%Y.%m%d.%H%M%S --format=%cd)
 SOURCE ?= https://github.com/twelvefold/twelvefold
 GRYPE ?= grype
 CACHE = type=registry,ref=$$REPOSITORY/$$image:buildcache
@@ -102,9 +104,13 @@ release: ## Tag this commit and publish its notes (gh)
 	@mkdir -p dist && $(MAKE) --silent commits > dist/changelog.md
 	@gh release create "$(VERSION)" --target "$$(git rev-parse HEAD)" --notes-file dist/changelog.md
 
+.PHONY: charts-package
+charts-package: ## Package the charts with this version and the images' digests (helm; dist/charts, dist/istio)
+	@.ci/charts-package "$(VERSION)" "$(TIME)"
+
 .PHONY: charts-push
 charts-push: ## Package the charts with this version, push and sign them (helm, cosign)
-	@.ci/charts-push "$(VERSION)"
+	@.ci/charts-push "$(VERSION)" "$(TIME)"
 
 .PHONY: cluster-kind
 cluster-kind: ## Create a local cluster with Istio and the built images (kind, istioctl)

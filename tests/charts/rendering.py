@@ -6,9 +6,11 @@ planted fault. What must hold of the objects is in `invariants`.
 
 from __future__ import annotations
 
+import atexit
 import copy
 import json
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,9 +19,9 @@ from typing import Any
 
 import helm_python
 import yaml
+from tests.charts.tree import ROOT, copied
 from tests.suite import ROUTED, SERVICES
 
-ROOT = Path(__file__).parents[2]
 NAMESPACE, PLATFORM, BACKING = "twelvefold", "twelvefold-system", "twelvefold-backing"
 ENVIRONMENTS = ("dev", "staging", "production")
 DIGEST = "sha256:" + "ab" * 32
@@ -48,14 +50,9 @@ class Release:
 
     def render(self, root: Path = ROOT) -> list[Object]:
         """Every object, not to be changed. Raises helm_python's errors where the chart refuses."""
-        found: list[Object] = []
-        rendered = _chart(root / self.chart).render(
-            self.in_force(root), name=self.name, namespace=self.namespace
-        )
-        for path, content in sorted(rendered.items()):
-            if not path.endswith("NOTES.txt"):
-                found += _objects(content)
-        return found
+        chart = load(self.chart) if root == ROOT else helm_python.Chart.load(root / self.chart)
+        rendered = chart.render(self.in_force(root), name=self.name, namespace=self.namespace)
+        return parse(rendered)
 
     def in_force(self, root: Path = ROOT) -> Values:
         """What is passed on the command line: files of the environment, the site's, the tests'."""
@@ -66,6 +63,15 @@ class Release:
         for path in files:
             values = merged(values, read(path))
         return merged(values, self.values)
+
+
+def parse(rendered: Mapping[str, str]) -> list[Object]:
+    """The objects in what the engine rendered by file, without what it prints at the end."""
+    found: list[Object] = []
+    for path, content in sorted(rendered.items()):
+        if not path.endswith("NOTES.txt"):
+            found += _objects(content)
+    return found
 
 
 def merged(base: Values, more: Mapping[str, Any]) -> Values:
@@ -94,13 +100,22 @@ def _objects(content: str) -> list[Object]:
 
 
 @cache
-def _loaded(path: Path) -> helm_python.Chart:
-    return helm_python.Chart.load(path)
+def _built_checkout() -> Path:
+    """A copy of the checkout's charts with their libraries, for this process."""
+    folder = tempfile.mkdtemp(prefix="twelvefold-charts-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return copied(Path(folder))
 
 
-def _chart(path: Path) -> helm_python.Chart:
-    # The checkout's charts do not change during a run; a copy with a fault is read once.
-    return _loaded(path) if path.is_relative_to(ROOT) else helm_python.Chart.load(path)
+@cache
+def load(chart: str) -> helm_python.Chart:
+    """A chart of the checkout, which does not change during a run."""
+    return helm_python.Chart.load(folder_of(chart))
+
+
+def folder_of(chart: str) -> Path:
+    """A folder of a chart of the checkout with its libraries, not to be changed."""
+    return _built_checkout() / chart
 
 
 def releases(environment: str, *, second: bool = True) -> list[Release]:
@@ -136,6 +151,10 @@ class World:
         self.root = root
         self.rendered = [(one, one.render(root)) for one in releases(environment)]
         self.objects = [one for _, found in self.rendered for one in found]
+
+    def folder_of(self, chart: str) -> Path:
+        """A folder of a chart of this world with its libraries."""
+        return folder_of(chart) if self.root == ROOT else self.root / chart
 
     def of(self, *kinds: str) -> list[Object]:
         return [one for one in self.objects if one["kind"] in kinds]
@@ -221,10 +240,3 @@ def title(one: Object) -> str:
 
 def is_hook(one: Object) -> bool:
     return "helm.sh/hook" in one["metadata"].get("annotations", {})
-
-
-def copied(destination: Path) -> Path:
-    """A copy of all charts, for planting a fault in."""
-    for folder in ("charts", "istio"):
-        shutil.copytree(ROOT / folder, destination / folder, symlinks=True)
-    return destination

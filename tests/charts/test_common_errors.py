@@ -12,8 +12,9 @@ import helm_python
 import pytest
 from tests.charts.invariants import INVARIANTS, Fault
 from tests.charts.invariants.registry import API_ROUTES, COMMON, DESTINATION_RULE, MESH_POLICY
-from tests.charts.rendering import World, copied
+from tests.charts.rendering import World
 from tests.charts.test_rendering import faults
+from tests.charts.tree import copied
 
 _SCALING = f"{COMMON}/_scaling.tpl"
 # What is planted, and the complaint that names it.

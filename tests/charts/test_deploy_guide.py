@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import typer
-from tests.charts.rendering import DIGEST, JWKS, PLATFORM, ROOT, Release, Values, merged
+from tests.charts.rendering import DIGEST, JWKS, PLATFORM, Release, Values, merged
+from tests.charts.tree import ROOT
 from tests.suite import SERVICES
 
 from twelvefold import cli
@@ -107,5 +108,7 @@ def test_each_setting_of_a_secret_in_the_guide_is_one_of_its_service() -> None:
         release = Release(f"charts/{name}", name, values={"image": {"digest": DIGEST}})
         (deployment,) = [one for one in release.render() if one["kind"] == "Deployment"]
         volumes = deployment["spec"]["template"]["spec"]["volumes"]
-        (secret,) = [one["secret"] for one in volumes if "secret" in one]
-        assert named == {item["key"] for item in secret["items"]}, name
+        (projected,) = [one["projected"] for one in volumes if "projected" in one]
+        (source,) = [one["secret"] for one in projected["sources"]]
+        assert source["name"] == name
+        assert named == {item["key"] for item in source["items"]}

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from tests.charts.invariants import INVARIANTS, Fault, Invariant, planted
-from tests.charts.rendering import ENVIRONMENTS, World, copied
+from tests.charts.rendering import ENVIRONMENTS, World
+from tests.charts.tree import copied
 
 _FAULTS = list(planted())
 

@@ -10,6 +10,7 @@ from tests.charts.invariants.security import SIGNING_KEYS
 from tests.charts.rendering import BACKING, DIGEST, JWKS, NAMESPACE, PLATFORM, Release, merged
 
 IMAGE = {"image": {"digest": DIGEST}}
+LEVEL = {"LOG_LEVEL": "INFO"}
 
 
 def release(
@@ -48,13 +49,91 @@ REFUSED = {
         service({"migrations": {"secret": {"data": {"MIGRATION_DATABASE_URL": "x"}}}}),
         "set secret.existingSecret",
     ),
-    "no secret at all": (
-        service({"secret": {"existingSecret": ""}}),
-        "secret.existingSecret names no Secret, and secret.data has no",
+    "no secret at all in development": (
+        service({"secret": {"data": {"SECRET_KEY": ""}}}, environment="dev"),
+        "secret.existingSecret names no Secret, and secret.data has no SECRET_KEY",
     ),
-    "no owner's URL": (
-        service({"migrations": {"secret": {"existingSecret": ""}}}),
+    "no owner's URL in development": (
+        service(
+            {"migrations": {"secret": {"data": {"MIGRATION_DATABASE_URL": ""}}}}, environment="dev"
+        ),
         "MIGRATION_DATABASE_URL",
+    ),
+    "a mapping without a key": (
+        service({"secret": {"keys": {"DATABASE_URL": {"name": "db-app"}}}}),
+        "secret/keys/DATABASE_URL",
+    ),
+    "a mapping with more than name and key": (
+        service({"secret": {"keys": {"DATABASE_URL": {"name": "a", "key": "b", "path": "c"}}}}),
+        "path",
+    ),
+    "no host": (service({"global": {"host": ""}}), "global.host is empty"),
+    "a host of the laptop": (
+        service({"global": {"host": "twelvefold.localhost"}}),
+        "global.host twelvefold.localhost is each client's own machine",
+    ),
+    "a further host of the laptop": (
+        service({"global": {"additionalHosts": ["localhost"]}}),
+        "global.host localhost is each client's own machine",
+    ),
+    "an object store on the laptop": (
+        service({"global": {"s3": {"publicEndpoint": "http://localhost:8333"}}}),
+        "global.s3.publicEndpoint is http://localhost:8333",
+    ),
+    "no bucket": (service({"global": {"s3": {"bucket": ""}}}), "global.s3.bucket is empty"),
+    "the namespace default": (
+        Release("charts/api", "api", "default", values=IMAGE),
+        "the namespace default",
+    ),
+    "a server that is called and not described": (
+        service(peer("redis", host="")),
+        "global.peers.redis.host is empty",
+    ),
+    "a server that the routing's sidecar would need": (
+        release("istio/users", peer("postgres", host="")),
+        "global.peers.postgres.host is empty",
+    ),
+    "no mail server for worker": (
+        service(peer("mail", host=""), chart="charts/worker"),
+        "global.peers.mail.host is empty",
+    ),
+    "no service account": (
+        service({"serviceAccount": {"create": False}}),
+        "name an existing account in serviceAccount.name",
+    ),
+    "an extra variable that is a setting": (
+        service({"extra": {"env": [{"name": "LOG_LEVEL", "value": "DEBUG"}]}, "config": LEVEL}),
+        "extra.env names LOG_LEVEL, which the chart sets",
+    ),
+    "an extra variable that comes from a Secret": (
+        service({"extra": {"env": [{"name": "DATABASE_URL_FILE", "value": "/x"}]}}),
+        "extra.env names DATABASE_URL_FILE, which comes from a Secret",
+    ),
+    "an unknown part of extra": (service({"extra": {"sidecars": []}}), "sidecars"),
+    "an extra object that is none": (service({"extra": {"manifests": [{"kind": "A"}]}}), "extra"),
+    "a probe of another kind": (
+        service({"probes": {"liveness": {"httpGet": {"path": "/"}}}}),
+        "httpGet",
+    ),
+    "root as the pods' user": (
+        service({"podSecurityContext": {"runAsUser": 0}}),
+        "podSecurityContext/runAsUser",
+    ),
+    "privileges by the pods' security context": (
+        service({"podSecurityContext": {"sysctls": []}}),
+        "sysctls",
+    ),
+    "a label of the suite's own": (
+        service({"global": {"labels": {"app.kubernetes.io/name": "x"}}}),
+        "invalid propertyName 'app.kubernetes.io/name'",
+    ),
+    "an annotation of Helm's": (
+        service({"global": {"annotations": {"helm.sh/hook": "x"}}}),
+        "invalid propertyName 'helm.sh/hook'",
+    ),
+    "two sources of certificates": (
+        service({"trustedCertificates": {"configMap": "a", "secret": "b"}}),
+        "choose one",
     ),
     "development's servers in production": (
         service(peer("postgres", namespace="twelvefold-backing")),
@@ -66,7 +145,7 @@ REFUSED = {
     ),
     "a peer that nobody knows": (
         service({"calls": {"kafka": "events of all kinds"}}),
-        "global.peers has no kafka",
+        "calls names kafka, and global.peers has no kafka",
     ),
     "a call without a reason": (service({"calls": {"users": ""}}), "calls/users"),
     "the metadata address": (

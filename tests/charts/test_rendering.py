@@ -17,18 +17,20 @@ from tests.charts.rendering import (
     ENVIRONMENTS,
     JWKS,
     NAMESPACE,
-    ROOT,
     Object,
     Release,
     Values,
+    folder_of,
+    load,
     merged,
     read,
     releases,
     title,
 )
+from tests.charts.tree import ROOT
 from tests.suite import SERVICES
 
-VERSIONS = ("1.30", "1.32", "1.34", "1.37")
+VERSIONS = ("1.30", "1.31", "1.33", "1.35", "1.37")
 _SCHEMAS = Path(__file__).parent / "schemas"
 _WITHOUT_MESH: Values = {"global": {"mesh": {"enabled": False}}}
 _SERVICE_TOGGLES: dict[str, Values] = {
@@ -60,6 +62,67 @@ _SERVICE_TOGGLES: dict[str, Values] = {
         "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/r"}},
     },
     "an authority of one's own": {"trustedCertificates": {"configMap": "authorities"}},
+    "an authority in a Secret": {"trustedCertificates": {"secret": "database-ca"}},
+    "OpenShift": {"podSecurityContext": None},
+    "a user of one's own": {
+        "podSecurityContext": {"runAsUser": 2000, "supplementalGroups": [3000]}
+    },
+    "an existing service account": {"serviceAccount": {"create": False, "name": "workload"}},
+    "both IP families": {
+        "global": {"ipFamilyPolicy": "PreferDualStack", "ipFamilies": ["IPv4", "IPv6"]}
+    },
+    "a private registry": {
+        "global": {"imageRegistry": "registry.example.com:5000/mirror", "imagePullSecrets": ["r"]}
+    },
+    "labels and annotations of the platform": {
+        "global": {"labels": {"team": "core"}, "annotations": {"example.com/owner": "core"}},
+        "deploymentAnnotations": {"reloader.stakater.com/auto": "true"},
+        "service": {"annotations": {"example.com/scrape": "false"}},
+    },
+    "secrets of an operator": {
+        "secret": {"keys": {"DATABASE_URL": {"name": "database-app", "key": "uri"}}},
+        "migrations": {"secret": {"existingSecret": "database-owner", "key": "uri"}},
+    },
+    "a proxy": {
+        "config": {
+            "HTTP_PROXY": "http://proxy.example.internal:3128",
+            "HTTPS_PROXY": "http://proxy.example.internal:3128",
+            "NO_PROXY": ".svc,.cluster.local",
+        }
+    },
+    "what the platform adds": {
+        "extra": {
+            "env": [{"name": "VAULT_ADDR", "value": "https://vault.example.internal"}],
+            "envFrom": [{"secretRef": {"name": "more", "optional": True}}],
+            "volumes": [{"name": "more", "emptyDir": {"sizeLimit": "1Mi"}}],
+            "mounts": [{"name": "more", "mountPath": "/more", "readOnly": True}],
+            "containers": [{"name": "agent", "image": "registry.example.com/agent:1"}],
+            "initContainers": [{"name": "first", "image": "registry.example.com/first:1"}],
+            "manifests": [
+                {
+                    "apiVersion": "v1",
+                    "kind": "ConfigMap",
+                    "metadata": {"name": "more", "namespace": "{{ .Release.Namespace }}"},
+                }
+            ],
+        },
+        "dnsPolicy": "None",
+        "dnsConfig": {"nameservers": ["10.0.0.10"], "options": [{"name": "ndots", "value": "2"}]},
+        "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["db.example.internal"]}],
+        "probes": {"startup": {"failureThreshold": 60}, "readiness": {"timeoutSeconds": 5}},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%"}},
+        "scheduling": {
+            "affinity": {"nodeAffinity": {}},
+            "topologySpreadConstraints": [
+                {
+                    "topologyKey": "kubernetes.io/hostname",
+                    "maxSkew": 1,
+                    "whenUnsatisfiable": "DoNotSchedule",
+                    "labelSelector": {"matchLabels": {"app.kubernetes.io/name": "api"}},
+                }
+            ],
+        },
+    },
     "a CPU limit after all": {"resources": {"limits": {"cpu": "2"}}},
 }
 _TOGGLES: dict[str, dict[str, Values]] = {
@@ -180,7 +243,7 @@ def test_renders_what_the_api_server_takes(release: Release) -> None:
 
 @pytest.mark.parametrize("release", releases("production"), ids=lambda one: one.name)
 def test_an_upgrade_renders_what_an_install_does(release: Release) -> None:
-    chart = helm_python.Chart.load(ROOT / release.chart)
+    chart = load(release.chart)
     named: Any = {"name": release.name, "namespace": release.namespace}
     values = release.in_force()
 
@@ -196,7 +259,7 @@ def test_an_upgrade_renders_what_an_install_does(release: Release) -> None:
 def test_lint_finds_nothing_but_the_missing_icon(chart: str, environment: str) -> None:
     values = {one.chart: one.in_force() for one in releases(environment)}
     report = helm_python.lint(
-        str(ROOT / chart), values.get(chart, {}), strict=True, namespace=NAMESPACE
+        str(folder_of(chart)), values.get(chart, {}), strict=True, namespace=NAMESPACE
     )
 
     errors = [found["error"] for found in report["messages"]]
@@ -260,7 +323,7 @@ def test_a_field_that_does_not_exist_is_refused(name: str) -> None:
 def test_every_value_of_the_site_file_is_known_to_every_chart() -> None:
     site = read(ROOT / "charts/site.example.yaml")
     for release in releases("production"):
-        helm_python.Chart.load(ROOT / release.chart).validate_schema(site)
+        load(release.chart).validate_schema(site)
 
 
 def test_the_mesh_takes_keys_by_file_as_documented() -> None:
@@ -288,7 +351,7 @@ def test_a_network_that_holds_the_metadata_address_leaves_it_out(
     network: str, excepted: list[str] | None
 ) -> None:
     peers = {"s3": {"cidrs": [network]}}
-    values = {"global": {"peers": peers}, "image": {"tag": "1"}}
+    values: Values = {"global": {"peers": peers}, "image": {"tag": "1"}}
     rendered = Release("charts/worker", "worker", values=values).render()
     (policy,) = [
         one

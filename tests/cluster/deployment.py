@@ -131,6 +131,7 @@ class Deployment:
             *("--values", self._values(chart)),
             *("--values", self.folder / "site.yaml"),
         )
+        run("helm", "dependency", "build", chart, "--skip-refresh", timeout=60)
         try:
             run(
                 *("helm", "upgrade", "--install", name, chart, "--namespace", namespace),

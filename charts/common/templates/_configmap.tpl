@@ -31,6 +31,7 @@ metadata:
   namespace: {{ .Release.Namespace }}
   labels:
     {{- include "common.labels" . | nindent 4 }}
+  {{- include "common.onlyAnnotations" . | nindent 2 }}
 data:
   {{- range $name, $value := include "common.settings" . | fromYaml }}
   {{ $name }}: {{ $value | quote }}

@@ -24,6 +24,10 @@ metadata:
     {{- include "common.labels" . | nindent 4 }}
   annotations:
     checkov.io/skip1: "CKV_K8S_11=a CPU limit adds latency, and requests already protect other pods"
+    {{- include "common.annotations" . | nindent 4 }}
+    {{- with .Values.deploymentAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 spec:
   {{- if not (include "common.isScaled" .) }}
   replicas: {{ .Values.replicas }}
@@ -32,11 +36,15 @@ spec:
   progressDeadlineSeconds: 300
   minReadySeconds: {{ .Values.minReadySeconds }}
   strategy:
+    {{- with .Values.strategy }}
+    {{- toYaml . | nindent 4 }}
+    {{- else }}
     type: RollingUpdate
     rollingUpdate:
       maxSurge: 1
       # A single pod ends only after its successor is ready.
       maxUnavailable: {{ ternary 1 0 (gt (include "common.fewestPods" . | int) 1) }}
+    {{- end }}
   selector:
     matchLabels:
       {{- include "common.selector" . | nindent 6 }}
@@ -53,10 +61,14 @@ spec:
       annotations:
         {{- include "common.podAnnotations" . | nindent 8 }}
     spec:
-      serviceAccountName: {{ .Chart.Name }}
+      serviceAccountName: {{ include "common.serviceAccountName" . }}
+      automountServiceAccountToken: {{ .Values.serviceAccount.token }}
       {{- include "common.pod" . | nindent 6 }}
       terminationGracePeriodSeconds: {{ include "common.gracePeriod" . }}
       affinity:
+        {{- with .Values.scheduling.affinity }}
+        {{- toYaml . | nindent 8 }}
+        {{- else }}
         podAntiAffinity:
           preferredDuringSchedulingIgnoredDuringExecution:
             - weight: 100
@@ -65,7 +77,11 @@ spec:
                 labelSelector:
                   matchLabels:
                     {{- include "common.selector" . | nindent 20 }}
+        {{- end }}
       topologySpreadConstraints:
+        {{- with .Values.scheduling.topologySpreadConstraints }}
+        {{- toYaml . | nindent 8 }}
+        {{- else }}
         - topologyKey: topology.kubernetes.io/zone
           maxSkew: 1
           whenUnsatisfiable: ScheduleAnyway
@@ -73,6 +89,11 @@ spec:
           labelSelector:
             matchLabels:
               {{- include "common.selector" . | nindent 14 }}
+        {{- end }}
+      {{- with .Values.extra.initContainers }}
+      initContainers:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
       containers:
         - name: {{ .Chart.Name }}
           {{- include "common.container" . | nindent 10 }}
@@ -96,27 +117,28 @@ spec:
           # restarted.
           startupProbe:
             httpGet: {path: /livez, port: management}
-            periodSeconds: 2
-            failureThreshold: 30
-            timeoutSeconds: 2
+            {{- toYaml .Values.probes.startup | nindent 12 }}
           {{- if .Values.readOnlyRootFilesystem }}
           livenessProbe:
             httpGet: {path: /livez, port: management}
-            periodSeconds: 10
-            failureThreshold: 3
-            timeoutSeconds: 2
+            {{- toYaml .Values.probes.liveness | nindent 12 }}
           {{- else }}
           # A failed edit waits for the next one: a new container would lose both.
           {{- end }}
           readinessProbe:
             httpGet: {path: /readyz, port: management}
-            periodSeconds: 5
-            failureThreshold: 2
-            timeoutSeconds: 3
+            {{- toYaml .Values.probes.readiness | nindent 12 }}
           resources:
             {{- toYaml .Values.resources | nindent 12 }}
           volumeMounts:
             {{- include "common.volumeMounts" . | nindent 12 }}
+            - {name: config, mountPath: /etc/twelvefold/config, readOnly: true}
+            {{- with .Values.extra.mounts }}
+            {{- toYaml . | nindent 12 }}
+            {{- end }}
+        {{- with .Values.extra.containers }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
       volumes:
         {{- include "common.volumes" . | nindent 8 }}
 {{- end -}}
@@ -124,7 +146,7 @@ spec:
 {{- define "common.podAnnotations" -}}
 kubectl.kubernetes.io/default-container: {{ .Chart.Name }}
 checksum/config: {{ include "common.settings" . | sha256sum }}
-{{- if not .Values.secret.existingSecret }}
+{{- if include "common.createsSecret" . }}
 checksum/secret: {{ .Values.secret.data | toYaml | sha256sum }}
 {{- end }}
 {{- if .Values.global.mesh.enabled }}

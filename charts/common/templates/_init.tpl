@@ -8,6 +8,7 @@ starts with common.init, because Helm chooses the order of files.
 {{- if hasKey .Values "common" -}}
 {{- $_ := set . "Values" (merge (dict "global" .Values.common.global) (omit .Values "common" "global")) -}}
 {{- end -}}
+{{- include "common.locateS3" . -}}
 {{- end -}}
 
 {{/*
@@ -18,6 +19,7 @@ combinations.
 {{- if hasKey .Values "common" -}}
 {{- $_ := set . "Values" (mergeOverwrite (deepCopy .Values.common) (omit .Values "common" "global")) -}}
 {{- end -}}
+{{- include "common.locateS3" . -}}
 {{- if and (ne .Release.Name .Chart.Name) (not (hasPrefix (printf "%s-" .Chart.Name) .Release.Name)) -}}
 {{- fail (printf "name the release %s (the primary) or %s-… (another release, such as %s-canary), not %s" .Chart.Name .Chart.Name .Chart.Name .Release.Name) -}}
 {{- end -}}
@@ -31,20 +33,7 @@ combinations.
 {{- fail "image.tag latest identifies no release: give image.digest or another tag" -}}
 {{- end -}}
 {{- include "common.refuseDevelopment" . -}}
-{{- end -}}
-
-{{/* Outside development, rejects development servers and secrets in values. */}}
-{{- define "common.refuseDevelopment" -}}
-{{- if ne .Values.global.environment "development" -}}
-{{- range $name, $peer := .Values.global.peers -}}
-{{- if eq (default "" $peer.namespace) "twelvefold-backing" -}}
-{{- fail (printf "global.peers.%s is the development server: set yours in a site file (charts/site.example.yaml)" $name) -}}
-{{- end -}}
-{{- end -}}
-{{- if or (dig "data" (dict) (default (dict) .Values.secret)) (dig "secret" "data" (dict) (default (dict) .Values.migrations)) -}}
-{{- fail "secrets in values are for development only: set secret.existingSecret" -}}
-{{- end -}}
-{{- end -}}
+{{- include "common.requireSite" . -}}
 {{- end -}}
 
 {{/* The name of the release's own objects. */}}
@@ -64,11 +53,26 @@ combinations.
 
 {{- define "common.image" -}}
 {{- $image := .Values.image -}}
+{{- $repository := include "common.repository" . -}}
 {{- if $image.digest -}}
-{{ $image.repository }}{{ with $image.tag }}:{{ include "common.scalar" . }}{{ end }}@{{ $image.digest }}
+{{ $repository }}{{ with $image.tag }}:{{ include "common.scalar" . }}{{ end }}@{{ $image.digest }}
 {{- else -}}
-{{ $image.repository }}:{{ include "common.scalar" $image.tag }}
+{{ $repository }}:{{ include "common.scalar" $image.tag }}
 {{- end -}}
+{{- end -}}
+
+{{/* The repository of the image, in the registry of `global.imageRegistry` if that is set. */}}
+{{- define "common.repository" -}}
+{{- $path := .Values.image.repository -}}
+{{- with .Values.global.imageRegistry -}}
+{{- $parts := splitList "/" $path -}}
+{{- /* The first part is a registry if it is a host name (distribution/reference). */ -}}
+{{- if and (gt (len $parts) 1) (regexMatch "[.:]|^localhost$" (first $parts)) -}}
+{{- $path = rest $parts | join "/" -}}
+{{- end -}}
+{{- $path = printf "%s/%s" (trimSuffix "/" .) $path -}}
+{{- end -}}
+{{- $path -}}
 {{- end -}}
 
 {{/* The version in logs, spans and labels. */}}
@@ -78,6 +82,11 @@ combinations.
 {{- else -}}
 {{- .Values.image.digest | replace ":" "-" | trunc 19 -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Every host name of the public API as a JSON list; the canonical one comes first. */}}
+{{- define "common.hosts" -}}
+{{- prepend .Values.global.additionalHosts .Values.global.host | uniq | toJson -}}
 {{- end -}}
 
 {{/* `iss` of the tokens that users issues. */}}
@@ -120,6 +129,28 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 app.kubernetes.io/part-of: twelvefold
 {{- if .Values.image }}
 app.kubernetes.io/version: {{ include "common.version" . | quote }}
+{{- end }}
+{{- with .Values.global.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* Annotations of every object: for those with annotations of their own, and for those without. */}}
+{{- define "common.annotations" -}}
+{{- with .Values.global.annotations }}
+{{- toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "common.onlyAnnotations" -}}
+{{- include "common.annotationsWith" (dict "root" . "own" dict) }}
+{{- end -}}
+
+{{/* The same with annotations from values. Takes root and own, a map that may be empty. */}}
+{{- define "common.annotationsWith" -}}
+{{- with merge dict .own .root.Values.global.annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 

@@ -9,22 +9,38 @@ helm.sh/hook-weight: {{ . | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end -}}
 
+{{/* The Secret with the owner's URL. In development it is made by this hook, for one release. */}}
+{{- define "common.migrationSecretName" -}}
+{{- if .Values.migrations.secret.existingSecret -}}
+{{- .Values.migrations.secret.existingSecret -}}
+{{- else if eq .Values.global.environment "development" -}}
+{{- include "common.fullname" . }}-migrate
+{{- else -}}
+{{- .Chart.Name }}-migrate
+{{- end -}}
+{{- end -}}
+
 {{- define "common.migration" -}}
 {{- if .Values.migrations.enabled }}
+{{- $account := include "common.hookAccountName" (dict "root" . "suffix" "migrate") }}
+{{- $createsSecret := and (eq .Values.global.environment "development") (not .Values.migrations.secret.existingSecret) }}
 {{- $name := printf "%s-migrate" (include "common.fullname" .) }}
 {{- $selected := printf "%s-migrate" .Chart.Name }}
 {{- $labels := include "common.labelsOf" (dict "root" . "name" $selected) }}
+{{- if .Values.serviceAccount.create }}
 ---
 apiVersion: v1
 kind: ServiceAccount
 metadata:
-  name: {{ $name }}
+  name: {{ $account }}
   namespace: {{ .Release.Namespace }}
   labels:
     {{- $labels | nindent 4 }}
   annotations:
     {{- include "common.hook" -20 | nindent 4 }}
+    {{- include "common.annotations" . | nindent 4 }}
 automountServiceAccountToken: false
+{{- end }}
 ---
 apiVersion: v1
 kind: ConfigMap
@@ -35,11 +51,12 @@ metadata:
     {{- $labels | nindent 4 }}
   annotations:
     {{- include "common.hook" -20 | nindent 4 }}
+    {{- include "common.annotations" . | nindent 4 }}
 data:
   {{- range $setting, $value := pick (include "common.settings" . | fromYaml) "ENVIRONMENT" "LOG_FORMAT" "LOG_LEVEL" "SERVICE_VERSION" }}
   {{ $setting }}: {{ $value | quote }}
   {{- end }}
-{{- if not .Values.migrations.secret.existingSecret }}
+{{- if $createsSecret }}
 ---
 apiVersion: v1
 kind: Secret
@@ -50,6 +67,7 @@ metadata:
     {{- $labels | nindent 4 }}
   annotations:
     {{- include "common.hook" -20 | nindent 4 }}
+    {{- include "common.annotations" . | nindent 4 }}
 type: Opaque
 stringData:
   MIGRATION_DATABASE_URL: {{ required "migrations.secret.existingSecret names no Secret with MIGRATION_DATABASE_URL" .Values.migrations.secret.data.MIGRATION_DATABASE_URL | quote }}
@@ -64,6 +82,7 @@ metadata:
     {{- $labels | nindent 4 }}
   annotations:
     {{- include "common.hook" -20 | nindent 4 }}
+    {{- include "common.annotations" . | nindent 4 }}
     twelvefold.dev/to-postgres: "migrates the schema as its owner"
 spec:
   podSelector:
@@ -85,6 +104,7 @@ metadata:
     {{- $labels | nindent 4 }}
   annotations:
     {{- include "common.hook" -10 | nindent 4 }}
+    {{- include "common.annotations" . | nindent 4 }}
     checkov.io/skip1: "CKV_K8S_11=a CPU limit would only prolong the migration"
 spec:
   backoffLimit: {{ .Values.migrations.retries }}
@@ -98,7 +118,8 @@ spec:
         app.kubernetes.io/component: migration
         sidecar.istio.io/inject: "false"
     spec:
-      serviceAccountName: {{ $name }}
+      serviceAccountName: {{ $account }}
+      automountServiceAccountToken: false
       restartPolicy: Never
       {{- include "common.pod" . | nindent 6 }}
       containers:
@@ -124,10 +145,10 @@ spec:
           emptyDir: {sizeLimit: 16Mi}
         - name: secrets
           secret:
-            secretName: {{ .Values.migrations.secret.existingSecret | default $name }}
+            secretName: {{ include "common.migrationSecretName" . }}
             defaultMode: 0440
             items:
-              - {key: MIGRATION_DATABASE_URL, path: MIGRATION_DATABASE_URL}
+              - {key: {{ $createsSecret | ternary "MIGRATION_DATABASE_URL" .Values.migrations.secret.key }}, path: MIGRATION_DATABASE_URL}
         {{- include "common.trustVolume" . | nindent 8 }}
 {{- end }}
 {{- end -}}

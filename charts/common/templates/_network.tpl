@@ -109,6 +109,7 @@ metadata:
     {{- range $peer, $reason := .Values.calls }}
     twelvefold.dev/to-{{ $peer }}: {{ $reason | quote }}
     {{- end }}
+    {{- include "common.annotations" . | nindent 4 }}
 spec:
   podSelector:
     matchLabels:

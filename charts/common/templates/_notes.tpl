@@ -8,7 +8,7 @@
 
 It receives the traffic that istio/{{ .Chart.Name }} sends to v2: canary.enabled and canary.weight.
 {{- end }}
-{{- if not .Values.secret.existingSecret }}
+{{- if include "common.createsSecret" . }}
 
 Its secrets are this chart's development values.
 {{- end }}

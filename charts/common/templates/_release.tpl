@@ -19,5 +19,6 @@ object of another release.
 {{ include "common.podmonitor" . }}
 {{ include "common.prometheusrule" . }}
 {{ include "common.adapterrule" . }}
+{{ include "common.extraManifests" . }}
 {{- end }}
 {{- end -}}

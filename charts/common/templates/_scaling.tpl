@@ -8,6 +8,7 @@ metadata:
   namespace: {{ .Release.Namespace }}
   labels:
     {{- include "common.labels" . | nindent 4 }}
+  {{- include "common.onlyAnnotations" . | nindent 2 }}
 spec:
   scaleTargetRef:
     apiVersion: apps/v1
@@ -55,6 +56,7 @@ metadata:
   namespace: {{ .Release.Namespace }}
   labels:
     {{- include "common.labels" . | nindent 4 }}
+  {{- include "common.onlyAnnotations" . | nindent 2 }}
 data:
   rules.yaml: |
     rules:
@@ -78,6 +80,7 @@ metadata:
   namespace: {{ .Release.Namespace }}
   labels:
     {{- include "common.labels" . | nindent 4 }}
+  {{- include "common.onlyAnnotations" . | nindent 2 }}
 spec:
   maxUnavailable: 1
   # An unready pod must not prevent the drain of a node.

@@ -16,17 +16,21 @@ helm.sh/hook-delete-policy: {{ .delete }}
 {{- $labels := include "common.labelsOf" (dict "root" . "name" $selected) }}
 {{- $hook := include "common.testHook" (dict "weight" -10 "delete" "before-hook-creation,hook-succeeded") }}
 {{- $port := .Values.ports.management }}
+{{- $account := include "common.hookAccountName" (dict "root" . "suffix" "test") }}
+{{- if .Values.serviceAccount.create }}
 ---
 apiVersion: v1
 kind: ServiceAccount
 metadata:
-  name: {{ $name }}
+  name: {{ $account }}
   namespace: {{ .Release.Namespace }}
   labels:
     {{- $labels | nindent 4 }}
   annotations:
     {{- $hook | nindent 4 }}
+    {{- include "common.annotations" . | nindent 4 }}
 automountServiceAccountToken: false
+{{- end }}
 ---
 apiVersion: v1
 kind: Service
@@ -37,8 +41,10 @@ metadata:
     {{- $labels | nindent 4 }}
   annotations:
     {{- $hook | nindent 4 }}
+    {{- include "common.annotations" . | nindent 4 }}
 spec:
   clusterIP: None
+  {{- include "common.ipFamilies" . | nindent 2 }}
   selector:
     {{- include "common.selector" . | nindent 4 }}
   ports:
@@ -53,6 +59,7 @@ metadata:
     {{- $labels | nindent 4 }}
   annotations:
     {{- $hook | nindent 4 }}
+    {{- include "common.annotations" . | nindent 4 }}
     twelvefold.dev/to-management: "asks every pod of the release how it is"
 spec:
   podSelector:
@@ -85,8 +92,10 @@ metadata:
     checkov.io/skip1: "CKV_K8S_8=runs once and ends; activeDeadlineSeconds bounds it"
     checkov.io/skip2: "CKV_K8S_9=the test serves no requests"
     checkov.io/skip3: "CKV_K8S_11=runs once and ends"
+    {{- include "common.annotations" . | nindent 4 }}
 spec:
-  serviceAccountName: {{ $name }}
+  serviceAccountName: {{ $account }}
+  automountServiceAccountToken: false
   restartPolicy: Never
   activeDeadlineSeconds: 120
   {{- include "common.pod" . | nindent 2 }}

@@ -1,6 +1,7 @@
 {{- define "mesh.init" -}}
 {{- include "common.init" . -}}
 {{- include "common.refuseDevelopment" . -}}
+{{- include "common.requireSite" . -}}
 {{- if not .Values.global.mesh.enabled -}}
 {{- fail "global.mesh.enabled is false: there is no mesh to configure" -}}
 {{- end -}}

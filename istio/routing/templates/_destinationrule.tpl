@@ -19,6 +19,7 @@ metadata:
   namespace: {{ $root.Release.Namespace }}
   labels:
     {{- include "common.labels" $root | nindent 4 }}
+  {{- include "common.onlyAnnotations" $root | nindent 2 }}
 spec:
   host: {{ include "routing.host" (dict "root" $root "name" $root.Chart.Name) }}
   exportTo: {{ prepend (.exportTo | default list) "." | uniq | toJson }}

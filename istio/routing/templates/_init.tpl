@@ -7,7 +7,9 @@
 {{- if not .Values.global.mesh.enabled -}}
 {{- fail "global.mesh.enabled is off: there is nothing to route" -}}
 {{- end -}}
+{{- include "common.locateS3" . -}}
 {{- include "common.refuseDevelopment" . -}}
+{{- include "common.requireSite" . -}}
 {{- end -}}
 
 {{/* Full name of a service of this namespace. Takes root and name. */}}

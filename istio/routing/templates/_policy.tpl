@@ -25,6 +25,7 @@ metadata:
   namespace: {{ .root.Release.Namespace }}
   labels:
     {{- include "common.labels" .root | nindent 4 }}
+  {{- include "common.onlyAnnotations" .root | nindent 2 }}
 spec:
   selector:
     matchLabels:
@@ -47,6 +48,7 @@ metadata:
   labels:
     {{- include "common.labels" . | nindent 4 }}
   annotations:
+    {{- include "common.annotations" . | nindent 4 }}
     {{- range $peer, $reason := .Values.calls }}
     twelvefold.dev/to-{{ $peer }}: {{ $reason | quote }}
     {{- end }}
@@ -64,7 +66,7 @@ spec:
         {{- else if and $peer.host $peer.cidrs }}
         - ./{{ $peer.host }}
         {{- else if $peer.host }}
-        - {{ $peer.namespace }}/{{ $peer.host }}
+        - {{ required (printf "global.peers.%s has no location: give it cidrs, or a namespace and labels" $name) $peer.namespace }}/{{ $peer.host }}
         {{- end }}
         {{- end }}
 {{- end -}}

@@ -18,6 +18,7 @@ metadata:
   namespace: {{ $root.Release.Namespace }}
   labels:
     {{- include "common.labels" $root | nindent 4 }}
+  {{- include "common.onlyAnnotations" $root | nindent 2 }}
 spec:
   hosts: {{ .hosts | toJson }}
   gateways: {{ .gateways | toJson }}

@@ -4,6 +4,7 @@ A module for each noun; each check registers itself under the sentence that its 
 """
 
 from . import (
+    adoption,
     capacity,
     conduct,
     identities,
@@ -22,6 +23,7 @@ __all__ = [
     "INVARIANTS",
     "Fault",
     "Invariant",
+    "adoption",
     "capacity",
     "conduct",
     "identities",

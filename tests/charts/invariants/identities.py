@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from functools import cache
 
 from tests.charts.policies import Request, authorized
-from tests.charts.rendering import NAMESPACE, ROOT, World
+from tests.charts.rendering import NAMESPACE, World
+from tests.charts.tree import ROOT
 from tests.suite import DECLARED, PUBLIC, SERVICES
 
 from api.routes import pages

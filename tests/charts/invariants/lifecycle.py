@@ -35,12 +35,12 @@ def management_paths(service: str) -> frozenset[str]:
 @invariant(
     Fault(
         _DEPLOYMENT,
-        "path: /livez, port: management}\n            periodSeconds: 10",
-        "path: /healthz, port: management}\n            periodSeconds: 10",
+        "path: /livez, port: management}\n            {{- toYaml .Values.probes.liveness",
+        "path: /healthz, port: management}\n            {{- toYaml .Values.probes.liveness",
     ),
     Fault(_DEPLOYMENT, "path: /readyz, port: management", "path: /readyz, port: internal"),
     Fault(_DEPLOYMENT, "path: /readyz", "path: /livez"),
-    Fault(_DEPLOYMENT, "failureThreshold: 30", "failureThreshold: 3"),
+    Fault("charts/common/values.yaml", "failureThreshold: 30", "failureThreshold: 3"),
 )
 def probes_hit_real_paths_of_the_management_port(world: World) -> Iterator[str]:
     for workload in world.services():

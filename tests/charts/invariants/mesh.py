@@ -92,7 +92,7 @@ def tokens_are_checked_where_claims_are_asked_for_and_as_the_services_do(
     ),
     Fault(
         "istio/mesh/templates/gateway.yaml",
-        "hosts: [{{ .Values.global.host | quote }}]",
+        'hosts: {{ include "common.hosts" . }}',
         'hosts: ["*"]',
     ),
 )

@@ -90,7 +90,7 @@ def each_host_of_the_mesh_has_one_catch_all_and_it_is_the_last(world: World) -> 
     ),
     Fault(
         API_ROUTES,
-        '"hosts" (list .Values.global.host)',
+        '"hosts" (include "common.hosts" . | fromJsonArray)',
         '"hosts" (list (include "routing.host" (dict "root" . "name" "api")))',
     ),
     Fault(

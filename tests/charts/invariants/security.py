@@ -17,6 +17,7 @@ from .registry import COMMON, Fault, invariant
 _POD = f"{COMMON}/_pod.tpl"
 _VOLUMES = ("configMap", "emptyDir", "projected", "secret", "persistentVolumeClaim")
 _PASSWORD_IN_URL = re.compile(r"://[^/@\s]*:[^/@\s]+@")
+_MORE_ITEMS = '{{- $items := dict (include "common.secretName" .) (list (dict "key" "%s")) -}}'
 OWNER_URL, SIGNING_KEYS = "MIGRATION_DATABASE_URL", "JWT_SIGNING_KEYS"
 
 
@@ -25,8 +26,8 @@ OWNER_URL, SIGNING_KEYS = "MIGRATION_DATABASE_URL", "JWT_SIGNING_KEYS"
     Fault(_POD, "drop: [ALL]", "drop: [NET_RAW]"),
     Fault(_POD, "  seccompProfile: {type: RuntimeDefault}\n", ""),
     Fault(_POD, "runAsNonRoot: true", "runAsNonRoot: false"),
-    Fault(_POD, "runAsUser: 10001", "runAsUser: 0"),
-    Fault(_POD, "automountServiceAccountToken: false", "hostNetwork: true"),
+    Fault(_POD, "{{- with .Values.podSecurityContext }}", '{{- with dict "runAsUser" 0 }}'),
+    Fault(_POD, "enableServiceLinks: false", "hostNetwork: true"),
     Fault(_POD, "emptyDir: {sizeLimit: {{ .Values.tmpSize }}}", "hostPath: {path: /}"),
     Fault(
         "charts/backing/templates/servers.yaml",
@@ -84,7 +85,16 @@ def nothing_can_be_written_but_tmp_and_the_data_of_development(world: World) -> 
 
 
 @invariant(
-    Fault(_POD, "automountServiceAccountToken: false", "automountServiceAccountToken: true"),
+    Fault(
+        f"{COMMON}/_deployment.tpl",
+        "automountServiceAccountToken: {{ .Values.serviceAccount.token }}",
+        "automountServiceAccountToken: true",
+    ),
+    Fault(
+        f"{COMMON}/_migration.tpl",
+        "      automountServiceAccountToken: false\n",
+        "      automountServiceAccountToken: true\n",
+    ),
     Fault(_POD, "enableServiceLinks: false\n", ""),
 )
 def no_pod_has_credentials_of_the_cluster_or_other_services_addresses_in_its_environment(
@@ -154,36 +164,41 @@ def _mounted(world: World) -> Iterator[tuple[str, str, str, set[str]]]:
         component = workload.labels["app.kubernetes.io/component"]
         service = re.sub("-(migrate|test)$", "", workload.service)
         for volume in workload.pod.get("volumes", []):
+            sources = [one["secret"] for one in volume.get("projected", {}).get("sources", [])]
             if secret := volume.get("secret"):
-                keys = {item["key"] for item in secret.get("items", [{"key": "all of it"}])}
-                yield service, component, secret["secretName"], keys
+                sources.append({**secret, "name": secret["secretName"]})
+            for source in sources:
+                keys = {item["key"] for item in source.get("items", [{"key": "all of it"}])}
+                yield service, component, source["name"], keys
 
 
 @invariant(
     Fault(
         _POD,
-        'secretName: {{ include "common.secretName" . }}',
-        "secretName: {{ .Values.migrations.secret.existingSecret }}",
+        "          name: {{ .name }}\n",
+        '          name: {{ include "common.migrationSecretName" $ }}\n',
     ),
     Fault(
         f"{COMMON}/_migration.tpl",
-        "secretName: {{ .Values.migrations.secret.existingSecret | default $name }}",
+        'secretName: {{ include "common.migrationSecretName" . }}',
         'secretName: {{ include "common.secretName" . }}',
     ),
     Fault(
-        "charts/users/values-production.yaml", "existingSecret: users\n", "existingSecret: api\n"
+        "charts/users/values-production.yaml",
+        "global:\n",
+        "secret:\n  existingSecret: api\nglobal:\n",
     ),
     Fault(
         f"{COMMON}/_secret.tpl",
-        "{{- $keys := list -}}",
-        '{{- $keys := list "JWT_SIGNING_KEYS" -}}',
+        "{{- $items := dict -}}",
+        _MORE_ITEMS % "JWT_SIGNING_KEYS",
     ),
     Fault(
         f"{COMMON}/_secret.tpl",
-        "{{- $keys := list -}}",
-        '{{- $keys := list "MIGRATION_DATABASE_URL" -}}',
+        "{{- $items := dict -}}",
+        _MORE_ITEMS % "MIGRATION_DATABASE_URL",
     ),
-    Fault(_POD, "    items:\n", "    optional: false\n    item:\n"),
+    Fault(_POD, "          items:\n", "          optional: false\n          item:\n"),
 )
 def each_secret_is_mounted_by_one_service_and_the_owners_by_its_migration_alone(
     world: World,

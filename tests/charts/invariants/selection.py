@@ -10,6 +10,7 @@ from tests.suite import SERVICES
 
 from .registry import COMMON, Fault, invariant
 
+_STANDARD_PORTS = {"http": 80}  # beside the container's
 NAME, INSTANCE = "app.kubernetes.io/name", "app.kubernetes.io/instance"
 MANAGEMENT = 9000
 _LABELS = {
@@ -76,7 +77,8 @@ def _selects_deployments(world: World, one: Object) -> Iterator[str]:
 
 @invariant(
     Fault(f"{COMMON}/_shared.tpl", "targetPort: {{ $name }}", "targetPort: web"),
-    Fault(f"{COMMON}/_shared.tpl", "port: {{ $port }}, targetPort", "port: 80, targetPort"),
+    Fault(f"{COMMON}/_shared.tpl", "port: {{ $port }}, targetPort", "port: 90, targetPort"),
+    Fault(f"{COMMON}/_shared.tpl", "targetPort: http, protocol", "targetPort: internal, protocol"),
     Fault(f"{COMMON}/_shared.tpl", ", appProtocol: http}", "}"),
 )
 def service_and_container_ports_agree(world: World) -> Iterator[str]:
@@ -89,11 +91,28 @@ def service_and_container_ports_agree(world: World) -> Iterator[str]:
                 for port in container.get("ports", [])
             }
             for port in spec["ports"]:
-                if ports.get(port["targetPort"]) != port["port"]:
-                    yield f"{title(service)} leads port {port['port']} to {port['targetPort']}"
+                target = port["targetPort"]
+                if port["port"] not in (ports.get(target), _STANDARD_PORTS.get(target)):
+                    yield f"{title(service)} leads port {port['port']} to {target}"
         for port in spec["ports"]:
             if port.get("appProtocol") not in ("http", "tcp"):
                 yield f"{title(service)}: the mesh has to guess the protocol of {port['name']}"
+
+
+@invariant(
+    Fault(f"{COMMON}/_shared.tpl", "- {name: http-80, port: 80,", "- {name: http-81, port: 81,"),
+    Fault(f"{COMMON}/_shared.tpl", "- {name: {{ $name }}, port", "- {name: {{ $name }}-old, port"),
+)
+def http_is_served_on_port_80_and_on_the_port_that_callers_have_used(
+    world: World,
+) -> Iterator[str]:
+    """A port that is renamed has no endpoints until its slices follow: callers would be refused."""
+    for service in world.of("Service"):
+        ports = {port["name"]: port["port"] for port in service["spec"]["ports"]}
+        if service["metadata"]["name"] == "api" and ports != {
+            "http": 8000, "http-80": 80, "internal": 8001
+        }:  # fmt: skip
+            yield f"{title(service)} serves {ports}"
 
 
 @invariant(

@@ -112,6 +112,82 @@ async def test_a_cancelled_run_ends_helm_by_sigterm_before_it_returns(
     assert (tmp_path / "terminated").exists()
 
 
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A chart with a library chart in a folder beside it."""
+    for name in ("service", "library"):
+        (tmp_path / name).mkdir()
+    library = "{name: library, version: 0.1.0, repository: file://../library}"
+    (tmp_path / "service/Chart.yaml").write_text(f"name: service\ndependencies: [{library}]\n")
+    return tmp_path / "service"
+
+
+def record_calls(program: Path, version: str) -> Path:
+    """A Helm of that version that notes each of its other calls on a line of the file returned."""
+    calls = program.parent / "calls"
+    write_script(
+        program,
+        f'[ "$1" = version ] && printf {version} && exit; echo "$*" | sed "s/ --namespace.*//" '
+        f">> {calls}",
+    )
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("version", "plain", "overwriting"),
+    [
+        ("v3.22.0", "", " --force"),
+        (
+            "v4.3.1",
+            " --server-side=true --force-conflicts",
+            " --server-side=true --force-conflicts",
+        ),
+    ],
+)
+async def test_a_rollback_has_the_options_of_the_installed_helm(
+    helm: Path, version: str, plain: str, overwriting: str
+) -> None:
+    calls = record_calls(helm, version)
+    client = Helm("shop", None)
+
+    await client.rollback("api", 3)
+    await client.rollback("api-routing", 4, overwrite=True)
+
+    assert calls.read_text().splitlines() == [
+        f"rollback api 3 --timeout 300s{plain}",
+        f"rollback api-routing 4 --timeout 300s{overwriting}",
+    ]
+
+
+async def test_an_upgrade_from_a_checkout_packages_the_present_libraries_first(
+    helm: Path, checkout: Path
+) -> None:
+    calls = record_calls(helm, "v4.3.1")
+
+    await Helm("shop", None).upgrade("api", checkout, {}, overwrite=True)
+
+    build, upgrade = calls.read_text().splitlines()
+    assert build == f"dependency build {checkout} --skip-refresh"
+    assert upgrade.startswith(f"upgrade --install api {checkout} --values ")
+    assert upgrade.endswith(" --server-side=true --force-conflicts")
+
+
+async def test_a_chart_from_a_registry_has_its_libraries_in_it(helm: Path, checkout: Path) -> None:
+    calls = record_calls(helm, "v3.22.0")
+    (checkout.parent / "library").rmdir()
+
+    await Helm("shop", None).upgrade("api", checkout, {})
+
+    assert [line.split()[0] for line in calls.read_text().splitlines()] == ["upgrade"]
+
+
+async def test_a_helm_without_a_version_is_reported(helm: Path) -> None:
+    record_calls(helm, "nothing")
+
+    with pytest.raises(ClusterError, match="'nothing' is not a version"):
+        await Helm("shop", None).rollback("api", 3)
+
+
 async def test_a_missing_helm_is_refused_with_a_link_to_its_installation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

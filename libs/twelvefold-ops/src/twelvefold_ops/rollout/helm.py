@@ -1,13 +1,14 @@
 """Run the program `helm` to install, upgrade, roll back and uninstall releases.
 
 Each run ends with its parent (see `child_watchdog`), has a timeout, and reports a failure in one
-line.
+line. Helm 3 and Helm 4 are supported; where they differ, this module chooses the options.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -16,9 +17,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from .model import ClusterError, RolloutRefused
 
 _WATCHDOG = Path(__file__).with_name("child_watchdog.py")
+_SERVER_SIDE_MAJOR = 4  # the first Helm that applies on the server by default
 _GRACE = 15.0  # seconds for Helm to record that it was stopped
 
 
@@ -36,6 +40,38 @@ class Helm:
         if context:
             self._target_options += ["--kube-context", context]
         self._timeout = timeout
+        self._major: int | None = None
+
+    async def _apply_options(self, *, overwrite: bool) -> list[str]:
+        """Return the options of an upgrade or a rollback for the installed version of Helm.
+
+        Helm 3 compares objects with its own record, unless it replaces them. Helm 4 applies on the
+        server, also to a release that Helm 3 installed; it refuses `--force` there, and without
+        `--force-conflicts` it would fail for a field that another program has set.
+        """
+        if await self._read_major() >= _SERVER_SIDE_MAJOR:
+            return ["--server-side=true", "--force-conflicts"]
+        return ["--force"] if overwrite else []
+
+    async def _read_major(self) -> int:
+        if self._major is None:
+            version = await self.run("version", "--template", "{{.Version}}", within=30.0)
+            match = re.match(r"v?(\d+)\.", version.strip())
+            if match is None:
+                raise ClusterError(f"helm version: {version.strip()!r} is not a version")
+            self._major = int(match[1])
+        return self._major
+
+    async def _build_dependencies(self, chart: Path) -> None:
+        """Package the library charts of a checkout, so that the chart has their present state."""
+        declared = yaml.safe_load((chart / "Chart.yaml").read_text(encoding="utf-8"))
+        libraries = [
+            str(dependency.get("repository", "")).removeprefix("file://")
+            for dependency in declared.get("dependencies", [])
+        ]
+        # A chart that was pulled from a registry contains them, and their folders are not there.
+        if libraries and all((chart / library).is_dir() for library in libraries):
+            await self.run("dependency", "build", str(chart), "--skip-refresh", within=60.0)
 
     async def values(self, release: str, revision: int | None = None) -> dict[str, Any]:
         """Return a release's own values, without its chart's defaults."""
@@ -52,8 +88,13 @@ class Helm:
         values: Mapping[str, Any],
         *options: str,
         labels: Mapping[str, str] | None = None,
+        overwrite: bool = False,
     ) -> None:
-        """Install or upgrade a release. Waits for hooks, and not for pods."""
+        """Install or upgrade a release. Waits for hooks, and not for pods.
+
+        `overwrite` discards what other programs have changed in its objects.
+        """
+        await self._build_dependencies(chart)
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "values.json"
             file.write_text(json.dumps(values))
@@ -62,11 +103,13 @@ class Helm:
                 *("upgrade", "--install", release, str(chart), "--values", str(file)),
                 *("--reset-values", "--timeout", f"{self._timeout:.0f}s"),
                 *(["--labels", label_list] if label_list else []),
+                *await self._apply_options(overwrite=overwrite),
                 *options,
             )
 
     async def render(self, release: str, chart: Path, values: Mapping[str, Any]) -> str:
         """Return the manifests of an upgrade, validated by the API server. Changes nothing."""
+        await self._build_dependencies(chart)
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "values.json"
             file.write_text(json.dumps(values))
@@ -76,9 +119,10 @@ class Helm:
                 within=60.0,
             )
 
-    async def rollback(self, release: str, revision: int, *options: str) -> None:
+    async def rollback(self, release: str, revision: int, *, overwrite: bool = False) -> None:
         """Return a release to an earlier revision."""
         timeout = f"{self._timeout:.0f}s"
+        options = await self._apply_options(overwrite=overwrite)
         await self.run("rollback", release, str(revision), "--timeout", timeout, *options)
 
     async def uninstall(self, release: str) -> None:

@@ -135,10 +135,15 @@ class KubernetesCluster:
     async def route(self, service: str, weight: int | None) -> None:
         routing = f"{service}-routing"
         values = route_values(await self._routing_values(routing), weight)
-        # --force replaces objects: Helm would compare them with its record, not with the cluster.
         # The history must keep the revision to which a rollback returns.
-        options = ["--force", "--history-max", "0" if weight is not None else "10"]
-        await self._helm.upgrade(routing, self._source.chart("istio", service), values, *options)
+        history = "0" if weight is not None else "10"
+        await self._helm.upgrade(
+            routing,
+            self._source.chart("istio", service),
+            values,
+            *("--history-max", history),
+            overwrite=True,
+        )
 
     async def _routing_values(self, routing: str) -> Values:
         if self._source.routing_values is not None:
@@ -157,8 +162,7 @@ class KubernetesCluster:
             await self._helm.render(names.routing, chart, values)
 
     async def rollback(self, release: str, revision: int) -> None:
-        options = ["--force"] if release.endswith("-routing") else []
-        await self._helm.rollback(release, revision, *options)
+        await self._helm.rollback(release, revision, overwrite=release.endswith("-routing"))
 
     async def uninstall(self, release: str) -> None:
         await self._helm.uninstall(release)
