@@ -214,6 +214,20 @@ REFUSED = {
         release("istio/users", {"global": {"mesh": {"enabled": False}}}),
         "there is nothing to route",
     ),
+    "a second release beside a controller": (
+        service({"global": {"rolloutController": "argo-rollouts"}}, name="api-canary"),
+        "api is the only release of api",
+    ),
+    "a second subset beside a controller": (
+        release(
+            "istio/api", {"global": {"rolloutController": "flagger"}, "canary": {"enabled": True}}
+        ),
+        "flagger sets the weights itself",
+    ),
+    "a controller that there is not": (
+        service({"global": {"rolloutController": "spinnaker"}}),
+        "rolloutController",
+    ),
     "more weight than there is": (release("istio/api", {"canary": {"weight": 101}}), "weight"),
 }
 

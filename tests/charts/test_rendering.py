@@ -32,6 +32,7 @@ from tests.suite import SERVICES
 
 VERSIONS = ("1.30", "1.31", "1.33", "1.35", "1.37")
 _SCHEMAS = Path(__file__).parent / "schemas"
+_CONTROLLERS = ("argo-rollouts", "flagger")
 _WITHOUT_MESH: Values = {"global": {"mesh": {"enabled": False}}}
 _SERVICE_TOGGLES: dict[str, Values] = {
     "requests per second": {
@@ -179,7 +180,12 @@ _TOGGLES["charts/worker"] |= {"keda": {"keda": {"enabled": True}}}
 def cases() -> Iterator[Any]:
     for environment in ENVIRONMENTS:
         for release in releases(environment):
-            for name, values in {"as it is": {}, **_TOGGLES[release.chart]}.items():
+            controllers = {} if release.is_second else dict(_controlled(release))
+            for name, values in {
+                "as it is": {},
+                **_TOGGLES[release.chart],
+                **controllers,
+            }.items():
                 more = Release(
                     release.chart,
                     release.name,
@@ -188,6 +194,15 @@ def cases() -> Iterator[Any]:
                     merged(release.values, values),
                 )
                 yield pytest.param(more, id=f"{environment}-{release.name}-{name}")
+
+
+def _controlled(release: Release) -> Iterator[tuple[str, Values]]:
+    """The release under each controller, which takes the place of a second release."""
+    for name in _CONTROLLERS:
+        values: Values = {"global": {"rolloutController": name}}
+        if "canary" in release.values:
+            values["canary"] = {"enabled": False}
+        yield name, values
 
 
 @cache
@@ -292,6 +307,22 @@ PLANTED = {
     ),
     "a misspelt trigger": ("ScaledObject", lambda spec: spec.update(trigger=[])),
     "an interval at the wrong place": ("PodMonitor", lambda spec: spec.update(interval="30s")),
+    "a step of a rollout that there is not": (
+        "Rollout",
+        lambda spec: spec["strategy"]["canary"]["steps"].append({"setShare": 5}),
+    ),
+    "a metric of an analysis without a provider": (
+        "AnalysisTemplate",
+        lambda spec: spec["metrics"][0].update(query="up"),
+    ),
+    "a retry budget in Flagger's policy": (
+        "Canary",
+        lambda spec: spec["service"]["trafficPolicy"].update(retryBudget={"percent": 10}),
+    ),
+    "a metric of Flagger's in the wrong place": (
+        "MetricTemplate",
+        lambda spec: spec.update(address="http://prometheus:9090"),
+    ),
     "a rule without an expression": (
         "PrometheusRule",
         lambda spec: spec["groups"][0]["rules"][0].pop("expr"),
@@ -307,7 +338,19 @@ def test_a_field_that_does_not_exist_is_refused(name: str) -> None:
         "worker",
         values={"keda": {"enabled": True}, "image": {"tag": "1"}},
     )
-    objects = [one for release in (*releases("production"), keda) for one in release.render()]
+    argo = Release(
+        "charts/api",
+        "api",
+        values={"global": {"rolloutController": "argo-rollouts"}, "image": {"tag": "1"}},
+    )
+    flagger = Release(
+        "istio/api", "api-routing", values={"global": {"rolloutController": "flagger"}}
+    )
+    objects = [
+        one
+        for release in (*releases("production"), keda, argo, flagger)
+        for one in release.render()
+    ]
     one = next(
         one
         for one in objects

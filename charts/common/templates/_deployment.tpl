@@ -15,8 +15,7 @@
 
 {{- define "common.deployment" -}}
 ---
-apiVersion: apps/v1
-kind: Deployment
+{{ include "common.workloadKind" . }}
 metadata:
   name: {{ include "common.fullname" . }}
   namespace: {{ .Release.Namespace }}
@@ -36,6 +35,9 @@ spec:
   progressDeadlineSeconds: 300
   minReadySeconds: {{ .Values.minReadySeconds }}
   strategy:
+    {{- if include "common.isArgo" . }}
+    {{- include "common.rolloutStrategy" . | nindent 4 }}
+    {{- else }}
     {{- with .Values.strategy }}
     {{- toYaml . | nindent 4 }}
     {{- else }}
@@ -45,13 +47,14 @@ spec:
       # A single pod ends only after its successor is ready.
       maxUnavailable: {{ ternary 1 0 (gt (include "common.fewestPods" . | int) 1) }}
     {{- end }}
+    {{- end }}
   selector:
     matchLabels:
-      {{- include "common.selector" . | nindent 6 }}
+      {{- include "common.workloadSelector" . | nindent 6 }}
   template:
     metadata:
       labels:
-        {{- include "common.selector" . | nindent 8 }}
+        {{- include "common.workloadSelector" . | nindent 8 }}
         {{- include "common.podLabels" . | nindent 8 }}
         app.kubernetes.io/component: service
         version: {{ include "common.subset" . }}

@@ -32,6 +32,9 @@ combinations.
 {{- if eq (toString .Values.image.tag) "latest" -}}
 {{- fail "image.tag latest identifies no release: give image.digest or another tag" -}}
 {{- end -}}
+{{- if and .Values.global.rolloutController (ne .Release.Name .Chart.Name) -}}
+{{- fail (printf "global.rolloutController is %s, which starts the canary itself: %s is the only release of %s" .Values.global.rolloutController .Chart.Name .Chart.Name) -}}
+{{- end -}}
 {{- include "common.refuseDevelopment" . -}}
 {{- include "common.requireSite" . -}}
 {{- end -}}

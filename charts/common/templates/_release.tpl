@@ -7,6 +7,7 @@ object of another release.
 {{- include "common.init.service" . -}}
 {{ include "common.configmap" . }}
 {{ include "common.deployment" . }}
+{{ include "common.analysistemplate" . }}
 {{ include "common.horizontalpodautoscaler" . }}
 {{ include "common.poddisruptionbudget" . }}
 {{ include "common.migration" . }}

@@ -11,8 +11,7 @@ metadata:
   {{- include "common.onlyAnnotations" . | nindent 2 }}
 spec:
   scaleTargetRef:
-    apiVersion: apps/v1
-    kind: Deployment
+    {{- include "common.workloadKind" . | nindent 4 }}
     name: {{ include "common.fullname" . }}
   minReplicas: {{ .Values.autoscaling.minReplicas }}
   maxReplicas: {{ .Values.autoscaling.maxReplicas }}

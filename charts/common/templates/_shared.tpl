@@ -50,7 +50,8 @@ ipFamilies: {{ toJson . }}
 {{/* The public and internal ports; the management port is reached by pod address only. */}}
 {{- define "common.k8sservice" -}}
 {{- $ports := omit .Values.ports "management" }}
-{{- if $ports }}
+{{- /* Flagger makes the Service, and two for the copies of the Deployment. */}}
+{{- if and $ports (not (include "common.isFlagger" .)) }}
 ---
 apiVersion: v1
 kind: Service

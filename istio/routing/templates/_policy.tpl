@@ -63,6 +63,10 @@ spec:
         {{- $peer := required (printf "global.peers has no %s" $name) (index $.Values.global.peers $name) }}
         {{- if $peer.app }}
         - ./{{ include "routing.host" (dict "root" $ "name" $peer.app) }}
+        {{- if eq $.Values.global.rolloutController "flagger" }}
+        - ./{{ include "routing.host" (dict "root" $ "name" (printf "%s-primary" $peer.app)) }}
+        - ./{{ include "routing.host" (dict "root" $ "name" (printf "%s-canary" $peer.app)) }}
+        {{- end }}
         {{- else if and $peer.host $peer.cidrs }}
         - ./{{ $peer.host }}
         {{- else if $peer.host }}

@@ -1,6 +1,6 @@
 {{/*
 Routes of one host: for each class of requests one by canary header, one by experiment header, one for
-all others.
+all others. With Flagger there is one, which leaves the destination to Flagger's VirtualService.
 Takes root, name, hosts, gateways, exportTo, port and classes (name, match, retries, endless: without a
 timeout, which is the mesh's default). A class
 without a match is the catch-all and comes last.
@@ -8,6 +8,9 @@ without a match is the catch-all and comes last.
 {{- define "routing.virtualservice" -}}
 {{- $root := .root -}}
 {{- $canary := $root.Values.canary -}}
+{{- $hasCanary := include "routing.hasCanary" $root -}}
+{{- /* A controller begins with all requests at v1. */ -}}
+{{- $weight := include "common.isArgo" $root | empty | ternary $canary.weight 0 | int -}}
 {{- $host := include "routing.host" (dict "root" $root "name" $root.Chart.Name) -}}
 {{- $port := .port }}
 ---
@@ -25,7 +28,7 @@ spec:
   exportTo: {{ prepend (.exportTo | default list) "." | uniq | toJson }}
   http:
     {{- range $class := .classes }}
-    {{- if $canary.enabled }}
+    {{- if $hasCanary }}
     - name: {{ $class.name }}-canary
       match: {{ include "routing.matches" (dict "class" $class "header" "canary" "value" $canary.header) }}
       route:
@@ -42,13 +45,17 @@ spec:
       {{- with $class.match }}
       match: {{ toJson . }}
       {{- end }}
+      {{- if eq $root.Values.global.rolloutController "flagger" }}
+      delegate: {name: {{ $root.Chart.Name }}, namespace: {{ $root.Release.Namespace }}}
+      {{- else }}
       route:
-        {{- if $canary.enabled }}
-        - {weight: {{ sub 100 (int $canary.weight) }}, destination: {host: {{ $host }}, subset: v1, port: {number: {{ $port }}}}}
-        - {weight: {{ $canary.weight }}, destination: {host: {{ $host }}, subset: v2, port: {number: {{ $port }}}}}
+        {{- if $hasCanary }}
+        - {weight: {{ sub 100 $weight }}, destination: {host: {{ $host }}, subset: v1, port: {number: {{ $port }}}}}
+        - {weight: {{ $weight }}, destination: {host: {{ $host }}, subset: v2, port: {number: {{ $port }}}}}
         {{- else }}
         - destination: {host: {{ $host }}, subset: v1, port: {number: {{ $port }}}}
         {{- end }}
+      {{- end }}
       {{- include "routing.conduct" (dict "root" $root "class" $class) | nindent 6 }}
     {{- end }}
 {{- end -}}

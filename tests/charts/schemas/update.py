@@ -3,7 +3,8 @@
     python tests/charts/schemas/update.py FILE...
 
 The files: `customresourcedefinitions.gen.yaml` of istio/api, `podmonitors` and `prometheusrules` of
-prometheus-operator, `scaledobjects` of keda. A schema here holds for one kind and version.
+prometheus-operator, `scaledobjects` of keda, `rollout` and `analysis-template` of argo-rollouts,
+`crd.yaml` of flagger. A schema here holds for one kind and version.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ KINDS = {
     "PodMonitor": "v1",
     "PrometheusRule": "v1",
     "ScaledObject": "v1alpha1",
+    "AnalysisTemplate": "v1alpha1",
+    "Rollout": "v1alpha1",
+    "Canary": "v1beta1",
+    "MetricTemplate": "v1beta1",
 }
 _NAMES = {"type": "object", "additionalProperties": {"type": "string"}}
 _METADATA = {
