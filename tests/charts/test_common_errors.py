@@ -22,9 +22,9 @@ ERRORS = {
     "circuitBreaker in a DestinationRule": (
         Fault(
             DESTINATION_RULE,
-            "    loadBalancer: {simple: LEAST_REQUEST}\n",
-            "    loadBalancer: {simple: LEAST_REQUEST}\n"
-            "    circuitBreaker: {maxConnections: 100, consecutiveErrors: 5}\n",
+            "loadBalancer: {simple: LEAST_REQUEST}\n",
+            "loadBalancer: {simple: LEAST_REQUEST}\n"
+            "circuitBreaker: {maxConnections: 100, consecutiveErrors: 5}\n",
         ),
         "circuitBreaker",
     ),
@@ -85,7 +85,7 @@ ERRORS = {
         "leads /info to clients",
     ),
     "the management port behind the gateway": (
-        Fault(API_ROUTES, '"port" 8000', '"port" 9000'),
+        Fault(API_ROUTES, '  "port" 8000\n', '  "port" 9000\n'),
         "leads to an internal port",
     ),
     "an image by the tag latest": (

@@ -20,7 +20,6 @@ from tests.charts.rendering import (
     DIGEST,
     JWKS,
     NAMESPACE,
-    SERVICES,
     Release,
     Values,
     merged,
@@ -29,6 +28,7 @@ from tests.charts.rendering import (
     releases,
 )
 from tests.charts.tree import ROOT, libraries
+from tests.suite import SERVICES
 
 VERSION = "2026.11.25-b71ae79"
 # Stands in for the programs of the delivery; Helm's engine is the one of the wheel.

@@ -10,7 +10,6 @@ import helm_python
 from tests.charts.rendering import (
     DIGEST,
     NAMESPACE,
-    SERVICES,
     Object,
     Release,
     Values,
@@ -21,6 +20,7 @@ from tests.charts.rendering import (
     read,
     title,
 )
+from tests.suite import SERVICES
 
 from .registry import COMMON, Fault, invariant
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from tests.charts.rendering import SERVICES, Object, Release, Values, World, merged, title
+from tests.charts.rendering import Object, Release, Values, World, merged, title
+from tests.suite import ROUTED, SERVICES
 
 from twelvefold.observability.metrics import CATALOGUE, DURATION_BUCKETS
 
@@ -14,7 +15,6 @@ from .registry import COMMON, Fault, invariant
 CONTROLLERS = ("argo-rollouts", "flagger")
 _ROLLOUT = f"{COMMON}/_rollout.tpl"
 _CANARY = "istio/routing/templates/_canary.tpl"
-_ROUTED = ("api", "users")
 _COPIES = ("primary", "canary")
 
 
@@ -60,7 +60,7 @@ def argo_rollouts_finds_every_route_with_both_subsets_and_none_at_the_new_pods(
     services, rules = of(objects, "VirtualService"), of(objects, "DestinationRule")
     for name, rollout in of(objects, "Rollout").items():
         routing = rollout["spec"]["strategy"]["canary"].get("trafficRouting", {}).get("istio")
-        if name not in _ROUTED:
+        if name not in ROUTED:
             if routing:
                 yield f"{title(rollout)} has no requests to route"
             continue
@@ -121,7 +121,7 @@ def _destinations(service: Object) -> set[str]:
 def flagger_finds_the_pods_and_nothing_that_it_makes_itself(world: World) -> Iterator[str]:
     objects = controlled(world, "flagger")
     deployments, canaries = of(objects, "Deployment"), of(objects, "Canary")
-    if set(canaries) != set(_ROUTED):
+    if set(canaries) != set(ROUTED):
         yield f"canaries are of {sorted(canaries)}"
     for kind in ("Service", "VirtualService", "DestinationRule"):
         for name in set(canaries) & set(of(objects, kind)):
@@ -155,8 +155,14 @@ def _delegated(objects: list[Object]) -> Iterator[str]:
                 yield f"{title(service)} {route['name']} is not left to Flagger"
     for sidecar in of(objects, "Sidecar").values():
         hosts = {host for one in sidecar["spec"]["egress"] for host in one["hosts"]}
-        for host in {one for one in hosts if re.match(r"\./(api|users)\.", one)}:
-            copies = {re.sub(r"(api|users)", rf"\1-{copy}", host, count=1) for copy in _COPIES}
+        for name in ROUTED:
+            own = f"./{name}."
+            copies = {
+                host.replace(own, f"./{name}-{copy}.")
+                for host in hosts
+                for copy in _COPIES
+                if host.startswith(own)
+            }
             if not copies <= hosts:
                 yield f"{title(sidecar)} does not know {sorted(copies - hosts)}"
 

@@ -23,13 +23,13 @@ def routes(world: World) -> Iterator[tuple[Object, Object]]:
 
 @invariant(
     Fault(DESTINATION_RULE, "- name: {{ $subset }}", "- name: {{ $subset }}-pods"),
-    Fault(DESTINATION_RULE, "labels: {version: {{ $subset }}}", "labels: {release: {{ $subset }}}"),
+    Fault("istio/routing/values.yaml", "labels: {version: v2}", "labels: {release: v2}"),
     Fault(
         "istio/routing/templates/_init.tpl",
         "{{ .name }}.{{ .root.Release.Namespace }}.svc",
         "{{ .name }}.svc",
     ),
-    Fault(API_ROUTES, '"port" 8000', '"port" 8080'),
+    Fault(API_ROUTES, '  "port" 8000\n', '  "port" 8080\n'),
 )
 def every_route_leads_to_a_host_a_port_and_a_subset_with_pods(world: World) -> Iterator[str]:
     ports = {
@@ -157,7 +157,7 @@ def the_gateway_leads_to_public_paths_of_the_public_port_only(world: World) -> I
         "- {weight: 50, destination: {host: {{ $host }}, subset: v2,",
         "- {weight: 50, destination: {host: {{ $host }}, subset: v1,",
     ),
-    Fault(VIRTUAL_SERVICE, "{{ sub 100 (int $canary.weight) }}", "100"),
+    Fault(VIRTUAL_SERVICE, "{{ sub 100 $weight }}", "100"),
     Fault(
         VIRTUAL_SERVICE,
         "    - name: {{ $class.name }}-experiment",

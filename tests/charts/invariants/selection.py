@@ -44,7 +44,7 @@ def selected(world: World, selector: dict[str, str], namespace: str) -> list[Wor
     Fault(f"{COMMON}/_migration.tpl", 'printf "%s-migrate" .Chart.Name', ".Chart.Name"),
     Fault(
         f"{COMMON}/_deployment.tpl",
-        '{{- include "common.selector" . | nindent 8 }}',
+        '{{- include "common.workloadSelector" . | nindent 8 }}',
         "app.kubernetes.io/name: {{ .Chart.Name }}\n        app.kubernetes.io/instance: one",
     ),
 )

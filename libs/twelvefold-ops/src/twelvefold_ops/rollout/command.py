@@ -205,6 +205,7 @@ async def _run(arguments: _Arguments, options: Options, progress: Progress) -> R
         if arguments.abort:
             no_target = Target(arguments.service, "", {}, is_routed)
             return await Rollout(cluster, no_target, options, progress.show).abort()
+        await cluster.require_unowned(arguments.service)
         target = await _build_target(cluster, arguments, is_routed=is_routed)
         if arguments.dry_run:
             await _show_plan(cluster, target, options, progress)

@@ -91,6 +91,12 @@ class KubernetesCluster:
     ) -> AbstractAsyncContextManager[bool]:
         return hold_lease(self._client, self._namespace, f"rollout-{service}", waiting)
 
+    async def require_unowned(self, service: str) -> None:
+        """Raise RolloutRefused where a controller brings new versions of the service."""
+        owner = await self._api.find_owner(service)
+        if owner is not None:
+            raise RolloutRefused(f"{service} belongs to {owner}")
+
     # Releases.
 
     async def release(self, name: str) -> Release | None:

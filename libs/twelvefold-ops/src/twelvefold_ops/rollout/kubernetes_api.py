@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 import httpx2 as httpx
 from lightkube import ApiError, AsyncClient
+from lightkube.generic_resource import create_namespaced_resource
+from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.core_v1 import Pod as PodResource
 
 from .model import ClusterError, Pod
@@ -20,7 +22,7 @@ from .model import ClusterError, Pod
 T = TypeVar("T")
 NAME_LABEL, INSTANCE_LABEL = "app.kubernetes.io/name", "app.kubernetes.io/instance"
 COMPONENT_LABEL = "app.kubernetes.io/component"
-NOT_FOUND = 404
+NOT_FOUND, _FORBIDDEN = 404, 403
 _SERVER_ERROR, _TOO_MANY_REQUESTS = 500, 429
 _MAX_TRIES = 4
 _MAX_PARALLEL_FETCHES = 8
@@ -32,6 +34,15 @@ _FETCH_SCRIPT = (
     "import sys,urllib.request as u;"
     "sys.stdout.write(u.urlopen(sys.argv[1],timeout=5).read().decode())"
 )
+_Rollout: Any = create_namespaced_resource("argoproj.io", "v1alpha1", "Rollout", "rollouts")
+_Canary: Any = create_namespaced_resource("flagger.app", "v1beta1", "Canary", "canaries")
+# Labels and annotations by which a GitOps controller marks what it applies.
+_OWNER_MARKS = {
+    "helm.toolkit.fluxcd.io/name": "Flux: change its HelmRelease",
+    "kustomize.toolkit.fluxcd.io/name": "Flux: change its Kustomization",
+    "argocd.argoproj.io/instance": "Argo CD: change its Application",
+    "argocd.argoproj.io/tracking-id": "Argo CD: change its Application",
+}
 
 
 class KubernetesApi:
@@ -52,6 +63,30 @@ class KubernetesApi:
         """Return the pods that are not being deleted. Raises ClusterError."""
         pods = await self.list_objects(PodResource, labels)
         return [pod for pod in pods if pod.metadata.deletionTimestamp is None]
+
+    async def find_owner(self, service: str) -> str | None:
+        """Return the controller that brings a service's versions and where to change it, or None.
+
+        A kind that is not installed, or that the operator may not read, counts as absent. Raises
+        ClusterError.
+        """
+        if await self._find(_Rollout, service) is not None:
+            return "Argo Rollouts: change the image in its release, and the Rollout starts a canary"
+        if await self._find(_Canary, service) is not None:
+            return "Flagger: change the image in its release, and the Canary starts"
+        deployment = await self._find(Deployment, service)
+        if deployment is None:
+            return None
+        marks = {**(deployment.metadata.labels or {}), **(deployment.metadata.annotations or {})}
+        return next((owner for mark, owner in _OWNER_MARKS.items() if mark in marks), None)
+
+    async def _find(self, kind: Any, name: str) -> Any:
+        try:
+            return await self.read(lambda: self.client.get(kind, name))
+        except ClusterError as error:
+            if status_code(error.__cause__) in {NOT_FOUND, _FORBIDDEN}:
+                return None
+            raise
 
     async def read(self, call: Callable[[], Awaitable[T]]) -> T:
         """Await an idempotent call, with up to 3 retries. Raises ClusterError."""
@@ -110,7 +145,10 @@ class KubernetesApi:
 
 def status_code(error: BaseException | None) -> int:
     """Return the HTTP status of an API error; 0 where there was no response."""
-    return int(error.status.code or 0) if isinstance(error, ApiError) else 0
+    if isinstance(error, ApiError):
+        return int(error.status.code or 0)
+    # The API server answers in plain text for an API group that it does not have.
+    return error.response.status_code if isinstance(error, httpx.HTTPStatusError) else 0
 
 
 def describe_pod(pod: Any, *, is_newest: bool) -> Pod:
