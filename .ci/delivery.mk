@@ -13,9 +13,14 @@ export IMAGES REPOSITORY TAG TAGS BASE_IMAGE
 VERSION = $(shell TZ=UTC0 git show -s --date=format-local:%Y.%m.%d --format=%cd-%H | cut -c1-18)
 # The commit's time (UTC), of which the charts' version is made.
 TIME = $(shell TZ=UTC0 git show -s --date=format-local:%Y.%m%d.%H%M%S --format=%cd)
-SOURCE ?= https://github.com/twelvefold/twelvefold
+# The repository whose pipeline signs: the one that runs it.
+SOURCE ?= $(if $(GITHUB_REPOSITORY),$(GITHUB_SERVER_URL)/$(GITHUB_REPOSITORY),https://github.com/twelvefold/twelvefold)
+BRANCHES ?= main|develop
 GRYPE ?= grype
+CACHE_BRANCH ?= main
 CACHE = type=registry,ref=$$REPOSITORY/$$image:buildcache
+# The digest of an image that images-push pushed.
+PUSHED = $$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["containerimage.digest"])' dist/images/$$image.json)
 
 # A JSON array of the names of a list.
 space := $(subst ,, )
@@ -47,39 +52,44 @@ images-test: $(SYNCED) ## Run the built images as a cluster does: read-only, no 
 	@IMAGES_UNDER_TEST="$$TAG" exec $(BIN)/pytest tests/images -n 0 -v $(ARGS)
 
 .PHONY: images-multiarch
-images-multiarch: ARGS = --platform linux/amd64,linux/arm64 --cache-from $(CACHE) --output type=image,push=false
+images-multiarch: ARGS = --platform linux/amd64,linux/arm64 --cache-from $(CACHE)-main --output type=image,push=false
 images-multiarch: images ## Build the images for both architectures, without pushing them
 
 .PHONY: images-push
 images-push: ARGS = --platform linux/amd64,linux/arm64 --sbom=true --provenance=mode=max \
-  --cache-from $(CACHE) --cache-to $(CACHE),mode=max --metadata-file dist/images/$$image.json \
+  --cache-from $(CACHE)-main --cache-from $(CACHE)-$(CACHE_BRANCH) \
+  --cache-to $(CACHE)-$(CACHE_BRANCH),mode=max --metadata-file dist/images/$$image.json \
   --output type=image,push=true,rewrite-timestamp=true
 images-push: images ## Build and push the images with SBOM and provenance (TAGS="…" adds names)
 
-.PHONY: sign
-sign: ## Sign the images that images-push pushed, without a key (cosign)
+.PHONY: images-pull
+images-pull: ## Pull the digests that images-push pushed, under the local name TAG
 	@set -e; for image in $$IMAGES; do \
-	  digest=$$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["containerimage.digest"])' dist/images/$$image.json); \
-	  cosign sign --yes "$$REPOSITORY/$$image@$$digest"; \
+	  docker pull --quiet "$$REPOSITORY/$$image@$(PUSHED)"; \
+	  docker tag "$$REPOSITORY/$$image@$(PUSHED)" "$$REPOSITORY/$$image:$$TAG"; \
 	done
+
+.PHONY: sign
+sign: ## Sign the digests that images-push pushed and attest their provenance, without a key (cosign)
+	@set -e; for image in $$IMAGES; do .ci/sign "$$REPOSITORY/$$image@$(PUSHED)"; done
 
 .PHONY: verify
-verify: ## Fail for images that this repository's pipeline did not sign (cosign)
-	@set -e; for image in $$IMAGES; do \
-	  cosign verify --certificate-oidc-issuer https://token.actions.githubusercontent.com \
-	    --certificate-identity-regexp '^$(SOURCE)/\.github/workflows/build\.yml@refs/heads/(main|develop)$$' \
-	    "$$REPOSITORY/$$image:$$TAG" >/dev/null; \
-	  echo "signed by the pipeline: $$REPOSITORY/$$image:$$TAG"; \
-	done
+verify: ## Fail for images that this repository's pipeline did not sign on one of BRANCHES (cosign)
+	@set -e; for image in $$IMAGES; do .ci/verify "$$image" '$(SOURCE)' '$(BRANCHES)'; done
 
 .PHONY: scan-images
-scan-images: ## Report known vulnerabilities in built images (grype; SARIF in dist/scan)
+scan-images: ## Report known vulnerabilities in images, pushed or local (grype; SARIF in dist/scan)
 	@command -v "$(GRYPE)" >/dev/null || { \
 	  echo "scanning images needs grype: https://github.com/anchore/grype#installation" >&2; exit 1; }
 	@mkdir -p dist/scan
-	@set -e; for image in $$IMAGES; do \
-	  "$(GRYPE)" "docker:$$REPOSITORY/$$image:$$TAG" --only-fixed --fail-on high \
-	    --output table --output sarif=dist/scan/$$image.sarif; \
+	@set -e; scan() { \
+	  "$(GRYPE)" "$$1" $$3 --only-fixed --fail-on high --output table --output "sarif=dist/scan/$$2.sarif"; }; \
+	for image in $$IMAGES; do \
+	  if [ -e "dist/images/$$image.json" ]; then \
+	    for platform in amd64 arm64; do \
+	      scan "registry:$$REPOSITORY/$$image@$(PUSHED)" "$$image-$$platform" "--platform linux/$$platform"; \
+	    done; \
+	  else scan "docker:$$REPOSITORY/$$image:$$TAG" "$$image" ""; fi; \
 	done
 
 .PHONY: audit
@@ -123,6 +133,10 @@ cluster-report: ## Print pods, warnings and logs of a cluster after a failure (k
 	@kubectl get pods --all-namespaces --no-headers --selector app.kubernetes.io/part-of=twelvefold \
 	  | while read -r namespace pod _; do echo "== $$namespace $$pod"; \
 	    kubectl --namespace "$$namespace" logs "$$pod" --all-containers --tail 30 || true; done
+
+.PHONY: deploy-tools
+deploy-tools: $(SYNCED) ## Install all that a deployment runs, before a step has the rights of a cluster
+	@.ci/helm
 
 .PHONY: deploy-staging
 deploy-staging: $(SYNCED) ## Roll out every service on staging, blue-green (helm; TAG=… SITE=…)

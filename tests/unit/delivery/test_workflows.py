@@ -84,22 +84,98 @@ def test_every_step_of_work_is_a_make_target_that_exists(workflow) -> None:
             assert found[1] in targets, f"make {found[1]} does not exist"
 
 
-def test_what_is_deployed_was_checked_before() -> None:
+def test_what_is_signed_was_checked_and_what_is_deployed_was_signed() -> None:
     jobs = yaml.safe_load((ROOT / ".github/workflows/pipeline.yml").read_text())["jobs"]
-    checks = {"ci", "security", "build", "cluster"}
 
-    assert set(jobs["staging"]["needs"]) == checks
-    assert set(jobs["release"]["needs"]) == checks
+    assert set(jobs["sign"]["needs"]) == {"ci", "security", "publish", "scan", "cluster"}
+    for name, branch in (("staging", "develop"), ("release", "main")):
+        assert jobs[name]["needs"] == "sign"
+        assert "needs.sign.result == 'success'" in jobs[name]["if"]
+        assert f"github.ref == 'refs/heads/{branch}'" in jobs[name]["if"]
     assert jobs["production"]["needs"] == "release"
-    assert "refs/heads/develop" in jobs["staging"]["if"]
-    assert "refs/heads/main" in jobs["release"]["if"]
+    assert "needs.release.result == 'success'" in jobs["production"]["if"]
+
+
+def test_no_job_of_a_pull_request_may_write_to_the_registry_or_sign() -> None:
+    jobs = yaml.safe_load((ROOT / ".github/workflows/pipeline.yml").read_text())["jobs"]
+    powerful = {
+        name
+        for name, job in jobs.items()
+        if {"packages", "id-token", "contents"}
+        & {right for right, level in job["permissions"].items() if level == "write"}
+    }
+    assert powerful == {"publish", "sign", "staging", "release", "production"}
+    for name in powerful - {"production"}:  # which needs the release
+        assert re.search(r"event_name == 'push'|github\.ref == 'refs/heads/\w+'", jobs[name]["if"])
+
+
+def test_secrets_reach_the_deployments_and_the_upload_of_coverage_alone() -> None:
+    jobs = yaml.safe_load((ROOT / ".github/workflows/pipeline.yml").read_text())["jobs"]
+    assert {name: job["secrets"] for name, job in jobs.items() if "secrets" in job} == {
+        "ci": {"CODECOV_TOKEN": "${{ secrets.CODECOV_TOKEN }}"},
+        "staging": "inherit",
+        "production": "inherit",
+    }
+
+
+def test_each_secret_of_a_called_workflow_is_declared_as_optional(workflow) -> None:
+    called = workflow[True].get("workflow_call") or {}
+    declared = called.get("secrets", {})
+    used = set(re.findall(r"secrets\.([A-Z_]+)", yaml.safe_dump(workflow["jobs"])))
+    if "workflow_call" in workflow[True]:
+        assert used <= set(declared)
+        assert [name for name, secret in declared.items() if secret["required"]] == []
+
+
+def test_scans_tests_and_signatures_are_of_the_digests_that_were_pushed() -> None:
+    (upload,) = [
+        step for step in steps(_workflow("publish")) if "upload-artifact@" in step.get("uses", "")
+    ]
+    assert upload["with"]["path"].startswith("dist/images/")
+    for name in ("scan", "cluster-e2e", "sign", "release"):
+        downloads = [
+            step["with"]["path"]
+            for step in steps(_workflow(name))
+            if "download-artifact@" in step.get("uses", "")
+        ]
+        assert downloads == ["dist/images"], name
+
+
+def test_no_build_of_another_branch_writes_the_cache_of_main() -> None:
+    makefile = (ROOT / ".ci/delivery.mk").read_text()
+    assert re.findall(r"--cache-to (\S+)", makefile) == ["$(CACHE)-$(CACHE_BRANCH),mode=max"]
+    jobs = _workflow("publish")["jobs"]
+    assert jobs["image"]["env"]["CACHE_BRANCH"] == "${{ github.ref_name }}"
+
+
+def test_the_tools_that_build_images_are_fixed_by_digest(workflow) -> None:
+    for step in steps(workflow):
+        if "setup-buildx-action@" in step.get("uses", ""):
+            assert re.search(r"image=\S+:v[\d.]+@sha256:[0-9a-f]{64}$", step["with"]["driver-opts"])
+        if "setup-qemu-action@" in step.get("uses", ""):
+            assert re.search(r":qemu-v[\d.]+@sha256:[0-9a-f]{64}$", step["with"]["image"])
+
+
+@pytest.mark.parametrize(
+    ("name", "branches"), [("deploy-staging", "main|develop"), ("deploy-production", "main")]
+)
+def test_nothing_is_deployed_that_the_pipeline_did_not_sign(name, branches) -> None:
+    workflow = _workflow(name)
+    runs = [step for step in steps(workflow) if "run" in step]
+    assert [step["run"].split()[1] for step in runs] == ["deploy-tools", "verify", name]
+    assert workflow["jobs"]["deploy"]["env"]["BRANCHES"] == branches
 
 
 @pytest.mark.parametrize("name", ["deploy-staging", "deploy-production"])
-def test_nothing_is_deployed_that_the_pipeline_did_not_sign(name) -> None:
-    workflow = yaml.safe_load((ROOT / f".github/workflows/{name}.yml").read_text())
-    runs = [step["run"] for step in steps(workflow) if "run" in step]
-    assert [run.split()[1] for run in runs] == ["verify", name]
+def test_no_step_that_installs_packages_has_the_rights_of_the_cluster(name) -> None:
+    for step in steps(_workflow(name)):
+        if "KUBECONFIG" in str(step.get("env", "")):
+            assert step["run"] == f"make {name}"
+
+
+def _workflow(name: str) -> dict[Any, Any]:
+    found: dict[Any, Any] = yaml.safe_load((ROOT / f".github/workflows/{name}.yml").read_text())
+    return found
 
 
 def test_a_version_is_the_day_and_the_commit() -> None:
