@@ -25,6 +25,7 @@ from tests.chaos import scenario
 from tests.chaos.environment import ChaosEnvironment, open_environment
 from tests.chaos.network_faults import ended_connections, replaced_processes, without_redis
 from tests.chaos.overload import overload
+from tests.chaos.surge import Surge
 from tests.chaos.suspended_workers import wake_late
 from tests.suite import SERVICES
 from tests.tables import put_between, table
@@ -76,6 +77,13 @@ async def _overload(options: Options, log: Log) -> Result:
         return Result(*await overload(environment, max(3, _in_all(options, 10)), log))
 
 
+async def _surge(options: Options, log: Log) -> Result:
+    settings = {"OTEL_TRACES_SAMPLER_ARG": "0.1"}  # as where it is deployed
+    folder = options.folder / "surge"
+    async with open_environment(folder, workers=0, suite={}, settings=settings) as environment:
+        return Result(*await Surge(environment, max(3, _in_all(options, 5)), log).run())
+
+
 def _run_network_faults(
     name: str, act: Callable[[ChaosEnvironment, Options, Log], Awaitable[scenario.Report]]
 ) -> Callable[[Options, Log], Awaitable[Result]]:
@@ -104,6 +112,7 @@ EXPERIMENTS: dict[str, Callable[[Options, Log], Awaitable[Result]]] = {
         "ended-connections", lambda g, o, t: ended_connections(g, _in_all(o, 500), t)
     ),
     "overload": _overload,
+    "surge": _surge,
     "replaced": _run_network_faults(
         "replaced", lambda g, o, t: replaced_processes(g, _in_all(o, 20), t)
     ),

@@ -1,15 +1,18 @@
-"""Sends requests at a constant rate whatever the responses: an open loop.
+"""Sends requests at a constant rate whatever the responses (an open loop), or all at once.
 
     python tests/chaos/generator.py < plan.json
 
-A process of its own, on a processor of its own. The plan names the URL, the rate, the seconds and
-the request; the answer on stdout counts statuses and gives latencies from when each request was
-due, so that a system that answers late is not flattered by a generator that waits for it.
+A process of its own, on a processor of its own. The plan names the URLs, which take turns, the
+request, and one of `rate` (a second), `closed` (connections that send again after each response)
+and `burst` (requests at once). The answer on stdout counts statuses and gives latencies from when
+each request was due, so that a system that answers late is not flattered by a generator that waits
+for it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import sys
@@ -34,34 +37,45 @@ class Seen:
 
 
 async def generate(plan: dict[str, Any]) -> Seen:
-    """`rate` a second for `seconds`; without a rate, `closed` connections as fast as they go."""
-    seen = Seen()
+    """`burst` at once, or `rate` a second for `seconds`, or `closed` connections for as long."""
+    seen, urls = Seen(), itertools.cycle(plan["urls"])
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
     timeout = aiohttp.ClientTimeout(total=_PATIENCE)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as http:
-        end = time.perf_counter() + plan["seconds"]
-        if plan.get("rate"):
+        end = time.perf_counter() + plan.get("seconds", 0.0)
+        if plan.get("burst"):
+            due = time.perf_counter()
+            calls = [_one(http, plan, next(urls), due, seen) for _ in range(plan["burst"])]
+            await asyncio.gather(*calls)
+        elif plan.get("rate"):
             began = time.perf_counter()
             sent: list[asyncio.Task[None]] = []
             while (due := began + len(sent) / plan["rate"]) < end:
                 await asyncio.sleep(max(0.0, due - time.perf_counter()))
-                sent.append(asyncio.create_task(_one(http, plan, due, seen)))
+                sent.append(asyncio.create_task(_one(http, plan, next(urls), due, seen)))
             await asyncio.gather(*sent)
         else:
 
             async def again() -> None:
                 while time.perf_counter() < end:
-                    await _one(http, plan, time.perf_counter(), seen)
+                    await _one(http, plan, next(urls), time.perf_counter(), seen)
 
             await asyncio.gather(*(again() for _ in range(plan["closed"])))
     return seen
 
 
-async def _one(http: aiohttp.ClientSession, plan: dict[str, Any], due: float, seen: Seen) -> None:
-    body = json.dumps(plan["body"]).replace("{unique}", str(uuid4()))
-    headers = {"Content-Type": "application/json", **plan["headers"]}
+async def _one(
+    http: aiohttp.ClientSession, plan: dict[str, Any], url: str, due: float, seen: Seen
+) -> None:
+    headers = plan["headers"]
+    body: bytes | aiohttp.FormData | None = None
+    if "body" in plan:
+        body = json.dumps(plan["body"]).replace("{unique}", str(uuid4())).encode()
+        headers = {"Content-Type": "application/json", **headers}
+    elif "form" in plan:
+        body = aiohttp.FormData(plan["form"])
     try:
-        async with http.post(plan["url"], data=body.encode(), headers=headers) as response:
+        async with http.request(plan["method"], url, data=body, headers=headers) as response:
             await response.read()
             status = response.status
     except (aiohttp.ClientError, TimeoutError, OSError):

@@ -20,9 +20,10 @@ from tests.suite import SERVICES
 
 GENERATOR = Path(__file__).with_name("generator.py")
 TIMES = 5
+DONE = (200, 201, 202)
 # Connections by which the peak is found. Too few leave it idle, too many are an overload already.
 CLOSED = (2, 4, 8, 16, 32)
-GOODPUT = 0.8  # of the peak, at least
+GOODPUT = 0.9  # of the peak, at least
 REFUSED_MS = 50.0  # at the median, at most
 GROWN_MB = 200.0  # of all processes of a service, at most
 Log = Callable[[str], None]
@@ -33,7 +34,7 @@ async def overload(
     environment: ChaosEnvironment, seconds: float, log: Log
 ) -> tuple[bool, list[tuple[str, str]]]:
     """Whether it holds for registration and for creating jobs, and the lines of the table."""
-    await _part_processors(environment)
+    await part_processors(environment)
     routes = {
         "registration": (
             "/api/v1/users",
@@ -44,32 +45,36 @@ async def overload(
             "/api/v1/jobs",
             # Without recipients: the job is cheap, so that what is measured is its creation.
             {"type": "email.send", "payload": {"template": "welcome", "user_id": "{unique}"}},
-            {"Authorization": f"Bearer {await _admin(environment)}"},
+            {"Authorization": f"Bearer {await admin_token(environment)}"},
         ),
     }
     holds = True
     rows: list[tuple[str, str]] = []
     for name, (path, body, headers) in routes.items():
-        plan = {"url": environment.api + path, "body": body, "headers": headers, "seconds": seconds}
+        plan = {
+            "method": "POST",
+            "urls": [environment.api + path],
+            "body": body,
+            "headers": headers,
+            "seconds": seconds,
+        }
         log(f"{name}: the peak")
         peak = 0.0
         for closed in CLOSED:
-            found = await _generated({**plan, "closed": closed})
-            peak = max(peak, _rate(found, seconds))
-            log(f"{name}: {closed} connections, {_counts(found)}")
+            found = await generated({**plan, "closed": closed})
+            peak = max(peak, rate_of(found, seconds))
+            log(f"{name}: {closed} connections, {counts_of(found)}")
         if not peak:
             return False, [*rows, (name, "nothing was done")]
         log(f"{name}: {peak:.0f} a second; now {TIMES} times that")
-        before, pids = await _memory(environment), await _all_pids(environment)
-        seen = await _generated({**plan, "rate": TIMES * peak})
-        grown = (await _memory(environment) - before) / 1_000_000
-        good = _rate(seen, seconds)
+        before, pids = await resident_bytes(environment), await all_pids(environment)
+        seen = await generated({**plan, "rate": TIMES * peak})
+        grown = (await resident_bytes(environment) - before) / 1_000_000
+        good = rate_of(seen, seconds)
         refused = seen.get(503, [])
-        other = {
-            status: len(found) for status, found in seen.items() if status not in (201, 202, 503)
-        }
+        other = {status: len(found) for status, found in seen.items() if status not in (*DONE, 503)}
         median = percentile(refused, 0.5)
-        same = pids == await _all_pids(environment)
+        same = pids == await all_pids(environment)
         holds = holds and (
             good >= GOODPUT * peak and median < REFUSED_MS and same and grown < GROWN_MB
         )
@@ -84,7 +89,7 @@ async def overload(
     return holds, rows
 
 
-async def _admin(environment: ChaosEnvironment) -> str:
+async def admin_token(environment: ChaosEnvironment) -> str:
     """An access token of an admin, made one behind the suite's back."""
     email = f"admin.{uuid4().hex}@example.com"
     async with httpx.AsyncClient(base_url=environment.api, timeout=30) as http:
@@ -99,13 +104,13 @@ async def _admin(environment: ChaosEnvironment) -> str:
     return token
 
 
-async def _part_processors(environment: ChaosEnvironment) -> None:
+async def part_processors(environment: ChaosEnvironment) -> None:
     """The suite and its servers on one processor, where there are two; the generator has the
     other.
     """
     if len(os.sched_getaffinity(0)) < 2:
         return
-    pids = await _all_pids(environment)
+    pids = await all_pids(environment)
     pids += [server.pid for server in environment.servers.all if server.pid is not None]
     for pid in pids:
         for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
@@ -113,16 +118,16 @@ async def _part_processors(environment: ChaosEnvironment) -> None:
                 os.sched_setaffinity(thread.id, {0})
 
 
-async def _all_pids(environment: ChaosEnvironment) -> list[int]:
+async def all_pids(environment: ChaosEnvironment) -> list[int]:
     return [pid for name in SERVICES for pid in await environment.pids(name)]
 
 
-async def _memory(environment: ChaosEnvironment) -> int:
+async def resident_bytes(environment: ChaosEnvironment) -> int:
     """Resident bytes of the suite's own processes."""
-    return sum(psutil.Process(pid).memory_info().rss for pid in await _all_pids(environment))
+    return sum(psutil.Process(pid).memory_info().rss for pid in await all_pids(environment))
 
 
-async def _generated(plan: dict[str, Any]) -> Latencies:
+async def generated(plan: dict[str, Any]) -> Latencies:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         str(GENERATOR),
@@ -134,9 +139,9 @@ async def _generated(plan: dict[str, Any]) -> Latencies:
     return {int(status): found for status, found in json.loads(output).items()}
 
 
-def _rate(seen: Latencies, seconds: float) -> float:
-    return sum(len(found) for status, found in seen.items() if status in (201, 202)) / seconds
+def rate_of(seen: Latencies, seconds: float) -> float:
+    return sum(len(found) for status, found in seen.items() if status in DONE) / seconds
 
 
-def _counts(seen: Latencies) -> dict[int, int]:
+def counts_of(seen: Latencies) -> dict[int, int]:
     return {status: len(found) for status, found in seen.items()}

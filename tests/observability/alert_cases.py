@@ -308,7 +308,7 @@ PLATFORM = [
         "PoolExhausted",
         at="10m",
         fires={'pool_exhausted_total{job="api",pool="postgres"}': "0+6x20"},
-        text="30 callers timed out waiting for the pool postgres in api within 5 minutes.",
+        text="30 callers got no slot of the pool postgres in api within 5 minutes.",
         labels={"job": "api", "pool": "postgres"},
         quiet={'pool_exhausted_total{job="api",pool="postgres"}': "0x5 1x20"},
     ),

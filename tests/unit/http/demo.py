@@ -127,6 +127,14 @@ async def slow(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
+@router.get("/held/{number}")
+async def held(number: int, request: Request) -> int:
+    """Wait for the test's gate; the numbers in the order in which they got here are its list."""
+    request.app.state.container.reached.append(number)
+    await request.app.state.container.gate.wait()
+    return number
+
+
 @router.get("/stubborn")
 async def stubborn() -> None:
     """A library that turns a cancellation into an error of its own."""
@@ -169,6 +177,14 @@ async def files(name: str) -> dict[str, str]:
 SETTINGS = ServiceSettings(environment="testing", http_max_body_bytes=1_000)
 
 
+class Gate:
+    """What requests to `held` wait for, and the requests that do."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.reached: list[int] = []
+
+
 class Demo:
     """The app, a client of it, and the log lines it wrote."""
 
@@ -176,6 +192,11 @@ class Demo:
         self.app = app
         self.client = client
         self._log = log
+
+    @property
+    def held(self) -> Gate:
+        gate: Gate = self.app.state.container
+        return gate
 
     @property
     def lines(self) -> list[dict[str, Any]]:
@@ -198,7 +219,7 @@ async def demo(
         title="demo",
         settings=settings,
         routers=[router],
-        state=None,
+        state=Gate(),
         public=public,
         health=health,
         body_limits={"/api/v1/upload": 5_000},

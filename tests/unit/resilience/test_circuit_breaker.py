@@ -1,4 +1,4 @@
-"""Bulkhead and circuit breaker refuse calls at once that would only wait or fail."""
+"""Bulkhead and circuit breaker bound the calls to a dependency that is slow or fails."""
 
 import asyncio
 
@@ -28,16 +28,17 @@ def create_bulkhead(max_calls=10, failures=3):
     )
 
 
-def fail(bulkhead: Bulkhead, times: int = 1) -> None:
+async def fail(bulkhead: Bulkhead, times: int = 1) -> None:
     for _ in range(times):
-        with pytest.raises(DependencyUnavailable), bulkhead.call():
-            raise DependencyUnavailable("s3")
+        with pytest.raises(DependencyUnavailable):
+            async with bulkhead.call():
+                raise DependencyUnavailable("s3")
 
 
-def is_refused(bulkhead: Bulkhead) -> bool:
+async def is_refused(bulkhead: Bulkhead) -> bool:
     """Return whether a call is refused without being made."""
     try:
-        with bulkhead.call():
+        async with bulkhead.call():
             return False
     except DependencyUnavailable:
         return True
@@ -49,26 +50,43 @@ async def test_a_call_over_the_bound_is_refused_and_a_later_one_is_made_again():
     leave = asyncio.Event()
 
     async def slow():
-        with bulkhead.call():
+        async with bulkhead.call():
             inside.set()
             await leave.wait()
 
-    with bulkhead.call():
+    async with bulkhead.call():
         waiting = asyncio.create_task(slow())
         await inside.wait()
-        with pytest.raises(Overloaded), bulkhead.call():
-            pytest.fail("a call over the bound was made")
+        with pytest.raises(Overloaded):
+            async with bulkhead.call():
+                pytest.fail("a call over the bound was made")
     leave.set()
     await waiting
-    with bulkhead.call(), bulkhead.call():
+    async with bulkhead.call(), bulkhead.call():
         pass
+
+
+async def test_a_call_over_the_bound_waits_where_that_is_allowed():
+    bulkhead = Bulkhead("s3", max_calls=2, max_wait=60)
+    active, most = 0, 0
+
+    async def call():
+        nonlocal active, most
+        async with bulkhead.call():
+            active += 1
+            most = max(most, active)
+            await asyncio.sleep(0)
+            active -= 1
+
+    await asyncio.gather(*(call() for _ in range(50)))
+    assert most == 2
 
 
 async def test_a_cancelled_call_frees_its_place():
     bulkhead = create_bulkhead(max_calls=1)
 
     async def slow():
-        with bulkhead.call():
+        async with bulkhead.call():
             await asyncio.Event().wait()
 
     for _ in range(3):
@@ -77,43 +95,44 @@ async def test_a_cancelled_call_frees_its_place():
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    assert not is_refused(bulkhead)
+    assert not await is_refused(bulkhead)
 
 
-def test_after_consecutive_failures_no_call_is_made_for_a_while(clock):
+async def test_after_consecutive_failures_no_call_is_made_for_a_while(clock):
     bulkhead = create_bulkhead(failures=3)
-    fail(bulkhead, 2)
-    assert not is_refused(bulkhead), "a success resets the count"
-    fail(bulkhead, 3)
-    assert is_refused(bulkhead)
+    await fail(bulkhead, 2)
+    assert not await is_refused(bulkhead), "a success resets the count"
+    await fail(bulkhead, 3)
+    assert await is_refused(bulkhead)
     clock.now = 1.1
-    assert not is_refused(bulkhead)
-    assert not is_refused(bulkhead)
+    assert not await is_refused(bulkhead)
+    assert not await is_refused(bulkhead)
 
 
-def test_one_call_probes_while_the_others_are_still_refused(clock):
+async def test_one_call_probes_while_the_others_are_still_refused(clock):
     bulkhead = create_bulkhead(failures=1)
-    fail(bulkhead)
+    await fail(bulkhead)
     clock.now = 1.1
-    with bulkhead.call():
-        assert is_refused(bulkhead)
-    assert not is_refused(bulkhead)
+    async with bulkhead.call():
+        assert await is_refused(bulkhead)
+    assert not await is_refused(bulkhead)
 
 
-def test_a_failed_probe_opens_the_circuit_again(clock):
+async def test_a_failed_probe_opens_the_circuit_again(clock):
     bulkhead = create_bulkhead(failures=1)
-    fail(bulkhead)
+    await fail(bulkhead)
     clock.now = 1.1
-    fail(bulkhead)
+    await fail(bulkhead)
     clock.now = 2.0
-    assert is_refused(bulkhead)
+    assert await is_refused(bulkhead)
     clock.now = 2.2
-    assert not is_refused(bulkhead)
+    assert not await is_refused(bulkhead)
 
 
-def test_a_refusal_by_the_dependency_is_an_answer():
+async def test_a_refusal_by_the_dependency_is_an_answer():
     bulkhead = create_bulkhead(failures=1)
     for _ in range(5):
-        with pytest.raises(NotFound), bulkhead.call():
-            raise NotFound
-    assert not is_refused(bulkhead)
+        with pytest.raises(NotFound):
+            async with bulkhead.call():
+                raise NotFound
+    assert not await is_refused(bulkhead)

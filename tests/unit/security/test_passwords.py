@@ -11,6 +11,7 @@ import pytest
 
 from twelvefold.context import RequestContext, request_context
 from twelvefold.errors import Overloaded
+from twelvefold.observability import metrics
 from twelvefold.security.passwords import PasswordCheck, PasswordHasher
 
 SMALL = {"memory": 1024, "passes": 1}
@@ -125,19 +126,62 @@ async def test_a_full_queue_refuses_at_once_and_recovers(may_hash):
     await hasher.aclose()
 
 
-async def test_a_wait_that_would_be_too_long_is_refused_at_once_with_its_length(may_hash):
-    hasher = PasswordHasher(**SMALL, threads=1, queue=1000, wait=0)
+async def test_twenty_at_once_are_all_hashed(may_hash):
+    hasher = PasswordHasher(**SMALL)
+    work = [asyncio.create_task(hasher.hash("correct horse")) for _ in range(20)]
+    await asyncio.sleep(0)
     may_hash.set()
-    await hasher.hash("the first shows how long one takes")
-    may_hash.clear()
+    assert len(await asyncio.gather(*work)) == 20
+    await hasher.aclose()
+
+
+async def test_no_more_than_its_threads_are_hashed_at_a_time(monkeypatch):
+    active, most, lock, real = 0, 0, threading.Lock(), argon2.PasswordHasher.hash
+
+    def counted(self, password):
+        nonlocal active, most
+        with lock:
+            active += 1
+            most = max(most, active)
+        try:
+            return real(self, password)
+        finally:
+            with lock:
+                active -= 1
+
+    monkeypatch.setattr(argon2.PasswordHasher, "hash", counted)
+    hasher = PasswordHasher(**SMALL, threads=2)
+    await asyncio.gather(*(hasher.hash("correct horse") for _ in range(20)))
+    assert most == 2
+    await hasher.aclose()
+
+
+async def test_a_wait_that_is_too_long_is_refused(may_hash):
+    hasher = PasswordHasher(**SMALL, threads=1, queue=1000, wait=0.05)
     work = asyncio.create_task(hasher.hash("correct horse"))
     await asyncio.sleep(0)
     with pytest.raises(Overloaded) as refused:
-        await hasher.hash("this one would wait")
+        await hasher.hash("this one waits")
     assert refused.value.headers["Retry-After"] == "1"
     may_hash.set()
     await work
     await hasher.hash("free again")
+    await hasher.aclose()
+
+
+async def test_the_thread_of_a_caller_who_left_counts_until_it_ends(may_hash):
+    hasher = PasswordHasher(**SMALL, threads=1, queue=0)
+    task = asyncio.create_task(hasher.hash("correct horse"))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    with pytest.raises(Overloaded):
+        await hasher.hash("the thread is still at work")
+    may_hash.set()
+    async with asyncio.timeout(10):
+        while metrics.REGISTRY.get_sample_value("pool_in_use", {"pool": "argon2"}):
+            await asyncio.sleep(0)
+    assert await hasher.hash("free again")
     await hasher.aclose()
 
 
@@ -167,6 +211,17 @@ async def test_a_closed_hasher_refuses(hasher):
         await hasher.hash("correct horse")
 
 
+async def test_a_hasher_that_is_closed_refuses_those_who_wait(may_hash):
+    hasher = PasswordHasher(**SMALL, threads=1)
+    work = [asyncio.create_task(hasher.hash("correct horse")) for _ in range(3)]
+    await asyncio.sleep(0)
+    await hasher.aclose()
+    may_hash.set()
+    first, *others = await asyncio.gather(*work, return_exceptions=True)
+    assert isinstance(first, str)
+    assert all(isinstance(error, Overloaded) for error in others)
+
+
 async def test_the_event_loop_turns_while_a_password_is_hashed(may_hash):
     hasher = PasswordHasher(**SMALL)
     work = asyncio.create_task(hasher.hash("correct horse"))
@@ -179,7 +234,7 @@ async def test_the_event_loop_turns_while_a_password_is_hashed(may_hash):
 
 
 async def test_other_threads_run_while_argon2_does():
-    hasher = PasswordHasher()
+    hasher = PasswordHasher(wait=60)
     hashes = 8
     work = asyncio.gather(*(hasher.hash("correct horse") for _ in range(hashes)))
     turns = 0

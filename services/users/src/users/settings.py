@@ -85,7 +85,7 @@ class UsersSettings(
     )
 
     argon2_wait: float = Field(
-        2.0, gt=0, description="Seconds that one may have to wait for that; beyond it 503 at once."
+        4.0, gt=0, description="Seconds that one may wait; who would wait longer gets 503 at once."
     )
 
     @field_validator("jwt_signing_keys")

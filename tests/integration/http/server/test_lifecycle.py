@@ -3,9 +3,13 @@
 import asyncio
 import signal
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import httpx
-from tests.integration.http.server.running_child import in_flight, running, status_of, until
+from tests.integration.http.server.running_child import Child, in_flight, running, status_of, until
 
 
 async def test_sigterm_ends_a_process_in_order_with_exit_code_0(tmp_path):
@@ -91,6 +95,57 @@ async def test_a_request_longer_than_the_grace_period_gets_a_503_problem(tmp_pat
         assert response.headers["retry-after"]
         assert response.json()["type"] == "/problems/unavailable"
         assert await child.ended() == 0
+
+
+async def test_requests_that_wait_for_their_turn_finish_within_the_grace_period(tmp_path):
+    async with one_at_a_time(tmp_path, HTTP_GRACE="20") as (child, requests):
+        child.signal()
+        assert [(await request).json() for request in requests] == [{"slept": 0.5}] * 3
+        assert await child.ended() == 0
+
+
+async def test_requests_that_wait_longer_than_the_grace_period_get_a_503_problem(tmp_path):
+    async with one_at_a_time(tmp_path, seconds=60, HTTP_GRACE="0.2") as (child, requests):
+        child.signal()
+        for request in requests:
+            response = await request
+            assert response.status_code == 503
+            assert response.json()["type"] == "/problems/unavailable"
+        assert await child.ended() == 0
+
+
+async def test_a_process_that_stands_still_for_longer_than_the_longest_wait_refuses_nothing(
+    tmp_path,
+):
+    async with one_at_a_time(tmp_path, HTTP_WAIT="1.5") as (child, requests):
+        child.signal(signal.SIGSTOP)
+        await asyncio.sleep(2)  # the stall itself
+        child.signal(signal.SIGCONT)
+        assert [(await request).status_code for request in requests] == [200] * 3
+
+
+@asynccontextmanager
+async def one_at_a_time(
+    folder: Path, *, seconds: float = 0.5, **settings: Any
+) -> AsyncIterator[tuple[Child, list[asyncio.Task[httpx.Response]]]]:
+    """A process that works on one request, while two more wait. They take so many seconds each."""
+    async with (
+        running(folder, HTTP_MAX_CONCURRENCY="1", **settings) as child,
+        httpx.AsyncClient(timeout=30) as client,
+        httpx.AsyncClient() as prober,
+    ):
+        public, management = await child.url("public"), await child.url("management")
+        requests = [
+            asyncio.create_task(client.get(f"{public}/api/v1/slow", params={"seconds": seconds}))
+            for _ in range(3)
+        ]
+        async with asyncio.timeout(20):
+            while (
+                'pool_waiting{pool="http_public"} 2.0'
+                not in (await prober.get(f"{management}/metrics")).text
+            ):
+                await asyncio.sleep(0.01)
+        yield child, requests
 
 
 async def test_an_event_stream_ends_by_the_drain_and_not_by_the_request_timeout(tmp_path):

@@ -111,7 +111,7 @@ async def test_a_page_can_read_each_response():
 
 
 async def test_a_page_can_read_an_overload():
-    narrow = ALLOWED.model_copy(update={"http_max_concurrency": 1})
+    narrow = ALLOWED.model_copy(update={"http_max_concurrency": 1, "http_queue": 0})
     async with demo(narrow) as it:
         slow = asyncio.create_task(it.client.get("/api/v1/slow", params={"seconds": 5}))
         while metrics.counts.active < 1:

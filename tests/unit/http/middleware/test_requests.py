@@ -96,46 +96,6 @@ async def test_cache_control_of_a_route_is_kept():
     assert tagged.headers.get_list("cache-control") == ["private, no-cache"]
 
 
-async def test_a_request_over_the_limit_of_concurrency_is_refused_at_once():
-    settings = SETTINGS.model_copy(update={"http_max_concurrency": 2})
-    async with demo(settings) as it:
-        slow = [asyncio.create_task(it.client.get("/api/v1/slow?seconds=0.5")) for _ in range(2)]
-        while metrics.counts.active < 2:
-            await asyncio.sleep(0)
-        refused = await it.client.get("/api/v1/things/1")
-        healthy = await it.client.get("/health")
-        assert not any(task.done() for task in slow)
-        assert refused.status_code == 503
-        assert refused.headers["retry-after"] == "1"
-        assert refused.json()["type"] == "/problems/overloaded"
-        assert healthy.status_code == 200
-        assert [(await task).status_code for task in slow] == [200, 200]
-        assert (await it.client.get("/api/v1/things/1")).status_code == 200
-
-
-async def test_sending_clients_and_streams_do_not_count_as_concurrent():
-    settings = SETTINGS.model_copy(update={"http_max_concurrency": 1})
-    held = asyncio.Event()
-
-    async def slowly():
-        yield b"the beginning"
-        await held.wait()
-        yield b"the end"
-
-    async with demo(settings) as it:
-        sending = asyncio.create_task(it.client.post("/api/v1/upload", content=slowly()))
-        watching = asyncio.create_task(it.client.get("/api/v1/streams/events"))
-        while metrics.counts.active < 2:
-            await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        assert (await it.client.get("/api/v1/things/1")).status_code == 200
-        held.set()
-        assert (await sending).status_code == 200
-        watching.cancel()
-        await asyncio.wait([watching])
-        assert (await it.client.get("/api/v1/things/1")).status_code == 200
-
-
 @pytest.mark.parametrize("path", ["/api/v1/slow?seconds=60", "/api/v1/stubborn"])
 async def test_a_request_that_takes_too_long_is_a_503(path):
     settings = SETTINGS.model_copy(update={"http_request_timeout": 0.05})

@@ -105,7 +105,7 @@ async def test_an_unsampled_request_does_not_enter_the_instrumentation(spans, mo
 
 
 async def test_an_early_error_has_a_span(spans):
-    settings = sampling(1.0).model_copy(update={"http_max_concurrency": 0})
+    settings = sampling(1.0).model_copy(update={"http_max_concurrency": 0, "http_queue": 0})
     async with demo(settings) as it:
         assert (await it.client.get("/api/v1/things/1")).status_code == 503
     (span,) = spans()

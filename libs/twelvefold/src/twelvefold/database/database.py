@@ -11,18 +11,17 @@ import contextlib
 import functools
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, ParamSpec, TypeVar, TypeVarTuple, cast, overload
+from typing import Any, ParamSpec, TypeVar, TypeVarTuple, overload
 
 import sqlalchemy.exc
 import structlog
 from sqlalchemy import Executable, Result, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from sqlalchemy.pool import QueuePool
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
 from twelvefold.context import remaining
 from twelvefold.errors import DependencyUnavailable, TransactionConflict
-from twelvefold.observability import metrics
+from twelvefold.resilience.admission import AdmissionQueue
 from twelvefold.settings import PostgresSettings
 
 from .client import NAME, create_engine, map_driver_errors
@@ -107,8 +106,13 @@ class Database:
 
     def __init__(self, settings: PostgresSettings, *, application_name: str) -> None:
         self.engine: AsyncEngine = create_engine(settings, application_name=application_name)
-        pool = cast("QueuePool", self.engine.pool)
-        metrics.register_pool(NAME, settings.database_pool_size, pool.checkedout)
+        # In front of the pool's own queue, whose timeout would count while the loop is stalled.
+        self._slots = AdmissionQueue(
+            NAME,
+            slots=settings.database_pool_size,
+            max_wait=settings.database_pool_timeout,
+            refusal="The database is busy. Try again.",
+        )
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
@@ -145,17 +149,18 @@ class Database:
 
     @asynccontextmanager
     async def _checkout(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-        try:
-            with metrics.track_wait(NAME), map_driver_errors():
-                connection = await engine.connect()
-        except sqlalchemy.exc.InvalidRequestError as error:
-            # Each connection that the pool tried was lost.
-            raise DependencyUnavailable(NAME) from error
-        try:
-            yield connection
-        finally:
-            # Shielded: a cancelled request must return a clean connection.
-            await asyncio.shield(connection.close())
+        async with self._slots.slot():
+            try:
+                with map_driver_errors():
+                    connection = await engine.connect()
+            except sqlalchemy.exc.InvalidRequestError as error:
+                # Each connection that the pool tried was lost.
+                raise DependencyUnavailable(NAME) from error
+            try:
+                yield connection
+            finally:
+                # Shielded: a cancelled request must return a clean connection.
+                await asyncio.shield(connection.close())
 
     async def ping(self) -> None:
         async with self.read() as reader:

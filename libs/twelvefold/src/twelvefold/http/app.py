@@ -117,6 +117,8 @@ def create_service_app(
     limits = RequestLimits(
         timeout=settings.http_request_timeout,
         max_concurrency=settings.http_max_concurrency,
+        max_waiting=settings.http_queue,
+        max_wait=settings.http_wait,
         deployed=settings.environment.is_deployed,
         public=public,
         cors=CorsPolicy(settings.http_cors_origins)

@@ -38,7 +38,6 @@ from twelvefold.settings import choose_semantic_conventions
 
 DEADLINE_MARGIN = 0.05  # seconds reserved for the response after a callee has used up its time
 MAX_CONNECTIONS = 100
-MAX_CALLS = 2 * MAX_CONNECTIONS  # in flight or waiting for a connection
 KEEPALIVE_EXPIRY = 30.0  # seconds; below the callee's own, so that it does not close first
 CONNECT_TIMEOUT = 1.0  # seconds
 _SERVER_ERROR = 500
@@ -115,7 +114,7 @@ class InternalClient:
         }
         self._base_url = base_url
         self._given = transport
-        self._bulkhead = Bulkhead(name, max_calls=MAX_CALLS)
+        self._bulkhead = Bulkhead(name, max_calls=MAX_CONNECTIONS, max_wait=timeout)
 
     @cached_property
     def _client(self) -> httpx.AsyncClient:
@@ -142,25 +141,27 @@ class InternalClient:
         """Return a response with a status below 400.
 
         Raises the error of `errors` that the callee's problem names, DependencyUnavailable where
-        the callee does not respond in time, Overloaded where MAX_CALLS calls are in flight.
+        the callee does not respond in time, Overloaded where MAX_CONNECTIONS calls are in flight
+        for as long as this one could wait.
         """
         sent = {**self._headers, **_forwarded_headers(), **(headers or {})}
         if bearer is not None:
             sent["Authorization"] = f"Bearer {bearer}"
         if idempotency_key is not None:
             sent["Idempotency-Key"] = idempotency_key
-        timeout = self._compute_timeout()
-        sent["X-Request-Deadline"] = str(int(timeout * 1000))
-        request = self._client.build_request(
-            method,
-            path,
-            json=json,
-            content=content,
-            params=params,
-            headers=sent,
-            timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
-        )
-        with self._bulkhead.call():
+        self._compute_timeout()  # a call whose time is up is not a failure of the callee
+        async with self._bulkhead.call():
+            timeout = self._compute_timeout()
+            sent["X-Request-Deadline"] = str(int(timeout * 1000))
+            request = self._client.build_request(
+                method,
+                path,
+                json=json,
+                content=content,
+                params=params,
+                headers=sent,
+                timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
+            )
             response = await self._send(request, limit=timeout)
         if response.is_error:
             raise_for_problem(response, name=self.name)

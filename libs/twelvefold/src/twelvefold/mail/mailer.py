@@ -108,10 +108,9 @@ class SmtpMailer:
 
     async def _send(self, message: Email) -> None:
         mime = build_mime(message, self._sender)
-        with self._bulkhead.call():
-            async with self._connection(login=True) as client:
-                sender, recipient = self._sender.addr_spec, ascii_address(message.to)
-                await _transmit(client, mime, sender, recipient)
+        async with self._bulkhead.call(), self._connection(login=True) as client:
+            sender, recipient = self._sender.addr_spec, ascii_address(message.to)
+            await _transmit(client, mime, sender, recipient)
 
     async def ping(self) -> None:
         async with self._connection(login=False):

@@ -66,7 +66,7 @@ class SendGridMailer:
             },
         }
         authorization = {"Authorization": f"Bearer {self._key.get_secret_value()}"}
-        with self._bulkhead.call():
+        async with self._bulkhead.call():
             await self._deliver(body, authorization)
 
     async def _deliver(self, body: dict[str, Any], authorization: dict[str, str]) -> None:

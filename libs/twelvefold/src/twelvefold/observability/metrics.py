@@ -133,7 +133,7 @@ pool_wait = _histogram(
     buckets=WAIT_BUCKETS,
 )
 pool_exhausted = _counter(
-    "pool_exhausted", "Callers that timed out waiting for a slot of the pool.", "pool"
+    "pool_exhausted", "Callers that got no slot of the pool, at once or after waiting.", "pool"
 )
 
 # Calls to other services.

@@ -1,4 +1,4 @@
-"""Circuit breaker and bulkhead: calls to a dependency that fails or is slow are refused at once.
+"""Circuit breaker and bulkhead: bounds on the calls to a dependency that fails or is slow.
 
 Owns when a dependency is called again and how many calls may be in flight to it. What a caller does
 without the dependency is its own decision: a cache reads the database, a `Bulkhead` raises.
@@ -7,14 +7,16 @@ without the dependency is its own decision: a cache reads the database, a `Bulkh
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import structlog
 
 from twelvefold.errors import DependencyUnavailable, Overloaded
 from twelvefold.observability import metrics
 from twelvefold.observability.loop_lag import LagWatch
+
+from .admission import MAX_WAITING, AdmissionQueue
 
 OPEN_SECONDS = 1.0  # seconds between two probes of an open circuit
 MAX_FAILURES = 5  # consecutive failures after which a bulkhead's circuit opens
@@ -71,38 +73,56 @@ class CircuitBreaker:
 class Bulkhead:
     """A cap on concurrent calls to one dependency of one process, with a circuit breaker.
 
-    It serves dependencies without a substitute: a caller gets an error at once instead of a
-    timeout, so that a slow dependency holds neither all requests nor all connections of the
-    process.
+    It serves dependencies without a substitute: a slow dependency holds neither all requests nor
+    all connections of the process. Calls over the cap wait in order for at most `max_wait` seconds;
+    by default they are refused at once.
     """
 
-    def __init__(self, name: str, *, max_calls: int, breaker: CircuitBreaker | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        max_calls: int,
+        max_wait: float = 0.0,
+        breaker: CircuitBreaker | None = None,
+    ) -> None:
         self._name = name
-        self._max_calls = max_calls
-        self._in_flight = 0
         self._breaker = breaker or CircuitBreaker(name, failures=MAX_FAILURES)
-        metrics.register_pool(name, max_calls, lambda: self._in_flight)
+        self._slots = AdmissionQueue(
+            name,
+            slots=max_calls,
+            max_wait=max_wait,
+            max_waiting=MAX_WAITING if max_wait else 0,
+            refusal=f"Too many calls to {name} are in progress. Try again.",
+        )
         for reason in ("unavailable", "full"):
             metrics.dependency_refused.labels(name, reason)
 
-    @contextmanager
-    def call(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def call(self) -> AsyncIterator[None]:
         """Wrap one call, which raises DependencyUnavailable if the dependency does not answer.
 
         Any other error of the call is an answer. A call that failed while the event loop was
         stalled says nothing about the dependency and is not counted. Raises Overloaded where
-        `max_calls` are in flight, DependencyUnavailable while the circuit is open.
+        `max_calls` are in flight for too long, DependencyUnavailable while the circuit is open.
         """
-        if self._in_flight >= self._max_calls:
-            metrics.dependency_refused.labels(self._name, "full").inc()
-            metrics.pool_exhausted.labels(self._name).inc()
-            raise Overloaded(
-                f"Too many calls to {self._name} are in progress. Try again.",
-                retry_after=RETRY_AFTER,
-            )
-        if not self._breaker.allow_call():
-            raise DependencyUnavailable(self._name, retry_after=RETRY_AFTER)
-        self._in_flight += 1
+        if not self._slots.enter():
+            try:
+                await self._slots.wait()
+            except Overloaded:
+                metrics.dependency_refused.labels(self._name, "full").inc()
+                raise
+        try:
+            if not self._breaker.allow_call():
+                raise DependencyUnavailable(self._name, retry_after=RETRY_AFTER)
+            with self._observe():
+                yield
+        finally:
+            self._slots.leave()
+
+    @contextmanager
+    def _observe(self) -> Iterator[None]:
+        """Report the result of the block to the circuit breaker."""
         watch = LagWatch()
         try:
             with watch:
@@ -116,5 +136,3 @@ class Bulkhead:
             raise
         else:
             self._breaker.record_success()
-        finally:
-            self._in_flight -= 1

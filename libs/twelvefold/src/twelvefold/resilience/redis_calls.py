@@ -16,9 +16,10 @@ from twelvefold.resilience.circuit_breaker import CircuitBreaker
 
 T = TypeVar("T")
 
-# Tries begin for so many times the timeout while the loop is stalled: by default two seconds, which
-# a process on a busy node has to ride out. A client is better served late than refused.
-_STALL_PATIENCE = 8
+# Tries begin for so many times the timeout while the loop is stalled: by default four seconds. A
+# process on a busy node has to ride out a stall of two, after which there must be another try. A
+# client is better served late than refused.
+_STALL_PATIENCE = 16
 
 # Redis is unreachable or too slow; any other RedisError is its answer to one command.
 UNAVAILABLE_ERRORS = (RedisConnectionError, RedisTimeoutError, TimeoutError, OSError)
@@ -29,7 +30,7 @@ class RedisCalls:
 
     `timeout` (seconds) bounds one try, including the wait for a connection. A failure while the
     event loop of this process was late for over half of `timeout` says nothing about Redis: the
-    call is tried again until eight times `timeout` have passed, and is not reported to `breaker`,
+    call is tried again until sixteen times `timeout` have passed, and is not reported to `breaker`,
     so that a client that stalls the loop does not disable the features that are kept in Redis.
     """
 

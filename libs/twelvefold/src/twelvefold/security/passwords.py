@@ -1,8 +1,8 @@
 """Password hashing: argon2id (RFC 9106) outside the event loop, with a bounded queue.
 
-Owns parameters, threads and the queue; the rules of a good password are in `contracts`. One hash
-takes about 0.1 s and 64 MiB, so that `threads` bounds the memory. A call that would wait for longer
-than its client does is refused at once, since its result would be thrown away.
+Owns parameters and threads; the rules of a good password are in `contracts`. One hash takes about
+0.1 s and 64 MiB, so that `threads` bounds the memory. A call that would wait for longer than its
+client does is refused at once, since its result would be thrown away.
 """
 
 from __future__ import annotations
@@ -10,11 +10,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import math
 import os
 import secrets
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from enum import Enum
@@ -27,15 +25,16 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from twelvefold.context import current_request
 from twelvefold.contracts.text import normalize_password
 from twelvefold.errors import Overloaded
-from twelvefold.observability import metrics, spans
+from twelvefold.observability import spans
+from twelvefold.resilience.admission import AdmissionQueue
 
 MEMORY_KIB = 64 * 1024
 PASSES = 3
 LANES = 1
 THREADS = 4
 MAX_QUEUED = 128  # calls that wait, beyond those being hashed
-MAX_WAIT = 2.0  # seconds in the queue, estimated from the duration of the latest hashes
-_SMOOTHING = 0.2  # weight of the latest hash in the average duration
+MAX_WAIT = 4.0  # seconds in the queue
+TARGET = 1.0  # seconds in a queue that stands
 _SALT_BYTES, _HASH_BYTES = 16, 32
 _BUSY = "Too many password checks are in progress. Try again later."
 _NICENESS = 10  # added to that of the thread that serves requests
@@ -82,15 +81,14 @@ class PasswordHasher:
             f"${_encode(secrets.token_bytes(_HASH_BYTES))}"
         )
         self._threads = ThreadPoolExecutor(threads, "argon2", initializer=_lower_priority)
-        self._size = threads
-        self._limit = threads + queue
-        self._wait = wait
-        self._average_seconds = 0.0  # per hash
-        self._pending = 0  # queued and running
-        self._running = 0
-        metrics.register_pool("argon2", threads, lambda: self._running)
-        metrics.pool_waiting.labels("argon2").set_function(lambda: self._pending - self._running)
-        self._lock = threading.Lock()
+        self._queue = AdmissionQueue(
+            "argon2",
+            slots=threads,
+            max_waiting=queue,
+            max_wait=wait,
+            target=TARGET,
+            refusal=_BUSY,
+        )
 
     async def hash(self, password: str) -> str:
         """Return the encoded hash of the normalized password (`text.normalize_password`).
@@ -120,8 +118,8 @@ class PasswordHasher:
         return PasswordCheck.RIGHT
 
     async def aclose(self) -> None:
-        """Cancel the queued calls; running hashes end by themselves within a second."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Refuse the waiting calls; running hashes end by themselves within a second."""
+        self._threads.shutdown(wait=False)
 
     def _verify(self, stored: str, password: str) -> bool:
         try:
@@ -130,44 +128,25 @@ class PasswordHasher:
             return False
 
     async def _run(self, function: Callable[P, R], /, *arguments: P.args, **named: P.kwargs) -> R:
-        with self._lock:
-            expected = max(0, self._pending + 1 - self._size) / self._size * self._average_seconds
-            if self._pending >= self._limit or expected > self._wait:
-                metrics.pool_exhausted.labels("argon2").inc()
-                raise Overloaded(_BUSY, retry_after=math.ceil(expected))
-            self._pending += 1
+        """Run `function` in a thread of the pool. Raises Overloaded, also after the deadline."""
+        if not self._queue.enter():
+            await self._queue.wait()
         request = current_request()
-        deadline = request.deadline if request else None
+        if request is not None and request.remaining() == 0:
+            self._queue.leave()
+            raise Overloaded(_BUSY)
         try:
-            future = self._threads.submit(
-                self._work, time.perf_counter(), deadline, partial(function, *arguments, **named)
-            )
+            future = self._threads.submit(function, *arguments, **named)
         except RuntimeError:  # shut down
-            self._decrement_pending()
+            self._queue.leave()
             raise Overloaded("The server is shutting down. Try again.") from None
-        # Called by the thread and not by the waiting task: a caller that left frees no thread.
-        future.add_done_callback(self._decrement_pending)
+        # After the thread and not after the waiting task: a caller that left frees no thread.
+        future.add_done_callback(partial(self._leave, asyncio.get_running_loop()))
         return await asyncio.wrap_future(future)
 
-    def _work(self, since: float, deadline: float | None, function: Callable[[], R]) -> R:
-        """Run `function` in a thread of the pool. Raises Overloaded after the deadline."""
-        started = time.perf_counter()
-        metrics.pool_wait.labels("argon2").observe(started - since)
-        if deadline is not None and time.monotonic() > deadline:
-            raise Overloaded(_BUSY)
-        with self._lock:
-            self._running += 1
-        try:
-            return function()
-        finally:
-            seconds = time.perf_counter() - started
-            with self._lock:
-                self._running -= 1
-                self._average_seconds += _SMOOTHING * (seconds - self._average_seconds)
-
-    def _decrement_pending(self, _: Future[R] | None = None) -> None:
-        with self._lock:
-            self._pending -= 1
+    def _leave(self, loop: asyncio.AbstractEventLoop, _: Future[R]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(self._queue.leave)
 
 
 def _lower_priority() -> None:

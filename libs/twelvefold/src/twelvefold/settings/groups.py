@@ -39,7 +39,13 @@ class HttpSettings(EnvironmentSettings):
         30.0, gt=0, description="Maximum seconds for a request; a slower one gets 503."
     )
     http_max_concurrency: int = Field(
-        32, gt=0, description="Concurrent requests per process; further ones get 503 at once."
+        32, gt=0, description="Requests that a process works on at a time; further ones wait."
+    )
+    http_queue: int = Field(
+        1000, ge=0, description="Requests waiting for that per listener; further ones get 503."
+    )
+    http_wait: float = Field(
+        5.0, gt=0, description="Seconds that one may wait; who would wait longer gets 503 at once."
     )
     http_max_connections: int = Field(
         2000,

@@ -139,9 +139,8 @@ class S3CallLimiter:
         Raises DependencyUnavailable where S3 fails or the circuit breaker is open, Overloaded where
         too many calls are in progress; S3's refusals pass unchanged.
         """
-        with self._bulkhead.call():
-            async with map_s3_errors(remaining(self._timeout)):
-                yield
+        async with self._bulkhead.call(), map_s3_errors(remaining(self._timeout)):
+            yield
 
     @asynccontextmanager
     async def chunk(self) -> AsyncIterator[None]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import structlog
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from twelvefold.context import (
     PING_PATH,
@@ -26,12 +26,14 @@ from twelvefold.errors import Overloaded, Unavailable
 from twelvefold.http.rest.problems import internal_error, problem_response
 from twelvefold.observability import metrics
 from twelvefold.observability.logs import REQUEST_LOGGER, request_log
+from twelvefold.resilience.admission import AdmissionQueue
 from twelvefold.service.health import Health
 
 from . import tracing
 from .cors import CorsPolicy
 from .exchange import MAX_LOGGED_PATH, Exchange, RequestTimer
 from .header_fields import keep_encoded_slashes, normalize_head
+from .request_slot import RequestSlot
 from .response_headers import ResponseHeaders
 
 _ROUTING = {name.encode(): name for name in ROUTING_HEADERS}
@@ -39,20 +41,25 @@ _INCOMING = frozenset(
     {b"origin", b"x-request-id", b"x-request-deadline", *_ROUTING, *tracing.HEADERS}
 )
 _MAX_DEADLINE_DIGITS = 12  # of milliseconds; far beyond any timeout
+TARGET = 0.5  # seconds of waiting for a slot; above it a queue that stands is an overload
+# Shares of the longest wait. A call on an internal app has waited before it was made.
+_INTERNAL_SHARE, _SIGNED_IN_SHARE, _ANONYMOUS_SHARE = 4 / 3, 1.0, 2 / 3
 
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """The limits on the requests of one app. `timeout` is in seconds."""
+    """The limits on the requests of one app. `timeout` and `max_wait` are in seconds."""
 
     timeout: float
     max_concurrency: int
+    max_waiting: int
+    max_wait: float
     deployed: bool = False
     public: bool = True
     cors: CorsPolicy | None = None
     # Paths with this ending stream events: they have no timeout and do not count as concurrent.
     untimed_suffix: str = "/events"
-    # Paths that are served also at the limit of concurrency.
+    # Paths that are served at once, also at the limit of concurrency.
     unbounded: frozenset[str] = frozenset({"/health", "/ready"})
 
 
@@ -67,9 +74,13 @@ class RequestMiddleware:
         self._limits = limits
         self._health = health
         self._headers = ResponseHeaders(health, limits.cors, deployed=limits.deployed)
-        self._active = 0
-        side = "public" if limits.public else "internal"
-        metrics.register_pool(f"http_{side}", limits.max_concurrency, lambda: self._active)
+        self._admission = AdmissionQueue(
+            "http_public" if limits.public else "http_internal",
+            slots=limits.max_concurrency,
+            max_waiting=limits.max_waiting,
+            max_wait=limits.max_wait,
+            target=TARGET,
+        )
         # Bound here: a lazy logger would keep the configuration of its first line.
         self._log = structlog.get_logger(REQUEST_LOGGER).bind()
         self._log_request = request_log()
@@ -89,9 +100,7 @@ class RequestMiddleware:
         trace = exchange.trace = self._tracer.begin(scope, context)
         # Event streams have a limit of their own.
         is_timed = not scope["path"].endswith(self._limits.untimed_suffix)
-        self._active += is_timed
         metrics.counts.active += 1
-        receive = self._uncount_waiting(receive) if is_timed else receive
         try:
             if trace is None:
                 await self._serve(exchange, scope, receive, is_timed=is_timed)
@@ -103,7 +112,6 @@ class RequestMiddleware:
 
                 await trace.serve(handle, receive, send)
         finally:
-            self._active -= is_timed
             metrics.counts.active -= 1
             exchange.report()
             current.reset(token)
@@ -116,8 +124,10 @@ class RequestMiddleware:
             await response(scope, receive, send)
             return
         timer = RequestTimer(exchange.context) if is_timed else None
+        is_bounded = is_timed and scope["path"] not in self._limits.unbounded
+        serve = self._serve_bounded if is_bounded else self.app
         try:
-            await self.app(scope, receive, send)
+            await serve(scope, receive, send)
         except asyncio.CancelledError:
             if timer is not None and timer.has_expired():
                 await exchange.refuse_late(receive)
@@ -142,17 +152,35 @@ class RequestMiddleware:
             if timer is not None:
                 timer.cancel()
 
+    async def _serve_bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the request once it has a slot; respond with 503 if it gets none."""
+        if not self._admission.enter():
+            try:
+                await self._admission.wait(share=self._share_of(scope))
+            except Overloaded as overloaded:
+                metrics.http_requests_refused.labels("concurrency").inc()
+                await problem_response(overloaded, scope)(scope, receive, send)
+                return
+        slot = RequestSlot(self._admission, receive)
+        try:
+            await self.app(scope, slot.receive, send)
+        finally:
+            slot.leave()
+
+    def _share_of(self, scope: Scope) -> float:
+        """Return the share of the longest wait for this caller, whose token is not yet verified."""
+        if not self._limits.public:
+            return _INTERNAL_SHARE
+        is_signed_in = any(name == b"authorization" for name, _ in scope["headers"])
+        return _SIGNED_IN_SHARE if is_signed_in else _ANONYMOUS_SHARE
+
     def _respond_early(self, scope: Scope) -> Response | None:
-        """Return the response to an invalid head, to a preflight or to a request over the limit."""
+        """Return the response to an invalid head or to a preflight."""
         limits = self._limits
         if error := normalize_head(scope):
             return problem_response(error, scope)
         if limits.cors is not None and (response := limits.cors.preflight(scope)):
             return response
-        if self._active > limits.max_concurrency and scope["path"] not in limits.unbounded:
-            metrics.http_requests_refused.labels("concurrency").inc()
-            overloaded = Overloaded("Too many requests are in progress. Try again.", retry_after=1)
-            return problem_response(overloaded, scope)
         return None
 
     @staticmethod
@@ -162,27 +190,6 @@ class RequestMiddleware:
             task.uncancel()
         draining = Unavailable("The server is shutting down. Try again.", retry_after=1)
         await problem_response(draining, scope)(scope, receive, exchange.send)
-
-    def _uncount_waiting(self, receive: Receive) -> Receive:
-        """Return a `receive` during which the request is not counted as active.
-
-        A slow client that is still sending its body takes no place of the concurrency limit.
-        """
-        is_complete = False
-
-        async def receive_uncounted() -> Message:
-            nonlocal is_complete
-            if is_complete:  # the next message is the disconnect of the client
-                return await receive()
-            self._active -= 1
-            try:
-                message = await receive()
-            finally:
-                self._active += 1
-            is_complete = not message.get("more_body", False)
-            return message
-
-        return receive_uncounted
 
     def _create_context(self, scope: Scope) -> RequestContext:
         """Return the context of a request; its deadline header counts on internal apps only."""
