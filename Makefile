@@ -4,6 +4,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 SYNCED := $(VENV)/.synced
+SYNCING := $(VENV)/.syncing
 DELIVERY := $(VENV)/.synced-delivery
 UV := uv>=0.9,<0.15
 # The services: the folders of services/ that hold one.
@@ -18,6 +19,23 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 # Without bytecode every process compiles every module, and starts take three times as long.
 unexport PYTHONDONTWRITEBYTECODE
+
+# Trust the authorities that pip trusts: those of the system, and those of its own settings.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem),)
+UV_SYSTEM_CERTS ?= true
+export UV_SYSTEM_CERTS
+endif
+PIP_BUNDLE := $(VENV)/.pip-bundle
+WITH_PIP_BUNDLE = bundle="$${SSL_CERT_FILE:-$$(cat $(PIP_BUNDLE) 2>/dev/null)}"; \
+  $${bundle:+env SSL_CERT_FILE="$$bundle"}
+
+# An environment that an interrupted installation left, that was moved, or whose interpreter is gone
+# is created again.
+ifneq ($(wildcard $(VENV)),)
+ifneq ($(shell test -s $(BIN)/uv -a -x $(BIN)/uv -a -x $(BIN)/python && ! grep -qvxF '$(CURDIR)' $(SYNCED) 2>/dev/null && echo usable),usable)
+.PHONY: $(BIN)/uv
+endif
+endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -235,7 +253,7 @@ charts-docs: $(SYNCED) ## Write the charts' README tables and schemas from their
 
 .PHONY: lock
 lock: $(BIN)/uv ## Resolve the dependencies (ARGS=--upgrade)
-	@$(BIN)/uv lock $(ARGS)
+	@$(WITH_PIP_BUNDLE) $(BIN)/uv lock $(ARGS)
 
 ##@ Set up
 .PHONY: sync
@@ -255,28 +273,28 @@ help: ## List the targets
 # One stamp for the whole environment: later runs compare timestamps and install nothing.
 $(SYNCED): $(BIN)/uv uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
 	@echo "Installing the locked packages into $(VENV)"
-	@$(BIN)/uv sync --frozen --quiet --all-packages
-	@rm -f $(DELIVERY) # the line above has uninstalled it
-	@touch $@
+	@interrupted=; if [ -e $(SYNCING) ]; then interrupted=--reinstall; fi; touch $(SYNCING); \
+	$(WITH_PIP_BUNDLE) $(BIN)/uv sync --frozen --quiet --all-packages $$interrupted
+	@rm -f $(SYNCING) $(DELIVERY) # the line above has uninstalled what the latter stands for
+	@echo '$(CURDIR)' > $@
 
 # Adds the packages that only the delivery's tests need.
 $(DELIVERY): $(SYNCED)
 	@echo "Installing Helm's engine, schemas and linters into $(VENV)"
-	@$(BIN)/uv sync --frozen --quiet --all-packages --inexact --group delivery
+	@$(WITH_PIP_BUNDLE) $(BIN)/uv sync --frozen --quiet --all-packages --inexact --group delivery
 	@touch $@
 
+# The first interpreter that fits.
+FOUND = $(shell for python in $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python); do \
+  if "$$python" -c "import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))" 2>/dev/null; \
+  then echo "$$python"; break; fi; done)
+INSTEAD = $(or $(shell $(or $(PYTHON),python3) --version 2>/dev/null),no $(or $(PYTHON),python3))
+
 $(BIN)/uv:
-	@set -eu; \
-	fits='import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))'; \
-	found=; \
-	for python in $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python); do \
-	  if "$$python" -c "$$fits" 2>/dev/null; then found=$$python; break; fi; \
-	done; \
-	if [ -z "$$found" ]; then \
-	  echo "Twelvefold needs Python 3.11, 3.12 or 3.13 with venv and pip; found: $$($(or $(PYTHON),python3) --version 2>/dev/null || echo none)" >&2; \
-	  exit 1; \
-	fi; \
-	echo "Creating $(VENV) with $$("$$found" --version)"; \
-	"$$found" -m venv $(VENV); \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(UV)'
+	$(if $(FOUND),,$(error Twelvefold needs Python 3.11, 3.12 or 3.13 with venv and pip, and found $(INSTEAD): install one, or name it with PYTHON=/path/to/python3.12))
+	@echo "Creating $(VENV) with $$($(FOUND) --version)"
+	@$(FOUND) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(UV)'
+	@bundle="$${PIP_CERT:-$${REQUESTS_CA_BUNDLE:-$$($(BIN)/python -m pip config get global.cert 2>/dev/null)}}"; \
+	if [ -n "$$bundle" ]; then echo "$$bundle" > $(PIP_BUNDLE); fi
 	@touch $@
