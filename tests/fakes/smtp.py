@@ -61,8 +61,11 @@ async def open_smtp(
     starttls: ssl.SSLContext | None = None,
     tls: ssl.SSLContext | None = None,
     with_login: bool = False,
+    eight_bits: bool = True,
 ) -> AsyncIterator[SmtpServer]:
-    """`starttls` is offered and then demanded; `tls` encrypts from the first byte."""
+    """`starttls` is offered and then demanded; `tls` encrypts from the first byte; `eight_bits`
+    offers 8BITMIME.
+    """
     handler = SmtpServer()
     loop = asyncio.get_running_loop()
 
@@ -75,6 +78,7 @@ async def open_smtp(
             require_starttls=starttls is not None,
             authenticator=handler.authenticate if with_login else None,
             auth_require_tls=False,
+            decode_data=not eight_bits,
         )
 
     server = await loop.create_server(protocol, "127.0.0.1", 0, ssl=tls)

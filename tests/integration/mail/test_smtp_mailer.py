@@ -96,6 +96,47 @@ async def test_smtp_gets_the_email_and_the_bare_addresses(trusting) -> None:
     assert server.emails[0].isascii()
 
 
+LINK = f"http://127.0.0.1:8000/reset-password?token={'aB3-' * 20}"
+
+
+@pytest.mark.parametrize("name", ["Ada", "Zoë"])
+async def test_a_link_can_be_copied_from_the_email_as_it_was_received(name) -> None:
+    text, html = f"Hello {name}\n\n{LINK}", f'<p>Hello {name}</p><a href="{LINK}">Reset</a>'
+    async with open_smtp() as server:
+        mailer = SmtpMailer(settings(smtp_url=f"smtp://127.0.0.1:{server.port}"))
+        await mailer.send(replace(MESSAGE, text=text, html=html))
+    raw = server.emails[0].decode()
+    assert raw.count(LINK) == 2
+    message = BytesParser(policy=email.policy.default).parsebytes(server.emails[0])
+    body = message.get_body(("plain",))
+    assert body is not None
+    assert body.get_content().strip() == text
+
+
+async def test_a_server_without_8bitmime_gets_an_ascii_email() -> None:
+    text = f"Hello Zoë\n\n{LINK}"
+    async with open_smtp(eight_bits=False) as server:
+        mailer = SmtpMailer(settings(smtp_url=f"smtp://127.0.0.1:{server.port}"))
+        await mailer.send(replace(MESSAGE, text=text))
+    assert server.emails[0].isascii()
+    message = BytesParser(policy=email.policy.default).parsebytes(server.emails[0])
+    body = message.get_body(("plain",))
+    assert body is not None
+    assert body.get_content().strip() == text
+
+
+async def test_a_line_beyond_the_limit_of_smtp_arrives_whole() -> None:
+    text = f"Hello Ada\n\n{LINK * 12}"
+    async with open_smtp() as server:
+        mailer = SmtpMailer(settings(smtp_url=f"smtp://127.0.0.1:{server.port}"))
+        await mailer.send(replace(MESSAGE, text=text))
+    assert max(map(len, server.emails[0].splitlines())) <= 998
+    message = BytesParser(policy=email.policy.default).parsebytes(server.emails[0])
+    body = message.get_body(("plain",))
+    assert body is not None
+    assert body.get_content().strip() == text
+
+
 async def test_starttls_encrypts_the_email(server_tls, trusting) -> None:
     async with open_smtp(starttls=server_tls) as server:
         url = f"smtp+starttls://127.0.0.1:{server.port}"

@@ -34,8 +34,7 @@ from twelvefold.settings import MailSettings
 MAX_CONCURRENT_SENDS = 100  # per process
 _QUIT_TIMEOUT = 1.0  # seconds; QUIT is optional
 _PERMANENT_ERRORS = range(500, 600)  # reply codes, RFC 5321 section 4.2.1
-# An ASCII body, because not every server accepts eight bits.
-_POLICY = SMTP.clone(cte_type="7bit")
+_MAX_LINE_BYTES = 998  # RFC 5322 section 2.1.1
 _DEFAULT_PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 _HEADER_NAME = re.compile(r"[!-9;-~]+")  # RFC 5322 section 2.2
 _RESERVED_HEADERS = re.compile(
@@ -214,7 +213,7 @@ def validate_headers(message: Email) -> None:
 def build_mime(message: Email, sender: Address) -> EmailMessage:
     """Build the MIME message: text, and HTML as the alternative. Raises Rejected."""
     validate_headers(message)
-    mime = EmailMessage(policy=_POLICY)
+    mime = EmailMessage(policy=SMTP)
     mime["From"] = sender
     mime["To"] = _address(message.to)
     mime["Subject"] = message.subject
@@ -222,10 +221,21 @@ def build_mime(message: Email, sender: Address) -> EmailMessage:
     mime["Message-ID"] = message.message_id
     for name, value in message.headers.items():
         mime[name] = value
-    mime.set_content(message.text)
+    mime.set_content(message.text, cte=_choose_encoding(message.text))
     if message.html is not None:
-        mime.add_alternative(message.html, subtype="html")
+        mime.add_alternative(message.html, subtype="html", cte=_choose_encoding(message.html))
     return mime
+
+
+def _choose_encoding(text: str) -> str | None:
+    """Return the Content-Transfer-Encoding that leaves every line, and so every link, as it is.
+
+    None, which lets the library choose, where a line is too long for that. For a server without
+    8BITMIME (RFC 6152), aiosmtplib encodes an 8-bit body as base64.
+    """
+    if any(len(line.encode()) > _MAX_LINE_BYTES for line in text.splitlines()):
+        return None
+    return "7bit" if text.isascii() else "8bit"
 
 
 def _address(address: str, name: str = "") -> Address:
