@@ -10,10 +10,12 @@ import sqlalchemy.exc
 from sqlalchemy import text
 from tests.integration.jobs.workbench import WORK, Work, open_database
 
+from twelvefold.contracts.jobs import KINDS, MAX_ATTEMPTS
 from twelvefold.errors import Conflict, NotFound
 from twelvefold.identifiers import new_id
 from twelvefold.jobs import JobStatus, Wakeup
 from twelvefold.jobs.channels import CANCEL_CHANNEL, change_channel
+from twelvefold.jobs.retry_policy import DEFAULT_MAX_ATTEMPTS
 
 
 async def test_a_rollback_leaves_neither_a_job_nor_a_wake_up(bench):
@@ -51,6 +53,15 @@ async def test_the_same_id_twice_is_one_job(bench):
     assert await bench.enqueue("first", job_id=job_id) == job_id
     assert await bench.enqueue("second", job_id=job_id) == job_id
     assert await bench.sql.fetchval("SELECT payload->>'name' FROM jobs.jobs") == "first"
+
+
+@pytest.mark.parametrize("kind", [*KINDS, WORK])
+async def test_a_queued_job_shows_the_attempts_of_its_kind(bench, kind):
+    job_id = await bench.enqueue(kind=kind)
+    record = await bench.jobs.find(job_id)
+    assert record.max_attempts == MAX_ATTEMPTS.get(kind, DEFAULT_MAX_ATTEMPTS)
+    stored = await bench.sql.fetchval("SELECT max_attempts FROM jobs.jobs")
+    assert stored == MAX_ATTEMPTS.get(kind)
 
 
 async def test_contradicting_arguments_are_rejected_before_any_statement(bench):

@@ -11,6 +11,7 @@ from twelvefold.contracts.jobs import (
     CACHE_EVICT,
     EMAIL_SEND,
     IMAGE_PROCESS,
+    MAX_ATTEMPTS,
     AccountErase,
     CacheEvict,
     EmailSend,
@@ -25,9 +26,7 @@ from worker.service.image_processor import ImageProcessor
 from worker.service.object_sweeper import ObjectSweeper
 from worker.settings import WorkerSettings
 
-# Attempts cover an outage of a mail server or of S3 of about two hours.
 _OUTAGE_BACKOFF = Backoff(base=5.0, cap=600.0)
-_OUTAGE_MAX_ATTEMPTS = 30
 OBJECTS_SWEEP = "objects.sweep"
 SWEEP = JobKind(OBJECTS_SWEEP, EmptyPayload, timeout=3600.0, max_attempts=5, concurrency=1)
 _ERASURE_TIMEOUT = 600.0  # seconds for deleting everything of one account
@@ -51,7 +50,7 @@ def create_registry(
             EMAIL_SEND,
             EmailSend,
             timeout=settings.internal_timeout + settings.mail_timeout + 5.0,
-            max_attempts=_OUTAGE_MAX_ATTEMPTS,
+            max_attempts=MAX_ATTEMPTS[EMAIL_SEND],
             backoff=_OUTAGE_BACKOFF,
             concurrency=settings.worker_mail_concurrency,
         ),
@@ -62,7 +61,7 @@ def create_registry(
             IMAGE_PROCESS,
             ImageProcess,
             timeout=2.0 * settings.image_seconds + _TRANSFER_TIMEOUT,
-            max_attempts=_OUTAGE_MAX_ATTEMPTS,
+            max_attempts=MAX_ATTEMPTS[IMAGE_PROCESS],
             backoff=_OUTAGE_BACKOFF,
             concurrency=settings.worker_image_concurrency,
         ),
@@ -73,8 +72,7 @@ def create_registry(
             ACCOUNT_ERASE,
             AccountErase,
             timeout=_ERASURE_TIMEOUT,
-            # A requested erasure must not end after two hours.
-            max_attempts=100,
+            max_attempts=MAX_ATTEMPTS[ACCOUNT_ERASE],
             backoff=Backoff(base=5.0, cap=3600.0),
         ),
         account_eraser.erase,
@@ -84,8 +82,7 @@ def create_registry(
             CACHE_EVICT,
             CacheEvict,
             timeout=10.0,
-            # Until Redis is available, or the entry has expired.
-            max_attempts=100,
+            max_attempts=MAX_ATTEMPTS[CACHE_EVICT],
             backoff=Backoff(base=2.0, cap=120.0),
         ),
         cache_evictor.evict,

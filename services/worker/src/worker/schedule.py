@@ -3,10 +3,20 @@
 from datetime import timedelta
 
 from twelvefold.jobs import PeriodicJob
-from twelvefold.jobs.retention import JOBS_PRUNE
-from worker.job_kinds import OBJECTS_SWEEP
+from twelvefold.jobs.retention import JOBS_PRUNE, PRUNE
+from worker.job_kinds import OBJECTS_SWEEP, SWEEP
 
 SCHEDULE = (
-    PeriodicJob(JOBS_PRUNE, every=timedelta(hours=1), at=timedelta(minutes=17)),
-    PeriodicJob(OBJECTS_SWEEP, every=timedelta(hours=6), at=timedelta(minutes=43)),
+    PeriodicJob(
+        JOBS_PRUNE,
+        every=timedelta(hours=1),
+        at=timedelta(minutes=17),
+        max_attempts=PRUNE.max_attempts,
+    ),
+    PeriodicJob(
+        OBJECTS_SWEEP,
+        every=timedelta(hours=6),
+        at=timedelta(minutes=43),
+        max_attempts=SWEEP.max_attempts,
+    ),
 )

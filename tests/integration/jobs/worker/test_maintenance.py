@@ -101,14 +101,16 @@ async def test_a_wake_up_is_not_resent_at_once(bench):
 
 
 async def test_a_tick_is_one_job_for_any_number_of_workers(bench):
-    schedule = [PeriodicJob(WORK, every=timedelta(days=1), payload={"name": "tick"})]
+    schedule = [
+        PeriodicJob(WORK, every=timedelta(days=1), payload={"name": "tick"}, max_attempts=7)
+    ]
     workers = [bench.maintenance(schedule) for _ in range(4)]
     counts = await asyncio.gather(*(worker.enqueue_scheduled() for worker in workers))
     assert sum(counts) == 1
     for worker in workers:
         assert await worker.enqueue_scheduled() == 0
-    rows = await bench.sql.fetch("SELECT kind, unique_key, payload FROM jobs.jobs")
-    assert [row["kind"] for row in rows] == [WORK]
+    rows = await bench.sql.fetch("SELECT kind, max_attempts FROM jobs.jobs")
+    assert [(row["kind"], row["max_attempts"]) for row in rows] == [(WORK, 7)]
     assert len(bench.wakeups.sent) == 1
 
 

@@ -1,5 +1,6 @@
 """Kinds of jobs and their payloads. A payload holds ids, never tokens, links or email texts."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Literal
 from uuid import UUID
@@ -12,6 +13,17 @@ ACCOUNT_ERASE = "account.erase"
 CACHE_EVICT = "cache.evict"
 # The kinds that this release may enqueue. Workers must know a kind before a process enqueues it.
 KINDS = (EMAIL_SEND, IMAGE_PROCESS, ACCOUNT_ERASE, CACHE_EVICT)
+# Attempts by kind, which a producer stores with the job so that a waiting job shows its limit. A
+# kind that is missing here has the default.
+MAX_ATTEMPTS: Mapping[str, int] = {
+    # They cover an outage of a mail server or of S3 of about two hours.
+    EMAIL_SEND: 30,
+    IMAGE_PROCESS: 30,
+    # A requested erasure must not end after two hours.
+    ACCOUNT_ERASE: 100,
+    # Until Redis is available, or the entry has expired.
+    CACHE_EVICT: 100,
+}
 
 
 class EmailTemplate(StrEnum):

@@ -130,6 +130,7 @@ class PeriodicJob:
     every: timedelta
     at: timedelta = timedelta()
     payload: Mapping[str, Any] = field(default_factory=dict)
+    max_attempts: int | None = None  # 1 to 100; None: the kind's, known once a worker claims it
 
 
 class LeaseLost(Exception):

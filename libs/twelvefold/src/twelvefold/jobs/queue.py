@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from sqlalchemy import Row, select, text, tuple_
 
 from twelvefold.context import current_request_id
+from twelvefold.contracts.jobs import MAX_ATTEMPTS
 from twelvefold.database.database import Database, Reader, Transaction
 from twelvefold.errors import Conflict, NotFound
 from twelvefold.identifiers import new_id
@@ -83,9 +84,9 @@ class JobQueue:
         """Insert the job in the caller's transaction and return its id.
 
         `run_at` (aware; default: now) is the earliest start. `priority`: -100 to 100, higher
-        runs first. `max_attempts`: 1 to 100, default: the kind's. A `unique_key` allows one job
-        of this kind while its row is kept: a second call inserts nothing and returns the first
-        job's id. An existing `job_id` inserts nothing either.
+        runs first. `max_attempts`: 1 to 100, default: the kind's in `contracts.jobs.MAX_ATTEMPTS`.
+        A `unique_key` allows one job of this kind while its row is kept: a second call inserts
+        nothing and returns the first job's id. An existing `job_id` inserts nothing either.
         Raises ValueError for a naive `run_at`, or a unique key together with an id.
         """
         if unique_key is not None and job_id is not None:
@@ -111,7 +112,7 @@ class JobQueue:
                 owner_id=owner_id,
                 run_at=run_at,
                 unique_key=unique_key,
-                max_attempts=max_attempts,
+                max_attempts=max_attempts or MAX_ATTEMPTS.get(kind),
             )
         if not inserted:
             return job_id

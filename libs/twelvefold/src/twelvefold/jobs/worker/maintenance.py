@@ -77,8 +77,8 @@ SELECT n, tick FROM (
 """)
 
 _INSERT_TICK = text("""
-INSERT INTO jobs.jobs (id, kind, queue, payload, unique_key)
-VALUES (:id, :kind, :queue, CAST(:payload AS jsonb), :unique_key)
+INSERT INTO jobs.jobs (id, kind, queue, payload, unique_key, max_attempts)
+VALUES (:id, :kind, :queue, CAST(:payload AS jsonb), :unique_key, :max_attempts)
 ON CONFLICT DO NOTHING
 """)
 
@@ -243,6 +243,7 @@ class QueueMaintenance:
                     "queue": self._queue,
                     "payload": json.dumps(dict(entry.payload)),
                     "unique_key": key,
+                    "max_attempts": entry.max_attempts,
                 },
             )
             count = int(result.rowcount)  # type: ignore[attr-defined]  # INSERT: a CursorResult
