@@ -91,9 +91,11 @@ def suite(
 
 
 def new_checkout(root: Path) -> Path:
-    """A folder that `twelvefold up` takes for a checkout, without sources."""
-    for known_by in ("libs/twelvefold/src/twelvefold", "services"):
-        (root / known_by).mkdir(parents=True)
+    """A folder that `twelvefold up` takes for a checkout, without sources but for an empty folder
+    that all services share.
+    """
+    (root / "shared").mkdir(parents=True)
+    (root / "pyproject.toml").write_text('[tool.twelvefold]\nshared = ["shared"]\n')
     return root
 
 

@@ -6,10 +6,13 @@ import asyncio
 import json
 import os
 import shlex
+import shutil
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +21,12 @@ from uuid import uuid4
 import httpx
 import psutil
 import pytest
+from tests.running_suite import new_checkout
 from tests.suite import INTERNAL, PUBLIC, SERVICES
 
 from twelvefold.settings import process_environment
 
+ROOT = Path(__file__).parents[2]
 COMMAND = Path(sys.executable).parent / "twelvefold"
 PROCESSES = {f"{service}.1" for service in SERVICES} | {
     "postgres", "redis", "s3", "mail", "console", "twelvefold",
@@ -45,10 +50,7 @@ class Laptop:
 
     @classmethod
     def create(cls, checkout: Path) -> Laptop:
-        # The folders by which `Checkout.find` recognises a checkout.
-        for folder in ("libs/twelvefold/src/twelvefold", "services"):
-            (checkout / folder).mkdir(parents=True)
-        return cls(checkout)
+        return cls(new_checkout(checkout))
 
     async def run(self, *arguments: str, **settings: str) -> Outcome:
         process = await asyncio.create_subprocess_exec(
@@ -138,6 +140,24 @@ async def laptop(running: Laptop) -> Laptop:
     if (await running.run("ps")).code != 0:
         await running.up()
     return running
+
+
+async def wait_for(laptop: Laptop, name: str, condition: Callable[[Row], object]) -> Row:
+    deadline = time.monotonic() + 40
+    while not condition(row := (await laptop.processes())[name]):
+        assert time.monotonic() < deadline, row
+        await asyncio.sleep(0.1)
+    return row
+
+
+async def until_status(client: httpx.AsyncClient, status: int) -> httpx.Response:
+    async with asyncio.timeout(40):
+        while True:
+            with suppress(httpx.TransportError):  # the connection of a killed process
+                response = await client.get("/openapi.json")
+                if response.status_code == status:
+                    return response
+            await asyncio.sleep(0.05)
 
 
 async def wait_for_replacement(laptop: Laptop, name: str, pid: int) -> Row:
@@ -257,7 +277,7 @@ async def test_a_reload_refuses_no_connection(laptop) -> None:
 
     async with asyncio.TaskGroup() as group:
         group.create_task(send_requests())
-        (laptop.checkout / "libs/twelvefold/src/twelvefold/changed.py").write_text("# a change")
+        (laptop.checkout / "shared/changed.py").write_text("# a change")
         await wait_for_replacement(laptop, "api.1", before)
         reloaded.set()
 
@@ -369,6 +389,100 @@ async def test_down_leaves_no_process_and_no_port(laptop) -> None:
     assert have_ended(processes)
     assert not still_held(laptop, ports)
     assert (await laptop.run("ps")).code == 1
+
+
+async def test_broken_code_leaves_the_old_process_running(tmp_path) -> None:
+    laptop = Laptop.create(tmp_path / "laptop")
+    sources = laptop.checkout / "services/api/src"
+    shutil.copytree(ROOT / "services/api/src", sources)
+    app = sources / "api/app.py"
+    working = app.read_text()
+    try:
+        started = await laptop.run("up", "--detach", PYTHONPATH=str(sources))
+        assert started.code == 0, started.text
+        before = (await laptop.processes())["api.1"]
+
+        app.write_text(f"{working}\nan error\n")
+
+        failed = await wait_for(laptop, "api.1", lambda row: row["reload_error"])
+        assert "SyntaxError" in failed["reload_error"]
+        assert failed["pid"] == before["pid"]
+        async with httpx.AsyncClient(timeout=20, base_url=laptop.endpoints["api"]) as client:
+            assert (await client.get("/health")).status_code == 200
+
+            # Without a process the reason is the response.
+            os.kill(before["pid"], signal.SIGKILL)
+            response = await until_status(client, 503)
+            assert response.headers["content-type"] == "application/problem+json"
+            assert "SyntaxError" in response.json()["detail"]
+
+            app.write_text(working)
+            await wait_for(laptop, "api.1", lambda row: not row["reload_error"])
+            await until_status(client, 200)
+    finally:
+        await laptop.run("reset", "--yes")
+
+
+async def test_a_service_without_processes_says_so(laptop) -> None:
+    await laptop.run("scale", "api=0")
+    async with httpx.AsyncClient(timeout=5) as client:
+        response = await client.get(f"{laptop.endpoints['api']}/health")
+    assert response.status_code == 503
+    assert "twelvefold scale api=1" in response.json()["detail"]
+    assert (await laptop.run("scale", "api=1")).code == 0
+
+
+async def test_the_settings_of_the_checkout_are_read_and_named(tmp_path) -> None:
+    laptop = Laptop.create(tmp_path / "laptop")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    (laptop.checkout / ".env").write_text(f"LOG_LEVEL=WARNING\nPORT={port}\n")
+    try:
+        started = await laptop.run("up", "--detach")
+        assert started.code == 0, started.text
+        assert ".env sets LOG_LEVEL, PORT" in started.text
+        assert laptop.endpoints["api"] == f"http://127.0.0.1:{port}"
+        shown = json.loads((await laptop.run("config", "show", "api", "--json")).text)
+        assert shown["LOG_LEVEL"] == "WARNING"
+    finally:
+        await laptop.run("reset", "--yes")
+
+
+async def test_admin_tasks_use_the_running_suite(laptop) -> None:
+    listed = await laptop.run("jobs", "list", "--json")
+    assert listed.code == 0, listed.text
+    assert json.loads(listed.text)[0]["kind"] == "email.send"
+    promoted = await laptop.run("users", "create-admin", "demo@example.com")
+    assert "demo@example.com is an admin" in promoted.text
+
+
+@pytest.mark.parametrize("command", ["ps", "logs -n 500 api"])
+async def test_a_reader_that_leaves_early_is_no_error(laptop, command) -> None:
+    process = await asyncio.create_subprocess_shell(
+        f"set -o pipefail; {COMMAND} {command} | head -n 1",
+        executable="/bin/bash",
+        cwd=laptop.checkout,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0, output.decode()
+    assert len(output.decode().splitlines()) == 1
+
+
+async def test_unknown_logs_name_those_that_there_are(laptop) -> None:
+    outcome = await laptop.run("logs", "nosuch")
+    assert outcome.code == 1
+    assert "no logs of nosuch; there are: api, api.1, " in outcome.text
+
+
+async def test_a_folder_that_cannot_hold_data_is_named(tmp_path) -> None:
+    laptop = Laptop.create(tmp_path / "laptop")
+    (laptop.checkout / ".twelvefold").write_text("where a folder should be")
+    outcome = await laptop.run("up", "--detach")
+    assert outcome.code == 1
+    assert f"keeps its data in {laptop.checkout / '.twelvefold'}" in outcome.text.replace("\n", "")
+    assert "Traceback" not in outcome.text
 
 
 async def test_invalid_settings_are_reported_and_end_the_start(running) -> None:

@@ -31,6 +31,36 @@ def test_a_traceback_is_printed_below_its_event() -> None:
     assert line.splitlines()[1:] == ["Traceback", "  x"]
 
 
+TRACEBACK = """\
+Traceback (most recent call last):
+  File "/venv/lib/python3.13/site-packages/fastapi/routing.py", line 7, in app
+    return await call()
+  File "/home/ada/suite/services/api/src/api/routes/users.py", line 12, in read
+    return rows[0]
+  File "/venv/lib/python3.13/site-packages/rows.py", line 3, in __getitem__
+    raise IndexError("no row")
+IndexError: no row"""
+
+
+def test_a_traceback_begins_with_the_error_and_the_place_in_our_code() -> None:
+    line = json.dumps({**EVENT, "exception": TRACEBACK})
+    _, *shown = Renderer(colours=False).line("api.1", line).splitlines()
+    assert shown[:2] == [
+        "IndexError: no row",
+        '  File "/home/ada/suite/services/api/src/api/routes/users.py", line 12, in read',
+    ]
+    assert shown[2:] == TRACEBACK.splitlines()
+
+
+def test_the_calls_of_libraries_are_dimmed() -> None:
+    line = json.dumps({**EVENT, "exception": TRACEBACK})
+    shown = Renderer(colours=True).line("api.1", line).splitlines()
+    dimmed = [one for one in shown if one.startswith("\x1b[2m") and "site-packages" in one]
+    assert len(dimmed) == 2
+    assert "    return rows[0]" in shown
+    assert "    return await call()" not in shown
+
+
 def test_a_line_that_is_no_event_is_printed_unchanged() -> None:
     renderer = Renderer(colours=False)
     for text in ("plain", "{broken", '{"no": "event"}', "{}"):

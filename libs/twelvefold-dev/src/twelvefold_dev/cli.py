@@ -6,6 +6,7 @@ installed.
 """
 
 import asyncio
+import os
 import shlex
 import sys
 import time
@@ -18,11 +19,18 @@ import typer
 from rich.console import Console
 
 from twelvefold.contracts.terminal import escape_unprintable
-from twelvefold.settings.command_line import FAILURE, USAGE_ERROR, fail, load_or_fail
+from twelvefold.settings.command_line import (
+    FAILURE,
+    USAGE_ERROR,
+    complete_service,
+    fail,
+    load_or_fail,
+)
 from twelvefold_dev.environment.composition import OPERATOR
 from twelvefold_dev.servers.backing import BackingKind
 from twelvefold_dev.servers.server import StackError
 from twelvefold_dev.supervisor.control import END_TIMEOUT, RunLock, ask
+from twelvefold_dev.terminal.log_follower import LogFollower, log_names
 from twelvefold_dev.terminal.logs import Renderer
 from twelvefold_dev.terminal.processes_table import show
 
@@ -33,13 +41,23 @@ _SCALE_TIMEOUT = 120.0
 _NOTHING_RUNS = "nothing runs in this checkout (start it by `make up`)"
 
 app = typer.Typer()
+# The panels of --help.
+_LAPTOP, _REPOSITORY = "On this machine", "Repository"
 
 
 @contextmanager
 def _failures() -> Iterator[None]:
-    """Report a StackError or OSError in one line and exit with code 1."""
+    """Report a StackError or OSError in one line and exit with code 1.
+
+    Exit with 0 where the reader of the output has gone, as `head` does.
+    """
     try:
         yield
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        # The interpreter flushes stdout once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from error
     except (StackError, OSError) as error:
         fail(str(error))
 
@@ -59,11 +77,24 @@ def _checkout() -> Checkout:
     return Checkout.find(Path.cwd())
 
 
-@app.command()
+def _complete_count(incomplete: str) -> list[str]:
+    return [f"{name}=" for name in complete_service(incomplete)]
+
+
+def _complete_log(incomplete: str) -> list[str]:
+    try:
+        names = log_names(_checkout().logs)
+    except StackError:
+        return complete_service(incomplete)
+    return [name for name in names if name.startswith(incomplete)]
+
+
+@app.command(rich_help_panel=_LAPTOP)
 def up(
     detach: Annotated[bool, typer.Option(help="Return when everything is ready.")] = False,
     scale: Annotated[
-        list[str] | None, typer.Option(help="Processes of a service, e.g. worker=3.")
+        list[str] | None,
+        typer.Option(help="Processes of a service, e.g. worker=3.", autocompletion=_complete_count),
     ] = None,
 ) -> None:
     """Run the suite: servers, migrations, services with reload, a demo account."""
@@ -94,7 +125,7 @@ def up(
         raise typer.Exit(FAILURE)
 
 
-@app.command()
+@app.command(rich_help_panel=_LAPTOP)
 def down() -> None:
     """Stop the suite in order, wherever it was started, and wait until every process ended."""
     with _failures():
@@ -124,7 +155,7 @@ def _end(checkout: Checkout) -> bool:
     return True
 
 
-@app.command()
+@app.command(rich_help_panel=_LAPTOP)
 def reset(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
@@ -143,16 +174,19 @@ def reset(
     typer.echo("all local data deleted")
 
 
-@app.command()
+@app.command(rich_help_panel=_LAPTOP)
 def ps(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List the processes: id, state, uptime, requests, errors, memory."""
     with _failures():
         show(_request_processes("ps"), as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=_LAPTOP)
 def scale(
-    counts: Annotated[list[str], typer.Argument(help="SERVICE=COUNT, e.g. worker=5.")],
+    counts: Annotated[
+        list[str],
+        typer.Argument(help="SERVICE=COUNT, e.g. worker=5.", autocompletion=_complete_count),
+    ],
 ) -> None:
     """Start or stop processes of a service until it has the given count; 0 stops all of them."""
     with _failures():
@@ -162,10 +196,14 @@ def scale(
         show(processes, as_json=False)
 
 
-@app.command()
+@app.command(rich_help_panel=_LAPTOP)
 def env(
     process: Annotated[
-        str, typer.Argument(help="A service; by default an operator, for backup and restore.")
+        str,
+        typer.Argument(
+            help="A service; by default an operator, for backup and restore.",
+            autocompletion=complete_service,
+        ),
     ] = OPERATOR,
 ) -> None:
     """Print the environment of a process of the running stack, secrets included, for a shell.
@@ -178,9 +216,12 @@ def env(
                 typer.echo(f"export {name}={shlex.quote(value)}")
 
 
-@app.command()
+@app.command(rich_help_panel=_LAPTOP)
 def restart(
-    services: Annotated[list[str], typer.Argument(help="One or several services.")],
+    services: Annotated[
+        list[str],
+        typer.Argument(help="One or several services.", autocompletion=complete_service),
+    ],
 ) -> None:
     """Replace the processes of a service one by one, without refusing a request."""
     with _failures():
@@ -210,7 +251,7 @@ def _request_processes(
     raise StackError("the stack is shutting down")
 
 
-@app.command()
+@app.command(rich_help_panel=_LAPTOP)
 def console(
     open_browser: Annotated[
         bool, typer.Option("--open", help="Also open the link in the browser.")
@@ -229,10 +270,14 @@ def console(
         typer.launch(link)
 
 
-@app.command()
+@app.command(rich_help_panel=_LAPTOP)
 def logs(
     service: Annotated[
-        str | None, typer.Argument(help="A service, one process (api.1) or a server (postgres).")
+        str | None,
+        typer.Argument(
+            help="A service, one process (api.1) or a server (postgres).",
+            autocompletion=_complete_log,
+        ),
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines too.")] = False,
     lines: Annotated[
@@ -241,24 +286,23 @@ def logs(
     raw: Annotated[bool, typer.Option("--json", help="Print lines as written.")] = False,
 ) -> None:
     """Print the logs of the services, of one service, of one process or of one server."""
-    from twelvefold_dev.terminal.log_follower import LogFollower
-
     with _failures():
         checkout = _checkout()
         follower = LogFollower(checkout.logs, service, lines)
         if not follower.names:
-            raise StackError(f"no logs of {service or 'anything'} in {checkout.logs}")
-    renderer = Renderer.of(typer.get_text_stream("stdout"))
-    while True:
-        for name, line in follower.read_new_lines():
-            shown = escape_unprintable(line) if raw and sys.stdout.isatty() else line
-            typer.echo(shown if raw else renderer.line(name, line))
-        if not follow:
-            return
-        time.sleep(0.2)
+            there_are = ", ".join(log_names(checkout.logs)) or "none yet"
+            raise StackError(f"no logs of {service or 'the services'}; there are: {there_are}")
+        renderer = Renderer.of(typer.get_text_stream("stdout"))
+        while True:
+            for name, line in follower.read_new_lines():
+                shown = escape_unprintable(line) if raw and sys.stdout.isatty() else line
+                typer.echo(shown if raw else renderer.line(name, line))
+            if not follow:
+                return
+            time.sleep(0.2)
 
 
-@app.command()
+@app.command(rich_help_panel=_REPOSITORY)
 def backing(
     server: Annotated[BackingKind, typer.Argument(help="The server to run.", show_default=False)],
 ) -> None:
@@ -277,7 +321,7 @@ def backing(
         asyncio.run(serve(running, lambda: typer.echo(f"{server}: ready")))
 
 
-@app.command()
+@app.command(rich_help_panel=_REPOSITORY)
 def workspace(
     check: Annotated[bool, typer.Option(help="Only report what is out of date; exit 1.")] = False,
 ) -> None:
@@ -297,7 +341,7 @@ def workspace(
     typer.echo(f"lists of services: {'wrote ' + ', '.join(stale) if stale else 'up to date'}")
 
 
-@app.command()
+@app.command(rich_help_panel=_REPOSITORY)
 def reference(
     directory: Annotated[Path, typer.Argument(help="Folder of the pages.")],
     check: Annotated[bool, typer.Option(help="Only report what is out of date; exit 1.")] = False,

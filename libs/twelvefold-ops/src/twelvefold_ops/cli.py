@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from .archive import Archive
 
 app = typer.Typer()
-app.command()(rollout)
+_OPERATORS = "For operators"  # a panel of --help
+app.command(rich_help_panel=_OPERATORS)(rollout)
+_PROCESS = "operator"  # whose settings a running suite provides on a laptop
 Location = Annotated[str, typer.Argument(help="A directory, or s3://bucket/prefix.")]
 Objects = Annotated[bool, typer.Option(help="Include the objects in S3.")]
 
@@ -41,7 +43,7 @@ def _open_stores(location: str, *, objects: bool) -> tuple[Archive, ObjectStore 
     from .archive import open_archive
 
     is_configured = "S3_BUCKET" in process_environment()
-    settings = load_or_fail(ObjectStoreSettings) if objects or is_configured else None
+    settings = load_or_fail(ObjectStoreSettings, _PROCESS) if objects or is_configured else None
     try:
         archive = open_archive(location, settings)
     except ValueError as error:
@@ -63,7 +65,7 @@ def _report(text: str) -> None:
     sys.stdout.flush()
 
 
-@app.command()
+@app.command(rich_help_panel=_OPERATORS)
 def backup(
     location: Location,
     objects: Objects = True,
@@ -77,7 +79,7 @@ def backup(
     """
     from .backup import create_backup
 
-    settings = load_or_fail(BackupSettings)
+    settings = load_or_fail(BackupSettings, _PROCESS)
     archive, store = _open_stores(location, objects=objects or copy)
 
     async def main() -> None:
@@ -98,7 +100,7 @@ def backup(
     run_async(main)
 
 
-@app.command()
+@app.command(rich_help_panel=_OPERATORS)
 def restore(
     location: Location,
     objects: Objects = True,
@@ -113,7 +115,7 @@ def restore(
     """
     from .restore import restore_backup
 
-    settings = load_or_fail(BootstrapSettings)
+    settings = load_or_fail(BootstrapSettings, _PROCESS)
     archive, store = _open_stores(location, objects=objects)
     if replace and not yes:
         typer.confirm("Delete every account, image and job in the database?", abort=True)

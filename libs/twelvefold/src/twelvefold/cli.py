@@ -9,9 +9,10 @@ import json
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperOption
 
 from twelvefold.observability.redaction import redact_settings
 from twelvefold.service.installed import find_service, installed_services
@@ -28,6 +29,8 @@ from twelvefold.settings.command_line import (
 _QUEUE_SETTING = "worker_queue"
 # Groups whose commands are added at the top level: those of developers and of operators.
 _TOP_LEVEL_GROUPS = {"dev", "ops"}
+# The panels of --help.
+_PROCESSES, _ADMIN_TASKS, _REPOSITORY = "Processes", "Admin tasks", "Repository"
 
 config = typer.Typer(no_args_is_help=True, help="Check and show the settings in force.")
 app = typer.Typer(
@@ -37,10 +40,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Run and administer the suite. Settings come from the environment.",
 )
-app.add_typer(config, name="config")
+app.add_typer(config, name="config", rich_help_panel=_PROCESSES)
 
 
-@app.command()
+@app.command(rich_help_panel=_PROCESSES)
 def run(
     service: ServiceName = None,
     queue: Annotated[
@@ -57,7 +60,7 @@ def run(
     raise typer.Exit(run_service(selected, **overrides))
 
 
-@app.command()
+@app.command(rich_help_panel=_PROCESSES)
 def services(
     as_json: Annotated[bool, typer.Option("--json", help="Print the declarations.")] = False,
 ) -> None:
@@ -71,7 +74,7 @@ def services(
         typer.echo("\t".join([service.name, *sorted(service.listeners)]))
 
 
-@app.command("log-level")
+@app.command("log-level", rich_help_panel=_PROCESSES)
 def change_log_level(
     level: Annotated[
         str | None, typer.Argument(help="DEBUG, INFO, WARNING or ERROR; default: show the level.")
@@ -104,7 +107,7 @@ def change_log_level(
     typer.echo(f"{content['level']}{until}")
 
 
-@app.command()
+@app.command(rich_help_panel=_REPOSITORY)
 def openapi(
     directory: Annotated[Path, typer.Argument(help="Directory of the documents.")],
     check: Annotated[
@@ -138,7 +141,7 @@ def openapi(
 def check(service: ServiceName = None) -> None:
     """List all missing, unsafe and unknown settings at once; exit 2 if there is any."""
     selected = find_service(service)
-    settings = load_or_fail(selected.settings)
+    settings = load_or_fail(selected.settings, selected.name)
     typer.echo(f"{selected.name}: settings are complete for {settings.environment}")
 
 
@@ -148,7 +151,8 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the settings in force, secrets redacted."""
-    settings = load_or_fail(find_service(service).settings)
+    selected = find_service(service)
+    settings = load_or_fail(selected.settings, selected.name)
     values = redact_settings(settings)
     if as_json:
         typer.echo(json.dumps(values, indent=2))
@@ -165,13 +169,24 @@ def _add_commands() -> None:
             app.registered_commands.extend(group.registered_commands)
             app.registered_groups.extend(group.registered_groups)
         else:
-            app.add_typer(group, name=entry.name)
+            app.add_typer(group, name=entry.name, rich_help_panel=_ADMIN_TASKS)
+
+
+def _hide_types_of_flags(command: Any) -> None:
+    """Show `--json` in --help, and not `--json <bool>`, for this command and those below it."""
+    for parameter in command.get_params(typer.Context(command)):
+        if isinstance(parameter, TyperOption) and parameter.is_flag:
+            parameter.metavar = ""
+    for child in getattr(command, "commands", {}).values():
+        _hide_types_of_flags(child)
 
 
 def main() -> None:
     """Run the `twelvefold` command; exit 130 on Ctrl-C."""
     _add_commands()
+    command = typer.main.get_command(app)
+    _hide_types_of_flags(command)
     try:
-        app()
+        command()
     except KeyboardInterrupt:
         sys.exit(130)

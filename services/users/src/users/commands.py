@@ -45,7 +45,7 @@ def create_admin(
 
     Sends no email. Exit codes: 0 done, 1 failed, 2 wrong input or settings.
     """
-    settings = load_or_fail(AdminSettings)
+    settings = load_or_fail(AdminSettings, "users")
     if run_async(lambda: promote(settings, email, verified=verified)):
         typer.echo(f"{email} is an admin from its next token on")
         return

@@ -258,6 +258,20 @@ async def test_processes_are_shown_as_the_supervisor_reports_them(start_console)
             await anext(changes)
 
 
+async def test_a_service_that_was_not_reloaded_is_shown_with_the_error(start_console) -> None:
+    console = await start_console()
+    error = (
+        "api was not reloaded: api.1 ended during start with code 1\nSyntaxError: invalid syntax"
+    )
+    console.processes.append(
+        {"name": "api.1", "pid": 8, "state": "running", "url": "", "reload_error": error}
+    )
+    async with asyncio.timeout(30), open_events(console) as changes:
+        while not (found := (await console.get("stack"))["processes"]):
+            await anext(changes)
+    assert (found[0]["health"], found[0]["reload_error"]) == ("not reloaded", error)
+
+
 async def test_an_open_page_is_notified_of_spans_emails_lines_and_jobs(console, jobs) -> None:
     async with asyncio.timeout(30), open_events(console) as changes:
         received: set[str] = set()

@@ -1,20 +1,22 @@
 """The processes of all services of a stack: their number and their replacement.
 
-Owns their order at start, restart and stop; `supervised` handles a single process.
+Owns their order at start, restart and stop, and who answers while a service has no process;
+`supervised` handles a single process.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from functools import partial
 
 from twelvefold.service.definition import order_by_calls
 from twelvefold_dev.servers.server import Server, ServerFailed, StackError
 from twelvefold_dev.terminal.logs import LogPipe
 
 from .service_process import ServiceProcess
+from .stand_in import StandIn
 from .supervised import SupervisedProcess
 from .wiring import Wiring
 
@@ -34,6 +36,12 @@ class Fleet:
     ) -> None:
         self._wiring = wiring
         self._supervise = supervise
+        self._stand_ins = {
+            name: StandIn(sockets.shared.values(), partial(self._describe_absence, name))
+            for name, sockets in wiring.sockets.items()
+        }
+        # The ends of replaced processes, which go on where a replacement is cancelled.
+        self._ending: set[asyncio.Task[None]] = set()
         self._processes = {
             name: [self._create_process(name, number) for number in range(1, count + 1)]
             for name, count in counts.items()
@@ -62,19 +70,6 @@ class Fleet:
                 raise ServerFailed(process.name, "did not become ready for work in time")
             await asyncio.sleep(_READY_POLL_INTERVAL)
 
-    async def reload(self, services: Iterable[str]) -> None:
-        """Restart the processes of these services, those of one service one after the other, so
-        that the remaining ones accept requests.
-        """
-        await asyncio.gather(*(self._restart_in_turn(self._processes[name]) for name in services))
-
-    async def _restart_in_turn(self, processes: list[SupervisedProcess]) -> None:
-        for process in processes:
-            process.restart()
-            if len(processes) > 1:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(process.wait_until_up(), _READY_TIMEOUT)
-
     async def scale(self, service: str, count: int) -> None:
         """Start or stop processes until `service` has `count` of them (0 to MAX_PROCESSES).
 
@@ -88,45 +83,81 @@ class Fleet:
         ]
         removed = processes[count:]
         del processes[count:]
+        self._update_stand_in(service)
         for process in added:
             await process.pipe.open()
         processes += added
         await asyncio.gather(*(self.start_process(process) for process in added))
         await _stop(removed)
 
-    async def replace(self, service: str) -> AsyncIterator[str]:
+    async def replace(self, service: str, *, at_once: bool = False) -> AsyncIterator[str]:
         """Replace the processes of `service` one after the other and yield the name of each.
 
         Old and new process share their sockets, and the new one accepts requests before the old
-        one closes them, so that no request is refused. Raises StackError where a new process does
-        not start; the old one stays.
+        one closes them, so that no request is refused. With `at_once` the old one takes no more
+        requests from then on. Raises StackError where a new process does not start, with its
+        output as a note; the old one stays.
         """
-        processes = self._find_processes(service)
-        for number, old in enumerate(list(processes), start=1):
-            new = self._supervise(self._wiring.process(service, number), old.pipe)
+        for number, old in enumerate(list(self._find_processes(service)), start=1):
+            new, known = self._create_process(service, number, old.pipe), old.pipe.count
             try:
                 await self.start_process(new)
-            except BaseException:
-                await new.stop()
-                _close_sockets(new)
+            except BaseException as error:
+                await self._retire(new)
+                for line in old.pipe.plain_lines_since(known):
+                    error.add_note(line)
                 raise
+            processes = self._find_processes(service)
+            if old not in processes:  # the service was scaled in meanwhile
+                await self._retire(new)
+                return
             processes[processes.index(old)] = new
-            await old.stop(replaced=True)
-            _close_sockets(old)
+            await self._retire(old, replaced=not at_once)
             yield new.name
+
+    async def _retire(self, process: SupervisedProcess, *, replaced: bool = False) -> None:
+        """End a process without its log pipe. Its end goes on where this call is cancelled."""
+        ending = asyncio.create_task(_end(process, replaced=replaced))
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+        await asyncio.shield(ending)
 
     async def stop(self) -> None:
         """Stop all processes: those of a caller before those of the services that it calls."""
+        for stand_in in self._stand_ins.values():
+            stand_in.close()
         for name in order_by_calls(self._wiring.services):
             await _stop(self._processes[name])
+        await asyncio.gather(*self._ending)
 
     def _find_processes(self, service: str) -> list[SupervisedProcess]:
         if service not in self._processes:
             raise StackError(f"no service {service!r}: choose from {', '.join(self._processes)}")
         return self._processes[service]
 
-    def _create_process(self, service: str, number: int) -> SupervisedProcess:
-        return self._supervise(self._wiring.process(service, number), None)
+    def _create_process(
+        self, service: str, number: int, pipe: LogPipe | None = None
+    ) -> SupervisedProcess:
+        process = self._supervise(self._wiring.process(service, number), pipe)
+        process.on_state = lambda: self._update_stand_in(service)
+        return process
+
+    def _update_stand_in(self, service: str) -> None:
+        processes = self._processes[service]
+        self._stand_ins[service].set_open(all(process.is_failing for process in processes))
+
+    def _describe_absence(self, service: str) -> str:
+        """Return why `service` has no process."""
+        processes = self._processes[service]
+        if not processes:
+            return f"{service} has no process. Run `twelvefold scale {service}=1`."
+        output = processes[0].pipe.plain_lines_since(0) or ["no output"]
+        return f"{service} does not start ({output[-1]}). See `twelvefold logs {service}`."
+
+
+async def _end(process: SupervisedProcess, *, replaced: bool) -> None:
+    await process.stop(replaced=replaced)
+    _close_sockets(process)
 
 
 async def _stop(processes: list[SupervisedProcess]) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from twelvefold.service.installed import installed_services
 from twelvefold.settings import process_environment
 from twelvefold_dev.checkout import Checkout
+from twelvefold_dev.environment.dotenv import FILE as DOTENV
+from twelvefold_dev.environment.dotenv import read_dotenv
 from twelvefold_dev.servers.server import StackError
 from twelvefold_dev.terminal.logs import Show, Terminal
 from twelvefold_dev.terminal.progress import Progress
@@ -43,14 +45,16 @@ def run_here(checkout: Checkout, scale: Scale, progress: Progress) -> None:
 async def _run(
     checkout: Checkout, scale: Scale, show: Show, notify: Callable[[Message], None]
 ) -> None:
+    own = read_dotenv(checkout.root)
     try:
         stack = Supervisor(
             checkout,
             installed_services(),
-            process_environment(),
+            {**own, **process_environment()},
             scale=scale,
             show=show,
             notify=notify,
+            notices=[f"{DOTENV} sets {', '.join(sorted(own))}"] if own else [],
         )
     except OSError as error:
         raise StackError(f"the stack cannot be prepared: {error}") from error
@@ -59,7 +63,7 @@ async def _run(
 
 def main(arguments: list[str]) -> int:
     root, *counts = arguments
-    checkout = Checkout(Path(root))
+    checkout = Checkout.find(Path(root))
     lock = RunLock(checkout.run)
     if not lock.acquire():
         return EXIT_ALREADY_RUNNING

@@ -18,7 +18,9 @@ from twelvefold.service.definition import Listener, Service
 from twelvefold_dev.servers.server import EmbeddedServer
 from twelvefold_dev.system.child_process import Launch
 from twelvefold_dev.system.probe import get
-from twelvefold_dev.system.sockets import listen_on_first_free, public_ports, url_of
+from twelvefold_dev.system.sockets import listen_on_first_free, url_of
+
+from .public_ports import PublicPorts
 
 _PROBE_TIMEOUT = 1.0  # seconds
 # The settings that name an inherited listener.
@@ -34,12 +36,12 @@ class ServiceSockets:
     shared: Mapping[str, socket.socket]
 
     @classmethod
-    def bind(cls, service: Service) -> ServiceSockets:
-        """Bind the listeners of a service. Raises OSError where no port is free."""
+    def bind(cls, service: Service, ports: PublicPorts) -> ServiceSockets:
+        """Bind the listeners of a service. Raises StackError or OSError where that fails."""
         shared = {
-            _SETTINGS[listener]: listen_on_first_free(
-                public_ports() if listener is Listener.PUBLIC else (0,)
-            )
+            _SETTINGS[listener]: ports.listen(service.name)
+            if listener is Listener.PUBLIC
+            else listen_on_first_free((0,))
             for listener in service.listeners
         }
         return cls(service.name, shared)
@@ -55,7 +57,7 @@ class ServiceSockets:
 
 
 class ServiceProcess(EmbeddedServer):
-    """`python -m NAME` with inherited sockets. `url` is the URL of its management port."""
+    """A process of a service with inherited sockets. `url` is the URL of its management port."""
 
     start_timeout = 60.0
     # Longer than the service's own grace period. SIGINT skips the lame-duck phase.
@@ -84,7 +86,7 @@ class ServiceProcess(EmbeddedServer):
         listeners = {**self._sockets.shared, MANAGEMENT: self._management}
         descriptors = {setting: listener.fileno() for setting, listener in listeners.items()}
         return Launch(
-            command=[sys.executable, "-P", "-m", self.service],
+            command=[sys.executable, "-P", "-m", "twelvefold.http.server", self.service],
             environment=self._environment(descriptors),
             directory=self.directory,
             output=output,

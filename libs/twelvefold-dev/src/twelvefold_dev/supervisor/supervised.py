@@ -47,7 +47,10 @@ class SupervisedProcess:
         self.pipe = pipe
         self._report = report
         self._min_restart_delay = min_restart_delay
-        self.state = SupervisionState.STOPPED
+        self._state = SupervisionState.STOPPED
+        self._failed_starts = 0
+        # Called after every change of `state`.
+        self.on_state: Callable[[], None] = lambda: None
         self.restarts = 0
         self.started_at: float | None = None  # seconds since the epoch
         self._up = asyncio.Event()
@@ -57,6 +60,22 @@ class SupervisedProcess:
     @property
     def name(self) -> str:
         return self.server.name
+
+    @property
+    def state(self) -> SupervisionState:
+        return self._state
+
+    @state.setter
+    def state(self, state: SupervisionState) -> None:
+        self._state = state
+        if state in (SupervisionState.RUNNING, SupervisionState.STOPPING):
+            self._failed_starts = 0
+        self.on_state()
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the process ended and could not be started again so far."""
+        return self._failed_starts > 0
 
     async def start(self) -> None:
         """Start the process and return once it runs. Raises StackError where that fails."""
@@ -117,5 +136,6 @@ class SupervisedProcess:
         try:
             await run_unless(self._restart_requested, self._start_once())
         except (StackError, OSError) as error:
+            self._failed_starts += 1
             self.state = SupervisionState.BACKING_OFF
             self._report(f"{error}; next attempt in {next_delay:.0f} s")

@@ -11,7 +11,7 @@ import itertools
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -26,8 +26,10 @@ from .control import ControlServer, Message
 from .detached import SUPERVISOR
 from .fleet import Fleet
 from .orphan_processes import terminate_orphans
+from .reload.reloader import Reloader
+from .reload.source_watcher import Sources, find_homes
+from .reload.start_files import StartFiles
 from .shutdown import ShutdownRequest, run_unless
-from .source_watcher import SourceChange, Sources
 from .startup_events import StartupEvents
 from .status import own_row, rows
 from .supervised import SupervisedProcess
@@ -49,10 +51,13 @@ class Supervisor:
         scale: Mapping[str, int],
         show: Show,
         notify: Callable[[Message], None],
+        notices: Sequence[str] = (),
     ) -> None:
+        """`notices` are sentences for the developer about this start."""
         self._checkout = checkout
         self._show = show
         self._events = StartupEvents(notify)
+        self._notices = notices
         self._started = time.monotonic()
         self._numbers = itertools.count(1)
         self._shutdown = ShutdownRequest(self._kill_all)
@@ -64,7 +69,16 @@ class Supervisor:
         counts = {name: scale.get(name, 1) for name in services}
         self._fleet = Fleet(self._wiring, counts, self._supervise)
         self._schemas = self._create_pipe(SCHEMAS)
-        self._sources = Sources(checkout.root, services)
+        self._reload_failures: dict[str, str] = {}  # by service
+        sources = Sources(checkout.root, find_homes(services), checkout.shared)
+        self._reloader = Reloader(
+            sources,
+            StartFiles(checkout.root, sources.projects),
+            migrate=self._prepare_schemas,
+            replace=self._reload,
+            report=self._log,
+            failures=self._reload_failures,
+        )
 
     async def run(self) -> None:
         """Run the stack until a signal or `down`.
@@ -105,9 +119,9 @@ class Supervisor:
                 raise
             raise _first_error(failures) from None
         self._checkout.note_homes(self._wiring.data_homes())
-        for server in self._servers:
-            if server.server.notice:
-                await self._events.add({"kind": "notice", "text": server.server.notice})
+        notices = [server.server.notice for server in self._servers if server.server.notice]
+        for text in [*notices, *self._wiring.ports.notices, *self._notices]:
+            await self._events.add({"kind": "notice", "text": text})
         await self._events.add(await self._ready_message())
 
     async def _run_step(self, name: str, work: Awaitable[None]) -> None:
@@ -162,21 +176,15 @@ class Supervisor:
 
     async def _watch_sources(self) -> None:
         try:
-            async for change in self._sources.changes():
-                await self._apply_change(change)
+            await self._reloader.run()
         except (OSError, RuntimeError) as error:
             # The stack runs without reload, for example at the kernel's limit of watched files.
             self._log(f"sources are not watched, reload is off: {error}")
             await self._shutdown.requested.wait()
 
-    async def _apply_change(self, change: SourceChange) -> None:
-        self._log(f"{change.example} changed: restarting {', '.join(sorted(change.services))}")
-        if change.migrations:
-            try:
-                await self._prepare_schemas()
-            except StackError as error:
-                self._log(str(error))
-        await self._fleet.reload(change.services)
+    async def _reload(self, service: str) -> None:
+        async for _ in self._fleet.replace(service, at_once=True):
+            self._write_endpoints()
 
     async def _handle_command(self, request: Message) -> AsyncIterator[Message]:
         command = request.get("command")
@@ -203,7 +211,10 @@ class Supervisor:
 
     async def _list_processes(self) -> Message:
         supervisor = own_row(SUPERVISOR, time.monotonic() - self._started)
-        return {"processes": await rows(self._all_processes(), supervisor)}
+        processes = await rows(self._all_processes(), supervisor)
+        for row in processes:
+            row["reload_error"] = self._reload_failures.get(row["name"].partition(".")[0])
+        return {"processes": processes}
 
     # Stop
 

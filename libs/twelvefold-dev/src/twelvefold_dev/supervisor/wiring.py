@@ -34,6 +34,7 @@ from twelvefold_dev.servers.object_store_access import S3Credentials
 from twelvefold_dev.servers.server import EmbeddedServer, ExternalServer, Server
 from twelvefold_dev.system.ports import PortPicker
 
+from .public_ports import PublicPorts
 from .service_process import INTERNAL, PUBLIC, ServiceProcess, ServiceSockets
 
 _ACCOUNTS = "/api/v1/users"  # the path of registration, at the edge
@@ -48,7 +49,7 @@ class Wiring:
         services: Mapping[str, Service],
         user_environment: Mapping[str, str],
     ) -> None:
-        """Bind the sockets of the services. Raises OSError where no port is free.
+        """Bind the sockets of the services. Raises StackError or OSError where that fails.
 
         `user_environment` may name external servers and override settings.
         """
@@ -67,7 +68,8 @@ class Wiring:
         self.mail = _select_server(user_environment, EXTERNAL_SMTP, embedded.mail)
         # The edge first: it gets the best-known port.
         bound = sorted(services, key=lambda name: services[name] is not self.edge)
-        self.sockets = {name: ServiceSockets.bind(services[name]) for name in bound}
+        self.ports = PublicPorts(checkout.ports, user_environment)
+        self.sockets = {name: ServiceSockets.bind(services[name], self.ports) for name in bound}
         self.console = ConsoleServer(checkout.run, self._configure_console)
         self._started = time.time()
         self._token = secrets.get("console.token", lambda: random.token_urlsafe(16))

@@ -10,6 +10,12 @@ from twelvefold.service.installed import installed_services
 _MAX_INITIAL_BYTES = 262_144  # from the end of a file, in which its last lines are searched
 
 
+def log_names(directory: Path) -> list[str]:
+    """Return every process and server with a log file, and each service with a process."""
+    names = {path.stem for path in directory.glob("*.log")}
+    return sorted(names | {name.partition(".")[0] for name in names})
+
+
 class LogFollower:
     """The log files of a service or process, or of all services. Merges lines as it reads them."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sys
 import zlib
 from collections import deque
@@ -29,6 +30,9 @@ _NAME_COLOURS = (36, 35, 34, 32, 96, 95, 94, 92)
 _LEVEL_COLOURS = {"debug": 2, "info": 32, "warning": 33, "error": 31, "critical": 31}
 # Fields that the line shows in another form, or that do not help a reader.
 _HIDDEN = frozenset({"time", "level", "event", "service", "logger", "span_id", "trace_id"})
+
+# The line of a traceback that names a call's place.
+_FRAME = re.compile(r'\s*File "(.+)", line \d+')
 
 Show = Callable[[str, str], None]  # name of the process, line
 
@@ -59,6 +63,7 @@ class LogPipe(asyncio.Protocol):
     def __init__(self, name: str, file: LogFile, show: Show) -> None:
         self.name = name
         self.tail: deque[str] = deque(maxlen=_MAX_TAIL_LINES)
+        self.count = 0  # lines so far
         self._file = file
         self._show = show
         self._rest = b""
@@ -87,9 +92,18 @@ class LogPipe(asyncio.Protocol):
         """Store and print one line, from the process or about it."""
         text = line.decode(errors="replace").rstrip("\r")
         self.tail.append(text)
+        self.count += 1
         with suppress(OSError):  # a full disk must not end the stack
             self._file.write(line)
         self._show(self.name, text)
+
+    def plain_lines_since(self, count: int) -> list[str]:
+        """Return the lines after the first `count` that are no JSON, such as a traceback.
+
+        Only the last lines of all are kept.
+        """
+        fresh = list(self.tail)[-(self.count - count) :] if self.count > count else []
+        return [line for line in fresh if not line.startswith("{")]
 
     def close(self) -> None:
         os.close(self.writing)
@@ -141,9 +155,25 @@ class Renderer:
         event = escape_unprintable(str(fields["event"]))
         line = " ".join([self._paint(time, "2"), mark, event, *shown])
         exception = fields.get("exception")
-        return (
-            f"{line}\n{escape_unprintable(str(exception), keep_lines=True)}" if exception else line
-        )
+        if not exception:
+            return line
+        text = escape_unprintable(str(exception), keep_lines=True)
+        return f"{line}\n{self._traceback(text)}"
+
+    def _traceback(self, text: str) -> str:
+        """Return a traceback below its gist: the error and the calls in the checkout's own code."""
+        lines = text.splitlines()
+        frames = [(line, frame[1]) for line in lines if (frame := _FRAME.match(line))]
+        own = [line.strip() for line, path in frames if _is_own(path)]
+        gist = [self._paint(lines[-1], "1;31"), *(f"  {line}" for line in reversed(own))]
+        shown, dim = [], False
+        for line in lines:
+            if frame := _FRAME.match(line):
+                dim = not _is_own(frame[1])
+            elif not line.startswith("    "):
+                dim = False
+            shown.append(self._paint(line, "2") if dim else line)
+        return "\n".join([*gist, *shown] if own else shown)
 
     def _paint(self, text: str, code: str) -> str:
         return f"\x1b[{code}m{text}{_RESET}" if self._colours else text
@@ -152,6 +182,11 @@ class Renderer:
 def _choose_colour(name: str) -> int:
     # The same colour for every process of a service and in every run.
     return _NAME_COLOURS[zlib.crc32(name.partition(".")[0].encode()) % len(_NAME_COLOURS)]
+
+
+def _is_own(path: str) -> bool:
+    """Return whether a file belongs to the checkout and not to a library."""
+    return "site-packages" not in path and not path.startswith((sys.base_prefix, "<"))
 
 
 def _format_value(value: Any) -> str:

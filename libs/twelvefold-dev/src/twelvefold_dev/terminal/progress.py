@@ -90,6 +90,7 @@ def summary(message: Message) -> Table:
     table.add_row("all URLs", message["endpoints_file"])
     if demo := message.get("demo"):
         table.add_row("demo", f"{demo['email']}  password {demo['password']}")
+        table.add_row("admin", f"`twelvefold users create-admin {demo['email']}` makes it an admin")
     seconds = f"ready in {message['seconds']:.1f} s"
     table.add_row("", f"[dim]{seconds}; Ctrl-C or `make down` stops the stack[/dim]")
     return table

@@ -1,11 +1,12 @@
 """`twelvefold jobs`: list, inspect, retry and discard jobs. For operators.
 
 Reads DATABASE_URL of the worker's own role: only that role may read payloads and error histories.
+On a developer's machine the running suite provides it.
 Commands import drivers when they run, because every start of `twelvefold` loads this module.
 """
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -15,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from twelvefold.contracts.terminal import escape_unprintable
 from twelvefold.errors import Conflict, NotFound
@@ -31,7 +33,11 @@ R = TypeVar("R")
 app = typer.Typer(no_args_is_help=True, help="Durable jobs: list, show, retry, discard.")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-_COLUMNS = ("id", "kind", "status", "attempts", "crashes", "progress", "created_at", "error")
+# In the order in which they give way to a narrow terminal, the last one first.
+_COLUMNS = ("id", "status", "kind", "attempts", "created_at", "progress", "crashes")
+_MIN_ERROR_WIDTH = 20  # characters, below which the column of errors is left out
+_GAP = 2  # characters between two columns
+_MAX_WIDTH = 10_000  # characters of a line in a pipe
 _COLORS = {
     JobStatus.SUCCEEDED: "green",
     JobStatus.RUNNING: "cyan",
@@ -45,7 +51,7 @@ _SELECT_ROW = "SELECT to_jsonb(j) AS job FROM jobs.jobs AS j WHERE id = :id"
 def _with_database(work: Callable[["Database"], Awaitable[R]]) -> R:
     from twelvefold.database.database import Database
 
-    settings = load_or_fail(PostgresSettings)
+    settings = load_or_fail(PostgresSettings, "worker")
 
     async def main() -> R:
         database = Database(settings, application_name="twelvefold-jobs-cli")
@@ -79,12 +85,41 @@ def list_jobs(
     if as_json:
         typer.echo(json.dumps([_to_json(record) for record in records], indent=2))
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    console = Console()
+    width = console.width if console.is_terminal else _MAX_WIDTH
+    Console(width=width).print(_build_table(records, width))
+
+
+def _build_table(records: Sequence[JobRecord], width: int) -> Table:
+    """Return the jobs as a table of at most `width` characters.
+
+    Ids and states are never cut. What has no room is left out, and `show` has it.
+    """
+    rows = [{column: _format_cell(record, column) for column in _COLUMNS} for record in records]
+    widths = {name: max(len(name), *(len(row[name]) for row in rows), 0) for name in _COLUMNS}
+    shown: list[str] = []
+    rest = width
     for column in _COLUMNS:
-        table.add_column(column, no_wrap=column != "error")
-    for record in records:
-        table.add_row(*(_format_cell(record, column) for column in _COLUMNS))
-    Console().print(table)
+        if shown and rest < widths[column]:
+            break
+        shown.append(column)
+        rest -= widths[column] + _GAP
+    has_errors = any(record.error for record in records) and rest >= _MIN_ERROR_WIDTH
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, _GAP, 0, 0))
+    for column in shown:
+        table.add_column(column, no_wrap=True, min_width=widths[column])
+    if has_errors:
+        table.add_column("error", no_wrap=True, overflow="ellipsis", max_width=rest)
+    for record, row in zip(records, rows, strict=True):
+        cells = [
+            Text(row[column], _COLORS.get(record.status, ""))
+            if column == "status"
+            else Text(row[column])
+            for column in shown
+        ]
+        error = [Text(escape_unprintable(record.error or ""))] if has_errors else []
+        table.add_row(*cells, *error)
+    return table
 
 
 @app.command()
@@ -174,12 +209,8 @@ def _encode_value(value: Any) -> str:
 
 def _format_cell(record: JobRecord, column: str) -> str:
     value = getattr(record, column)
-    if column == "status":
-        color = _COLORS.get(value)
-        return f"[{color}]{value}[/]" if color else escape(str(value))
+    if column == "attempts":
+        return f"{value}/{record.max_attempts}"
     if isinstance(value, datetime):
         return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    if column == "progress":
-        return f"{value} %"
-    # An error may contain brackets, which rich would read as markup.
-    return "" if value is None else escape(escape_unprintable(str(value)))
+    return f"{value} %" if column == "progress" else escape_unprintable(str(value))

@@ -176,6 +176,7 @@ class SettingProblem:
 
     name: str
     detail: str
+    is_missing: bool = False
 
     def __str__(self) -> str:
         return f"{self.name} {self.detail}"
@@ -217,7 +218,7 @@ def load(settings_class: type[S], **overrides: Any) -> S:
 def _problem(detail: Any) -> SettingProblem:
     name = ".".join(str(part) for part in detail["loc"][:1]).upper() or "environment"
     if detail["type"] == "missing":
-        return SettingProblem(name, f"is missing (or give {name}_FILE)")
+        return SettingProblem(name, f"is missing (or give {name}_FILE)", is_missing=True)
     return SettingProblem(name, detail["msg"].removeprefix("Value error, "))
 
 

@@ -20,6 +20,7 @@ from twelvefold_dev.system.probe import get
 _ASK_TIMEOUT = 5.0  # seconds
 _PROBE_TIMEOUT = 2.0  # seconds
 _PROBE_INTERVAL = 30.0  # seconds; each probe makes the service call its dependencies
+NOT_RELOADED = "not reloaded"
 _Health = tuple[str | None, dict[str, str]]  # the status, and that of each backing service
 
 
@@ -49,7 +50,9 @@ class Processes:
         )
         results = await asyncio.gather(*(self._health(row, probing=probing) for row in rows))
         for row, (health, checks) in zip(rows, results, strict=True):
-            row["health"], row["checks"] = health, checks
+            row["checks"] = checks
+            # A process of earlier code may be healthy.
+            row["health"] = NOT_RELOADED if row.get("reload_error") else health
         self._probed = {
             pid: self._probed[pid] for row in rows if (pid := row["pid"]) in self._probed
         }

@@ -29,6 +29,7 @@ const STATES = {
   ok: "good", ready: "good", running: "good", succeeded: "good", trouble: "warn", degraded: "warn",
   starting: "warn", queued: "calm", cancelled: "calm", stopped: "calm", stopping: "calm",
   failed: "bad", dead: "bad", silent: "bad", unavailable: "bad", "backing off": "bad",
+  "not reloaded": "bad",
   rejected: "warn",
 };
 

@@ -54,7 +54,7 @@ function processRow(one) {
     "tr",
     {},
     h("th", { scope: "row", class: "mono" }, one.name),
-    h("td", {}, state(one.health ?? one.state)),
+    h("td", {}, state(one.health ?? one.state), one.reload_error && h("pre", { class: "reload-error" }, one.reload_error)),
     h("td", {}, h("span", { class: "checks" }, checks.map(([name, found]) => h("span", { class: `check ${found === "ok" ? "good" : "bad"}`, title: `${name}: ${found}` }, name, found !== "ok" && ` ${found}`)))),
     h("td", { class: "num" }, uptime(one.uptime_seconds)),
     h("td", { class: "num" }, count(one.requests)),
@@ -93,7 +93,7 @@ async function copySecret(place) {
 export function processStrip(list, processes) {
   keyed(
     list,
-    processes.map(({ name, health, state: found, restarts, checks }) => ({ name, health, state: found, restarts, lost: Object.entries(checks ?? {}).filter(([, one]) => one !== "ok").map(([each]) => each) })),
+    processes.map(({ name, health, state: found, restarts, checks, reload_error: reloadError }) => ({ name, health, state: found, restarts, reloadError, lost: Object.entries(checks ?? {}).filter(([, one]) => one !== "ok").map(([each]) => each) })),
     (one) => one.name,
     (one) => {
       const shown = one.health ?? one.state;
@@ -103,6 +103,7 @@ export function processStrip(list, processes) {
         h("a", { href: `/logs?source=${encodeURIComponent(one.name)}`, class: "plain" },
           h("span", { class: `state ${tone(shown)}` }, h("span", { class: "process-name" }, one.name)),
           h("span", { class: tone(shown) === "good" ? "sr" : null }, shown),
+          one.reloadError && h("span", { class: "bad-text" }, one.reloadError.split("\n").at(-1)),
           one.lost.length > 0 && h("span", { class: "bad-text" }, `without ${one.lost.join(", ")}`),
           one.restarts > 0 && h("span", { class: "faint" }, plural(one.restarts, "restart"))),
       );
