@@ -209,8 +209,9 @@ client: $(SYNCED) ## Write the Python client from docs/api/api.json (after `make
 	@$(BIN)/python -m tests.client.generate
 
 .PHONY: contract-release
-contract-release: $(SYNCED) ## Make the present OpenAPI document the released contract
+contract-release: $(SYNCED) ## Make the present OpenAPI document and library the released contract
 	@cp docs/api/api.json docs/api/released.json
+	@$(BIN)/python -c "import json; from twelvefold_dev.library import describe; print(json.dumps(describe(), indent=1))" > docs/api/library-released.json
 
 .PHONY: docs
 docs: $(SYNCED) ## Write the generated pages of docs/reference and the dashboards

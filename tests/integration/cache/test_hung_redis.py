@@ -6,7 +6,8 @@ from redis.asyncio import Redis
 
 from twelvefold.cache.cache import RedisCache
 from twelvefold.resilience.circuit_breaker import CircuitBreaker
-from twelvefold.resilience.rate_limit import RatePolicy, RedisRateLimiter
+from twelvefold.resilience.local_rate_limiter import RatePolicy
+from twelvefold.resilience.rate_limit import RedisRateLimiter
 
 
 async def test_a_hung_redis_costs_one_request_its_timeout_and_the_others_nothing():

@@ -7,12 +7,8 @@ import uuid
 import pytest
 from redis.asyncio import Redis
 
-from twelvefold.resilience.rate_limit import (
-    LocalRateLimiter,
-    RateLimiter,
-    RatePolicy,
-    RedisRateLimiter,
-)
+from twelvefold.resilience.local_rate_limiter import LocalRateLimiter, RateLimiter, RatePolicy
+from twelvefold.resilience.rate_limit import RedisRateLimiter
 
 POLICY = RatePolicy("test", quota=5, window=60)
 

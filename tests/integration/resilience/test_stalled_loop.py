@@ -9,7 +9,8 @@ from redis.asyncio import Redis
 from twelvefold.cache.cache import CacheEntry, RedisCache
 from twelvefold.errors import LoopStalled
 from twelvefold.resilience.circuit_breaker import CircuitBreaker
-from twelvefold.resilience.rate_limit import RatePolicy, RedisRateLimiter
+from twelvefold.resilience.local_rate_limiter import RatePolicy
+from twelvefold.resilience.rate_limit import RedisRateLimiter
 from twelvefold.resilience.redis_calls import RedisCalls
 
 WIDE = RatePolicy("wide", 10**6, 60)

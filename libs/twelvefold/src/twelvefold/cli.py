@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperOption
 
+from twelvefold.extras import explain_missing
 from twelvefold.observability.redaction import redact_settings
 from twelvefold.service.installed import find_service, installed_services
 from twelvefold.settings import (
@@ -190,3 +191,8 @@ def main() -> None:
         command()
     except KeyboardInterrupt:
         sys.exit(130)
+    except ImportError as error:
+        missing = explain_missing(error, "this command")
+        if missing is None:
+            raise
+        sys.exit(str(missing))

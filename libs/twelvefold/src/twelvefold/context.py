@@ -15,6 +15,13 @@ from dataclasses import dataclass, field
 
 from uuid_utils import uuid7
 
+__all__ = [
+    "RequestContext",
+    "current_request",
+    "current_request_id",
+    "remaining",
+]
+
 # Accepted from clients; any other character could forge log lines or headers.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 ROUTING_HEADERS = ("canary", "experiment")

@@ -9,6 +9,31 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+__all__ = [
+    "BadRequest",
+    "Conflict",
+    "DependencyUnavailable",
+    "FieldError",
+    "Forbidden",
+    "LoopStalled",
+    "NotFound",
+    "OAuthError",
+    "Overloaded",
+    "PayloadTooLarge",
+    "PreconditionFailed",
+    "PreconditionRequired",
+    "ReauthenticationRequired",
+    "Rejected",
+    "TooManyRequests",
+    "TransactionConflict",
+    "TwelvefoldError",
+    "Unauthenticated",
+    "Unavailable",
+    "UnprocessableContent",
+    "UnsupportedMedia",
+    "json_pointer",
+]
+
 
 @dataclass(frozen=True, slots=True)
 class FieldError:

@@ -4,6 +4,10 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
+__all__ = [
+    "new_id",
+]
+
 
 def new_id() -> UUID:
     """Return a new UUIDv7 as a standard `uuid.UUID`."""

@@ -13,7 +13,7 @@ from twelvefold.http.edge.edge import Edge, create_edge
 from twelvefold.http.edge.policies import anyone, signed_in
 from twelvefold.http.edge.rate_limits import RateLimits, quotas_of
 from twelvefold.identifiers import new_id
-from twelvefold.resilience.rate_limit import LocalRateLimiter
+from twelvefold.resilience.local_rate_limiter import LocalRateLimiter
 from twelvefold.security.principals import Principal
 from twelvefold.service.backing import BackingServices
 from twelvefold.service.health import Health

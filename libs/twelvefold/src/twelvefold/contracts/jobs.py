@@ -7,6 +7,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+__all__ = [
+    "JobPayload",
+]
+
 EMAIL_SEND = "email.send"
 IMAGE_PROCESS = "image.process"
 ACCOUNT_ERASE = "account.erase"

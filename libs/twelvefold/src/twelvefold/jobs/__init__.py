@@ -5,8 +5,9 @@ worker `Consumer` with a `HandlerRegistry` of its kinds. Names are imported at f
 use case that needs `JobRecord` and a command that needs `JobStatus` load no driver.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from twelvefold.public_names import import_on_use
 
 if TYPE_CHECKING:
     from .events import JobEvents as JobEvents
@@ -21,14 +22,18 @@ if TYPE_CHECKING:
     from .queue import WakeupPublisher as WakeupPublisher
     from .retry_policy import Backoff as Backoff
     from .wakeup.arq import RedisWakeupPublisher as RedisWakeupPublisher
+    from .worker.consumer import Consumer as Consumer
+    from .worker.consumer import ConsumerOptions as ConsumerOptions
     from .worker.context import JobContext as JobContext
     from .worker.registry import HandlerRegistry as HandlerRegistry
+    from .worker.runner import RunnerOptions as RunnerOptions
 
 _HOMES = {
     "Backoff": "retry_policy",
     "Completion": "model",
-    "PeriodicJob": "model",
-    "WakeupPublisher": "queue",
+    "Consumer": "worker.consumer",
+    "ConsumerOptions": "worker.consumer",
+    "HandlerRegistry": "worker.registry",
     "JobContext": "worker.context",
     "JobEvents": "events",
     "JobKind": "model",
@@ -36,16 +41,11 @@ _HOMES = {
     "JobRecord": "model",
     "JobStatus": "model",
     "LeaseLost": "model",
-    "HandlerRegistry": "worker.registry",
-    "Wakeup": "model",
+    "PeriodicJob": "model",
     "RedisWakeupPublisher": "wakeup.arq",
+    "RunnerOptions": "worker.runner",
+    "Wakeup": "model",
+    "WakeupPublisher": "queue",
 }
 __all__ = sorted(_HOMES)  # noqa: PLE0605 (a single list of names)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
-    globals()[name] = value
-    return value
+__getattr__ = import_on_use(__name__, _HOMES)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import structlog
@@ -243,6 +244,8 @@ def instrument_libraries() -> None:
     The clients of S3 and of other services are instrumented where they are opened. The Redis
     client makes its own spans.
     """
+    if find_spec("asyncpg") is None:  # a service without a database
+        return
     from opentelemetry.instrumentation.asyncpg import AsyncPGInstrumentor
 
     choose_semantic_conventions()

@@ -23,6 +23,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.types import AttributeValue
 
 from twelvefold.context import current_request
+from twelvefold.extras import require_extra
 from twelvefold.settings import TelemetrySettings
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def configure_telemetry(settings: TelemetrySettings, *, service: str) -> None:
     )
     if settings.otel_exporter_otlp_endpoint is None or _providers:
         return
+    require_extra("otel", "OTEL_EXPORTER_OTLP_ENDPOINT")
     from .export import create_provider, instrument_libraries
 
     provider = create_provider(settings, service=service)

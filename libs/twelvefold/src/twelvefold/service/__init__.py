@@ -2,3 +2,28 @@
 
 Owns the order of opening and closing. Sockets and signals belong to `http.server`.
 """
+
+from typing import TYPE_CHECKING
+
+from twelvefold.public_names import import_on_use
+
+if TYPE_CHECKING:
+    from .backing import BackingServices as BackingServices
+    from .definition import Listener as Listener
+    from .definition import Service as Service
+    from .health import Health as Health
+    from .installed import find_service as find_service
+    from .installed import installed_services as installed_services
+    from .process import ServiceProcess as ServiceProcess
+
+_HOMES = {
+    "BackingServices": "backing",
+    "Health": "health",
+    "Listener": "definition",
+    "Service": "definition",
+    "ServiceProcess": "process",
+    "find_service": "installed",
+    "installed_services": "installed",
+}
+__all__ = sorted(_HOMES)  # noqa: PLE0605 (a single list of names)
+__getattr__ = import_on_use(__name__, _HOMES)

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property
-from typing import Literal, NamedTuple, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast, get_args
 
 import structlog
-from redis.asyncio import Redis
 
-from twelvefold.cache.cache import Cache, CacheOutcome, NullCache, RedisCache
-from twelvefold.cache.redis_client import WaitingPool, create_redis
-from twelvefold.database.database import Database
-from twelvefold.mail.mailer import Mailer, SmtpMailer
-from twelvefold.mail.sendgrid import SendGridMailer
+from twelvefold.extras import require_extra
 from twelvefold.observability import metrics
 from twelvefold.resilience.circuit_breaker import CircuitBreaker
 from twelvefold.settings import (
@@ -30,7 +25,15 @@ from twelvefold.settings import (
     PostgresSettings,
     RedisSettings,
 )
-from twelvefold.storage.object_store import ObjectStore, S3ObjectStore
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from twelvefold.cache.cache import Cache, CacheOutcome
+    from twelvefold.cache.redis_client import WaitingPool
+    from twelvefold.database.database import Database
+    from twelvefold.mail.mailer import Mailer
+    from twelvefold.storage.object_store import ObjectStore
 
 _log = structlog.get_logger(__name__)
 G = TypeVar("G", bound=EnvironmentSettings)
@@ -40,6 +43,13 @@ BackingState = Literal["ok", "unavailable"]
 PING_TIMEOUT = 1.0  # seconds per service
 PING_MAX_AGE = 2.0  # seconds for which a result is reused
 CLOSE_TIMEOUT = 5.0  # seconds per service
+# The drivers of each group, which a service without the group need not install.
+_EXTRAS: Mapping[type[EnvironmentSettings], str] = {
+    PostgresSettings: "postgres",
+    RedisSettings: "redis",
+    ObjectStoreSettings: "s3",
+    MailSettings: "mail",
+}
 
 
 class _Opened(NamedTuple):
@@ -56,6 +66,10 @@ class BackingServices:
     """
 
     def __init__(self, settings: EnvironmentSettings, *, application_name: str) -> None:
+        """Raise MissingExtra where the driver of a group of the settings is not installed."""
+        for group, extra in _EXTRAS.items():
+            if isinstance(settings, group):
+                require_extra(extra, group.__name__)
         self._settings = settings
         self._application_name = application_name
         self._opened: list[_Opened] = []
@@ -66,12 +80,16 @@ class BackingServices:
 
     @cached_property
     def database(self) -> Database:
+        from twelvefold.database.database import Database
+
         database = Database(self._group(PostgresSettings), application_name=self._application_name)
         self.register("postgres", database.ping, database.aclose)
         return database
 
     @cached_property
     def redis(self) -> Redis:
+        from twelvefold.cache.redis_client import create_redis
+
         settings = self._group(RedisSettings)
         client = create_redis(settings)
         pool = cast("WaitingPool", client.connection_pool)
@@ -87,6 +105,8 @@ class BackingServices:
     @cached_property
     def cache(self) -> Cache:
         """The cache in Redis; a NullCache where ENABLE_CACHING is off."""
+        from twelvefold.cache.cache import NullCache, RedisCache
+
         cache: Cache
         if isinstance(self._settings, FeatureFlags) and not self._settings.enable_caching:
             cache = NullCache()
@@ -100,6 +120,8 @@ class BackingServices:
 
     @cached_property
     def object_store(self) -> ObjectStore:
+        from twelvefold.storage.object_store import S3ObjectStore
+
         store = S3ObjectStore(self._group(ObjectStoreSettings))
         self.register("s3", store.ping, store.aclose)
         return store
@@ -107,6 +129,9 @@ class BackingServices:
     @cached_property
     def mailer(self) -> Mailer:
         """The mailer: SendGrid where its key is set, else SMTP."""
+        from twelvefold.mail.mailer import SmtpMailer
+        from twelvefold.mail.sendgrid import SendGridMailer
+
         settings = self._group(MailSettings)
         mailer: Mailer = (
             SendGridMailer(settings) if settings.sendgrid_api_key else SmtpMailer(settings)
@@ -187,6 +212,8 @@ class BackingServices:
 
 def _create_observer() -> Callable[[CacheOutcome], None]:
     """Return a counter of cache outcomes; its labels are bound once, since each read calls it."""
+    from twelvefold.cache.cache import CacheOutcome
+
     counters = {
         outcome: metrics.cache_requests.labels(outcome) for outcome in get_args(CacheOutcome)
     }

@@ -12,7 +12,7 @@ import hashlib
 from dataclasses import dataclass, field
 
 from twelvefold.errors import TooManyRequests
-from twelvefold.resilience.rate_limit import RateLimiter, RatePolicy
+from twelvefold.resilience.local_rate_limiter import RateLimiter, RatePolicy
 from twelvefold.security.client_key import client_key
 
 _WINDOW = 900  # seconds

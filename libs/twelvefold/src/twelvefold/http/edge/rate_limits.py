@@ -1,7 +1,7 @@
 """The rate limits of the edge.
 
 Owns the policies, the key that a request is counted by, and the header fields of every limited
-response. `twelvefold.resilience.rate_limit` does the counting.
+response. `twelvefold.resilience` does the counting.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from enum import StrEnum
 from twelvefold.context import current_request
 from twelvefold.errors import TooManyRequests
 from twelvefold.observability import metrics
-from twelvefold.resilience.rate_limit import Admission, RateLimiter, RatePolicy
+from twelvefold.resilience.local_rate_limiter import Admission, RateLimiter, RatePolicy
 from twelvefold.security.principals import Principal
 from twelvefold.settings import RateLimitSettings
 

@@ -11,7 +11,7 @@ from starlette.types import Scope
 
 from twelvefold.errors import TooManyRequests
 from twelvefold.observability import metrics
-from twelvefold.resilience.rate_limit import LocalRateLimiter, RatePolicy
+from twelvefold.resilience.local_rate_limiter import LocalRateLimiter, RatePolicy
 from twelvefold.security.client_key import client_key
 
 NAME = "unrouted"

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 import structlog
 from starlette.types import ASGIApp
 
+from twelvefold.extras import explain_missing
 from twelvefold.http.management import create_management_app
 from twelvefold.observability import metrics
 from twelvefold.observability.logs import configure_logs
@@ -248,5 +249,13 @@ def main(service: Service, **overrides: str) -> int:
         return EXIT_SETTINGS
 
     configure_logs(settings, service=service.name)
-    configure_telemetry(settings, service=service.name)
-    return run(service.create(settings))
+    try:
+        configure_telemetry(settings, service=service.name)
+        process = service.create(settings)
+    except ImportError as error:
+        missing = explain_missing(error, service.name)
+        if missing is None:
+            raise
+        _log.critical("cannot_start", error=str(missing))
+        return EXIT_CANNOT_START
+    return run(process)

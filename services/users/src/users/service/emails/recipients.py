@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from twelvefold.contracts.email_address import email_key
 from twelvefold.errors import TooManyRequests
-from twelvefold.resilience.rate_limit import RateLimiter, RatePolicy
+from twelvefold.resilience.local_rate_limiter import RateLimiter, RatePolicy
 
 _WINDOW = 3600  # seconds
 

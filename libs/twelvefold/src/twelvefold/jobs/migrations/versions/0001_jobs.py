@@ -8,6 +8,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
+from twelvefold.jobs.migrations import existing_roles
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -195,7 +197,7 @@ def upgrade() -> None:
         op.execute(function)
         op.execute(f"REVOKE EXECUTE ON FUNCTION jobs.{name} FROM PUBLIC")
         op.execute(f"GRANT EXECUTE ON FUNCTION jobs.{name} TO worker_app")
-    for role in PRODUCERS:
+    for role in existing_roles(op.get_bind(), PRODUCERS):
         op.execute(f"GRANT USAGE ON SCHEMA {SCHEMA} TO {role}")
         op.execute(f"GRANT INSERT ({INSERTABLE}) ON jobs.jobs TO {role}")
         op.execute(f"GRANT SELECT ON jobs.job_status TO {role}")

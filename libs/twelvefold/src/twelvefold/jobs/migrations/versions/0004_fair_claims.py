@@ -5,6 +5,8 @@ The previous release neither uses the index nor calls the functions.
 
 from alembic import op
 
+from twelvefold.jobs.migrations import existing_roles
+
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
@@ -59,7 +61,7 @@ def upgrade() -> None:
     for name, function in FUNCTIONS.items():
         op.execute(function)
         op.execute(f"REVOKE EXECUTE ON FUNCTION jobs.{name} FROM PUBLIC")
-        for role in (*PRODUCERS, "worker_app"):
+        for role in existing_roles(op.get_bind(), (*PRODUCERS, "worker_app")):
             op.execute(f"GRANT EXECUTE ON FUNCTION jobs.{name} TO {role}")
     with op.get_context().autocommit_block():
         # Waits for older transactions, including those of backups, without blocking others.
