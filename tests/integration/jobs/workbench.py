@@ -218,10 +218,9 @@ class Workbench:
         )
 
     def leases(self, *kinds: JobKind[Any], **config: Any) -> LeaseRepository:
-        return LeaseRepository(
-            self.database,
-            LeaseConfig(**{"worker": "tests", "queue": "default", "kinds": kinds, **config}),
-        )
+        kinds = kinds or (work_kind(), JobKind("test.other", Work))
+        terms = {"worker": "tests", "queue": "default", "kinds": kinds, **config}
+        return LeaseRepository(self.database, LeaseConfig(**terms))
 
     def maintenance(
         self, schedule: Sequence[PeriodicJob] = (), options: MaintenanceOptions = QUICK_MAINTENANCE

@@ -63,7 +63,7 @@ class WorkerSettings(
     worker_unusable_window: float = Field(
         3600.0,
         gt=0,
-        description="Seconds that a job of unknown kind or payload waits for a newer worker.",
+        description="Seconds that a job with an unknown payload waits for a newer worker.",
     )
     worker_retention_days: float = Field(
         7.0,

@@ -165,23 +165,19 @@ async def test_after_the_grace_period_jobs_are_released_without_counting_an_atte
         await bench.becomes("succeeded", job_id)
 
 
-async def test_a_job_without_a_handler_waits_for_a_newer_worker(bench):
-    job_id = await bench.enqueue(kind="test.newer")
+async def test_two_images_on_one_queue_take_only_the_kinds_that_each_of_them_runs(bench):
+    other = await bench.enqueue(kind="test.other", priority=9)
+    untouched = await bench.row(other)
     async with bench.running(registry_of(Probe())):
+        await bench.becomes("succeeded", *[await bench.enqueue() for _ in range(5)])
+    assert await bench.row(other) == untouched, "a worker without its handler took the job"
 
-        async def deferred() -> bool:
-            return (await bench.row(job_id))["unusable_since"] is not None
-
-        await until(deferred)
-    row = await bench.row(job_id)
-    assert (row["status"], row["attempts"], row["crashes"]) == ("queued", 0, 0)
-    assert row["error"] == "no handler for this kind in this worker"
-
-    newer = HandlerRegistry()
-    newer.add(JobKind("test.newer", Work), Probe())
-    await bench.due_since(job_id, 0.0)
-    async with bench.running(newer):
-        await bench.becomes("succeeded", job_id)
+    registry = HandlerRegistry()
+    registry.add(JobKind("test.other", Work), Probe())
+    own = await bench.enqueue()
+    async with bench.running(registry):
+        await bench.becomes("succeeded", other)
+    assert (await bench.row(own))["claim_no"] == 0
 
 
 async def test_a_job_with_an_invalid_payload_waits_and_its_error_shows_no_value(bench):

@@ -8,7 +8,7 @@ take turns. Jobs without an owner count as those of one owner. A loose index sca
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -64,7 +64,7 @@ WITH RECURSIVE levels (level) AS (
     SELECT id, kind, run_at FROM jobs.jobs
     WHERE {_WAITING} AND -priority = o.level AND {_OWNER} = o.owner
       AND run_at <= now() - make_interval(secs => :min_overdue)
-      AND kind <> ALL (CAST(:full AS text[]))
+      AND kind = ANY (CAST(:kinds AS text[]))
     ORDER BY run_at, id LIMIT :limit
   ) AS j LEFT JOIN (
     SELECT {_OWNER} AS owner, count(*) AS n FROM jobs.jobs
@@ -119,10 +119,15 @@ class FairClaim:
         connection: PinnedConnection,
         parameters: Mapping[str, Any],
         *,
+        kinds: Iterable[str],
         max_owners: int = MAX_OWNERS,
     ) -> None:
-        """`parameters`: values that are equal for every claim of this worker."""
+        """`parameters`: values that are equal for every claim of this worker.
+
+        Jobs of other kinds than `kinds` stay as they are, for a worker that runs them.
+        """
         self._connection = connection
+        self._kinds = tuple(kinds)
         self._parameters = {**parameters, "max_owners": max_owners}
         self._last = NO_OWNER
 
@@ -167,7 +172,7 @@ class FairClaim:
                 **self._parameters,
                 "last": self._last,
                 "min_overdue": min_overdue,
-                "full": [kind for kind, slots in free_slots.items() if slots <= 0],
+                "kinds": [kind for kind in self._kinds if free_slots.get(kind, 1) > 0],
                 "free_slots": json.dumps(dict(free_slots)),
                 "limit": limit,
             },

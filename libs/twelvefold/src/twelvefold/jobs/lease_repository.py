@@ -94,10 +94,10 @@ INSERT INTO jobs.job_effects (job_id, step) VALUES (:id, :step) ON CONFLICT DO N
 
 @dataclass(frozen=True, slots=True)
 class LeaseConfig:
-    """The identity of a worker and its lease terms, in seconds.
+    """The identity of a worker, the kinds that it runs, and its lease terms, in seconds.
 
-    `unusable_window`: time for which a job of unknown kind or invalid payload waits for a worker
-    of another version before it is dead.
+    `unusable_window`: time for which a job with an invalid payload waits for a worker of another
+    version before it is dead.
     """
 
     worker: str
@@ -124,6 +124,7 @@ class LeaseRepository:
                 "lease": config.lease,
                 "attempts": json.dumps(attempts),
             },
+            kinds=attempts,
         )
 
     async def claim(
@@ -131,7 +132,8 @@ class LeaseRepository:
     ) -> list[Claim]:
         """Claim up to `limit` jobs that are overdue by at least `min_overdue` seconds.
 
-        Returns them by priority and age; `FairClaim` chooses them. `free_slots` bounds the number
+        Returns them by priority and age; `FairClaim` chooses them, only of the kinds that this
+        worker runs. `free_slots` bounds the number
         of jobs of the kinds that it names; kinds at 0 are skipped.
         """
         rows = await self._fair_claim.claim(

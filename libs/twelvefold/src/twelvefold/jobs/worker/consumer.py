@@ -30,7 +30,7 @@ class ConsumerOptions:
     worker: str  # identifies this process in the rows that it works on
     queue: str = DEFAULT_QUEUE
     lease: float = 30.0
-    unusable_window: float = 3600.0  # wait of a job that no worker can run until it is dead
+    unusable_window: float = 3600.0  # wait of a job with an invalid payload until it is dead
     poll_interval: float = 0.02  # between two polls for wake-ups
     idle_poll_interval: float = 0.25  # the same without recent wake-ups
     runner: RunnerOptions = field(default_factory=RunnerOptions)

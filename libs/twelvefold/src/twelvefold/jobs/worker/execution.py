@@ -76,10 +76,8 @@ class JobRun:
             self._task.cancel()
             asyncio.get_running_loop().call_later(_CANCEL_RETRY_INTERVAL, self._cancel)
 
-    async def run(self, registration: Registration[Any] | None) -> JobOutcome | None:
+    async def run(self, registration: Registration[Any]) -> JobOutcome | None:
         """Run the handler. Return None if the lease is lost: then nothing may be written."""
-        if registration is None:
-            return self._defer_unusable("no handler for this kind in this worker")
         try:
             payload = registration.kind.payload.model_validate(self.claim.payload)
         except ValidationError as error:

@@ -26,7 +26,7 @@ class Registration(Generic[P]):
 
 
 class HandlerRegistry:
-    """The kinds that this worker runs. Jobs of other kinds wait for a newer worker."""
+    """The kinds that this worker runs. Jobs of other kinds wait for a worker that runs them."""
 
     def __init__(self) -> None:
         self._by_name: dict[str, Registration[Any]] = {}
@@ -37,9 +37,9 @@ class HandlerRegistry:
             raise ValueError(f"two handlers for {kind.name}")
         self._by_name[kind.name] = Registration(kind, handler)
 
-    def get(self, name: str) -> Registration[Any] | None:
-        """Return the registration of a kind, or None if this worker does not run it."""
-        return self._by_name.get(name)
+    def get(self, name: str) -> Registration[Any]:
+        """Return the registration of a kind that this worker claims."""
+        return self._by_name[name]
 
     @property
     def kinds(self) -> list[JobKind[Any]]:

@@ -251,8 +251,7 @@ class Runner:
     async def _run_job(self, run: JobRun) -> None:
         claim = run.claim
         registration = self._registry.get(claim.kind)
-        label = claim.kind if registration else "unknown"
-        with instrument_job(claim, label) as observation:
+        with instrument_job(claim) as observation:
             outcome = await run.run(registration)
             result = None
             if outcome is not None:

@@ -87,7 +87,7 @@ class SettlementWriter:
         self._batch: Batcher[Settlement, SettlementResult | None] = Batcher(leases.settle)
 
     async def settle(
-        self, run: JobRun, registration: Registration[Any] | None, outcome: JobOutcome
+        self, run: JobRun, registration: Registration[Any], outcome: JobOutcome
     ) -> SettlementResult | None:
         """Return the state that the job is left in, or None if the lease was lost."""
         may_be_settled = False
@@ -104,7 +104,7 @@ class SettlementWriter:
                 may_be_settled = True
                 await asyncio.sleep(self._retry)
             except Exception as error:
-                if outcome.effects is None or registration is None:
+                if outcome.effects is None:
                     # A defect of this module. The lease expires and the job is reaped.
                     _log.exception("job_not_settled")
                     return None
