@@ -106,6 +106,8 @@ async def test_the_functions_run_as_the_owner_with_a_fixed_search_path(bench):
     assert {row["proname"] for row in rows} == {
         "cancel_job",
         "count_waiting",
+        "grant_consumer",
+        "grant_producer",
         "job_subject",
         "retry_job",
     }

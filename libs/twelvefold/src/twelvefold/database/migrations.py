@@ -19,6 +19,7 @@ from twelvefold.errors import DependencyUnavailable
 
 from .client import connect_arguments, is_unavailable
 from .database import Database
+from .revisions import JOBS_MIGRATIONS
 from .revisions import Migrations as Migrations
 from .revisions import SchemaError as SchemaError
 
@@ -219,6 +220,8 @@ async def bootstrap(
                 with_rotation_role = entry.rotation_role in roles
                 for sql in _schema_statements(entry, with_rotation_role=with_rotation_role):
                     await connection.execute(text(sql))
+            for entry in schemas:
+                await _grant_jobs(connection, entry)
             await connection.execute(text("REVOKE CREATE ON SCHEMA public FROM PUBLIC"))
             return roles
     except (DBAPIError, OSError, TimeoutError) as error:
@@ -227,6 +230,46 @@ async def bootstrap(
         raise SchemaError(f"bootstrap: {getattr(error, 'orig', error)}") from error
     finally:
         await engine.dispose()
+
+
+# The functions exist once worker's release has migrated. Before, what is granted here tells that
+# migration which roles are producers and consumers.
+_GRANT_JOBS = """
+DO $$
+DECLARE app_role text := current_setting('twelvefold.role');
+DECLARE runs_jobs boolean := current_setting('twelvefold.runs_jobs')::boolean;
+BEGIN
+  IF to_regnamespace('jobs') IS NULL THEN
+    RETURN;
+  END IF;
+  EXECUTE format('GRANT USAGE ON SCHEMA jobs TO %I', app_role);
+  IF runs_jobs THEN
+    EXECUTE format(
+      'ALTER DEFAULT PRIVILEGES FOR ROLE worker_owner IN SCHEMA jobs '
+      'GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO %I', app_role);
+  END IF;
+  IF to_regprocedure('jobs.grant_consumer(text)') IS NULL THEN
+    RETURN;
+  ELSIF runs_jobs THEN
+    PERFORM jobs.grant_consumer(app_role);
+  ELSE
+    PERFORM jobs.grant_producer(app_role);
+  END IF;
+END $$
+"""
+
+
+async def _grant_jobs(connection: AsyncConnection, migrations: Migrations) -> None:
+    """Let a service insert jobs and read their view; one that runs jobs may change their rows."""
+    if migrations.schema == JOBS_MIGRATIONS.schema:
+        return  # the owner's own role has these rights
+    settings = text(
+        "SELECT set_config('twelvefold.role', :role, true), "
+        "set_config('twelvefold.runs_jobs', :runs_jobs, true)"
+    )
+    parameters = {"role": migrations.app_role, "runs_jobs": str(migrations.runs_jobs)}
+    await connection.execute(settings, parameters)
+    await connection.execute(text(_GRANT_JOBS))
 
 
 async def _create_roles(

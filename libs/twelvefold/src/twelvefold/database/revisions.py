@@ -35,6 +35,8 @@ class Migrations:
     package: str
     # Lower orders migrate first where one process migrates several schemas.
     order: int = 0
+    # Whether the service runs jobs on a queue of its own: then its role may change their rows.
+    runs_jobs: bool = False
 
     @property
     def owner_role(self) -> str:
