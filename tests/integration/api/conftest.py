@@ -21,6 +21,7 @@ from twelvefold.contracts.accounts import Role
 from twelvefold.http.edge.rate_limits import RateLimitName
 from twelvefold.identifiers import new_id
 from twelvefold.service.process import ServiceProcess
+from twelvefold.settings import without_disabled
 
 WORKER_SECRET = "the-worker-shows-this-on-the-internal-port"
 
@@ -66,7 +67,8 @@ async def open_api(api_environment, users) -> AsyncIterator[Open]:
     opened: list[tuple[Any, ServiceProcess]] = []
 
     async def open_one(*, wait: bool = True, **changed: Any) -> ServiceProcess:
-        settings = ApiSettings(**{**api_environment, **changed})
+        values = {**api_environment, **changed}
+        settings = without_disabled(ApiSettings, **values)(**values)
         process = create_app(settings, users=users)
         context = process.open()
         await context.__aenter__()

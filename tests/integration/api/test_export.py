@@ -201,3 +201,57 @@ async def test_a_client_that_leaves_makes_room_for_the_next(api, account):
     await export.run()
     assert not export.is_whole
     assert (await account.client.get(PATH)).status_code == 200
+
+
+class Billing:
+    """A service that declares the hook of export, by one response to every request."""
+
+    def __init__(self) -> None:
+        self.status = "200 OK"
+        self.paths: list[str] = []
+        self.url = ""
+
+    async def respond(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.paths.append(head.split(b" ")[1].decode())
+        body = b'{"invoices":[7]}'
+        writer.write(
+            f"HTTP/1.1 {self.status}\r\nContent-Type: application/json\r\n"
+            f"Connection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            + body
+        )
+        await writer.drain()
+        writer.close()
+
+
+@pytest.fixture
+async def billing():
+    billing = Billing()
+    server = await asyncio.start_server(billing.respond, "127.0.0.1", 0)
+    billing.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    yield billing
+    server.close()
+
+
+async def test_it_holds_what_each_further_service_keeps(open_api, users, sign_in, billing):
+    process = await open_api(account_data_urls=[f"billing={billing.url}"])
+    caller = await sign_in(process=process)
+    await known(users, caller)
+    response = await caller.client.get(PATH)
+    assert response.status_code == 200, response.text
+    assert response.json()["services"] == {"billing": {"invoices": [7]}}
+    assert f"/internal/v1/account-data/{caller.id}" in billing.paths
+    AccountExport.model_validate_json(response.content)
+
+
+@pytest.mark.parametrize("status", ["500 Internal Server Error", "404 Not Found", None])
+async def test_it_fails_whole_where_one_of_them_fails(open_api, users, sign_in, billing, status):
+    url = billing.url if status else "http://127.0.0.1:9"  # no server listens there
+    billing.status = status or ""
+    process = await open_api(account_data_urls=[f"billing={url}"])
+    caller = await sign_in(process=process)
+    await known(users, caller)
+    response = await caller.client.get(PATH)
+    assert response.status_code == 503
+    assert "billing" in response.json()["detail"]
+    assert "retry-after" in response.headers

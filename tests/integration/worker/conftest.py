@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -14,13 +15,14 @@ from tests.fakes.owners import FakeOwnerClient
 from tests.integration.jobs.workbench import NOWHERE, Workbench, open_database
 
 from twelvefold.cache.cache import RedisCache
+from twelvefold.errors import DependencyUnavailable
 from twelvefold.jobs import Backoff, HandlerRegistry, JobKind
 from twelvefold.jobs.retention import fetch_suite_id
 from twelvefold.mail.mailer import SmtpMailer
 from twelvefold.settings import MailSettings, ObjectStoreSettings
 from twelvefold.storage.object_store import S3ObjectStore
 from worker.imaging.variants import ImageLimits
-from worker.job_kinds import create_registry
+from worker.job_kinds import register_core, register_images
 from worker.service.email_sender import EmailSender
 from worker.service.erasure import AccountEraser, CacheEvictor
 from worker.service.image_processor import ImageProcessor
@@ -50,6 +52,25 @@ async def bench(worker_database) -> AsyncIterator[Workbench]:
 @pytest.fixture
 def owners() -> FakeOwnerClient:
     return FakeOwnerClient()
+
+
+class FurtherServices:
+    """A service that declares the hook of erasure, and fails while `failures` is positive."""
+
+    def __init__(self) -> None:
+        self.erased: list[UUID] = []
+        self.failures = 0
+
+    async def erase(self, account_id: UUID) -> None:
+        if self.failures > 0:
+            self.failures -= 1
+            raise DependencyUnavailable("billing")
+        self.erased.append(account_id)
+
+
+@pytest.fixture
+def further() -> FurtherServices:
+    return FurtherServices()
 
 
 @pytest.fixture
@@ -88,24 +109,30 @@ async def cache(redis_client) -> RedisCache:
 
 @pytest.fixture
 async def registry(
-    bench, owners, store, cache, smtp_url, worker_environment
+    bench, owners, further, store, cache, smtp_url, worker_environment
 ) -> AsyncIterator[HandlerRegistry]:
     """The worker's own kinds and handlers, with a short backoff."""
     mail = MailSettings(environment="testing", mail_from=SENDER, smtp_url=smtp_url)
     mailer = SmtpMailer(mail)
-    original = create_registry(
-        WorkerSettings(**worker_environment),
+    settings = WorkerSettings(**worker_environment)
+    original = HandlerRegistry()
+    register_core(
+        original,
+        settings,
         database=bench.database,
         email_sender=EmailSender(owners, mailer, SENDER),
-        image_processor=ImageProcessor(owners, store, ImageLimits(), max_bytes=1_000_000),
-        account_eraser=AccountEraser(owners, store),
+        account_eraser=AccountEraser(owners, further, store),
         cache_evictor=CacheEvictor(cache),
+    )
+    register_images(
+        original,
+        settings,
+        image_processor=ImageProcessor(owners, store, ImageLimits(), max_bytes=1_000_000),
         sweeper=ObjectSweeper(owners, store, timedelta(), partial(fetch_suite_id, bench.database)),
     )
     shortened = HandlerRegistry()
     for kind in original.kinds:
         registration = original.get(kind.name)
-        assert registration is not None
         shortened.add(shorten_backoff(kind), registration.handler)
     yield shortened
     await mailer.aclose()

@@ -1,9 +1,28 @@
 """account.erase and cache.evict: complete after any number of failed runs."""
 
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+
 from twelvefold.cache.cache import CacheEntry, RedisCache
 from twelvefold.contracts.jobs import ACCOUNT_ERASE, CACHE_EVICT, AccountErase, CacheEvict
+from twelvefold.errors import DependencyUnavailable
 from twelvefold.identifiers import new_id
-from worker.service.erasure import CacheEvictor
+from worker.service.erasure import AccountEraser, CacheEvictor, ImagesRemain
+
+
+@dataclass
+class RunningJob:
+    """A job whose lease never expires."""
+
+    id: UUID = field(default_factory=new_id)
+    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def require_lease(self) -> None: ...
+
+    async def set_progress(self, percent: int) -> None: ...
 
 
 async def enqueue(bench, kind, payload):
@@ -54,6 +73,43 @@ async def test_an_erasure_deletes_all_objects_of_the_account_and_no_others(
     assert (await bench.record(job_id)).result == {"images": 5}
     assert len(await keys_of(store, *kept)) == 4
     assert owners.images[other]
+
+
+async def test_an_erasure_is_retried_until_every_service_with_the_hook_has_succeeded(
+    bench, registry, owners, further, store
+):
+    user_id, prefixes = await account_with(owners, store, images=1)
+    further.failures = 2
+    job_id = await enqueue(bench, ACCOUNT_ERASE, AccountErase(user_id=user_id))
+    async with bench.running(registry):
+        await bench.becomes("succeeded", job_id)
+    record = await bench.record(job_id)
+    assert record.attempts == 2
+    assert further.erased == [user_id]
+    assert await keys_of(store, *prefixes) == []
+
+
+async def test_a_service_that_fails_does_not_keep_the_others_from_erasing(owners, further, store):
+    user_id, prefixes = await account_with(owners, store, images=1)
+    further.failures = 1
+    eraser = AccountEraser(owners, further, store)
+    with pytest.raises(DependencyUnavailable, match="billing"):
+        await eraser.erase(RunningJob(), AccountErase(user_id=user_id))
+    assert owners.erased == {user_id}
+    assert await keys_of(store, *prefixes) == []
+
+
+async def test_without_a_bucket_an_account_with_images_is_not_reported_as_erased(
+    owners, further, store
+):
+    with_images, _ = await account_with(owners, store, images=1)
+    without = new_id()
+    eraser = AccountEraser(owners, further, None)
+    with pytest.raises(ImagesRemain, match="ENABLE_IMAGES"):
+        await eraser.erase(RunningJob(), AccountErase(user_id=with_images))
+    assert owners.images[with_images], "rows were deleted whose objects remain"
+    await eraser.erase(RunningJob(), AccountErase(user_id=without))
+    assert further.erased == [with_images, without]
 
 
 async def test_erasing_the_last_admin_deletes_nothing(bench, registry, owners, store):

@@ -18,7 +18,14 @@ from tests.integration.jobs.workbench import until
 from tests.proxy import open_proxy
 
 from twelvefold.contracts.accounts import EmailContent
-from twelvefold.contracts.jobs import EMAIL_SEND, EmailSend, EmailTemplate
+from twelvefold.contracts.jobs import (
+    EMAIL_SEND,
+    IMAGE_PROCESS,
+    EmailSend,
+    EmailTemplate,
+    ImageProcess,
+)
+from twelvefold.http.server.lifecycle import EXIT_SETTINGS
 from twelvefold.identifiers import new_id
 
 
@@ -176,6 +183,36 @@ async def test_a_worker_is_not_ready_until_postgresql_is_available(
             await until(measured)
             worker.signal(signal.SIGTERM)
             assert await worker.ended() == 0
+
+
+NO_BUCKET = {"S3_BUCKET": "", "S3_ENDPOINT": "", "WORKER_IMAGE_CONCURRENCY": "1"}
+
+
+async def test_without_images_a_worker_asks_for_no_bucket_and_runs_its_other_kinds(
+    bench, run_worker, users, mailbox
+):
+    users.let_go.set()
+    async with bench.producer.transaction() as transaction:
+        image = await bench.jobs.enqueue(
+            transaction,
+            IMAGE_PROCESS,
+            ImageProcess(target="image", target_id=new_id(), object_key="uploads/x"),
+        )
+    email = await enqueue_email(bench)
+    async with run_worker(ENABLE_IMAGES="false", **NO_BUCKET) as worker:
+        await bench.becomes("succeeded", email)
+        management = await worker.url("management")
+        async with httpx.AsyncClient() as http:
+            checks = (await http.get(f"{management}/readyz")).json()
+        assert "s3" not in json.dumps(checks)
+        worker.signal(signal.SIGTERM)
+        assert await worker.ended() == 0
+    assert (await bench.row(image))["claim_no"] == 0
+
+
+async def test_with_images_a_worker_without_a_bucket_does_not_start(run_worker):
+    async with run_worker(**NO_BUCKET) as worker:
+        assert await worker.ended() == EXIT_SETTINGS
 
 
 async def test_the_worker_process_never_imports_pillow():

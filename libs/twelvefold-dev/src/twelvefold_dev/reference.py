@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from twelvefold import cli, errors
 from twelvefold.observability import metrics_reference
-from twelvefold.service.installed import installed_services
+from twelvefold.service.installed import installed_services, settings_of
 from twelvefold.settings import BackupSettings, BootstrapSettings, MigrationSettings
 from twelvefold.settings import reference as settings_reference
 
@@ -86,7 +86,7 @@ def write(directory: Path, *, check: bool) -> list[str]:
 
 
 def _settings() -> str:
-    classes = {name: service.settings for name, service in installed_services().items()}
+    classes = {name: settings_of(service) for name, service in installed_services().items()}
     table = settings_reference.markdown(
         {
             **classes,

@@ -16,9 +16,10 @@ from typer.core import TyperOption
 
 from twelvefold.extras import explain_missing
 from twelvefold.observability.redaction import redact_settings
-from twelvefold.service.installed import find_service, installed_services
+from twelvefold.service.installed import find_service, installed_services, settings_of
 from twelvefold.settings import (
     HttpSettings,
+    without_disabled,
 )
 from twelvefold.settings.command_line import (
     USAGE_ERROR,
@@ -120,7 +121,7 @@ def openapi(
 
     stale = []
     for service in installed_services().values():
-        process = service.create(example(service.settings))
+        process = service.create(example(settings_of(service)))
         apps = {service.name: process.public, f"{service.name}-internal": process.internal}
         for name, service_app in apps.items():
             if service_app is None:
@@ -142,7 +143,7 @@ def openapi(
 def check(service: ServiceName = None) -> None:
     """List all missing, unsafe and unknown settings at once; exit 2 if there is any."""
     selected = find_service(service)
-    settings = load_or_fail(selected.settings, selected.name)
+    settings = load_or_fail(without_disabled(settings_of(selected)), selected.name)
     typer.echo(f"{selected.name}: settings are complete for {settings.environment}")
 
 
@@ -153,7 +154,7 @@ def show(
 ) -> None:
     """Show the settings in force, secrets redacted."""
     selected = find_service(service)
-    settings = load_or_fail(selected.settings, selected.name)
+    settings = load_or_fail(without_disabled(settings_of(selected)), selected.name)
     values = redact_settings(settings)
     if as_json:
         typer.echo(json.dumps(values, indent=2))

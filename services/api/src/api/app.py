@@ -9,11 +9,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from api.scopes import SCOPES
-from api.settings import ApiSettings
+from api.settings import ApiCoreSettings, ApiSettings, ImageUploadSettings
 from twelvefold.database.revisions import Migrations
 from twelvefold.service.definition import Listener, Service
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from api.dependencies import Container
     from api.users_client import UsersClient
     from twelvefold.http.edge.edge import Edge
@@ -31,7 +33,7 @@ RFC 6749. Times are RFC 3339 in UTC, ids are UUIDs. Lists take `limit` and `curs
 """
 
 
-def create_app(settings: ApiSettings, *, users: UsersClient | None = None) -> ServiceProcess:
+def create_app(settings: ApiCoreSettings, *, users: UsersClient | None = None) -> ServiceProcess:
     """Build the api process: a public and an internal app. `users` replaces the HTTP client."""
     from api.documentation import DOCUMENTATION
     from api.rate_limits import AccountLimit
@@ -67,8 +69,7 @@ def create_app(settings: ApiSettings, *, users: UsersClient | None = None) -> Se
         state=use_cases,
         documentation=DOCUMENTATION,
         body_limits={
-            "/api/v1/images": settings.images_max_bytes,
-            "/api/v1/users/me/avatar": settings.images_max_bytes,
+            **_upload_limits(settings),
             "/api/v1/auth": BODY_LIMIT,
             **dict.fromkeys(pages.PATHS, BODY_LIMIT),
         },
@@ -95,7 +96,7 @@ def create_app(settings: ApiSettings, *, users: UsersClient | None = None) -> Se
         background=[
             wakeups.running,
             events.running,
-            partial(edge.running, *([backing.object_store.warm_up] if settings.s3_eager else ())),
+            partial(edge.running, *_warm_ups(settings, backing)),
         ],
         schema_ready=partial(is_ready, backing.database, MIGRATIONS),
         drain=[use_cases.streams.drain],
@@ -103,7 +104,7 @@ def create_app(settings: ApiSettings, *, users: UsersClient | None = None) -> Se
 
 
 def compose(
-    settings: ApiSettings,
+    settings: ApiCoreSettings,
     backing: BackingServices,
     wakeups: RedisWakeupPublisher,
     events: JobEvents,
@@ -111,11 +112,12 @@ def compose(
     users: UsersClient,
 ) -> Container:
     """Build the use cases on their implementations."""
-    from api.dependencies import Container
+    from api.dependencies import Container, ImageFeature
     from api.event_stream import EventStreams
     from api.models import IDEMPOTENCY_KEYS
     from api.repository.images import ImageRepository
     from api.service.accounts import Accounts
+    from api.service.avatars import Avatars
     from api.service.credentials import Credentials
     from api.service.image_maintenance import ImageMaintenance
     from api.service.images import Images
@@ -124,6 +126,7 @@ def compose(
     from api.service.jobs import Jobs
     from api.service.reports import Reports
     from api.service.uploads import Uploads
+    from twelvefold.http.account_data import create_clients
     from twelvefold.http.rest.idempotency import IdempotencyStore
     from twelvefold.http.rest.pagination import CursorCodec
     from twelvefold.jobs import JobQueue
@@ -131,21 +134,19 @@ def compose(
     queue = JobQueue(backing.database, wakeups)
     quota = JobQuota(queue, settings.jobs_max_waiting_per_owner)
     repository = ImageRepository()
-    images = Images(
-        backing.database,
-        repository,
-        queue,
-        backing.object_store,
-        Uploads(backing.object_store, max_bytes=settings.images_max_bytes),
-        quota,
-    )
+    images, feature = None, None
+    if isinstance(settings, ImageUploadSettings):
+        store = backing.object_store
+        uploads = Uploads(store, max_bytes=settings.images_max_bytes)
+        images = Images(backing.database, repository, queue, store, uploads, quota)
+        feature = ImageFeature(images, Avatars(users, store))
+    further = create_clients(settings, backing, caller=SERVICE.name)
     return Container(
         authenticator=edge.authenticator,
-        accounts=Accounts(users, backing.cache, backing.object_store),
+        accounts=Accounts(users, backing.cache),
         credentials=Credentials(users, edge.keys),
-        images=images,
         jobs=Jobs(backing.database, queue, events, images, JobRules(queue, users, images), quota),
-        reports=Reports(users, backing.database, repository, queue),
+        reports=Reports(users, backing.database, repository, queue, further),
         maintenance=ImageMaintenance(backing.database, repository, queue),
         streams=EventStreams(max_streams=settings.events_max_streams),
         image_cursors=CursorCodec(settings.secret_key, "images"),
@@ -153,12 +154,26 @@ def compose(
         job_cursors=CursorCodec(settings.secret_key, "jobs"),
         keys=IdempotencyStore(IDEMPOTENCY_KEYS, settings.secret_key.get_secret_value()),
         issuer=settings.jwt_issuer,
-        analytics=settings.enable_analytics,
         public_url=settings.public_url,
+        image_feature=feature,
     )
 
 
-def _http_users(settings: ApiSettings, backing: BackingServices) -> UsersClient:
+def _upload_limits(settings: ApiCoreSettings) -> dict[str, int]:
+    if not isinstance(settings, ImageUploadSettings):
+        return {}
+    return dict.fromkeys(("/api/v1/images", "/api/v1/users/me/avatar"), settings.images_max_bytes)
+
+
+def _warm_ups(
+    settings: ApiCoreSettings, backing: BackingServices
+) -> list[Callable[[], Awaitable[object]]]:
+    if isinstance(settings, ImageUploadSettings) and settings.s3_eager:
+        return [backing.object_store.warm_up]
+    return []
+
+
+def _http_users(settings: ApiCoreSettings, backing: BackingServices) -> UsersClient:
     from api.users_client import HttpUsersClient
     from twelvefold.http.internal import InternalClient
 
@@ -198,4 +213,5 @@ SERVICE = Service(
     calls={"users": "accounts, sessions and the keys that tokens are signed with"},
     scopes=tuple(SCOPES),
     links={"API documentation": "/docs", "OpenAPI document": "/openapi.json"},
+    account_data="own",
 )

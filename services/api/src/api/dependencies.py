@@ -12,10 +12,19 @@ from twelvefold.http.rest.pagination import CursorCodec
 
 from .event_stream import EventStreams
 from .service.accounts import Accounts
+from .service.avatars import Avatars
 from .service.credentials import Credentials
 from .service.images import Images
 from .service.jobs import Jobs
 from .service.reports import Reports
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFeature:
+    """The use cases of the feature `enable_images`."""
+
+    images: Images
+    avatars: Avatars
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +34,6 @@ class Container:
     authenticator: Authenticator
     accounts: Accounts
     credentials: Credentials
-    images: Images
     jobs: Jobs
     reports: Reports
     maintenance: ImageMaintenance
@@ -35,8 +43,22 @@ class Container:
     user_cursors: CursorCodec
     keys: IdempotencyStore
     issuer: str
-    analytics: bool
     public_url: str | None = None
+    image_feature: ImageFeature | None = None
+
+    @property
+    def images(self) -> Images:
+        return self._image_feature.images
+
+    @property
+    def avatars(self) -> Avatars:
+        return self._image_feature.avatars
+
+    @property
+    def _image_feature(self) -> ImageFeature:
+        if self.image_feature is None:
+            raise RuntimeError("images are disabled: their routes must be left out")
+        return self.image_feature
 
 
 # async: FastAPI runs a plain function in a thread, which costs more than most requests.

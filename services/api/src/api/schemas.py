@@ -205,6 +205,9 @@ class AccountExport(BaseModel):
     """All data that is kept about the caller."""
 
     account: UserExport
+    services: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="What further services keep, by their name."
+    )
     images: list[Image]
     jobs: list[Job] = Field(description="Jobs that are not pruned yet.")
 

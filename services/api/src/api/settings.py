@@ -5,6 +5,8 @@ from typing import ClassVar
 from pydantic import Field, ValidationInfo, field_validator
 
 from twelvefold.settings import (
+    AccountDataSettings,
+    AnalyticsSettings,
     BillingSettings,
     CallerSettings,
     EdgeSettings,
@@ -21,18 +23,18 @@ from twelvefold.settings.base import is_deployed
 MEBIBYTE = 1024 * 1024
 
 
-class ApiSettings(
+class ApiCoreSettings(
     EdgeSettings,
     PostgresSettings,
-    ObjectStoreSettings,
     SecretKeySettings,
     CallerSettings,
+    AccountDataSettings,
     FeatureFlags,
     BillingSettings,
 ):
-    """Everything that the api process reads from the environment."""
+    """What the api process reads whatever its features are."""
 
-    prefixes: ClassVar[tuple[str, ...]] = ("IMAGES_", "EVENTS_", "JOBS_")
+    prefixes: ClassVar[tuple[str, ...]] = ("EVENTS_", "JOBS_")
 
     internal_secrets_worker: StrongSecrets = Field(
         description="Secrets that worker may show on the internal port, comma separated.",
@@ -43,9 +45,6 @@ class ApiSettings(
         validate_default=True,
         description="Base URL of the API in its metadata; needed where it is deployed. None: as "
         "the client called it.",
-    )
-    images_max_bytes: int = Field(
-        10 * MEBIBYTE, gt=0, description="Largest image; beyond it 413 while it streams."
     )
     events_max_streams: int = Field(
         200, gt=0, description="Open event streams per process; beyond it 503."
@@ -74,3 +73,18 @@ class ApiSettings(
                 raise ValueError("is required in staging and production: https://<host>")
             return None
         return check_http_url(value, is_deployed=is_deployed(info))
+
+
+class ImageUploadSettings(ObjectStoreSettings):
+    """The settings of images and avatars."""
+
+    feature: ClassVar[str | None] = "enable_images"
+    prefixes: ClassVar[tuple[str, ...]] = ("IMAGES_",)
+
+    images_max_bytes: int = Field(
+        10 * MEBIBYTE, gt=0, description="Largest image; beyond it 413 while it streams."
+    )
+
+
+class ApiSettings(ApiCoreSettings, ImageUploadSettings, AnalyticsSettings):
+    """Everything that the api process reads from the environment."""

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from twelvefold.database.revisions import Migrations
 from twelvefold.service.definition import Listener, Service
-from users.settings import UsersSettings
+from twelvefold.settings import AnalyticsSettings
+from users.settings import UsersCoreSettings, UsersSettings
 
 if TYPE_CHECKING:
     from twelvefold.jobs import RedisWakeupPublisher
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 MIGRATIONS = Migrations(service="users", schema="users", package="users.migrations", order=1)
 
 
-def create_app(settings: UsersSettings) -> ServiceProcess:
+def create_app(settings: UsersCoreSettings) -> ServiceProcess:
     """Build the users process: an internal app and no public one."""
     from twelvefold.database.migrations import is_ready
     from twelvefold.http.app import create_service_app
@@ -62,7 +63,7 @@ def create_app(settings: UsersSettings) -> ServiceProcess:
 
 
 def compose(
-    settings: UsersSettings, backing: BackingServices, wakeups: RedisWakeupPublisher
+    settings: UsersCoreSettings, backing: BackingServices, wakeups: RedisWakeupPublisher
 ) -> Container:
     """Build the use cases on their implementations."""
     from twelvefold.http.rest.idempotency import IdempotencyStore
@@ -132,7 +133,7 @@ def compose(
         revocations,
         post_commit_tasks,
         throttle,
-        count_active=settings.enable_analytics,
+        count_active=isinstance(settings, AnalyticsSettings),
         scopes=settings.jwt_scopes,
     )
     return Container(
@@ -196,4 +197,5 @@ SERVICE = Service(
     MIGRATIONS,
     listeners=frozenset({Listener.INTERNAL}),
     callers=("api", "worker"),
+    account_data="own",
 )

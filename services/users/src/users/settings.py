@@ -7,8 +7,10 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from twelvefold.settings import (
+    AnalyticsSettings,
     CommaList,
     Environment,
+    EnvironmentSettings,
     FeatureFlags,
     PostgresSettings,
     RedisSettings,
@@ -30,7 +32,7 @@ _EXAMPLE_KEY = {
 _MIN_ARGON2 = {"argon2_memory": 19_456, "argon2_passes": 2}
 
 
-class UsersSettings(
+class UsersCoreSettings(
     ServiceSettings,
     PostgresSettings,
     RedisSettings,
@@ -38,7 +40,7 @@ class UsersSettings(
     TokenSettings,
     FeatureFlags,
 ):
-    """Everything that the users process reads from the environment."""
+    """What the users process reads whatever its features are."""
 
     prefixes: ClassVar[tuple[str, ...]] = ("ARGON2_", "LOGIN_", "EMAILS_")
 
@@ -118,3 +120,13 @@ class UsersSettings(
         if environment.is_deployed and parts.scheme != "https":
             raise ValueError("must be https:// outside development: links in it carry tokens")
         return value.rstrip("/")
+
+
+class AvatarSettings(EnvironmentSettings):
+    """The feature of avatars. It has no settings of its own."""
+
+    feature: ClassVar[str | None] = "enable_images"
+
+
+class UsersSettings(UsersCoreSettings, AvatarSettings, AnalyticsSettings):
+    """Everything that the users process reads from the environment."""

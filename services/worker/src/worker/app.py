@@ -10,48 +10,48 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from twelvefold.database.revisions import JOBS_MIGRATIONS
-from twelvefold.service.definition import Service
-from worker.settings import WorkerSettings
+from twelvefold.service.definition import SHARED_QUEUE, Service
+from twelvefold.service.job_handlers import JobHandlers
+from worker.settings import ImageProcessingSettings, WorkerCoreSettings, WorkerSettings
 
 if TYPE_CHECKING:
-    from twelvefold.jobs import HandlerRegistry
-    from twelvefold.service.backing import BackingServices
+    from collections.abc import Sequence
+
+    from twelvefold.jobs import HandlerRegistry, PeriodicJob
+    from twelvefold.service.job_handlers import JobHost
     from twelvefold.service.process import ServiceProcess
+    from worker.owners import OwnerClient
 
 
-def create_app(settings: WorkerSettings) -> ServiceProcess:
-    """Create the worker: jobs in the background, probes and metrics on the management port."""
+def create_app(settings: WorkerCoreSettings) -> ServiceProcess:
+    """Create the worker: jobs in the background, probes and metrics on the management port.
+
+    It runs its own kinds and those of every installed service without a queue of its own.
+    """
     from twelvefold.database.migrations import is_ready
     from twelvefold.jobs import RedisWakeupPublisher
-    from twelvefold.jobs.worker.consumer import Consumer, ConsumerOptions
-    from twelvefold.jobs.worker.runner import RunnerOptions
+    from twelvefold.jobs.worker.consumer import create_consumer
     from twelvefold.service.backing import BackingServices
     from twelvefold.service.health import Health
+    from twelvefold.service.installed import handlers_of
+    from twelvefold.service.job_handlers import JobHost, register_all
     from twelvefold.service.process import ServiceProcess
-    from worker.schedule import SCHEDULE
 
     backing = BackingServices(settings, application_name=JOBS_MIGRATIONS.application_name)
     wakeups = RedisWakeupPublisher(settings)
-    consumer = Consumer(
+    registry, schedule = register_all(
+        handlers_of(SERVICE), JobHost(SERVICE.name, settings, backing)
+    )
+    consumer = create_consumer(
         backing.database,
         settings,
-        build_registry(settings, backing),
+        registry,
         wakeups=wakeups,
-        schedule=SCHEDULE,
-        options=ConsumerOptions(
-            worker=settings.instance_id,
-            queue=settings.worker_queue,
-            lease=settings.worker_lease,
-            unusable_window=settings.worker_unusable_window,
-            runner=RunnerOptions(
-                concurrency=settings.worker_concurrency,
-                heartbeat=settings.worker_lease / 3,
-                grace=settings.worker_grace,
-            ),
-        ),
+        queue=settings.worker_queue,
+        schedule=schedule,
     )
     return ServiceProcess(
-        name="worker",
+        name=SERVICE.name,
         settings=settings,
         health=Health(backing),
         backing=backing,
@@ -61,36 +61,48 @@ def create_app(settings: WorkerSettings) -> ServiceProcess:
     )
 
 
-def build_registry(settings: WorkerSettings, backing: BackingServices) -> HandlerRegistry:
-    """Create the use cases on their implementations, registered by job kind."""
-    from twelvefold.http.internal import InternalClient
-    from twelvefold.jobs.retention import fetch_suite_id
-    from worker.imaging.variants import ImageLimits
-    from worker.job_kinds import create_registry
-    from worker.owners import HttpOwnerClient
+def register_core(registry: HandlerRegistry, host: JobHost) -> Sequence[PeriodicJob]:
+    """Register the kinds that need no bucket."""
+    from twelvefold.http.account_data import create_clients
+    from worker import job_kinds
+    from worker.schedule import CORE
     from worker.service.email_sender import EmailSender
     from worker.service.erasure import AccountEraser, CacheEvictor
-    from worker.service.image_processor import ImageProcessor
-    from worker.service.object_sweeper import ObjectSweeper
 
-    def create_client(name: str, url: str) -> InternalClient:
-        client = InternalClient(
-            name,
-            url,
-            caller="worker",
-            secret=settings.internal_secret,
-            timeout=settings.internal_timeout,
-        )
-        backing.register(name, client.ping, client.aclose)
-        return client
-
-    owners = HttpOwnerClient(
-        users=create_client("users", settings.users_url), api=create_client("api", settings.api_url)
-    )
-    return create_registry(
+    settings: WorkerCoreSettings = host.settings
+    backing = host.backing
+    owners = host.share("owners", partial(_create_owners, host))
+    has_images = isinstance(settings, ImageProcessingSettings)
+    job_kinds.register_core(
+        registry,
         settings,
         database=backing.database,
         email_sender=EmailSender(owners, backing.mailer, settings.mail_from),
+        account_eraser=AccountEraser(
+            owners,
+            create_clients(settings, backing, caller=host.service),
+            backing.object_store if has_images else None,
+        ),
+        cache_evictor=CacheEvictor(backing.cache),
+    )
+    return CORE
+
+
+def register_images(registry: HandlerRegistry, host: JobHost) -> Sequence[PeriodicJob]:
+    """Register the kinds of the feature `enable_images`."""
+    from twelvefold.jobs.retention import fetch_suite_id
+    from worker import job_kinds
+    from worker.imaging.variants import ImageLimits
+    from worker.schedule import IMAGES
+    from worker.service.image_processor import ImageProcessor
+    from worker.service.object_sweeper import ObjectSweeper
+
+    settings: ImageProcessingSettings = host.settings
+    backing = host.backing
+    owners = host.share("owners", partial(_create_owners, host))
+    job_kinds.register_images(
+        registry,
+        settings,
         image_processor=ImageProcessor(
             owners,
             backing.object_store,
@@ -101,14 +113,35 @@ def build_registry(settings: WorkerSettings, backing: BackingServices) -> Handle
             ),
             max_bytes=settings.image_max_bytes,
         ),
-        account_eraser=AccountEraser(owners, backing.object_store),
-        cache_evictor=CacheEvictor(backing.cache),
         sweeper=ObjectSweeper(
             owners,
             backing.object_store,
             timedelta(hours=settings.worker_orphan_hours),
             partial(fetch_suite_id, backing.database),
         ),
+    )
+    return IMAGES
+
+
+def _create_owners(host: JobHost) -> OwnerClient:
+    from twelvefold.http.internal import InternalClient
+    from worker.owners import HttpOwnerClient
+
+    settings: WorkerCoreSettings = host.settings
+
+    def create_client(name: str, url: str) -> InternalClient:
+        client = InternalClient(
+            name,
+            url,
+            caller=host.service,
+            secret=settings.internal_secret,
+            timeout=settings.internal_timeout,
+        )
+        host.backing.register(name, client.ping, client.aclose)
+        return client
+
+    return HttpOwnerClient(
+        users=create_client("users", settings.users_url), api=create_client("api", settings.api_url)
     )
 
 
@@ -121,4 +154,10 @@ SERVICE = Service(
         "api": "what became of images, and what is left of accounts",
         "users": "what mails say, avatars, and accounts to erase",
     },
+    jobs=(
+        JobHandlers(WorkerCoreSettings, register_core),
+        JobHandlers(ImageProcessingSettings, register_images),
+    ),
+    queue=SHARED_QUEUE,
+    account_data="own",
 )

@@ -24,7 +24,7 @@ from worker.service.email_sender import EmailSender
 from worker.service.erasure import AccountEraser, CacheEvictor
 from worker.service.image_processor import ImageProcessor
 from worker.service.object_sweeper import ObjectSweeper
-from worker.settings import WorkerSettings
+from worker.settings import ImageProcessingSettings, WorkerCoreSettings
 
 _OUTAGE_BACKOFF = Backoff(base=5.0, cap=600.0)
 OBJECTS_SWEEP = "objects.sweep"
@@ -33,18 +33,16 @@ _ERASURE_TIMEOUT = 600.0  # seconds for deleting everything of one account
 _TRANSFER_TIMEOUT = 60.0  # seconds for fetching a source and storing its variants
 
 
-def create_registry(
-    settings: WorkerSettings,
+def register_core(
+    registry: HandlerRegistry,
+    settings: WorkerCoreSettings,
     *,
     database: Database,
     email_sender: EmailSender,
-    image_processor: ImageProcessor,
     account_eraser: AccountEraser,
     cache_evictor: CacheEvictor,
-    sweeper: ObjectSweeper,
-) -> HandlerRegistry:
-    """Return the handlers of every kind that this release knows."""
-    registry = HandlerRegistry()
+) -> None:
+    """Register the kinds that need no bucket."""
     registry.add(
         JobKind(
             EMAIL_SEND,
@@ -55,17 +53,6 @@ def create_registry(
             concurrency=settings.worker_mail_concurrency,
         ),
         email_sender.send,
-    )
-    registry.add(
-        JobKind(
-            IMAGE_PROCESS,
-            ImageProcess,
-            timeout=2.0 * settings.image_seconds + _TRANSFER_TIMEOUT,
-            max_attempts=MAX_ATTEMPTS[IMAGE_PROCESS],
-            backoff=_OUTAGE_BACKOFF,
-            concurrency=settings.worker_image_concurrency,
-        ),
-        image_processor.process,
     )
     registry.add(
         JobKind(
@@ -87,11 +74,31 @@ def create_registry(
         ),
         cache_evictor.evict,
     )
-    registry.add(SWEEP, sweeper.sweep)
     registry.add(
         PRUNE, partial(_prune_jobs, database, timedelta(days=settings.worker_retention_days))
     )
-    return registry
+
+
+def register_images(
+    registry: HandlerRegistry,
+    settings: ImageProcessingSettings,
+    *,
+    image_processor: ImageProcessor,
+    sweeper: ObjectSweeper,
+) -> None:
+    """Register the kinds of the feature `enable_images`."""
+    registry.add(
+        JobKind(
+            IMAGE_PROCESS,
+            ImageProcess,
+            timeout=2.0 * settings.image_seconds + _TRANSFER_TIMEOUT,
+            max_attempts=MAX_ATTEMPTS[IMAGE_PROCESS],
+            backoff=_OUTAGE_BACKOFF,
+            concurrency=settings.worker_image_concurrency,
+        ),
+        image_processor.process,
+    )
+    registry.add(SWEEP, sweeper.sweep)
 
 
 async def _prune_jobs(

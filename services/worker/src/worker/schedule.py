@@ -6,13 +6,15 @@ from twelvefold.jobs import PeriodicJob
 from twelvefold.jobs.retention import JOBS_PRUNE, PRUNE
 from worker.job_kinds import OBJECTS_SWEEP, SWEEP
 
-SCHEDULE = (
+CORE = (
     PeriodicJob(
         JOBS_PRUNE,
         every=timedelta(hours=1),
         at=timedelta(minutes=17),
         max_attempts=PRUNE.max_attempts,
     ),
+)
+IMAGES = (
     PeriodicJob(
         OBJECTS_SWEEP,
         every=timedelta(hours=6),

@@ -1,30 +1,31 @@
 """The settings of worker."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from twelvefold.settings import (
+    AccountDataSettings,
     CallerSettings,
+    ConsumerSettings,
+    FeatureFlags,
     MailSettings,
     ObjectStoreSettings,
-    PostgresSettings,
-    RedisSettings,
     ServiceSettings,
 )
 
 MEBIBYTE = 1024 * 1024
 
 
-class WorkerSettings(
+class WorkerCoreSettings(
     ServiceSettings,
-    PostgresSettings,
-    RedisSettings,
-    ObjectStoreSettings,
+    ConsumerSettings,
     MailSettings,
     CallerSettings,
+    AccountDataSettings,
+    FeatureFlags,
 ):
-    """All settings that the worker process reads from the environment."""
-
-    prefixes = ("WORKER_", "IMAGE_")
+    """The settings that the worker process reads whatever its features are."""
 
     users_url: str = Field(
         description="Base URL of users' internal port.", examples=["http://users:8001"]
@@ -38,37 +39,27 @@ class WorkerSettings(
     worker_queue: str = Field(
         "default", min_length=1, max_length=100, description="Queue that this process works on."
     )
-    worker_concurrency: int = Field(
-        10, ge=1, le=100, description="Jobs running at a time in this process."
-    )
-    worker_image_concurrency: int = Field(
-        2, ge=1, le=32, description="Images decoded at a time; each may take IMAGE_MEMORY_BYTES."
-    )
     worker_mail_concurrency: int = Field(
         5,
         ge=1,
         le=100,
         description="Emails sent at a time: limits the jobs that a slow mail server delays.",
     )
-    worker_grace: float = Field(
-        50.0,
-        ge=0,
-        description="Seconds for running jobs to end at SIGTERM; then they are released.",
-    )
-    worker_lease: float = Field(
-        30.0,
-        ge=3,
-        description="Seconds without a heartbeat after which other workers take over a job.",
-    )
-    worker_unusable_window: float = Field(
-        3600.0,
-        gt=0,
-        description="Seconds that a job with an unknown payload waits for a newer worker.",
-    )
     worker_retention_days: float = Field(
         7.0,
         gt=0,
         description="Days for which ended jobs are kept; dead jobs are kept for an operator.",
+    )
+
+
+class ImageProcessingSettings(ObjectStoreSettings):
+    """The settings of the kinds that read and write the bucket."""
+
+    feature: ClassVar[str | None] = "enable_images"
+    prefixes: ClassVar[tuple[str, ...]] = ("IMAGE_",)
+
+    worker_image_concurrency: int = Field(
+        2, ge=1, le=32, description="Images decoded at a time; each may take IMAGE_MEMORY_BYTES."
     )
     worker_orphan_hours: float = Field(
         24.0, ge=0, description="Hours after which an object that belongs to no row is deleted."
@@ -87,3 +78,7 @@ class WorkerSettings(
         ge=1,
         description="CPU seconds of one decoding child; its wall-clock limit is twice that.",
     )
+
+
+class WorkerSettings(WorkerCoreSettings, ImageProcessingSettings):
+    """All settings that the worker process reads from the environment."""

@@ -1,6 +1,8 @@
 """Contains all the data models used in inputs/outputs"""
 
 from .account_export import AccountExport
+from .account_export_services import AccountExportServices
+from .account_export_services_additional_property import AccountExportServicesAdditionalProperty
 from .create_token_body import CreateTokenBody
 from .create_token_body_grant_type import CreateTokenBodyGrantType
 from .create_token_o_auth_error import CreateTokenOAuthError
@@ -49,6 +51,8 @@ from .variant import Variant
 
 __all__ = (
     "AccountExport",
+    "AccountExportServices",
+    "AccountExportServicesAdditionalProperty",
     "CreateTokenBody",
     "CreateTokenBodyGrantType",
     "CreateTokenOAuthError",

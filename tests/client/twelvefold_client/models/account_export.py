@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..types import UNSET, Unset
+
 if TYPE_CHECKING:
+    from ..models.account_export_services import AccountExportServices
     from ..models.image import Image
     from ..models.job import Job
     from ..models.user_export import UserExport
@@ -23,11 +26,13 @@ class AccountExport:
         account (UserExport): Everything that users stores about an account, except secrets.
         images (list[Image]):
         jobs (list[Job]): Jobs that are not pruned yet.
+        services (AccountExportServices | Unset): What further services keep, by their name.
     """
 
     account: UserExport
     images: list[Image]
     jobs: list[Job]
+    services: AccountExportServices | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -43,6 +48,10 @@ class AccountExport:
             jobs_item = jobs_item_data.to_dict()
             jobs.append(jobs_item)
 
+        services: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.services, Unset):
+            services = self.services.to_dict()
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -52,11 +61,14 @@ class AccountExport:
                 "jobs": jobs,
             }
         )
+        if services is not UNSET:
+            field_dict["services"] = services
 
         return field_dict
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.account_export_services import AccountExportServices  # noqa: PLC0415
         from ..models.image import Image  # noqa: PLC0415
         from ..models.job import Job  # noqa: PLC0415
         from ..models.user_export import UserExport  # noqa: PLC0415
@@ -78,10 +90,18 @@ class AccountExport:
 
             jobs.append(jobs_item)
 
+        _services = d.pop("services", UNSET)
+        services: AccountExportServices | Unset
+        if isinstance(_services, Unset):
+            services = UNSET
+        else:
+            services = AccountExportServices.from_dict(_services)
+
         account_export = cls(
             account=account,
             images=images,
             jobs=jobs,
+            services=services,
         )
 
         account_export.additional_properties = d

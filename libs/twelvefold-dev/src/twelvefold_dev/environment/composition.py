@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from twelvefold.service.definition import further_scopes
+from twelvefold.service.installed import settings_of
 from twelvefold.settings import BootstrapSettings, MigrationSettings
 from twelvefold_dev.servers.embedded import BUCKET
 from twelvefold_dev.servers.object_store import REGION
@@ -89,7 +90,7 @@ class Environments:
         self._secrets = secrets
         self._addresses = addresses
         self._user_environment = user_environment
-        classes = [service.settings for service in services.values()]
+        classes = [settings_of(service) for service in services.values()]
         # A process rejects settings that it does not declare, so it must not inherit those of
         # another one.
         self._settings_names = _names([*classes, BootstrapSettings, MigrationSettings])
@@ -97,7 +98,7 @@ class Environments:
     def of_service(self, name: str, descriptors: Mapping[str, int]) -> dict[str, str]:
         """Return the environment of a service. `descriptors` by setting, such as HTTP_FD."""
         service = self._services[name]
-        known = _names([service.settings])
+        known = _names([settings_of(service)])
         composed = {
             **self._compose(service),
             **{setting: str(number) for setting, number in descriptors.items()},
@@ -135,7 +136,7 @@ class Environments:
         if process not in self._services:
             names = ", ".join([*self._services, OPERATOR])
             raise StackError(f"no process {process!r}: choose from {names}")
-        known = _names([self._services[process].settings])
+        known = _names([settings_of(self._services[process])])
         environment = self.of_service(process, {})
         return {key: value for key, value in environment.items() if key in known}
 
@@ -181,6 +182,11 @@ class Environments:
             "JWT_SIGNING_KEYS": self._secrets.get("jwt.signing_keys", _generate_signing_keys),
             "JWT_SCOPES": ",".join(further_scopes(self._services.values())),
             "WEB_URL": addresses.edge,
+            "ACCOUNT_DATA_URLS": ",".join(
+                f"{callee}={url}"
+                for callee, url in addresses.internal.items()
+                if self._services[callee].account_data == "hooks"
+            ),
         }
 
     def _roles(self) -> Iterable[str]:

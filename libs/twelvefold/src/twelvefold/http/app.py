@@ -28,6 +28,7 @@ from twelvefold.service.health import Health
 from twelvefold.settings import ServiceSettings
 
 from . import docs
+from .features import enabled_routers
 from .openapi import PROBES, add_problem_responses
 
 
@@ -84,7 +85,7 @@ def create_service_app(
     trust: an internal app honours the deadline and the sampling decision of a request, a public one
     does not. `unrouted_quota` limits the requests per minute of one address to unknown paths and to
     the documentation; None for no limit. Routers must not be nested, since only direct routes are
-    indexed.
+    indexed. A `FeatureRouter` whose feature is off is left out.
     """
 
     def core(app: ASGIApp) -> ASGIApp:
@@ -106,7 +107,7 @@ def create_service_app(
     )
     app.state.container = state
     app.state.callers = callers or {}
-    for router in routers:
+    for router in enabled_routers(routers, settings):
         # Not include_router, which since 0.137 keeps the routes behind a node that matches twice.
         app.router.routes.extend(router.routes)
     describe_deprecations(app.router.routes)

@@ -63,9 +63,17 @@ class WakeupPublisher(Protocol):
 class JobQueue:
     """The jobs as producers see them. Without a publisher, workers find jobs by polling."""
 
-    def __init__(self, database: Database, wakeups: WakeupPublisher | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        wakeups: WakeupPublisher | None = None,
+        *,
+        queue: str = DEFAULT_QUEUE,
+    ) -> None:
+        """`queue`: of the jobs that are enqueued without naming one."""
         self._database = database
         self._wakeups = wakeups
+        self._queue = queue
 
     async def enqueue(
         self,
@@ -75,7 +83,7 @@ class JobQueue:
         *,
         owner_id: UUID | None = None,
         run_at: datetime | None = None,
-        queue: str = DEFAULT_QUEUE,
+        queue: str | None = None,
         priority: int = 0,
         unique_key: str | None = None,
         max_attempts: int | None = None,
@@ -95,7 +103,7 @@ class JobQueue:
             raise ValueError("run_at has no time zone")
         if unique_key is not None:
             job_id = unique_id(kind, unique_key)
-        job_id = job_id or new_id()
+        job_id, queue = job_id or new_id(), queue or self._queue
         with spans.span(
             f"enqueue {kind}",
             {"job.id": str(job_id), "job.kind": kind, "job.queue": queue},
@@ -177,15 +185,21 @@ class JobQueue:
         kind: str,
         *,
         max_count: int,
-        queue: str = DEFAULT_QUEUE,
+        queue: str | None = None,
         priority: int = 0,
     ) -> int:
         """Count the waiting jobs of this owner and kind, up to `max_count`.
 
         Jobs with a unique key do not count: the system enqueues those.
         """
-        parameters = {"owner": owner_id, "kind": kind, "queue": queue, "priority": priority}
-        return int(await reader.scalar(_COUNT_WAITING, {**parameters, "max_count": max_count}))
+        parameters = {
+            "owner": owner_id,
+            "kind": kind,
+            "queue": queue or self._queue,
+            "priority": priority,
+            "max_count": max_count,
+        }
+        return int(await reader.scalar(_COUNT_WAITING, parameters))
 
     async def cancel(self, transaction: Transaction, job_id: UUID) -> JobRecord:
         """Cancel a waiting job, or request the cancellation of a running one, which may succeed.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from twelvefold.security.principals import ADMIN_SCOPE, USER_SCOPES
 from twelvefold.settings import ServiceSettings
@@ -17,6 +17,7 @@ from twelvefold.settings import ServiceSettings
 if TYPE_CHECKING:
     from twelvefold.database.revisions import Migrations
 
+    from .job_handlers import JobHandlers
     from .process import ServiceProcess
 
 
@@ -25,6 +26,10 @@ class Listener(StrEnum):
 
     PUBLIC = "public"  # clients, through the gateway
     INTERNAL = "internal"  # other services
+
+
+SHARED_QUEUE = "default"  # whose worker runs the kinds of all services without a queue
+_ACCOUNT_DATA_CALLERS = {"api", "worker"}  # of an export, of an erasure
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,10 @@ class Service:
     each with the reason, `callers` those whose secrets its own internal port accepts. `scopes` are
     those that its routes require of a token. `links` are pages of its public listener that the
     console offers: paths by title.
+
+    `queue` is what its own process works on: `SHARED_QUEUE`, or the service's name, for which its
+    role needs the rights of a consumer (`Migrations.runs_jobs`). Without it, its kinds (`jobs`) are
+    run by a worker of the shared queue that has the service's package installed.
 
     Raises ValueError where the parts contradict each other.
     """
@@ -50,6 +59,11 @@ class Service:
     calls: Mapping[str, str] = field(default_factory=dict)
     scopes: tuple[str, ...] = ()
     links: Mapping[str, str] = field(default_factory=dict)
+    jobs: tuple[JobHandlers, ...] = ()
+    queue: str | None = None
+    # Whether it keeps rows by account. `hooks`: export and erasure call `http.account_data` at its
+    # internal port. `own`: they know the service and call routes of its own.
+    account_data: Literal["hooks", "own"] | None = None
 
     def __post_init__(self) -> None:
         if self.prefixes and Listener.PUBLIC not in self.listeners:
@@ -58,6 +72,12 @@ class Service:
             raise ValueError(f"{self.name}: callers need an internal listener")
         if self.name in self.calls:
             raise ValueError(f"{self.name} calls itself")
+        if self.queue not in (None, SHARED_QUEUE, self.name):
+            raise ValueError(f"{self.name}: a queue of its own has the service's name")
+        if self.queue == self.name and not (self.migrations and self.migrations.runs_jobs):
+            raise ValueError(f"{self.name}: a queue of its own requires Migrations(runs_jobs=True)")
+        if self.account_data == "hooks" and not set(self.callers) >= _ACCOUNT_DATA_CALLERS:
+            raise ValueError(f"{self.name}: hooks of account data need the callers api and worker")
 
     @property
     def is_public(self) -> bool:
@@ -77,6 +97,8 @@ class Service:
             "calls": dict(self.calls),
             "scopes": list(self.scopes),
             "links": dict(self.links),
+            "queue": self.queue,
+            "account_data": self.account_data,
         }
 
     def serves(self, path: str) -> bool:

@@ -2,9 +2,11 @@
 
 from importlib.metadata import entry_points
 
-from twelvefold.settings.command_line import USAGE_ERROR, fail
+from twelvefold.settings import ServiceSettings
+from twelvefold.settings.features import combine
 
-from .definition import Service
+from .definition import SHARED_QUEUE, Service
+from .job_handlers import JobHandlers
 
 
 def installed_services() -> dict[str, Service]:
@@ -12,6 +14,30 @@ def installed_services() -> dict[str, Service]:
     services = [entry.load() for entry in entry_points(group="twelvefold.services")]
     services.sort(key=lambda service: (service.migrations is None, _order(service), service.name))
     return {service.name: service for service in services}
+
+
+def handlers_of(service: Service) -> list[JobHandlers]:
+    """Return the job handlers that the process of `service` runs, its own first.
+
+    A worker of the shared queue also runs those of all installed services without a queue.
+    """
+    if service.queue is None:
+        return []
+    others = (
+        [
+            other
+            for other in installed_services().values()
+            if other.queue is None and other.name != service.name
+        ]
+        if service.queue == SHARED_QUEUE
+        else []
+    )
+    return [handlers for owner in (service, *others) for handlers in owner.jobs]
+
+
+def settings_of(service: Service) -> type[ServiceSettings]:
+    """Return the settings class of a service's process, with the groups of all its handlers."""
+    return combine(service.settings, [handlers.settings for handlers in handlers_of(service)])
 
 
 def _order(service: Service) -> int:
@@ -23,6 +49,8 @@ def find_service(name: str | None) -> Service:
 
     Exits with 2 and one line on stderr where there is none.
     """
+    from twelvefold.settings.command_line import USAGE_ERROR, fail
+
     installed = installed_services()
     if name is None and len(installed) == 1:
         return next(iter(installed.values()))

@@ -16,12 +16,12 @@ from .base import (
     process_environment,
 )
 from .edge import EdgeSettings, Quota, RateLimitSettings
+from .features import AnalyticsSettings, FeatureFlags, without_disabled
 from .groups import (
     BackupSettings,
     BillingSettings,
     BootstrapSettings,
     CallerSettings,
-    FeatureFlags,
     HttpSettings,
     MailSettings,
     MigrationSettings,
@@ -33,13 +33,17 @@ from .groups import (
     TelemetrySettings,
     TokenSettings,
 )
+from .jobs import AccountDataSettings, ConsumerSettings
 
 __all__ = [
+    "AccountDataSettings",
+    "AnalyticsSettings",
     "BackupSettings",
     "BillingSettings",
     "BootstrapSettings",
     "CallerSettings",
     "CommaList",
+    "ConsumerSettings",
     "EdgeSettings",
     "Environment",
     "EnvironmentSettings",
@@ -63,4 +67,5 @@ __all__ = [
     "choose_semantic_conventions",
     "load",
     "process_environment",
+    "without_disabled",
 ]

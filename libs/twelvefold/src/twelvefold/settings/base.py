@@ -129,6 +129,10 @@ class EnvironmentSettings(BaseSettings):
         env_ignore_empty=True, extra="ignore", hide_input_in_errors=True, frozen=True
     )
     prefixes: ClassVar[tuple[str, ...]] = ()
+    # The flag of `FeatureFlags` without which a process has no settings of this group.
+    feature: ClassVar[str | None] = None
+    # Names that a feature which is off would read: they may stay in the environment.
+    left_out: ClassVar[frozenset[str]] = frozenset()
 
     environment: Environment = Field(
         Environment.PRODUCTION,
@@ -243,6 +247,7 @@ def find_unknown_names(settings_class: type[EnvironmentSettings]) -> list[Settin
     silently leave the default in force. The detail suggests the nearest known name.
     """
     known = {name.upper() for name in settings_class.model_fields}
+    known |= settings_class.left_out
     known |= {f"{name}_FILE" for name in known}
     prefixes = {
         prefix for group in settings_class.__mro__ for prefix in vars(group).get("prefixes", ())

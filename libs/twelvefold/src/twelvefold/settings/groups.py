@@ -201,13 +201,6 @@ class TelemetrySettings(EnvironmentSettings):
     )
 
 
-class FeatureFlags(EnvironmentSettings):
-    prefixes: ClassVar[tuple[str, ...]] = ("ENABLE_",)
-
-    enable_caching: bool = Field(True, description="Caches reads in Redis.")
-    enable_analytics: bool = Field(True, description="Serves /api/v1/analytics.")
-
-
 class SecretKeySettings(EnvironmentSettings):
     secret_key: StrongSecret = Field(
         description="Signs cursors and request fingerprints.",

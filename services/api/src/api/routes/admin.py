@@ -1,21 +1,18 @@
-"""Routes for admins: list and administer accounts, read the counts of each day."""
+"""Routes for admins: list and administer accounts."""
 
-from datetime import date
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from api.dependencies import Services
-from api.schemas import DailyAnalytics, DailyAnalyticsReport, JobCount, UserList
+from api.schemas import UserList
 from twelvefold.contracts.accounts import User, UserAdminUpdate
-from twelvefold.errors import NotFound
 from twelvefold.http.edge.parameters import Cursor, IfMatch, PageLimit
 from twelvefold.http.edge.policies import admin
 from twelvefold.http.edge.responses import described, document_problems, json_response, versioned
 from twelvefold.http.rest.conditional import parse_if_match
 from twelvefold.http.rest.pagination import link_header
-from twelvefold.jobs import JobStatus
 from twelvefold.security.principals import Principal
 
 from .users import UserId
@@ -69,41 +66,3 @@ async def update_user(
     expected = parse_if_match(if_match)
     document = await services.accounts.administer(principal, user_id, changes, expected)
     return versioned(document.body, document.etag, None)
-
-
-@router.get(
-    "/analytics/daily",
-    operation_id="get_daily_analytics",
-    summary="Show the counts of each day",
-    response_model=DailyAnalyticsReport,
-    responses={
-        **described(200, "A row for every day, zeros included"),
-        **document_problems(401, 403, 404, 422),
-    },
-)
-async def get_daily_analytics(
-    principal: Admin,
-    services: Services,
-    first: Annotated[date, Query(alias="from", description="First day (UTC).")],
-    last: Annotated[
-        date, Query(alias="to", description="Last day (UTC); at most 366 days in all.")
-    ],
-) -> Response:
-    """404 where the operator has disabled analytics (ENABLE_ANALYTICS)."""
-    if not services.analytics:
-        raise NotFound("Analytics are disabled.")
-    days = await services.reports.daily(principal, first, last)
-    items = [
-        DailyAnalytics(
-            day=accounts.day,
-            registrations=accounts.registrations,
-            active_users=accounts.active_users,
-            images=counts.images,
-            jobs=[
-                JobCount(type=kind, status=JobStatus(status), count=count)
-                for kind, status, count in counts.jobs
-            ],
-        )
-        for accounts, counts in days
-    ]
-    return json_response(DailyAnalyticsReport(items=items))

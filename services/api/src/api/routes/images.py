@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import Path, Query, Request
 from fastapi.responses import Response
 
 from api.dependencies import Services
@@ -11,6 +11,7 @@ from api.repository.images import Image as ImageRecord
 from api.routes.image_body import IMAGE_BODY
 from api.schemas import Image, ImageAccepted, ImagePage, Job
 from api.service.images import Accepted
+from api.settings import ImageUploadSettings
 from twelvefold.http.edge.parameters import Cursor, IdempotencyKey, IfMatch, IfNoneMatch, PageLimit
 from twelvefold.http.edge.policies import signed_in
 from twelvefold.http.edge.responses import (
@@ -26,11 +27,12 @@ from twelvefold.http.edge.responses import (
     reply,
     versioned,
 )
+from twelvefold.http.features import FeatureRouter
 from twelvefold.http.rest.conditional import etag, parse_if_match
 from twelvefold.http.rest.idempotency import StoredResponse
 from twelvefold.security.principals import Principal
 
-router = APIRouter(prefix="/api/v1/images", tags=["images"])
+router = FeatureRouter(ImageUploadSettings, prefix="/api/v1/images", tags=["images"])
 ReadsImages = Annotated[Principal, signed_in("images:read")]
 WritesImages = Annotated[Principal, signed_in("images:write")]
 ImageId = Annotated[UUID, Path(description="Id of the image.")]

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from api.dependencies import Services
+from api.settings import ImageUploadSettings
 from twelvefold.contracts.images import (
     ImageErasure,
     ImageIds,
@@ -16,14 +17,17 @@ from twelvefold.contracts.images import (
     VariantReport,
 )
 from twelvefold.http.edge.responses import described, document_problems, json_response
+from twelvefold.http.features import FeatureRouter
 from twelvefold.http.internal import require_caller
 
-router = APIRouter(
-    prefix="/internal/v1", tags=["images"], dependencies=[Depends(require_caller("worker"))]
+_FROM_WORKER = [Depends(require_caller("worker"))]
+router = APIRouter(prefix="/internal/v1", tags=["images"], dependencies=_FROM_WORKER)
+images = FeatureRouter(
+    ImageUploadSettings, prefix="/internal/v1", tags=["images"], dependencies=_FROM_WORKER
 )
 
 
-@router.put(
+@images.put(
     "/images/{image_id}/variants",
     operation_id="put_image_variants",
     summary="Report the variants of an image, or why there are none",
@@ -58,7 +62,7 @@ async def erase_account(account_id: UUID, done: ImageErasure, services: Services
     )
 
 
-@router.put(
+@images.put(
     "/objects/orphans",
     operation_id="find_orphans",
     summary="Find the objects that belong to no image",
@@ -71,7 +75,7 @@ async def find_orphans(request: ObjectKeys, services: Services) -> Response:
     return json_response(ObjectKeys(keys=list(orphans)))
 
 
-@router.put(
+@images.put(
     "/objects/missing",
     operation_id="find_missing",
     summary="Find the images that lack an object in a range of keys",
@@ -83,7 +87,7 @@ async def find_missing(found: ObjectRange, services: Services) -> Response:
     return json_response(ImageIds(ids=list(await services.maintenance.missing(found))))
 
 
-@router.post(
+@images.post(
     "/images/mend",
     operation_id="repair_images",
     summary="Repair images that lack objects",

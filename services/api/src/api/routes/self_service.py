@@ -1,5 +1,6 @@
 """/api/v1/users/me/…: the caller's own credentials, sessions and data."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
@@ -98,13 +99,13 @@ async def end_my_session(
     summary="Export my data",
     response_model=AccountExport,
     responses={
-        **described(200, "The account, its images and jobs"),
+        **described(200, "The account, its images and jobs, and what further services keep"),
         **document_problems(401, 403, 404),
     },
 )
 async def export_me(principal: Reads, services: Services) -> Response:
-    """Streamed, one export at a time per account (429). After a broken connection it is
-    incomplete.
+    """Streamed, one export at a time per account (429). 503 where a service that keeps data of the
+    account fails. After a broken connection it is incomplete.
     """
     headers = {"Content-Disposition": 'attachment; filename="twelvefold-export.json"'}
     return OpenedResponse(_export(services, principal), headers=headers)
@@ -116,7 +117,12 @@ async def _export(services: Services, principal: Principal) -> AsyncIterator[Asy
     async with services.reports.export(principal) as data:
 
         async def chunks() -> AsyncIterator[bytes]:
-            yield b'{"account":' + data.account + b',"images":['
+            yield b'{"account":' + data.account + b',"services":{'
+            separator = b""
+            for name, body in data.services.items():
+                yield separator + json.dumps(name).encode() + b":" + body
+                separator = b","
+            yield b'},"images":['
             async for chunk in json_items(data.images, Image.of):
                 yield chunk
             yield b'],"jobs":['

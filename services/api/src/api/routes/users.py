@@ -1,27 +1,20 @@
-"""/api/v1/users: registration, profiles, avatars."""
+"""/api/v1/users: registration and profiles."""
 
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path
 from fastapi.responses import Response
 
 from api.dependencies import Services
 from api.rate_limits import AccountLimit
-from api.routes.image_body import IMAGE_BODY
-from api.schemas import Job
 from twelvefold.contracts.accounts import User, UserCreate, UserUpdate
 from twelvefold.http.edge.parameters import IdempotencyKey, IfMatch, IfNoneMatch
 from twelvefold.http.edge.policies import anyone, signed_in
 from twelvefold.http.edge.responses import (
     NOT_MODIFIED,
-    REDIRECT,
-    body_of,
     described,
     document_problems,
-    json_response,
-    read_method,
-    redirect,
     versioned,
 )
 from twelvefold.http.rest.conditional import parse_if_match
@@ -119,24 +112,6 @@ async def delete_me(
     return Response(status_code=204)
 
 
-@router.put(
-    "/me/avatar",
-    operation_id="put_my_avatar",
-    summary="Upload my avatar",
-    status_code=202,
-    response_model=Job,
-    openapi_extra=IMAGE_BODY,
-    responses={
-        **described(202, "The job that makes its variants", "Location"),
-        **document_problems(401, 403, 413, 415),
-    },
-)
-async def put_my_avatar(request: Request, principal: WritesUsers, services: Services) -> Response:
-    content_type = request.headers.get("content-type")
-    job = await services.images.upload_avatar(principal, body_of(request), content_type)
-    return json_response(Job.of(job), 202, {"Location": f"/api/v1/jobs/{job.id}"})
-
-
 @router.get(
     "/{user_id}",
     operation_id="get_user",
@@ -154,22 +129,3 @@ async def get_user(
     """The caller's own account, or any account for an admin. 403 for other ids, existing or not."""
     document = await services.accounts.get(principal, user_id)
     return versioned(document.body, document.etag, if_none_match)
-
-
-@router.get(
-    "/{user_id}/avatar/{variant}",
-    operation_id="get_avatar",
-    summary="Show an avatar",
-    status_code=307,
-    response_class=Response,
-    responses={**REDIRECT, **document_problems(401, 403, 404, 422)},
-)
-async def get_avatar(
-    request: Request,
-    user_id: UserId,
-    variant: Annotated[str, Path(max_length=20, description="Longest side: 128, 512, 1024.")],
-    principal: ReadsUsers,
-    services: Services,
-) -> Response:
-    method = read_method(request)
-    return redirect(await services.accounts.avatar_url(principal, user_id, variant, method))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from api.users_client import CreatedUser, UserDocument, UsersClient
@@ -22,18 +22,14 @@ from twelvefold.contracts.accounts import (
 from twelvefold.errors import NotFound
 from twelvefold.http.rest.conditional import etag
 from twelvefold.security.principals import Principal
-from twelvefold.storage.object_store import ObjectStore, ReadMethod
-
-PRESIGNED_FOR = timedelta(minutes=5)
 
 
 class Accounts:
     """Use cases on accounts. Users owns rows and cache; the edge only reads the cache."""
 
-    def __init__(self, users: UsersClient, cache: Cache, store: ObjectStore) -> None:
+    def __init__(self, users: UsersClient, cache: Cache) -> None:
         self._users = users
         self._cache = cache
-        self._store = store
 
     async def create(self, new: UserCreate, idempotency_key: str | None = None) -> CreatedUser:
         """Register an account. Raises Conflict where the address is taken; users checks the key."""
@@ -109,16 +105,3 @@ class Accounts:
     async def end_session(self, principal: Principal, session_id: UUID) -> None:
         """End a session of the caller. Raises NotFound where there is no such session."""
         await self._users.end_session(principal.id, session_id, bearer=principal.token)
-
-    async def avatar_url(
-        self, principal: Principal, user_id: UUID, variant: str, method: ReadMethod = "GET"
-    ) -> str:
-        """Return a URL for `method`, valid for 5 minutes.
-
-        Raises Forbidden as `get`, NotFound without the variant.
-        """
-        principal.require_self_or_admin(user_id)
-        for stored in await self._users.avatar(user_id, bearer=principal.token):
-            if stored.name == variant:
-                return await self._store.presign(stored.object_key, PRESIGNED_FOR, method=method)
-        raise NotFound("The avatar does not exist.")

@@ -40,11 +40,12 @@ class JobRules:
 
     queue: JobQueue
     users: UsersClient
-    images: Images
+    images: Images | None  # None: images are disabled
 
     def require_known_kind(self, kind: str) -> None:
         """Raise UnprocessableContent where no caller may start jobs of this kind."""
-        if kind != IMAGE_PROCESS and kind not in ADMIN_KINDS:
+        is_enabled = kind in ADMIN_KINDS or (kind == IMAGE_PROCESS and self.images is not None)
+        if not is_enabled:
             raise UnprocessableContent(
                 "Unknown job type.", errors=[FieldError("/body/type", "is no type of job")]
             )
@@ -89,7 +90,9 @@ class JobRules:
             if subject != principal.id and not principal.is_admin:
                 raise NotFound("The job does not exist.")
             return True
-        image = None if subject is None else await self.images.find(reader, subject)
+        if subject is None or self.images is None:
+            return False
+        image = await self.images.find(reader, subject)
         if image is not None and not may_see(principal, image):
             raise NotFound("The job does not exist.")
         return image is not None

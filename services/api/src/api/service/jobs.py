@@ -40,7 +40,7 @@ class Jobs:
         database: Database,
         queue: JobQueue,
         events: JobEvents,
-        images: Images,
+        images: Images | None,
         rules: JobRules,
         quota: JobQuota,
     ) -> None:
@@ -76,7 +76,7 @@ class Jobs:
                 await self._rules.require_erasable(principal, parsed.user_id)
 
         async def start(transaction: Transaction, _: None) -> JobRecord:
-            if isinstance(parsed, ImageReference):
+            if self._images is not None and isinstance(parsed, ImageReference):
                 job_id = await self._images.reprocess(transaction, principal, parsed.image_id)
             else:
                 job_id = await self._queue.enqueue(transaction, kind, parsed, owner_id=principal.id)

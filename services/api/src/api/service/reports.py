@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TypeVar
+from typing import Protocol, TypeVar
 from uuid import UUID
 
 from api.repository.analytics import DayCounts, counts_by_day
@@ -23,6 +23,14 @@ MAX_EXPORTS = 8  # concurrent ones in one process
 R = TypeVar("R", Image, JobRecord)
 
 
+class FurtherServices(Protocol):
+    """The services that declare the hook of export (`twelvefold.http.account_data`)."""
+
+    async def export(self, account_id: UUID, *, bearer: str) -> Mapping[str, bytes]:
+        """Return the JSON object of each service. Raises DependencyUnavailable where one fails."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class AccountData:
     """All data of one account. Rows are read in batches while they are sent, so that their number
@@ -30,6 +38,7 @@ class AccountData:
     """
 
     account: bytes  # a `UserExport` as JSON, as users wrote it
+    services: Mapping[str, bytes]  # a JSON object of each further service
     images: AsyncIterator[Sequence[Image]]
     jobs: AsyncIterator[Sequence[JobRecord]]
 
@@ -42,6 +51,7 @@ class Reports:
     database: Database
     images: ImageRepository
     queue: JobQueue
+    further: FurtherServices
     exporting: set[UUID] = field(default_factory=set)  # accounts, in this process
 
     @asynccontextmanager
@@ -49,7 +59,8 @@ class Reports:
         """Yield all data of the caller, one export at a time.
 
         Raises TooManyRequests while this process sends another export of the account, Overloaded
-        where it sends too many, NotFound where the account was deleted.
+        where it sends too many, NotFound where the account was deleted, DependencyUnavailable
+        where a service that keeps data of the account fails: a part would look like everything.
         """
         if principal.id in self.exporting:
             raise TooManyRequests(
@@ -60,6 +71,7 @@ class Reports:
         self.exporting.add(principal.id)
         try:
             account = await self.users.export(principal.id, bearer=principal.token)
+            services = await self.further.export(principal.id, bearer=principal.token)
 
             async def images(reader: Reader, after: Position | None) -> Sequence[Image]:
                 return await self.images.list(
@@ -73,7 +85,7 @@ class Reports:
 
             # An unavailable PostgreSQL is an error before the first byte.
             await self.database.ping()
-            yield AccountData(account, self._batches(images), self._batches(jobs))
+            yield AccountData(account, services, self._batches(images), self._batches(jobs))
         finally:
             self.exporting.discard(principal.id)
 

@@ -1,4 +1,4 @@
-"""Accounts and avatars over HTTP."""
+"""Accounts over HTTP."""
 
 from uuid import UUID
 
@@ -7,7 +7,6 @@ from fastapi import APIRouter, Request, Response
 from twelvefold.cache.cache import CacheEntry
 from twelvefold.contracts.accounts import User, UserCreate, UserUpdate
 from twelvefold.contracts.email_address import email_key
-from twelvefold.contracts.images import ObjectKeys, VariantReport
 from twelvefold.http.rest.conditional import etag, parse_if_match
 from twelvefold.http.rest.idempotency import StoredResponse
 from twelvefold.http.rest.problems import problem_responses
@@ -17,17 +16,14 @@ from users.dependencies import (
     Services,
     Writer,
     from_api,
-    from_worker,
     may_read,
     may_write,
 )
 from users.repository.accounts import AccountRecord
-from users.schemas import Avatar
 from users.service.documents import document
 
 _JSON = "application/json"
 router = APIRouter(prefix="/internal/v1/users", tags=["users"])
-objects = APIRouter(prefix="/internal/v1/objects", tags=["objects"])
 
 
 def _document(entry: CacheEntry) -> Response:
@@ -104,37 +100,3 @@ async def delete_user(
     """
     expected = None if if_match is None else parse_if_match(if_match)
     await services.accounts.delete(user_id, caller.session_id, expected)
-
-
-@router.get(
-    "/{user_id}/avatar",
-    operation_id="get_avatar",
-    dependencies=[from_api, may_read],
-    responses=problem_responses(401, 403, 404, 422, 503),
-)
-async def get_avatar(user_id: UUID, services: Services) -> Avatar:
-    """Return the variants of the avatar; none before the first upload was processed."""
-    return Avatar(variants=await services.accounts.avatar(user_id))
-
-
-@router.put(
-    "/{user_id}/avatar",
-    operation_id="report_avatar",
-    dependencies=[from_worker],
-    status_code=204,
-    responses=problem_responses(401, 403, 404, 409, 422, 503),
-)
-async def report_avatar(user_id: UUID, report: VariantReport, services: Services) -> None:
-    """Store the variants that a job has made; 409 where a newer job has reported."""
-    await services.accounts.report_avatar(user_id, report)
-
-
-@objects.put(
-    "/orphans",
-    operation_id="find_orphans",
-    dependencies=[from_worker],
-    responses=problem_responses(401, 403, 422, 503),
-)
-async def find_orphans(request: ObjectKeys, services: Services) -> ObjectKeys:
-    """Return the objects that belong to no avatar. Send only objects older than any job."""
-    return ObjectKeys(keys=await services.accounts.orphans(request.keys))

@@ -1,6 +1,6 @@
 """Administration of accounts over HTTP, and erasure by the worker."""
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -8,7 +8,6 @@ from fastapi import APIRouter, Query, Response
 
 from twelvefold.contracts.accounts import (
     AccountErasure,
-    DailyAccountsReport,
     User,
     UserAdminUpdate,
     UserPage,
@@ -87,19 +86,3 @@ async def check_erasure(user_id: UUID, caller: Admin, services: Services) -> Non
 async def erase_user(user_id: UUID, _: AccountErasure, services: Services) -> None:
     """Remove the rest of an account's personal data. Idempotent."""
     await services.personal_data.erase(user_id)
-
-
-@router.get(
-    "/analytics/daily",
-    operation_id="count_accounts_daily",
-    dependencies=[from_api],
-    responses=problem_responses(401, 403, 422, 503),
-)
-async def count_accounts_daily(
-    _: Admin,
-    services: Services,
-    first: Annotated[date, Query(alias="from")],
-    last: Annotated[date, Query(alias="to", description="Included; at most 366 days in all.")],
-) -> DailyAccountsReport:
-    """Return registrations and active accounts by day (UTC)."""
-    return await services.analytics.daily(first, last)

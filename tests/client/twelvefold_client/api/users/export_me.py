@@ -86,8 +86,8 @@ def sync_detailed(
 ) -> Response[AccountExport | Problem]:
     """Export my data
 
-     Streamed, one export at a time per account (429). After a broken connection it is
-    incomplete.
+     Streamed, one export at a time per account (429). 503 where a service that keeps data of the
+    account fails. After a broken connection it is incomplete.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -112,8 +112,8 @@ def sync(
 ) -> AccountExport | Problem | None:
     """Export my data
 
-     Streamed, one export at a time per account (429). After a broken connection it is
-    incomplete.
+     Streamed, one export at a time per account (429). 503 where a service that keeps data of the
+    account fails. After a broken connection it is incomplete.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -134,8 +134,8 @@ async def asyncio_detailed(
 ) -> Response[AccountExport | Problem]:
     """Export my data
 
-     Streamed, one export at a time per account (429). After a broken connection it is
-    incomplete.
+     Streamed, one export at a time per account (429). 503 where a service that keeps data of the
+    account fails. After a broken connection it is incomplete.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -158,8 +158,8 @@ async def asyncio(
 ) -> AccountExport | Problem | None:
     """Export my data
 
-     Streamed, one export at a time per account (429). After a broken connection it is
-    incomplete.
+     Streamed, one export at a time per account (429). 503 where a service that keeps data of the
+    account fails. After a broken connection it is incomplete.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

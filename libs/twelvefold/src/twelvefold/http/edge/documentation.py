@@ -64,6 +64,8 @@ def _complete(found: dict[str, Any], documentation: Documentation) -> None:
     if oauth2 := schemes.get("oauth2"):
         oauth2["flows"]["password"]["scopes"] = dict(documentation.scopes)
     _add_examples(components["schemas"], documentation)
+    used = {tag for _, operation in operations(found) for tag in operation["tags"]}
+    found["tags"] = [tag for tag in found["tags"] if tag["name"] in used]
     for _, operation in operations(found):
         if operation.get("security"):
             # Clients that hold a token need no OAuth flow to send it.

@@ -33,8 +33,9 @@ from twelvefold.observability import metrics
 from twelvefold.observability.logs import configure_logs
 from twelvefold.observability.telemetry import configure_telemetry, shutdown_telemetry
 from twelvefold.service.definition import Service
+from twelvefold.service.installed import settings_of
 from twelvefold.service.process import ServiceProcess
-from twelvefold.settings import SettingsError, load
+from twelvefold.settings import SettingsError, load, without_disabled
 
 from .acceptor import BACKLOG
 from .server import Server
@@ -239,7 +240,7 @@ def main(service: Service, **overrides: str) -> int:
     Invalid settings are listed on stderr, one per line, and the exit code is 2.
     """
     try:
-        settings = load(service.settings, **overrides)
+        settings = load(without_disabled(settings_of(service)), **overrides)
     except SettingsError as error:
         count = len(error.problems)
         noun = "setting" if count == 1 else "settings"

@@ -16,7 +16,7 @@ from twelvefold.jobs.channels import CANCEL_CHANNEL, change_channel, wakeup_chan
 from twelvefold.jobs.lease_repository import LeaseConfig, LeaseRepository
 from twelvefold.jobs.model import DEFAULT_QUEUE, PeriodicJob
 from twelvefold.jobs.wakeup.arq import ArqListener, RedisWakeupPublisher
-from twelvefold.settings import RedisSettings
+from twelvefold.settings import ConsumerSettings, RedisSettings
 
 from .maintenance import MaintenanceOptions, QueueMaintenance
 from .registry import HandlerRegistry
@@ -112,3 +112,36 @@ class Consumer:
         except ValueError:
             return  # the confirmation of a subscription, or an invalid message
         self.runner.check_cancellation(job_id)
+
+
+def create_consumer(
+    database: Database,
+    settings: ConsumerSettings,
+    registry: HandlerRegistry,
+    *,
+    wakeups: RedisWakeupPublisher,
+    queue: str,
+    schedule: Sequence[PeriodicJob] = (),
+) -> Consumer:
+    """Return the consumer of a queue as the settings configure it.
+
+    The process runs `wakeups` and `Consumer.running`, and drains by `Consumer.drain`.
+    """
+    return Consumer(
+        database,
+        settings,
+        registry,
+        wakeups=wakeups,
+        schedule=schedule,
+        options=ConsumerOptions(
+            worker=settings.instance_id,
+            queue=queue,
+            lease=settings.worker_lease,
+            unusable_window=settings.worker_unusable_window,
+            runner=RunnerOptions(
+                concurrency=settings.worker_concurrency,
+                heartbeat=settings.worker_lease / 3,
+                grace=settings.worker_grace,
+            ),
+        ),
+    )
