@@ -165,6 +165,9 @@ FOREIGN: dict[str, list[Worst]] = {
     "twelvefold_dev.console.traces.query:_DURATION": [
         Worst("1", ">"), Worst("1.", ">"), Worst(">"),
     ],
+    "twelvefold_dev.console.traces.query:_TERM": [
+        Worst('"'), Worst("a", '"'), Worst("a:"), Worst('-"'), Worst('"a '),
+    ],
     "twelvefold_dev.console.traces.query:_STATUS": [Worst("5"), Worst("x", "5")],
     "twelvefold.observability.sql_summary:_COMMENT": SQL,
     "twelvefold.observability.sql_summary:_TARGETS": SQL,
@@ -187,6 +190,7 @@ OWN = {
     },
     "twelvefold_ops.postgres_tools:_VERSION": "what pg_dump says of itself",
     "twelvefold_ops.rollout.arguments:_DURATION": "an argument of the operator",
+    "twelvefold_ops.rollout.helm:_read_major": "what Helm says of itself",
     "twelvefold_ops.rollout.arguments:_TAG": "an argument of the operator",
     "twelvefold_ops.rollout.arguments:_DIGEST": "an argument of the operator",
     "twelvefold.database.revisions:_REVISION_FILE": "names of files of the release",

@@ -159,6 +159,15 @@ def test_only_the_owner_can_read_the_file(store, tmp_path) -> None:
         ("_", set()),
         ("'; DROP TABLE traces; --", set()),
         ("status:teapot", set()),
+        ("-is:failed", {"/slow", "/missing"}),
+        ("-status:404 -slow", {"/broken"}),
+        (">=20ms <=1.2s", {"/slow", "/missing"}),
+        ('"SELECT accounts"', {"/slow"}),
+        ('-"SELECT accounts" is:ok', {"/missing"}),
+        ("request_id:request-7", set()),
+        ("http.response.status_code:500", {"/broken"}),
+        ("http.route:/mis", {"/missing"}),
+        ("db.name:x", set()),
     ],
 )
 def test_a_search_finds_traces_that_match_all_words(store, text, expected) -> None:
@@ -167,6 +176,34 @@ def test_a_search_finds_traces_that_match_all_words(store, text, expected) -> No
     missing = request("/missing", ms=20, http__response__status_code=404, request_id="request-7")
     store.add([slow, span("SELECT accounts", parent=slow, service="users"), broken, missing])
     assert set(routes(store, text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "unknown"),
+    [
+        ("status:5xx is:failed >100ms user.id:42 -method:get", []),
+        ("status:teapot", ["status:teapot"]),
+        (">soon is:bad -is:worse", [">soon", "is:bad", "is:worse"]),
+        ("http://127.0.0.1 note:this", []),
+    ],
+)
+def test_a_term_that_only_looks_like_a_condition_is_named(text, unknown) -> None:
+    assert Query(text).unknown == unknown
+
+
+def test_the_totals_count_every_request_and_job_with_their_failures(store) -> None:
+    store.add([request(f"/{at}") for at in range(300)])
+    failed = [request("/a", http__response__status_code=500) for _ in range(3)]
+    job = span("job email.send", kind="consumer", error="ValueError: no")
+    store.add([*failed, job, span("sweep", kind="internal")])
+    assert store.totals() == {"requests": 303, "jobs": 1, "failed": 4, "troubled": 0}
+
+
+def test_requests_that_no_route_matched_are_one_entry(store) -> None:
+    paths = [span(f"GET /guess/{at}", url__path=f"/guess/{at}") for at in range(20)]
+    store.add([*paths, request("/things")])
+    assert {row["route"]: row["requests"] for row in store.routes()} == {None: 20, "/things": 1}
+    assert len(routes(store, "is:unmatched")) == 20
 
 
 def test_jobs_and_other_work_are_found_by_their_kind(store) -> None:

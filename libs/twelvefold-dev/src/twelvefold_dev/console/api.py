@@ -21,7 +21,12 @@ from starlette.routing import Route
 from twelvefold_dev.console.sources.jobs import JobsUnavailable
 from twelvefold_dev.console.sources.log_search import LogQuery
 from twelvefold_dev.console.sources.mails import FRAME_POLICY, Mails
-from twelvefold_dev.console.traces.query import MAX_LIMIT, REQUESTS_AND_JOBS, Query
+from twelvefold_dev.console.traces.query import (
+    MAX_LIMIT,
+    REQUESTS_AND_JOBS,
+    SUGGESTIONS,
+    Query,
+)
 from twelvefold_dev.console.traces.trace import analyse, to_json
 
 from .links import console_links, secret_of
@@ -85,6 +90,7 @@ class Api:
                 "runs": await state.run_in_store_thread(state.store.runs),
                 "places": [asdict(place) for place in console_links(state.config)],
                 "mail": state.mails is not None,
+                "suggestions": SUGGESTIONS,
             }
         )
 
@@ -95,7 +101,7 @@ class Api:
         def read_traces() -> dict[str, Any]:
             return {
                 "failed": store.search(Query("is:failed", kind=REQUESTS_AND_JOBS, limit=6)),
-                "troubled": store.count_troubled(),
+                "totals": store.totals(),
                 "slowest": store.search(Query("", order="duration", limit=6)),
                 "dots": store.dots(),
                 "routes": store.routes(12),
@@ -135,7 +141,8 @@ class Api:
             limit=_number(request, "limit", maximum=MAX_LIMIT) or 100,
         )
         items = await self._state.run_in_store_thread(self._state.store.search, query)
-        return json_response({"items": items, "more": len(items) == query.limit})
+        more = len(items) == query.limit
+        return json_response({"items": items, "more": more, "unknown": query.unknown})
 
     async def by_route(self, _: Request) -> Response:
         items = await self._state.run_in_store_thread(self._state.store.routes)

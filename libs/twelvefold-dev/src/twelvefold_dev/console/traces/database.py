@@ -9,7 +9,7 @@ import sqlite3
 from contextlib import suppress
 from pathlib import Path
 
-_VERSION = 1  # of the schema
+_VERSION = 2  # of the schema
 _SCHEMA = """
 CREATE TABLE runs (run INTEGER PRIMARY KEY, started REAL NOT NULL UNIQUE);
 CREATE TABLE traces (
@@ -17,7 +17,7 @@ CREATE TABLE traces (
   started INTEGER NOT NULL DEFAULT 0, duration INTEGER NOT NULL DEFAULT 0,
   kind TEXT NOT NULL DEFAULT '', state TEXT NOT NULL DEFAULT '',
   complete INTEGER NOT NULL DEFAULT 0, service TEXT NOT NULL DEFAULT '', method TEXT,
-  route TEXT NOT NULL DEFAULT '', path TEXT, status INTEGER,
+  route TEXT NOT NULL DEFAULT '', matched INTEGER NOT NULL DEFAULT 1, path TEXT, status INTEGER,
   services TEXT NOT NULL DEFAULT '[]', spans INTEGER NOT NULL DEFAULT 0,
   lost INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0, culprit TEXT,
   words TEXT NOT NULL DEFAULT ''

@@ -133,6 +133,11 @@ def route(span: Span) -> str:
     return span.name.removeprefix(f"{method(span)} ")
 
 
+def is_matched(span: Span) -> bool:
+    """Return whether a route matched; True for spans that are no request."""
+    return span.kind != SERVER or bool(span.attributes.get("http.route"))
+
+
 def path(span: Span) -> str | None:
     """Return the path of the request, or None."""
     value = first(span.attributes, _PATH)

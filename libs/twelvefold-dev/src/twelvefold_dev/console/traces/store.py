@@ -126,8 +126,8 @@ class TraceStore:
         root = trace.root
         self._database.execute(
             "UPDATE traces SET started = ?, duration = ?, kind = ?, state = ?, complete = ?, "
-            "service = ?, method = ?, route = ?, path = ?, status = ?, services = ?, spans = ?, "
-            "lost = ?, bytes = ?, culprit = ?, words = ? WHERE seq = ?",
+            "service = ?, method = ?, route = ?, matched = ?, path = ?, status = ?, services = ?, "
+            "spans = ?, lost = ?, bytes = ?, culprit = ?, words = ? WHERE seq = ?",
             (
                 root.start,
                 root.duration,
@@ -137,6 +137,7 @@ class TraceStore:
                 root.service,
                 conventions.method(root),
                 conventions.route(root),
+                conventions.is_matched(root),
                 conventions.path(root),
                 conventions.status(root),
                 json.dumps(trace.services),
@@ -188,12 +189,16 @@ class TraceStore:
         return [_summary(row) for row in rows]
 
     def routes(self, limit: int = 200) -> list[dict[str, Any]]:
-        """Return the routes of this run by number of requests, with durations in nanoseconds."""
-        by_route: dict[tuple[str, str | None, str], list[int]] = defaultdict(list)
-        failed: Counter[tuple[str, str | None, str]] = Counter()
+        """Return the routes of this run by number of requests, with durations in nanoseconds.
+
+        Requests that no route matched are one entry, whose route is None.
+        """
+        by_route: dict[tuple[str, str | None, str | None], list[int]] = defaultdict(list)
+        failed: Counter[tuple[str, str | None, str | None]] = Counter()
         # Grouped in Python, since SQLite's window functions take five times as long.
         for service, method, route, duration, state in self._database.execute(
-            "SELECT service, method, route, duration, state FROM traces "
+            "SELECT service, iif(matched, method, NULL), iif(matched, route, NULL), duration, "
+            "state FROM traces "
             "WHERE run = ? AND kind = 'request' AND complete",
             (self._run,),
         ):
@@ -218,13 +223,21 @@ class TraceStore:
             )
         return routes
 
-    def count_troubled(self) -> int:
-        """Return the number of successful requests and jobs of this run with a failed span."""
-        (count,) = self._database.execute(
-            "SELECT count(*) FROM traces WHERE run = ? AND kind <> 'other' AND state = 'trouble'",
-            (self._run,),
-        ).fetchone()
-        return int(count)
+    def totals(self) -> dict[str, int]:
+        """Return how many requests and jobs of this run are stored.
+
+        `failed` are those that failed, `troubled` the others with a failed span.
+        """
+        return _dicts(
+            self._database.execute(
+                "SELECT count(*) FILTER (WHERE kind = 'request') AS requests, "
+                "count(*) FILTER (WHERE kind = 'job') AS jobs, "
+                "count(*) FILTER (WHERE state = 'failed') AS failed, "
+                "count(*) FILTER (WHERE state = 'trouble') AS troubled "
+                "FROM traces WHERE run = ? AND kind <> 'other' AND (complete OR started < ?)",
+                (self._run, time.time_ns() - _ROOT_TIMEOUT),
+            )
+        )[0]
 
     def dots(self, limit: int = 400) -> list[dict[str, Any]]:
         """Return the newest requests of this run with the fields that the plot needs."""

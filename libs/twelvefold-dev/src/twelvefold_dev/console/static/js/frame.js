@@ -27,6 +27,7 @@ export const frame = {
       search({ final: true });
     });
     box.addEventListener("input", () => {
+      if (frame.latest) suggest(frame.latest);
       if (location.pathname === "/requests") search({ final: false });
     });
     theme.addEventListener("click", () => {
@@ -71,6 +72,7 @@ export const frame = {
     busy = true;
     try {
       const found = await get("stack");
+      if (!frame.latest) suggest(found);
       frame.latest = found;
       showStack(found);
     } catch {
@@ -85,6 +87,14 @@ export const frame = {
   },
   latest: null,
 };
+
+// Offers conditions for the word that is typed. A suggestion of a datalist replaces the whole text.
+function suggest(found) {
+  const list = document.getElementById("suggestions");
+  const before = box.value.replace(/\S*$/, "");
+  const own = found.services.map((name) => `service:${name}`);
+  fill(list, [...found.suggestions, ...own].map((word) => h("option", { value: before + word })));
+}
 
 let waiting = null;
 

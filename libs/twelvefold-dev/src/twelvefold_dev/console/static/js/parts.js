@@ -88,7 +88,7 @@ export function route(item) {
   return [
     item.method && h("span", { class: "method" }, item.method),
     " ",
-    h("span", { class: "path" }, item.route),
+    item.route === null ? h("span", { class: "faint" }, "(no route)") : h("span", { class: "path" }, item.route),
   ];
 }
 

@@ -52,7 +52,7 @@ export const overviewView = {
         processStrip(strip, stack.processes);
         plot(dots, found.dots, "No request yet. A new one appears within a second.", route_.go);
         fillList(failed, found.failed, (one) => one.trace_id, story, "Nothing failed in this run.");
-        fill(troubled, found.troubled > 0 && h("a", { href: "/requests?q=is%3Atrouble&kind=" }, `${count(found.troubled)} more with a failed span`));
+        fill(troubled, found.totals.troubled > 0 && h("a", { href: "/requests?q=is%3Atrouble&kind=" }, `${count(found.totals.troubled)} more with a failed span`));
         fillList(slowest, found.slowest, (one) => one.trace_id, story, "No request yet.");
         fillList(routes, found.routes, (one) => `${one.method} ${one.route} ${one.service}`, routeRow, "");
         showJobs(jobs, found);
@@ -68,12 +68,11 @@ function sentence(found, stack) {
       ? `Your environment sends traces to ${stack.traces_to}, not to the console.`
       : "Traces are disabled by your environment.";
   }
-  const requests = found.routes.reduce((sum, one) => sum + one.requests, 0);
-  const failed = found.routes.reduce((sum, one) => sum + one.failed, 0);
+  const { requests, jobs, failed } = found.totals;
   const docs = stack.places.find((place) => place.href?.endsWith("/docs"));
   return [
-    plural(requests, "request"), " in this run",
-    failed ? [", ", h("a", { href: "/requests?q=is:failed" }, `${count(failed)} failed`)] : "",
+    plural(requests, "request"), jobs ? ` and ${plural(jobs, "job")}` : "", " in this run",
+    failed ? [", ", h("a", { href: "/requests?q=is:failed&kind=" }, `${count(failed)} failed`)] : "",
     docs && h("a", { class: "beside-link", href: docs.href, target: "_blank", rel: "noopener" }, "API documentation"),
     h("a", { class: "beside-link", href: "/stack" }, "Database and other URLs"),
   ];
@@ -110,7 +109,8 @@ function routeTable(body) {
 }
 
 function routeRow(one) {
-  const query = new URLSearchParams({ q: `method:${(one.method ?? "").toLowerCase()} route:${one.route}`, order: "duration" });
+  const q = one.route === null ? "is:unmatched" : `method:${(one.method ?? "").toLowerCase()} route:${one.route}`;
+  const query = new URLSearchParams({ q, order: "duration" });
   return h(
     "tr",
     {},

@@ -88,7 +88,11 @@ export const requestsView = {
       keyed(body, items, (item) => item.trace_id, row);
       next.hidden = !more;
       shown = true;
-      fill(note, items.length ? `${plural(items.length, "trace")}${more ? " and more" : ""}` : nothing());
+      fill(
+        note,
+        items.length ? `${plural(items.length, "trace")}${more ? " and more" : ""}` : nothing(),
+        found.unknown.length > 0 && h("span", { class: "bad-text" }, ` Not a condition, searched as text: ${found.unknown.join(" ")}`),
+      );
     }
 
     const nothing = () => (route.query.size ? "No trace matches in this run." : "No request yet.");
