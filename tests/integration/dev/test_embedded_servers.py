@@ -25,6 +25,7 @@ import redis.asyncio
 from twelvefold_dev.servers.embedded import EmbeddedServers, ServerCredentials
 from twelvefold_dev.servers.mailbox import Mailbox
 from twelvefold_dev.servers.object_store import REGION
+from twelvefold_dev.supervisor.status import read_health
 from twelvefold_dev.system.ports import PortPicker, is_free
 
 
@@ -101,6 +102,20 @@ async def test_written_data_survives_a_kill(own_servers) -> None:
     await assert_everywhere(own_servers, word, mails=False)
 
 
+@pytest.mark.parametrize("position", range(4), ids=["postgres", "redis", "s3", "mail"])
+async def test_a_server_that_stands_still_is_silent_although_its_port_is_open(
+    own_servers, position
+) -> None:
+    server = own_servers.all[position]
+    assert await read_health(server) == "ok"
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        assert await read_health(server) == "silent"
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    assert await read_health(server) == "ok"
+
+
 async def test_a_stop_leaves_no_process_and_no_port(own_servers) -> None:
     processes = all_processes(own_servers)
     ports = {
@@ -141,7 +156,8 @@ async def test_servers_end_when_the_process_that_started_them_is_killed(folder) 
     code = f"""
         import asyncio, pathlib
         from twelvefold_dev.servers.embedded import EmbeddedServers, ServerCredentials
-        from twelvefold_dev.system.ports import PortPicker
+        from twelvefold_dev.supervisor.status import read_health
+from twelvefold_dev.system.ports import PortPicker
 
         async def main():
             servers = EmbeddedServers(

@@ -31,7 +31,7 @@ from .live import EventBroadcaster
 T = TypeVar("T")
 TRACES, LOGS, JOBS, MAIL, PROCESSES = "traces", "logs", "jobs", "mail", "processes"
 # Seconds between two polls of processes and metrics, with and without an open page.
-_POLL_INTERVAL, _IDLE_POLL_INTERVAL = 3.0, 15.0
+_POLL_INTERVAL, _IDLE_POLL_INTERVAL = 2.0, 15.0
 _CHANGE_POLL_INTERVAL = 1.0  # seconds between two checks for changed files and rows
 _SCRAPE_TIMEOUT = 2.0  # seconds
 

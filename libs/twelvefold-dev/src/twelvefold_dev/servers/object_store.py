@@ -20,12 +20,14 @@ from urllib.parse import quote, urlsplit
 
 from twelvefold_dev.system.child_process import Launch
 from twelvefold_dev.system.ports import COMPANION, LOOPBACK, PortPicker
+from twelvefold_dev.system.probe import get
 
 from .object_store_access import S3Credentials, derive_signing_keys, write_certificate
 from .server import EmbeddedServer
 
 REGION = "us-east-1"
 _HTTP_TIMEOUT = 5.0  # seconds for creating a bucket
+_RESPONSE_TIMEOUT = 2.0  # seconds for any response
 # Volumes are created on demand and grow to this size; no space is allocated ahead.
 _VOLUME_MEGABYTES, _MAX_VOLUMES = 256, 400
 # One database for the names of objects. The default store opens eight with write buffers of 16 MB
@@ -180,6 +182,10 @@ class SeaweedServer(EmbeddedServer):
     async def is_ready(self) -> bool:
         # The creation of a bucket involves every component, which an open port would not prove.
         return await create_bucket(self.url, self.credentials, self.bucket)
+
+    async def responds(self) -> bool:
+        await get(self.url, "/", within=_RESPONSE_TIMEOUT)
+        return True
 
 
 async def create_bucket(endpoint: str, credentials: S3Credentials, bucket: str) -> bool:

@@ -30,6 +30,8 @@ from .server import EmbeddedServer, ServerFailed
 SUPERUSER = "postgres"
 # initdb allows connections from the loopback address only; this rule allows any address.
 _FROM_ANYWHERE = "host all all all scram-sha-256\n"
+# Which any client may send first; a byte is the response (PostgreSQL protocol, SSLRequest).
+_SSL_REQUEST = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
 _STATUS_LINE = 7  # index in postmaster.pid; "ready" once connections are accepted
 # For a laptop with several checkouts: no parallel workers, no replication, no JIT.
 _SETTINGS = {
@@ -210,6 +212,14 @@ class PostgresServer(EmbeddedServer):
             and lines[0].strip() == str(self.pid)
             and lines[_STATUS_LINE].strip() == "ready"
         )
+
+    async def responds(self) -> bool:
+        reader, writer = await asyncio.open_connection(LOOPBACK, self.port)
+        try:
+            writer.write(_SSL_REQUEST)
+            return await reader.read(1) in (b"S", b"N")
+        finally:
+            writer.close()
 
 
 def _postmaster(data: Path) -> list[str]:

@@ -116,6 +116,13 @@ class EmbeddedServer(ABC):
     async def is_ready(self) -> bool:
         """Return whether the server accepts work. An OSError counts as not ready."""
 
+    async def responds(self) -> bool:
+        """Return whether a running server responds now; cheaper than `is_ready`.
+
+        An open port proves nothing: the kernel accepts connections for a process that stands still.
+        """
+        return await self.is_ready()
+
     async def start(self, output: int | IO[bytes] = subprocess.DEVNULL) -> None:
         if self.is_alive:
             return

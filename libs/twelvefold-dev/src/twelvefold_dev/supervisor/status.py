@@ -9,7 +9,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from twelvefold_dev.servers.server import strip_password
+from twelvefold_dev.servers.server import EmbeddedServer, Server, strip_password
 from twelvefold_dev.system.child_process import measure_memory, measure_own_memory
 from twelvefold_dev.system.probe import get
 
@@ -17,6 +17,7 @@ from .service_process import ServiceProcess
 from .supervised import SupervisedProcess, SupervisionState
 
 _INFO_TIMEOUT = 1.0  # seconds
+_RESPONSE_TIMEOUT = 0.8  # seconds in which a server must respond
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Row:
     rss_bytes: int | None = None
     pss_bytes: int | None = None
     version: str | None = None
+    health: str | None = None  # of a running backing server: ok, or silent without a response
 
 
 async def rows(processes: list[SupervisedProcess], supervisor: Row) -> list[dict[str, Any]]:
@@ -76,7 +78,19 @@ async def _row(process: SupervisedProcess) -> Row:
         rss_bytes=memory.rss if memory else info.get("rss_bytes"),
         pss_bytes=memory.pss if memory else None,
         version=info.get("version"),
+        health=await read_health(server) if running else None,
     )
+
+
+async def read_health(server: Server) -> str | None:
+    """Return whether a backing server responds; None for others, whose health has its own probe."""
+    if not isinstance(server, EmbeddedServer) or isinstance(server, ServiceProcess):
+        return None
+    try:
+        async with asyncio.timeout(_RESPONSE_TIMEOUT):
+            return "ok" if await server.responds() else "silent"
+    except (OSError, TimeoutError, asyncio.IncompleteReadError):
+        return "silent"
 
 
 async def _info(server: ServiceProcess) -> dict[str, Any]:

@@ -35,11 +35,14 @@ def _align(row: tuple[str, ...], widths: list[int]) -> list[str]:
 
 
 def _cells(process: dict[str, Any]) -> tuple[str, ...]:
+    state = process["state"]
+    if process.get("health") not in (None, "ok"):
+        state = process["health"]
     restarts = f" ({process['restarts']} restarts)" if process["restarts"] else ""
     return (
         process["name"],
         _or_dash(process["pid"]),
-        f"{process['state']}{restarts}",
+        f"{state}{restarts}",
         _duration(process["uptime_seconds"]),
         _or_dash(process["requests"]),
         _or_dash(process["errors"]),

@@ -22,7 +22,7 @@ from twelvefold.http.middleware.requests import RequestLimits, RequestMiddleware
 from twelvefold.http.middleware.routing import RouteIndex
 from twelvefold.http.middleware.tracing import RequestTracer
 from twelvefold.http.rest.deprecation import describe_deprecations
-from twelvefold.http.rest.problems import EXCEPTION_HANDLERS
+from twelvefold.http.rest.exception_handlers import EXCEPTION_HANDLERS
 from twelvefold.http.rest.validation import on_validation
 from twelvefold.service.health import Health
 from twelvefold.settings import ServiceSettings

@@ -23,7 +23,7 @@ from starlette.types import ASGIApp
 
 from twelvefold.contracts.jobs import KINDS
 from twelvefold.errors import FieldError, Forbidden, UnprocessableContent
-from twelvefold.http.rest.problems import EXCEPTION_HANDLERS
+from twelvefold.http.rest.exception_handlers import EXCEPTION_HANDLERS
 from twelvefold.observability import metrics
 from twelvefold.observability.log_level import LevelName, log_level
 from twelvefold.observability.redaction import redact_settings

@@ -1,7 +1,7 @@
 """The processes of the stack and their health.
 
-The supervisor reports state, memory and URLs over the control socket; /readyz of each management
-port reports health.
+The supervisor reports state, memory and URLs over the control socket, and whether a backing server
+responds; /readyz of each management port reports the health of a service.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class Processes:
     async def poll(self, *, probing: bool = True) -> None:
         """Query the supervisor and update `latest`; sets `error` where it does not respond.
 
-        With `probing`, also probe each service that was unhealthy or not probed for 30 seconds.
+        With `probing`, also probe each service that was unhealthy or not probed for 30 seconds, and
+        all of them while a backing server does not respond.
         """
         try:
             response = await ask_async(self._run, _ASK_TIMEOUT, command="ps")
@@ -48,7 +49,10 @@ class Processes:
         rows.sort(
             key=lambda row: (not self._is_service(row), self._is_service(row) and row["name"])
         )
-        results = await asyncio.gather(*(self._health(row, probing=probing) for row in rows))
+        silent = any(row.get("health") == "silent" for row in rows)
+        results = await asyncio.gather(
+            *(self._health(row, probing=probing, now=silent) for row in rows)
+        )
         for row, (health, checks) in zip(rows, results, strict=True):
             row["checks"] = checks
             # A process of earlier code may be healthy.
@@ -69,13 +73,13 @@ class Processes:
     def _is_service(self, row: dict[str, Any]) -> bool:
         return row["name"].partition(".")[0] in self._services
 
-    async def _health(self, row: dict[str, Any], *, probing: bool) -> _Health:
-        """Return the health of a process, None for one without a management port."""
+    async def _health(self, row: dict[str, Any], *, probing: bool, now: bool) -> _Health:
+        """Return the health of a process: a service's own report, otherwise the supervisor's."""
         if not self._is_service(row) or row["state"] != "running":
-            return None, {}
+            return row.get("health"), {}
         at, health = self._probed.get(row["pid"], (0.0, (None, {})))
         # An unhealthy process is probed at every poll.
-        if probing and (health[0] != "ok" or time.monotonic() - at > _PROBE_INTERVAL):
+        if probing and (now or health[0] != "ok" or time.monotonic() - at > _PROBE_INTERVAL):
             health = await _probe(row["url"])
             self._probed[row["pid"]] = time.monotonic(), health
         return health

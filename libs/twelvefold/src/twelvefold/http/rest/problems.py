@@ -1,20 +1,17 @@
 """Error responses: application/problem+json (RFC 9457).
 
-Owns the mapping from the exceptions of `errors` and Starlette to a response; `validation` owns
-those of FastAPI, which the management app and the server do without. Only the token endpoint has
-errors of another form (RFC 6749, `OAuthError`). A problem never repeats a value of the request
-body, since a rejected password must not appear in a 422.
+`exception_handlers` maps exceptions to them. Only the token endpoint has errors of another form
+(RFC 6749, `OAuthError`). A problem never repeats a value of the request body, since a rejected
+password must not appear in a 422. Imports no large package, because the server uses it without an
+app.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-import structlog
-from opentelemetry import trace
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
@@ -28,14 +25,17 @@ from twelvefold.observability.redaction import redact
 
 MEDIA_TYPE = "application/problem+json"
 MAX_INSTANCE = 2_048  # characters of the path that a problem repeats
-_log = structlog.get_logger(__name__)
+_DETAILS = {
+    404: "There is nothing at this path.",
+    405: "Method not allowed. See the Allow header.",
+}
 
 
 class RequestRefused(HTTPException):
     """The request exceeded a bound while its body was read.
 
-    It is an HTTPException, since FastAPI passes only those on where it reads a body. The handlers
-    here raise it again for the middleware that raised it.
+    It is an HTTPException, since FastAPI passes only those on where it reads a body. The exception
+    handlers raise it again for the middleware that raised it.
     """
 
     def __init__(self, error: TwelvefoldError) -> None:
@@ -91,6 +91,17 @@ def problem_response(error: TwelvefoldError, scope: Scope) -> Response:
     return Response(content, error.status, headers=error.headers, media_type=MEDIA_TYPE)
 
 
+def status_response(
+    scope: Scope, status: int, detail: str = "", headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return the problem of a status alone. A `detail` that says no more is replaced."""
+    code, title = code_and_title(status)
+    if detail in ("", _phrase(status)):
+        detail = _DETAILS.get(status, title)
+    content = _render(scope, status=status, code=code, title=title, detail=detail)
+    return Response(content, status, headers=headers, media_type=MEDIA_TYPE)
+
+
 def internal_error(scope: Scope) -> Response:
     """Return a 500 without a cause, which is in the log under the same request id."""
     error = TwelvefoldError("The server failed to handle the request. The error was logged.")
@@ -111,10 +122,6 @@ _BY_STATUS: dict[int, tuple[str, str]] = {
     406: ("not-acceptable", "Not acceptable"),
     500: (TwelvefoldError.code, TwelvefoldError.title),
 }
-_DETAILS = {
-    404: "There is nothing at this path.",
-    405: "Method not allowed. See the Allow header.",
-}
 
 
 def code_and_title(status: int) -> tuple[str, str]:
@@ -124,46 +131,11 @@ def code_and_title(status: int) -> tuple[str, str]:
     return f"http-{status}", _phrase(status) or "Error"
 
 
-async def _on_twelvefold(request: Request, error: Exception) -> Response:
-    assert isinstance(error, TwelvefoldError)  # noqa: S101 - registered for it only
-    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        cause = repr(error.__cause__) if error.__cause__ else None
-        _log.warning("unavailable", code=error.code, detail=error.detail, cause=cause)
-        trace.get_current_span().record_exception(error)
-    return problem_response(error, request.scope)
-
-
-async def _on_http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for it only
-    if isinstance(error, RequestRefused):
-        raise error
-    status = error.status_code
-    if status < HTTPStatus.BAD_REQUEST:
-        return Response(status_code=status, headers=error.headers)
-    code, title = code_and_title(status)
-    default = error.detail == _phrase(status)
-    detail = _DETAILS.get(status, title) if default else error.detail
-    content = _render(request.scope, status=status, code=code, title=title, detail=detail)
-    return Response(content, status, headers=error.headers, media_type=MEDIA_TYPE)
-
-
 def _phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
     except ValueError:
         return ""
-
-
-async def _on_unexpected(request: Request, _: Exception) -> Response:
-    # The request middleware logs the error, since Starlette raises it again.
-    return internal_error(request.scope)
-
-
-EXCEPTION_HANDLERS: dict[Any, Any] = {
-    TwelvefoldError: _on_twelvefold,
-    HTTPException: _on_http,
-    Exception: _on_unexpected,
-}
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
