@@ -125,7 +125,7 @@ class AdmissionQueue:
                 now = self._now()
                 self._measure_gap(now)
                 waiter.granted.set_result(True)
-                self._waits.observe(now - waiter.since)
+                self._waits.observe(max(0.0, now - waiter.since))  # the clock may step back
                 self._note_emptiness()
                 return
         self.in_use -= 1
@@ -224,7 +224,7 @@ class AdmissionQueue:
             for waiter in self._waiting:
                 if waiter.until <= now and not waiter.granted.done():
                     waiter.granted.set_result(False)
-                    self._waits.observe(now - waiter.since)
+                    self._waits.observe(max(0.0, now - waiter.since))  # the clock may step back
             self._waiting = deque(waiter for waiter in self._waiting if waiter.until > now)
             self._note_emptiness()
         if self._waiting:
