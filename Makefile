@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SYNCED := $(VENV)/.synced
 SYNCING := $(VENV)/.syncing
 DELIVERY := $(VENV)/.synced-delivery
-UV := uv>=0.9,<0.15
+UV := .ci/uv.txt
 # The services: the folders of services/ that hold one.
 SERVICES := $(patsubst services/%/pyproject.toml,%,$(sort $(wildcard services/*/pyproject.toml)))
 # Options for the command of a target, e.g. make up ARGS=--detach
@@ -295,7 +295,7 @@ $(BIN)/uv:
 	$(if $(FOUND),,$(error Twelvefold needs Python 3.11, 3.12 or 3.13 with venv and pip, and found $(INSTEAD): install one, or name it with PYTHON=/path/to/python3.12))
 	@echo "Creating $(VENV) with $$($(FOUND) --version)"
 	@$(FOUND) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(UV)'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $(UV)
 	@bundle="$${PIP_CERT:-$${REQUESTS_CA_BUNDLE:-$$($(BIN)/python -m pip config get global.cert 2>/dev/null)}}"; \
 	if [ -n "$$bundle" ]; then echo "$$bundle" > $(PIP_BUNDLE); fi
 	@touch $@
