@@ -130,6 +130,7 @@ _TOGGLES: dict[str, dict[str, Values]] = {
     **{f"charts/{service}": dict(_SERVICE_TOGGLES) for service in SERVICES},
     "charts/platform": {
         "a revision of Istio": {"namespace": {"istioRevision": "stable"}},
+        "signed images only": {"imagePolicy": {"enabled": True, "branches": ["main", "develop"]}},
         "nothing more": {
             "namespace": {"create": False},
             "quota": {"enabled": False},

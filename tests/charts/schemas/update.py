@@ -4,7 +4,7 @@
 
 The files: `customresourcedefinitions.gen.yaml` of istio/api, `podmonitors` and `prometheusrules` of
 prometheus-operator, `scaledobjects` of keda, `rollout` and `analysis-template` of argo-rollouts,
-`crd.yaml` of flagger. A schema here holds for one kind and version.
+`crd.yaml` of flagger, `300-clusterimagepolicy.yaml` of sigstore/policy-controller. A schema here holds for one kind and version.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import yaml
 
 KINDS = {
     "AuthorizationPolicy": "v1",
+    "ClusterImagePolicy": "v1beta1",
     "DestinationRule": "v1",
     "EnvoyFilter": "v1alpha3",
     "Gateway": "v1",
@@ -77,10 +78,13 @@ def main(files: list[str]) -> None:
                 if version["name"] != KINDS[kind]:
                     continue
                 schema = strict(version["schema"]["openAPIV3Schema"])
+                metadata = dict(_METADATA)
+                if crd["spec"]["scope"] == "Cluster":
+                    metadata["required"] = ["name", "labels"]
                 schema["properties"] |= {
                     "apiVersion": {"const": f"{crd['spec']['group']}/{version['name']}"},
                     "kind": {"const": kind},
-                    "metadata": _METADATA,
+                    "metadata": metadata,
                 }
                 target = Path(__file__).with_name(f"{kind}.json")
                 target.write_text(json.dumps(schema, indent=1, sort_keys=True) + "\n")
