@@ -4,7 +4,8 @@
 
 The files: `customresourcedefinitions.gen.yaml` of istio/api, `podmonitors` and `prometheusrules` of
 prometheus-operator, `scaledobjects` of keda, `rollout` and `analysis-template` of argo-rollouts,
-`crd.yaml` of flagger, `300-clusterimagepolicy.yaml` of sigstore/policy-controller. A schema here holds for one kind and version.
+`crd.yaml` of flagger, `300-clusterimagepolicy.yaml` of sigstore/policy-controller. A schema here
+holds for one kind and version.
 """
 
 from __future__ import annotations
