@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import tomllib
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -106,6 +108,39 @@ def test_a_new_service_is_in_every_list_and_its_removal_leaves_no_trace(root: Pa
 
     write_lists(root, installed_services())
     assert {name: (root / name).read_text() for name in before} == before
+
+
+def test_a_service_with_hooks_is_called_by_those_that_export_and_erase_accounts(
+    root: Path,
+) -> None:
+    hooked = replace(
+        SHOP,
+        listeners=frozenset({Listener.PUBLIC, Listener.INTERNAL}),
+        callers=("api", "worker"),
+        account_data="hooks",
+    )
+    before = {name: (root / name).read_text() for name in CHARTS}
+    for kind in ("charts", "istio"):
+        path = root / kind / "shop/values.yaml"
+        path.parent.mkdir()
+        path.write_text("callers:\n  internal: []\ncalls:\n  users: keys\n")
+
+    write_lists(root, {**installed_services(), "shop": hooked})
+
+    def values(path: str) -> dict[str, Any]:
+        found: dict[str, Any] = yaml.safe_load((root / path).read_text())
+        return found
+
+    assert values("istio/shop/values.yaml")["callers"]["internal"] == ["api", "worker"]
+    for caller in ("api", "worker"):
+        assert "account" in values(f"charts/{caller}/values.yaml")["calls"]["shop"]
+        assert "shop" in values(f"istio/{caller}/values.yaml")["calls"]
+        config = values(f"charts/{caller}/values.yaml")["config"]
+        url = "shop=http://shop:{{ .Values.global.peers.shop.port }}"
+        assert config["ACCOUNT_DATA_URLS"] == url
+
+    write_lists(root, installed_services())
+    assert {name: (root / name).read_text() for name in CHARTS} == before
 
 
 def test_a_file_that_has_lost_its_list_is_named(root: Path) -> None:

@@ -10,7 +10,12 @@ from pydantic import BaseModel
 from tests.fakes.users_client import FakeUsersClient
 
 from twelvefold.errors import DependencyUnavailable
-from twelvefold.http.account_data import MAX_EXPORT_BYTES, PATH, AccountDataClients, create_router
+from twelvefold.http.account_data import (
+    MAX_EXPORT_BYTES,
+    PATH,
+    AccountDataClients,
+    create_account_data_router,
+)
 from twelvefold.http.app import create_service_app
 from twelvefold.http.internal import InternalClient
 from twelvefold.identifiers import new_id
@@ -49,7 +54,11 @@ class Shop:
         return create_service_app(
             title="shop",
             settings=ServiceSettings(environment="testing"),
-            routers=[create_router(verifier=self.verifier, export=self.export, erase=self.erase)],
+            routers=[
+                create_account_data_router(
+                    verifier=self.verifier, export=self.export, erase=self.erase
+                )
+            ],
             state=None,
             public=False,
             health=health,

@@ -8,7 +8,7 @@ from twelvefold.http.features import FeatureRouter
 from twelvefold.jobs import PeriodicJob
 from twelvefold.service.backing import BackingServices
 from twelvefold.service.installed import handlers_of, installed_services, settings_of
-from twelvefold.service.job_handlers import JobHost, register_all
+from twelvefold.service.job_handlers import JobHost, register_handlers
 from twelvefold.service.process import ServiceProcess
 from twelvefold.settings import ObjectStoreSettings, without_disabled
 from twelvefold.settings.reference import example
@@ -37,7 +37,7 @@ def kinds(name: str, **flags: bool) -> tuple[set[str], list[PeriodicJob]]:
     service = SERVICES[name]
     settings = example(without_disabled(settings_of(service), **flags))
     backing = BackingServices(settings, application_name="tests")
-    registry, schedule = register_all(handlers_of(service), JobHost(name, settings, backing))
+    registry, schedule = register_handlers(handlers_of(service), JobHost(name, settings, backing))
     return {kind.name for kind in registry.kinds}, schedule
 
 

@@ -11,7 +11,7 @@ from twelvefold.service import installed
 from twelvefold.service.backing import BackingServices
 from twelvefold.service.definition import SHARED_QUEUE, Service
 from twelvefold.service.installed import handlers_of, settings_of
-from twelvefold.service.job_handlers import JobHandlers, JobHost, register_all
+from twelvefold.service.job_handlers import JobHandlers, JobHost, register_handlers
 from twelvefold.settings import EnvironmentSettings, ServiceSettings
 
 NO_BACKING = BackingServices(ServiceSettings(environment="testing"), application_name="tests")
@@ -76,7 +76,7 @@ def test_the_settings_of_a_worker_include_the_groups_of_all_its_handlers():
 
 def test_kinds_whose_settings_the_process_lacks_are_left_out():
     host = JobHost("worker", settings_of(WORKER)(environment="testing"), backing=NO_BACKING)
-    registry, _ = register_all([OWN, PARCELS, LETTERS], host)
+    registry, _ = register_handlers([OWN, PARCELS, LETTERS], host)
     assert [kind.name for kind in registry.kinds] == ["worker.clean", "parcels.send"]
 
 

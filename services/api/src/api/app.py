@@ -126,7 +126,7 @@ def compose(
     from api.service.jobs import Jobs
     from api.service.reports import Reports
     from api.service.uploads import Uploads
-    from twelvefold.http.account_data import create_clients
+    from twelvefold.http.account_data import create_account_data_clients
     from twelvefold.http.rest.idempotency import IdempotencyStore
     from twelvefold.http.rest.pagination import CursorCodec
     from twelvefold.jobs import JobQueue
@@ -140,7 +140,7 @@ def compose(
         uploads = Uploads(store, max_bytes=settings.images_max_bytes)
         images = Images(backing.database, repository, queue, store, uploads, quota)
         feature = ImageFeature(images, Avatars(users, store))
-    further = create_clients(settings, backing, caller=SERVICE.name)
+    further = create_account_data_clients(settings, backing, caller=SERVICE.name)
     return Container(
         authenticator=edge.authenticator,
         accounts=Accounts(users, backing.cache),

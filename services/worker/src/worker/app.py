@@ -34,12 +34,12 @@ def create_app(settings: WorkerCoreSettings) -> ServiceProcess:
     from twelvefold.service.backing import BackingServices
     from twelvefold.service.health import Health
     from twelvefold.service.installed import handlers_of
-    from twelvefold.service.job_handlers import JobHost, register_all
+    from twelvefold.service.job_handlers import JobHost, register_handlers
     from twelvefold.service.process import ServiceProcess
 
     backing = BackingServices(settings, application_name=JOBS_MIGRATIONS.application_name)
     wakeups = RedisWakeupPublisher(settings)
-    registry, schedule = register_all(
+    registry, schedule = register_handlers(
         handlers_of(SERVICE), JobHost(SERVICE.name, settings, backing)
     )
     consumer = create_consumer(
@@ -63,7 +63,7 @@ def create_app(settings: WorkerCoreSettings) -> ServiceProcess:
 
 def register_core(registry: HandlerRegistry, host: JobHost) -> Sequence[PeriodicJob]:
     """Register the kinds that need no bucket."""
-    from twelvefold.http.account_data import create_clients
+    from twelvefold.http.account_data import create_account_data_clients
     from worker import job_kinds
     from worker.schedule import CORE
     from worker.service.email_sender import EmailSender
@@ -80,7 +80,7 @@ def register_core(registry: HandlerRegistry, host: JobHost) -> Sequence[Periodic
         email_sender=EmailSender(owners, backing.mailer, settings.mail_from),
         account_eraser=AccountEraser(
             owners,
-            create_clients(settings, backing, caller=host.service),
+            create_account_data_clients(settings, backing, caller=host.service),
             backing.object_store if has_images else None,
         ),
         cache_evictor=CacheEvictor(backing.cache),

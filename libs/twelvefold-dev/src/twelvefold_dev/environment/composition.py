@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from twelvefold.service.definition import further_scopes
+from twelvefold.service.definition import account_data_hooks, further_scopes
 from twelvefold.service.installed import settings_of
 from twelvefold.settings import BootstrapSettings, MigrationSettings
 from twelvefold_dev.servers.embedded import BUCKET
@@ -185,7 +185,7 @@ class Environments:
             "ACCOUNT_DATA_URLS": ",".join(
                 f"{callee}={url}"
                 for callee, url in addresses.internal.items()
-                if self._services[callee].account_data == "hooks"
+                if callee in account_data_hooks(self._services.values())
             ),
         }
 

@@ -1,4 +1,4 @@
-"""What the charts of a service know of the others: calls, callers, and the scopes of tokens.
+"""What the charts of a service know of the others: calls, callers, scopes, and account data.
 
 A chart of pods and a chart of routing name the peers on both sides. Reasons that are there stay.
 """
@@ -8,12 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from twelvefold.service.definition import Service, further_scopes
+from twelvefold.service.definition import (
+    Service,
+    account_data_hooks,
+    calls_of,
+    further_scopes,
+)
 
 from .errors import ListMissing
 
 # Peers that are no services of the suite: their lines belong to whoever wrote the chart.
 _SCOPES = "  JWT_SCOPES: "  # a setting of the service that issues tokens
+_ACCOUNT_DATA = "  ACCOUNT_DATA_URLS: "  # of those that export and erase accounts
 _SERVERS = frozenset({"postgres", "redis", "s3", "mail", "collector"})
 
 
@@ -23,20 +29,31 @@ def write_edges(text: str, service: Service, services: Mapping[str, Service]) ->
     Raises ListMissing where the file has no place for them.
     """
     lines = text.splitlines()
+    calls = calls_of(service, services)
     callers = {
-        name: one.calls[service.name]
+        name: reason
         for name, one in sorted(services.items())
-        if service.name in one.calls
+        if (reason := calls_of(one, services).get(service.name))
     }
     if service.is_internal:
         _write_callers(lines, callers)
     at, end = _block(lines, "calls:")
-    kept = [line for line in lines[at:end] if _name(line) in {*_SERVERS, *service.calls}]
-    missing = [name for name in service.calls if name not in map(_name, kept)]
-    lines[at:end] = [*(f"  {name}: {service.calls[name]}" for name in missing), *kept]
-    scopes = ",".join(further_scopes(services.values()))
-    lines = [f'{_SCOPES}"{scopes}"' if line.startswith(_SCOPES) else line for line in lines]
+    kept = [line for line in lines[at:end] if _name(line) in {*_SERVERS, *calls}]
+    missing = [name for name in calls if name not in map(_name, kept)]
+    lines[at:end] = [*(f"  {name}: {calls[name]}" for name in missing), *kept]
+    settings = {
+        _SCOPES: ",".join(further_scopes(services.values())),
+        _ACCOUNT_DATA: ",".join(map(_hook, account_data_hooks(services.values()))),
+    }
+    for at, line in enumerate(lines):
+        for start, value in settings.items():
+            if line.startswith(start):
+                lines[at] = f'{start}"{value}"'
     return "\n".join(lines) + "\n"
+
+
+def _hook(name: str) -> str:
+    return f"{name}=http://{name}:{{{{ .Values.global.peers.{name}.port }}}}"
 
 
 def _write_callers(lines: list[str], callers: Mapping[str, str]) -> None:

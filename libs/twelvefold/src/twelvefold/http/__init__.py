@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 from twelvefold.public_names import import_on_use
 
 if TYPE_CHECKING:
+    from .account_data import AccountDataClients as AccountDataClients
+    from .account_data import create_account_data_clients as create_account_data_clients
+    from .account_data import create_account_data_router as create_account_data_router
     from .app import create_service_app as create_service_app
     from .edge.edge import Edge as Edge
     from .edge.edge import create_edge as create_edge
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from .edge.policies import anyone as anyone
     from .edge.policies import policies as policies
     from .edge.policies import signed_in as signed_in
+    from .features import FeatureRouter as FeatureRouter
     from .internal import CallerNotAllowed as CallerNotAllowed
     from .internal import CallerUnknown as CallerUnknown
     from .internal import InternalClient as InternalClient
@@ -35,11 +39,13 @@ if TYPE_CHECKING:
     from .rest.pagination import link_header as link_header
 
 _HOMES = {
+    "AccountDataClients": "account_data",
     "CallerNotAllowed": "internal",
     "CallerUnknown": "internal",
     "CursorCodec": "rest.pagination",
     "Deprecated": "rest.deprecation",
     "Edge": "edge.edge",
+    "FeatureRouter": "features",
     "IdempotencyStore": "rest.idempotency",
     "InternalClient": "internal",
     "Page": "rest.pagination",
@@ -48,6 +54,8 @@ _HOMES = {
     "TokenPolicy": "edge.policies",
     "admin": "edge.policies",
     "anyone": "edge.policies",
+    "create_account_data_clients": "account_data",
+    "create_account_data_router": "account_data",
     "create_edge": "edge.edge",
     "create_service_app": "app",
     "etag": "rest.conditional",

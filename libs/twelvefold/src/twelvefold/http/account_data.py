@@ -1,7 +1,8 @@
 """The hooks of a service that keeps data of accounts: export and erasure at its internal port.
 
 Owns paths, callers and failures on both sides. A service with such rows declares
-`account_data="hooks"`, passes `create_router` its two use cases, and is then asked with all others.
+`account_data="hooks"`, passes `create_account_data_router` its two use cases, and is then asked
+with all others.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ Export = Callable[[UUID], Awaitable[BaseModel]]
 Erase = Callable[[UUID], Awaitable[object]]
 
 
-def create_router(*, verifier: TokenVerifier, export: Export, erase: Erase) -> APIRouter:
+def create_account_data_router(
+    *, verifier: TokenVerifier, export: Export, erase: Erase
+) -> APIRouter:
     """Return the router of a service's internal app.
 
     `export` returns everything that the service keeps about an account, as JSON of at most
@@ -133,7 +136,7 @@ def _is_object(body: bytes) -> bool:
         return False
 
 
-def create_clients(
+def create_account_data_clients(
     settings: AccountDataSettings, backing: BackingServices, *, caller: str
 ) -> AccountDataClients:
     """Return the clients of the services in the settings, which `backing` pings and closes.

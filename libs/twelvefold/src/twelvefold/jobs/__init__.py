@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .wakeup.arq import RedisWakeupPublisher as RedisWakeupPublisher
     from .worker.consumer import Consumer as Consumer
     from .worker.consumer import ConsumerOptions as ConsumerOptions
+    from .worker.consumer import create_consumer as create_consumer
     from .worker.context import JobContext as JobContext
     from .worker.registry import HandlerRegistry as HandlerRegistry
     from .worker.runner import RunnerOptions as RunnerOptions
@@ -46,6 +47,7 @@ _HOMES = {
     "RunnerOptions": "worker.runner",
     "Wakeup": "model",
     "WakeupPublisher": "queue",
+    "create_consumer": "worker.consumer",
 }
 __all__ = sorted(_HOMES)  # noqa: PLE0605 (a single list of names)
 __getattr__ = import_on_use(__name__, _HOMES)

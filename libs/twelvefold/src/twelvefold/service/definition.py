@@ -29,7 +29,11 @@ class Listener(StrEnum):
 
 
 SHARED_QUEUE = "default"  # whose worker runs the kinds of all services without a queue
-_ACCOUNT_DATA_CALLERS = {"api", "worker"}  # of an export, of an erasure
+# Who calls the hooks of account data, and why.
+_ACCOUNT_DATA_CALLERS = {
+    "api": "what it keeps about an account, for its export",
+    "worker": "what it keeps about an account, to be erased",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ class Service:
             raise ValueError(f"{self.name}: a queue of its own has the service's name")
         if self.queue == self.name and not (self.migrations and self.migrations.runs_jobs):
             raise ValueError(f"{self.name}: a queue of its own requires Migrations(runs_jobs=True)")
-        if self.account_data == "hooks" and not set(self.callers) >= _ACCOUNT_DATA_CALLERS:
+        if self.account_data == "hooks" and not set(self.callers) >= _ACCOUNT_DATA_CALLERS.keys():
             raise ValueError(f"{self.name}: hooks of account data need the callers api and worker")
 
     @property
@@ -112,6 +116,20 @@ def further_scopes(services: Iterable[Service]) -> list[str]:
     """Return the scopes of services that a token has besides USER_SCOPES, sorted (JWT_SCOPES)."""
     required = {scope for service in services for scope in service.scopes}
     return sorted(required - {*USER_SCOPES, ADMIN_SCOPE})
+
+
+def calls_of(service: Service, services: Mapping[str, Service]) -> dict[str, str]:
+    """Return the services that a service calls, with the reasons: also those with hooks."""
+    calls = dict(service.calls)
+    if reason := _ACCOUNT_DATA_CALLERS.get(service.name):
+        for name in account_data_hooks(services.values()):
+            calls.setdefault(name, reason)
+    return calls
+
+
+def account_data_hooks(services: Iterable[Service]) -> list[str]:
+    """Return the names of the services with hooks of account data, sorted (ACCOUNT_DATA_URLS)."""
+    return sorted(service.name for service in services if service.account_data == "hooks")
 
 
 def find_serving(services: Iterable[Service], path: str) -> Service | None:

@@ -48,7 +48,7 @@ class JobHandlers:
     register: Callable[[HandlerRegistry, JobHost], Sequence[PeriodicJob]]
 
 
-def register_all(
+def register_handlers(
     handlers: Iterable[JobHandlers], host: JobHost
 ) -> tuple[HandlerRegistry, list[PeriodicJob]]:
     """Return the kinds and the schedule of a process.
