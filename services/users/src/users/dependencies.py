@@ -1,6 +1,6 @@
 """Dependencies of routes: the use cases, the calling service and the principal."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
@@ -47,7 +47,8 @@ class Container:
     post_commit_tasks: PostCommitTasks
 
 
-def container(request: Request) -> Container:
+# async: FastAPI runs a plain function in a thread, which costs more than most requests.
+async def container(request: Request) -> Container:
     services: Container = request.app.state.container
     return services
 
@@ -73,10 +74,10 @@ async def principal(
     return caller
 
 
-def self_or_admin(scope: str) -> Callable[..., Principal]:
+def self_or_admin(scope: str) -> Callable[..., Awaitable[Principal]]:
     """Return a dependency that admits the account of the path and admins with `scope`."""
 
-    def check(
+    async def check(
         user_id: Annotated[UUID, Path()], caller: Annotated[Principal, Depends(principal)]
     ) -> Principal:
         caller.require_scope(scope)
@@ -86,13 +87,13 @@ def self_or_admin(scope: str) -> Callable[..., Principal]:
     return check
 
 
-def require_owner(scope: str) -> Callable[..., Principal]:
+def require_owner(scope: str) -> Callable[..., Awaitable[Principal]]:
     """Return a dependency that admits the account of the path alone, with `scope`.
 
     Credentials concern their owner, not admins.
     """
 
-    def check(
+    async def check(
         user_id: Annotated[UUID, Path()], caller: Annotated[Principal, Depends(principal)]
     ) -> Principal:
         caller.require_scope(scope)
@@ -103,7 +104,7 @@ def require_owner(scope: str) -> Callable[..., Principal]:
     return check
 
 
-def admin(caller: Annotated[Principal, Depends(principal)]) -> Principal:
+async def admin(caller: Annotated[Principal, Depends(principal)]) -> Principal:
     """Admit admins by role and scope."""
     if not caller.is_admin:
         raise Forbidden("Admin role required.")

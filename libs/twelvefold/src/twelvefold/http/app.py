@@ -28,6 +28,7 @@ from twelvefold.service.health import Health
 from twelvefold.settings import ServiceSettings
 
 from . import docs
+from .async_routes import require_async
 from .features import enabled_routers
 from .openapi import PROBES, add_problem_responses
 
@@ -85,7 +86,8 @@ def create_service_app(
     trust: an internal app honours the deadline and the sampling decision of a request, a public one
     does not. `unrouted_quota` limits the requests per minute of one address to unknown paths and to
     the documentation; None for no limit. Routers must not be nested, since only direct routes are
-    indexed. A `FeatureRouter` whose feature is off is left out.
+    indexed. A `FeatureRouter` whose feature is off is left out. Raises RuntimeError where a route
+    or a dependency is a plain function.
     """
 
     def core(app: ASGIApp) -> ASGIApp:
@@ -127,6 +129,7 @@ def create_service_app(
         else None,
     )
     tracer = RequestTracer(ratio=settings.otel_traces_sampler_arg, public=public)
+    require_async(app.router.routes)
     app.middleware_stack = RequestMiddleware(app.build_middleware_stack(), limits, health, tracer)
     return app
 
