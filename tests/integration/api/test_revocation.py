@@ -16,7 +16,7 @@ async def test_a_stalled_loop_accepts_no_revoked_token(open_api, sign_in):
     process = await open_api()
     caller, innocent = await sign_in(process=process), await sign_in(process=process)
     assert (await caller.client.get("/api/v1/jobs")).status_code == 200
-    assert await RevocationList(process.backing.redis).revoke(caller.id)
+    assert await RevocationList(process.backing.multiplexed_redis).revoke(caller.id)
     statuses: Counter[int] = Counter()
     for _ in range(ROUNDS):
         requests = [asyncio.create_task(caller.client.get("/api/v1/jobs")) for _ in range(AT_ONCE)]
@@ -41,7 +41,7 @@ async def test_a_revocation_holds_where_redis_is_lost_afterwards(
     async with open_proxy(api_environment["redis_url"]) as proxy:
         process = await open_api(redis_url=proxy.url(api_environment["redis_url"]))
         early, late = await sign_in(process=process), await sign_in(process=process)
-        await RevocationList(api.backing.redis).revoke(early.id)
+        await RevocationList(api.backing.multiplexed_redis).revoke(early.id)
         feed = process.public.state.container.authenticator._feed
         async with asyncio.timeout(20):
             while not feed.is_revoked(early.id):
@@ -51,7 +51,7 @@ async def test_a_revocation_holds_where_redis_is_lost_afterwards(
         await proxy.refuse()
         assert (await early.client.get("/api/v1/jobs")).status_code == 401
         assert (await late.client.get("/api/v1/jobs")).status_code == 200
-        await RevocationList(api.backing.redis).revoke(late.id)
+        await RevocationList(api.backing.multiplexed_redis).revoke(late.id)
         assert (await late.client.get("/api/v1/jobs")).status_code == 200, (
             "design: its last minutes"
         )

@@ -176,7 +176,7 @@ async def test_an_invalid_token_is_401(api, users):
 async def test_a_revoked_account_is_out_at_once(api, sign_in):
     caller = await sign_in()
     assert (await caller.client.get("/api/v1/jobs")).status_code == 200
-    await RevocationList(api.backing.redis).revoke(caller.id)
+    await RevocationList(api.backing.multiplexed_redis).revoke(caller.id)
     response = await caller.client.get("/api/v1/jobs")
     assert response.status_code == 401
     assert 'error="invalid_token"' in response.headers["www-authenticate"]

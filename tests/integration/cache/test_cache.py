@@ -10,7 +10,7 @@ import pytest
 from tests.fakes.cache import InMemoryCache
 
 from twelvefold.cache.cache import Cache, CacheEntry, NullCache, RedisCache
-from twelvefold.cache.redis_client import create_redis
+from twelvefold.cache.multiplexed import create_multiplexed_redis
 from twelvefold.errors import Unavailable
 from twelvefold.settings import Environment, RedisSettings
 
@@ -21,7 +21,7 @@ async def cache(request, redis_url) -> AsyncIterator[Cache]:
         yield InMemoryCache()
         return
     settings = RedisSettings(environment=Environment.TESTING, redis_url=redis_url, redis_timeout=5)
-    async with create_redis(settings) as client:
+    async with create_multiplexed_redis(settings) as client:
         cache = RedisCache(client, timeout=5)
         yield cache
         await cache.aclose()

@@ -2,9 +2,8 @@
 
 import asyncio
 
-from redis.asyncio import Redis
-
 from twelvefold.cache.cache import RedisCache
+from twelvefold.cache.multiplexed import MultiplexedRedis
 from twelvefold.resilience.circuit_breaker import CircuitBreaker
 from twelvefold.resilience.local_rate_limiter import RatePolicy
 from twelvefold.resilience.rate_limit import RedisRateLimiter
@@ -20,12 +19,11 @@ async def test_a_hung_redis_costs_one_request_its_timeout_and_the_others_nothing
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with server, Redis(host="127.0.0.1", port=port) as hung:
+    async with server, MultiplexedRedis(f"redis://127.0.0.1:{port}", timeout=0.2) as hung:
         breaker = CircuitBreaker("redis", open_seconds=60)
         limiter = RedisRateLimiter(hung, timeout=0.2, breaker=breaker)
         cache = RedisCache(hung, timeout=0.2, breaker=breaker)
         for _ in range(1000):
             assert (await limiter.admit("caller", RatePolicy("wide", 10**6, 60))).local
             assert await cache.get("user:x") is None
-        await hung.connection_pool.disconnect()
     assert connected == 1

@@ -7,6 +7,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from twelvefold.cache.cache import CacheEntry, RedisCache
+from twelvefold.cache.multiplexed import create_multiplexed_redis
 from twelvefold.cache.redis_client import create_redis
 from twelvefold.observability import telemetry
 from twelvefold.observability.export import EntrySpanSampler
@@ -14,12 +15,14 @@ from twelvefold.settings import RedisSettings
 
 
 @pytest.fixture
-async def redis(redis_url):
-    client = create_redis(
-        RedisSettings(environment="testing", redis_url=redis_url, redis_timeout=5.0)
-    )
-    yield client
-    await client.aclose()
+def settings(redis_url):
+    return RedisSettings(environment="testing", redis_url=redis_url, redis_timeout=5.0)
+
+
+@pytest.fixture
+async def redis(settings):
+    async with create_multiplexed_redis(settings) as client:
+        yield client
 
 
 @pytest.fixture
@@ -63,9 +66,12 @@ async def test_a_read_is_one_span_with_hit_miss_or_negative(redis, kept, recorde
     assert 54 <= stored.attributes["cache.ttl_seconds"] <= 66
 
 
-async def test_another_command_is_a_span_by_its_name_alone(redis, kept, recorded):
-    await redis.set("planted-key", "planted-value")
-    assert await redis.get("planted-key") == b"planted-value"
+@pytest.mark.parametrize("create", [create_redis, create_multiplexed_redis])
+async def test_another_command_is_a_span_by_its_name_alone(settings, create, kept, recorded):
+    async with create(settings) as client:
+        execute = getattr(client, "execute", None) or client.execute_command
+        await execute("SET", "planted-key", "planted-value")
+        assert await execute("GET", "planted-key") == b"planted-value"
     spans = kept.get_finished_spans()
     assert [(span.name, span.kind) for span in spans] == [
         ("SET", trace.SpanKind.CLIENT),

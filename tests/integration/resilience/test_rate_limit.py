@@ -5,8 +5,8 @@ import time
 import uuid
 
 import pytest
-from redis.asyncio import Redis
 
+from twelvefold.cache.multiplexed import MultiplexedRedis
 from twelvefold.resilience.local_rate_limiter import LocalRateLimiter, RateLimiter, RatePolicy
 from twelvefold.resilience.rate_limit import RedisRateLimiter
 
@@ -20,7 +20,7 @@ async def limiter(request, redis_url):
     if request.param == "local":
         yield LocalRateLimiter()
         return
-    async with Redis.from_url(redis_url) as client:
+    async with MultiplexedRedis(redis_url, timeout=5) as client:
         yield RedisRateLimiter(client)
 
 
@@ -59,7 +59,7 @@ async def test_a_quota_returns_at_an_even_rate(limiter: RateLimiter):
 
 
 async def test_exactly_the_quota_is_admitted_under_concurrency(redis_url):
-    async with Redis.from_url(redis_url) as client:
+    async with MultiplexedRedis(redis_url, timeout=5) as client:
         limiter = RedisRateLimiter(client)
         policy = RatePolicy("race", quota=20, window=3600)
         decisions = await asyncio.gather(*(limiter.admit("caller", policy) for _ in range(100)))
@@ -68,14 +68,14 @@ async def test_exactly_the_quota_is_admitted_under_concurrency(redis_url):
 
 async def test_marks_are_read_in_the_same_round_trip(redis_url):
     mark, absent = f"revoked:{uuid.uuid4()}", f"revoked:{uuid.uuid4()}"
-    async with Redis.from_url(redis_url) as client:
-        await client.set(mark, "17")
+    async with MultiplexedRedis(redis_url, timeout=5) as client:
+        await client.execute("SET", mark, "17")
         decision = await RedisRateLimiter(client).admit("caller", POLICY, [mark, absent])
     assert decision.marks == ("17", "")
 
 
 async def test_without_redis_the_process_still_limits():
-    async with Redis(host="127.0.0.1", port=1, socket_connect_timeout=0.1) as unreachable:
+    async with MultiplexedRedis("redis://127.0.0.1:1", timeout=0.1) as unreachable:
         limiter = RedisRateLimiter(unreachable)
         decisions = [await limiter.admit("caller", POLICY) for _ in range(6)]
     assert [decision.admitted for decision in decisions] == [True] * 5 + [False]

@@ -4,9 +4,9 @@ import asyncio
 import time
 
 import pytest
-from redis.asyncio import Redis
 
 from twelvefold.cache.cache import CacheEntry, RedisCache
+from twelvefold.cache.multiplexed import MultiplexedRedis
 from twelvefold.errors import LoopStalled
 from twelvefold.resilience.circuit_breaker import CircuitBreaker
 from twelvefold.resilience.local_rate_limiter import RatePolicy
@@ -19,7 +19,7 @@ TIMEOUT = 0.1
 
 @pytest.fixture
 async def redis(redis_url):
-    async with Redis.from_url(redis_url) as client:
+    async with MultiplexedRedis(redis_url, timeout=TIMEOUT) as client:
         yield client
 
 
@@ -78,7 +78,7 @@ async def test_a_loop_that_stays_stalled_is_503_and_not_a_failure_of_redis(redis
 
 async def test_an_unreachable_redis_opens_the_breaker_at_once():
     breaker = CircuitBreaker("redis", open_seconds=60)
-    async with Redis(host="127.0.0.1", port=1) as unreachable:
+    async with MultiplexedRedis("redis://127.0.0.1:1", timeout=TIMEOUT) as unreachable:
         limiter = RedisRateLimiter(unreachable, timeout=TIMEOUT, breaker=breaker)
         assert (await limiter.admit("caller", WIDE)).local
     assert not breaker.allow_call()

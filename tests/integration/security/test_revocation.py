@@ -5,14 +5,14 @@ import uuid
 import pytest
 from pydantic import SecretStr
 
-from twelvefold.cache.redis_client import create_redis
+from twelvefold.cache.multiplexed import create_multiplexed_redis
 from twelvefold.security.revocation import RevocationList, revocation_key
 from twelvefold.security.tokens import LEEWAY, TOKEN_TTL
 from twelvefold.settings import RedisSettings
 
 
 def create_client(url):
-    return create_redis(RedisSettings(environment="testing", redis_url=SecretStr(url)))
+    return create_multiplexed_redis(RedisSettings(environment="testing", redis_url=SecretStr(url)))
 
 
 @pytest.fixture
@@ -27,13 +27,13 @@ async def test_a_mark_outlives_every_token_of_its_session(redis):
     assert not await revocations.is_revoked(sid, sub)
     assert await revocations.revoke(sid)
     assert await revocations.is_revoked(sid, sub)
-    assert await redis.ttl(revocation_key(sid)) >= TOKEN_TTL + LEEWAY
+    assert await redis.execute("TTL", revocation_key(sid)) >= TOKEN_TTL + LEEWAY
 
 
 async def test_several_subjects_are_marked_at_once_and_an_account_can_be_restored(redis):
     revocations, ids = RevocationList(redis), [uuid.uuid4() for _ in range(5)]
     assert await revocations.revoke(*ids)
-    assert await redis.exists(*map(revocation_key, ids)) == 5
+    assert await redis.execute("EXISTS", *map(revocation_key, ids)) == 5
     assert await revocations.restore(ids[0])
     assert not await revocations.is_revoked(ids[0])
     assert await revocations.revoke()

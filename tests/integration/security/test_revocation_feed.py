@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 from tests.proxy import open_proxy
 
-from twelvefold.cache.redis_client import create_redis
+from twelvefold.cache.multiplexed import create_multiplexed_redis
 from twelvefold.observability import metrics
 from twelvefold.security.revocation import LIFETIME, REVOCATIONS, RevocationList
 from twelvefold.security.revocation_feed import RevocationFeed, RevokedSubjects
@@ -20,7 +20,7 @@ def settings_at(url):
 
 @pytest.fixture
 async def redis(redis_url):
-    client = create_redis(settings_at(redis_url))
+    client = create_multiplexed_redis(settings_at(redis_url))
     yield client
     await client.aclose()
 
@@ -35,7 +35,7 @@ async def proxy(redis_url):
 async def feed(redis_url, proxy):
     """The feed of another process, whose connection can be cut."""
     settings = settings_at(proxy.url(redis_url))
-    client = create_redis(settings)
+    client = create_multiplexed_redis(settings)
     feed = RevocationFeed(client, settings)
     async with feed.running():
         await wait_until(lambda: feed._subscriber._subscribed)
@@ -90,24 +90,25 @@ async def test_changes_during_a_lost_connection_are_read_afterwards(redis, feed,
 
 
 async def test_a_malformed_subject_is_ignored(redis, feed):
-    await redis.zadd(REVOCATIONS, {"nonsense": 2**40})
+    await redis.execute("ZADD", REVOCATIONS, 2**40, "nonsense")
     try:
-        await redis.publish(REVOCATIONS, "more nonsense")
+        await redis.execute("PUBLISH", REVOCATIONS, "more nonsense")
         subject = uuid.uuid4()
         await RevocationList(redis).revoke(subject)
         await wait_until(lambda: feed.is_revoked(subject))
     finally:
-        await redis.zrem(REVOCATIONS, "nonsense")
+        await redis.execute("ZREM", REVOCATIONS, "nonsense")
 
 
 async def test_the_sorted_set_keeps_no_subject_beyond_the_lifetime_of_a_token(redis):
-    now, _ = await redis.time()
-    await redis.zadd(REVOCATIONS, {str(uuid.uuid4()): now - 1})
+    now = int((await redis.execute("TIME"))[0])
+    await redis.execute("ZADD", REVOCATIONS, now - 1, str(uuid.uuid4()))
     subject = uuid.uuid4()
     await RevocationList(redis).revoke(subject)
-    assert await redis.zcount(REVOCATIONS, "-inf", now - 1) == 0
-    assert LIFETIME - 5 <= await redis.zscore(REVOCATIONS, str(subject)) - now <= LIFETIME + 5
-    assert 0 < await redis.ttl(REVOCATIONS) <= LIFETIME
+    assert await redis.execute("ZCOUNT", REVOCATIONS, "-inf", now - 1) == 0
+    until = float(await redis.execute("ZSCORE", REVOCATIONS, str(subject)))
+    assert LIFETIME - 5 <= until - now <= LIFETIME + 5
+    assert 0 < await redis.execute("TTL", REVOCATIONS) <= LIFETIME
 
 
 class Clock:

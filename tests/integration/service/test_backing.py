@@ -99,6 +99,7 @@ async def test_closing_leaves_no_connection(settings, redis_url, postgres_superu
         behind = AllSettings(**{**settings.model_dump(), **urls})
         backing = BackingServices(behind, application_name="tests")
         await backing.redis.ping()
+        await backing.multiplexed_redis.ping()
         async with backing.database.read() as reader:
             assert await reader.scalar(text("SELECT 1")) == 1
         await backing.aclose()

@@ -10,11 +10,11 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from redis.asyncio import Redis
 from tests.fakes.owners import FakeOwnerClient
 from tests.integration.jobs.workbench import NOWHERE, Workbench, open_database
 
 from twelvefold.cache.cache import RedisCache
+from twelvefold.cache.multiplexed import MultiplexedRedis
 from twelvefold.errors import DependencyUnavailable
 from twelvefold.jobs import Backoff, HandlerRegistry, JobKind
 from twelvefold.jobs.retention import fetch_suite_id
@@ -97,8 +97,8 @@ def worker_environment(worker_database, s3_settings, smtp_url) -> dict[str, Any]
 
 
 @pytest.fixture
-async def redis_client(redis_url) -> AsyncIterator[Redis]:
-    async with Redis.from_url(redis_url) as client:
+async def redis_client(redis_url) -> AsyncIterator[MultiplexedRedis]:
+    async with MultiplexedRedis(redis_url, timeout=5) as client:
         yield client
 
 

@@ -112,11 +112,11 @@ def compose(
         wait=settings.argon2_wait,
     )
     jobs = JobQueue(backing.database, wakeups)
-    revocations = RevocationList(backing.redis)
+    revocations = RevocationList(backing.multiplexed_redis)
     post_commit_tasks = PostCommitTasks()
     rules = PasswordRules(CommonPasswords())
     limiter = RedisRateLimiter(
-        backing.redis,
+        backing.multiplexed_redis,
         timeout=settings.redis_timeout,
         breaker=backing.redis_breaker,
         prefix="guess",

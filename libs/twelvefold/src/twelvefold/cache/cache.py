@@ -14,13 +14,12 @@ from typing import Literal, NamedTuple, Protocol
 
 import structlog
 from opentelemetry.trace import Span, SpanKind
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from twelvefold.errors import DependencyUnavailable, LoopStalled
 from twelvefold.observability import spans, telemetry
 from twelvefold.resilience.circuit_breaker import CircuitBreaker
-from twelvefold.resilience.redis_calls import UNAVAILABLE_ERRORS, RedisCalls
+from twelvefold.resilience.redis_calls import UNAVAILABLE_ERRORS, RedisCalls, RedisClient
 
 from .single_flight import SingleFlight
 
@@ -106,7 +105,7 @@ return 1
 class RedisCache:
     """Entries in Redis; each call is one round trip.
 
-    `timeout` (seconds) bounds a whole call, the wait for a connection included. After a failure the
+    `timeout` (seconds) bounds a whole call, the connecting included. After a failure the
     circuit breaker skips Redis for a second. `observe` receives the outcome of each call: hit,
     negative, miss or unavailable for a get; set, stale (Redis holds a newer version) or unavailable
     for a set.
@@ -114,7 +113,7 @@ class RedisCache:
 
     def __init__(
         self,
-        client: Redis,
+        client: RedisClient,
         *,
         timeout: float,
         breaker: CircuitBreaker | None = None,
@@ -125,11 +124,11 @@ class RedisCache:
         self._observe = observe
         self._calls = RedisCalls(timeout=timeout, breaker=breaker or CircuitBreaker("redis"))
         self._loads = SingleFlight[CacheEntry]()
-        self._set_if_newer = client.register_script(_SET_IF_NEWER)
+        self._set_if_newer = client.script(_SET_IF_NEWER)
 
     async def get(self, key: str) -> CacheEntry | None:
         with spans.span("cache.get", kind=SpanKind.CLIENT) as span:
-            succeeded, value = await self._call(lambda: self._client.get(key))
+            succeeded, value = await self._call(lambda: self._client.execute("GET", key))
             entry = decode_entry(value)
             outcome: CacheOutcome = "hit"
             if not succeeded:
@@ -152,7 +151,7 @@ class RedisCache:
         ttl_seconds = {"cache.ttl_seconds": milliseconds / 1000}
         with spans.span("cache.set", ttl_seconds, kind=SpanKind.CLIENT) as span:
             succeeded, stored = await self._call(
-                lambda: self._set_if_newer(keys=[key], args=[value, milliseconds])
+                lambda: self._set_if_newer([key], [value, milliseconds])
             )
             outcome: CacheOutcome = "unavailable"
             if succeeded:
@@ -163,7 +162,7 @@ class RedisCache:
 
     async def delete(self, key: str) -> bool:
         self._loads.forget(key)
-        succeeded, _ = await self._call(lambda: self._client.delete(key))
+        succeeded, _ = await self._call(lambda: self._client.execute("DEL", key))
         return succeeded
 
     async def get_or_load(
@@ -189,7 +188,7 @@ class RedisCache:
         # Not through the circuit breaker: a ping finds out that Redis is available again.
         try:
             async with asyncio.timeout(self._timeout):
-                await self._client.ping()
+                await self._client.execute("PING")
         except (RedisError, *UNAVAILABLE_ERRORS) as error:
             raise DependencyUnavailable("redis") from error
 

@@ -13,14 +13,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import structlog
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from twelvefold.errors import DependencyUnavailable, LoopStalled
 
 from .circuit_breaker import CircuitBreaker
 from .local_rate_limiter import Admission, LocalRateLimiter, RatePolicy, to_seconds
-from .redis_calls import RedisCalls
+from .redis_calls import RedisCalls, RedisClient
 
 _log = structlog.get_logger(__name__)
 
@@ -45,20 +44,20 @@ return {1, math.floor(-wait / interval), 0, following - now, marks}
 class RedisRateLimiter:
     """GCRA in Redis, shared by all processes; while Redis is unavailable, in this process alone.
 
-    `timeout` (seconds) bounds a whole call, including the wait for a connection. After a failure
+    `timeout` (seconds) bounds a whole call, including connecting. After a failure
     Redis is skipped for a second.
     """
 
     def __init__(
         self,
-        redis: Redis,
+        redis: RedisClient,
         *,
         timeout: float = 0.25,
         breaker: CircuitBreaker | None = None,
         prefix: str = "rate",
     ) -> None:
         self._redis = redis
-        self._script = redis.register_script(_SCRIPT)
+        self._script = redis.script(_SCRIPT)
         self._calls = RedisCalls(timeout=timeout, breaker=breaker or CircuitBreaker("redis"))
         self._local = LocalRateLimiter()
         self._prefix = prefix
@@ -70,7 +69,7 @@ class RedisRateLimiter:
         arguments = [policy.interval, policy.quota]
         try:
             # A try whose reply was lost may have been counted: then the request counts twice.
-            response = await self._calls.call(lambda: self._script(keys=keys, args=arguments))
+            response = await self._calls.call(lambda: self._script(keys, arguments))
         except DependencyUnavailable:
             return await self._local.admit(key, policy)
         except RedisError as error:
@@ -92,6 +91,6 @@ class RedisRateLimiter:
         keys = [f"{self._prefix}:{policy.name}:{key}" for policy in policies]
         with suppress(DependencyUnavailable, LoopStalled):
             try:
-                await self._calls.call(lambda: self._redis.delete(*keys))
+                await self._calls.call(lambda: self._redis.execute("DEL", *keys))
             except RedisError as error:
                 _log.warning("rate_limit_redis_error", error=type(error).__name__)

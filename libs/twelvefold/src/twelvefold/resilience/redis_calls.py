@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -25,10 +25,35 @@ _STALL_PATIENCE = 16
 UNAVAILABLE_ERRORS = (RedisConnectionError, RedisTimeoutError, TimeoutError, OSError)
 
 
+Argument = str | int | float | bytes | memoryview
+
+
+class RedisScript(Protocol):
+    """A Lua script in Redis."""
+
+    def __call__(
+        self, keys: Sequence[str], arguments: Sequence[Argument] = (), /
+    ) -> Awaitable[Any]:
+        """Return the script's result. Raises as `RedisClient.execute`."""
+        ...
+
+
+class RedisClient(Protocol):
+    """The part of a Redis client that features with a fallback need; replies are bytes."""
+
+    def execute(self, *command: Argument) -> Awaitable[Any]:
+        """Send a command and return its reply. Raises redis-py's RedisError."""
+        ...
+
+    def script(self, source: str) -> RedisScript:
+        """Return the Lua script, which Redis loads at its first call."""
+        ...
+
+
 class RedisCalls:
     """Calls to Redis with a time limit and an optional circuit breaker.
 
-    `timeout` (seconds) bounds one try, including the wait for a connection. A failure while the
+    `timeout` (seconds) bounds one try, including connecting. A failure while the
     event loop of this process was late for over half of `timeout` says nothing about Redis: the
     call is tried again until sixteen times `timeout` have passed, and is not reported to `breaker`,
     so that a client that stalls the loop does not disable the features that are kept in Redis.

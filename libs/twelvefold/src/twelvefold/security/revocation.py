@@ -11,12 +11,11 @@ from uuid import UUID
 
 import structlog
 from opentelemetry.trace import SpanKind
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from twelvefold.errors import DependencyUnavailable, LoopStalled
 from twelvefold.observability import spans
-from twelvefold.resilience.redis_calls import RedisCalls
+from twelvefold.resilience.redis_calls import RedisCalls, RedisClient
 
 from .tokens import LEEWAY, TOKEN_TTL
 
@@ -59,12 +58,12 @@ def revocation_key(subject: UUID) -> str:
 class RevocationList:
     """The revocations of session ids and account ids in Redis; `ttl` of a token is in seconds."""
 
-    def __init__(self, redis: Redis, *, ttl: int = TOKEN_TTL) -> None:
+    def __init__(self, redis: RedisClient, *, ttl: int = TOKEN_TTL) -> None:
         self._redis = redis
         self._lifetime = ttl + LEEWAY + 1
         self._calls = RedisCalls(timeout=_TIMEOUT)
-        self._revoke = redis.register_script(_REVOKE)
-        self._restore = redis.register_script(_RESTORE)
+        self._revoke = redis.script(_REVOKE)
+        self._restore = redis.script(_RESTORE)
 
     async def revoke(self, *subjects: UUID) -> bool:
         """Mark the subjects and publish them; return False where Redis failed."""
@@ -74,7 +73,7 @@ class RevocationList:
         arguments: list[int | str] = [self._lifetime, *map(str, subjects)]
         try:
             with spans.span("revocations.set", _SPAN_ATTRIBUTES, kind=SpanKind.CLIENT):
-                await self._calls.call(lambda: self._revoke(keys=keys, args=arguments))
+                await self._calls.call(lambda: self._revoke(keys, arguments))
         except (RedisError, DependencyUnavailable, LoopStalled) as error:
             _log.warning("revocation_mark_failed", count=len(subjects), reason=repr(error))
             return False
@@ -85,7 +84,7 @@ class RevocationList:
         keys = [REVOCATIONS, revocation_key(account_id)]
         arguments: list[int | str] = [self._lifetime, str(account_id)]
         try:
-            await self._calls.call(lambda: self._restore(keys=keys, args=arguments))
+            await self._calls.call(lambda: self._restore(keys, arguments))
         except (RedisError, DependencyUnavailable, LoopStalled) as error:
             _log.warning("revocation_lift_failed", reason=repr(error))
             return False
@@ -95,7 +94,7 @@ class RevocationList:
         """Return whether any subject is marked; False where Redis failed."""
         keys = [*map(revocation_key, subjects)]
         try:
-            return bool(await self._calls.call(lambda: self._redis.exists(*keys)))
+            return bool(await self._calls.call(lambda: self._redis.execute("EXISTS", *keys)))
         except (RedisError, DependencyUnavailable, LoopStalled) as error:
             _log.warning("revocation_read_failed", reason=repr(error))
             return False

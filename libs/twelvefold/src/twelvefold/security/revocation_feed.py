@@ -16,14 +16,13 @@ from functools import partial
 from uuid import UUID
 
 import structlog
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from twelvefold.cache.pubsub import Subscriber
 from twelvefold.errors import DependencyUnavailable, LoopStalled
 from twelvefold.observability import metrics
 from twelvefold.observability.outage_log import OutageLog
-from twelvefold.resilience.redis_calls import RedisCalls
+from twelvefold.resilience.redis_calls import RedisCalls, RedisClient
 from twelvefold.settings import RedisSettings
 from twelvefold.tasks import cancel_and_wait
 
@@ -77,7 +76,11 @@ class RevocationFeed:
     """A subscription that keeps the `RevokedSubjects` of a process complete."""
 
     def __init__(
-        self, redis: Redis, settings: RedisSettings, *, subjects: RevokedSubjects | None = None
+        self,
+        redis: RedisClient,
+        settings: RedisSettings,
+        *,
+        subjects: RevokedSubjects | None = None,
     ) -> None:
         self.subjects = subjects if subjects is not None else RevokedSubjects()
         self._redis = redis
@@ -149,20 +152,19 @@ class RevocationFeed:
         In this order no member is missed: new ones are added in front, old ones leave at the end.
         Pages overlap, since a member that is revoked again or restored changes its place.
         """
-        now, _ = await self._calls.call(self._redis.time)
+        now, _ = await self._calls.call(partial(self._redis.execute, "TIME"))
         members: list[tuple[str, float]] = []
         while len(members) < MAX_SUBJECTS:
             start = max(0, len(members) - _PAGE_OVERLAP)
             read = partial(
-                self._redis.zrevrangebyscore,
-                *(REVOCATIONS, "+inf", now),
-                start=start,
-                num=_PAGE_SIZE,
-                withscores=True,
+                self._redis.execute,
+                *("ZREVRANGEBYSCORE", REVOCATIONS, "+inf", now, "WITHSCORES"),
+                *("LIMIT", start, _PAGE_SIZE),
             )
-            page = await self._calls.call(read)
-            members[start:] = [(member.decode(), expiry) for member, expiry in page]
-            if len(page) < _PAGE_SIZE:
+            # Members and scores take turns.
+            page = iter(await self._calls.call(read))
+            members[start:] = [(member.decode(), float(next(page))) for member in page]
+            if len(members) - start < _PAGE_SIZE:
                 break
         return members, float(now)
 

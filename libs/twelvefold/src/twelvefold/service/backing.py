@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from twelvefold.cache.cache import Cache, CacheOutcome
+    from twelvefold.cache.multiplexed import MultiplexedRedis
     from twelvefold.cache.redis_client import WaitingPool
     from twelvefold.database.database import Database
     from twelvefold.mail.mailer import Mailer
@@ -87,14 +88,24 @@ class BackingServices:
         return database
 
     @cached_property
+    def multiplexed_redis(self) -> MultiplexedRedis:
+        """The client of the features with short commands: cache, rate limits, revocations."""
+        from twelvefold.cache.multiplexed import create_multiplexed_redis
+
+        client = create_multiplexed_redis(self._group(RedisSettings))
+        self.register("redis", client.ping, client.aclose)
+        return client
+
+    @cached_property
     def redis(self) -> Redis:
+        """The client of everything else, over a pool of connections."""
         from twelvefold.cache.redis_client import create_redis
 
         settings = self._group(RedisSettings)
         client = create_redis(settings)
         pool = cast("WaitingPool", client.connection_pool)
         metrics.register_pool("redis", settings.redis_max_connections, lambda: pool.in_use)
-        self.register("redis", client.ping, client.aclose)
+        self._opened.append(_Opened("redis", None, client.aclose))  # the other one is pinged
         return client
 
     @cached_property
@@ -113,7 +124,10 @@ class BackingServices:
         else:
             timeout = self._group(RedisSettings).redis_timeout
             cache = RedisCache(
-                self.redis, timeout=timeout, breaker=self.redis_breaker, observe=_create_observer()
+                self.multiplexed_redis,
+                timeout=timeout,
+                breaker=self.redis_breaker,
+                observe=_create_observer(),
             )
         self._opened.append(_Opened("cache", None, cache.aclose))  # `redis` is pinged
         return cache
@@ -198,7 +212,7 @@ class BackingServices:
         if isinstance(self._settings, PostgresSettings):
             _ = self.database
         if isinstance(self._settings, RedisSettings):
-            _ = self.redis
+            _ = self.multiplexed_redis
         if isinstance(self._settings, ObjectStoreSettings):
             _ = self.object_store
         if isinstance(self._settings, MailSettings):

@@ -119,7 +119,11 @@ class RedisSettings(EnvironmentSettings):
     redis_timeout: float = Field(
         0.25, gt=0, description="Seconds for one command; a slower Redis counts as unavailable."
     )
-    redis_max_connections: int = Field(50, ge=1, description="Redis connections per process.")
+    redis_max_connections: int = Field(
+        50,
+        ge=1,
+        description="Redis connections per process, beside the one that short commands share.",
+    )
 
     @field_validator("redis_url")
     @classmethod

@@ -131,12 +131,12 @@ def create_edge(
         accepted_issuers=settings.jwt_accepted_issuers,
     )
     limiter = RedisRateLimiter(
-        backing.redis,
+        backing.multiplexed_redis,
         timeout=settings.redis_timeout,
         breaker=backing.redis_breaker,
         prefix=rate_prefix or f"rate:{name}",
     )
-    feed = RevocationFeed(backing.redis, settings)
+    feed = RevocationFeed(backing.multiplexed_redis, settings)
     rate_limits = RateLimits(limiter, quotas_of(settings, [*RateLimitName, *limits]))
     return Edge(
         settings,
@@ -145,7 +145,7 @@ def create_edge(
         verifier,
         keys,
         feed,
-        Authenticator(verifier, RevocationList(backing.redis), feed, rate_limits),
+        Authenticator(verifier, RevocationList(backing.multiplexed_redis), feed, rate_limits),
     )
 
 
