@@ -6,10 +6,11 @@ import time
 from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
-import httpx
 import jwt
 import pytest
 from pydantic import SecretStr
+from starlette.responses import JSONResponse
+from tests.asgi_server import open_asgi_server
 from tests.fakes.users_client import FakeUsersClient
 from tests.integration.users.running_users import settings_for
 
@@ -44,14 +45,8 @@ PASSWORD = "correct horse battery staple"
 async def _over_http(database, redis_url) -> AsyncIterator[UsersClient]:
     process = create_app(settings_for(database, redis_url))
     assert process.internal is not None
-    client = InternalClient(
-        "users",
-        "http://users.test",
-        caller="api",
-        secret="secret-of-api",
-        transport=httpx.ASGITransport(process.internal),
-    )
-    async with process.open():
+    async with process.open(), open_asgi_server(process.internal) as url:
+        client = InternalClient("users", url, caller="api", secret="secret-of-api")
         yield HttpUsersClient(client)
         await client.aclose()
 
@@ -245,11 +240,8 @@ async def test_users_that_does_not_answer_is_unavailable():
 
 
 async def test_an_answer_without_a_version_is_not_passed_on():
-    def answer(_: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, json={"id": str(UUID(int=1))})
-
-    client = InternalClient(
-        "users", "http://users", caller="api", secret="s", transport=httpx.MockTransport(answer)
-    )
-    with pytest.raises(DependencyUnavailable):
-        await HttpUsersClient(client).get(UUID(int=1), bearer="token")
+    async with open_asgi_server(JSONResponse({"id": str(UUID(int=1))})) as url:
+        client = InternalClient("users", url, caller="api", secret="s")
+        with pytest.raises(DependencyUnavailable):
+            await HttpUsersClient(client).get(UUID(int=1), bearer="token")
+        await client.aclose()

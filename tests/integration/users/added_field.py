@@ -66,8 +66,8 @@ def copy_with_field(target: Path, head: str) -> list[Path]:
 
 async def _round_trip(app_url: str, owner_url: str, redis_url: str) -> dict[str, Any]:
     import asyncpg
-    import httpx
     from pydantic import SecretStr
+    from tests.asgi_server import open_asgi_server
     from tests.integration.users.running_users import PASSWORD, settings_for
 
     from api.users_client import HttpUsersClient
@@ -85,16 +85,10 @@ async def _round_trip(app_url: str, owner_url: str, redis_url: str) -> dict[str,
     process = create_app(settings_for(Urls(), redis_url))
     assert process.internal is not None
     use_cases = process.internal.state.container
-    client = InternalClient(
-        "users",
-        "http://users.test",
-        caller="api",
-        secret="secret-of-api",
-        transport=httpx.ASGITransport(process.internal),
-    )
-    users = HttpUsersClient(client)
     seen: dict[str, Any] = {}
-    async with process.open():
+    async with process.open(), open_asgi_server(process.internal) as url:
+        client = InternalClient("users", url, caller="api", secret="secret-of-api")
+        users = HttpUsersClient(client)
         email = f"{uuid4().hex}@example.com"
         new = UserCreate(email=email, name="Ada", password=SecretStr(PASSWORD), **{FIELD: "first"})
         created = await users.create(new)

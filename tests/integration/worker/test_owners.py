@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
-import httpx
 import pytest
+from tests.asgi_server import open_asgi_server
 from tests.integration.users.running_users import API as AS_API
 from tests.integration.users.running_users import Caller, client_of, settings_for
 
@@ -17,14 +17,8 @@ from users.app import create_app
 from worker.owners import HttpOwnerClient
 
 
-def client(name, transport=None) -> InternalClient:
-    return InternalClient(
-        name,
-        f"http://{name}.test",
-        caller="worker",
-        secret="secret-of-worker",
-        transport=transport,
-    )
+def client(name, url) -> InternalClient:
+    return InternalClient(name, url, caller="worker", secret="secret-of-worker")
 
 
 @pytest.fixture
@@ -36,10 +30,11 @@ async def users(database, redis_url):
 @pytest.fixture
 async def owners(users) -> AsyncIterator[HttpOwnerClient]:
     assert users.internal
-    clients = client("users", httpx.ASGITransport(app=users.internal)), client("api")
-    yield HttpOwnerClient(users=clients[0], api=clients[1])
-    for one in clients:
-        await one.aclose()
+    async with open_asgi_server(users.internal) as url:
+        clients = client("users", url), client("api", "http://127.0.0.1:9")
+        yield HttpOwnerClient(users=clients[0], api=clients[1])
+        for one in clients:
+            await one.aclose()
 
 
 def report(job_id=None, created_at=None) -> VariantReport:

@@ -21,7 +21,7 @@ from twelvefold.errors import (
     UnprocessableContent,
 )
 from twelvefold.http.app import create_service_app
-from twelvefold.http.internal import require_caller
+from twelvefold.http.callers import require_caller
 from twelvefold.http.rest.problems import problem_responses
 from twelvefold.observability.logs import configure_logs
 from twelvefold.service.health import Health

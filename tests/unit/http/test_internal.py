@@ -1,12 +1,17 @@
 """Calls between services: who may call, what is forwarded, and what an answer's error becomes."""
 
 import asyncio
+import json
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
-import httpx
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
+from multidict import CIMultiDict
 from pydantic import SecretStr
+from tests.asgi_server import open_asgi_server
 from tests.unit.http.demo import demo
 
 from twelvefold.context import PING_PATH, RequestContext, request_context
@@ -22,7 +27,7 @@ from twelvefold.errors import (
     Unauthenticated,
     UnprocessableContent,
 )
-from twelvefold.http.internal import InternalClient, raise_for_problem
+from twelvefold.http.internal import InternalClient, InternalResponse, raise_for_problem
 
 
 @pytest.mark.parametrize(
@@ -52,24 +57,28 @@ def callee() -> tuple[FastAPI, list[Request]]:
     seen: list[Request] = []
 
     @app.api_route("/{path:path}", methods=["GET", "POST"])
-    async def any_path(request: Request) -> dict[str, str]:
+    async def any_path(request: Request) -> Any:
         seen.append(request)
         if request.url.path == "/slow":
             await asyncio.sleep(30)
+        if request.url.path == "/elsewhere":
+            headers = {"Location": "/x", "Set-Cookie": "session=of-one-caller"}
+            return Response(status_code=307, headers=headers)
         return {"ok": "yes"}
 
     return app, seen
 
 
-def client_of(app: FastAPI, timeout: float = 5.0) -> InternalClient:
-    return InternalClient(
-        "users",
-        "http://users",
-        caller="api",
-        secret=SecretStr("s3cret"),
-        timeout=timeout,
-        transport=httpx.ASGITransport(app),
-    )
+@asynccontextmanager
+async def client_of(app: FastAPI, *, limit: float = 5.0) -> AsyncIterator[InternalClient]:
+    async with open_asgi_server(app) as url:
+        client = InternalClient(
+            "users", url, caller="api", secret=SecretStr("s3cret"), timeout=limit
+        )
+        try:
+            yield client
+        finally:
+            await client.aclose()
 
 
 async def test_the_context_of_the_current_request_is_forwarded():
@@ -77,15 +86,16 @@ async def test_the_context_of_the_current_request_is_forwarded():
     context = RequestContext(
         "request-1", deadline=time.monotonic() + 2, routing={"canary": "always", "experiment": "b"}
     )
-    with request_context(context):
-        await client_of(app).request(
-            "POST",
-            "/x",
-            json={},
-            bearer="a.b.c",
-            idempotency_key='"key"',
-            headers={"If-Match": "*"},
-        )
+    async with client_of(app) as client:
+        with request_context(context):
+            await client.request(
+                "POST",
+                "/x",
+                json={},
+                bearer="a.b.c",
+                idempotency_key='"key"',
+                headers={"If-Match": "*"},
+            )
     headers = seen[0].headers
     assert headers["x-caller"] == "api"
     assert headers["x-caller-secret"] == "s3cret"
@@ -100,24 +110,56 @@ async def test_the_context_of_the_current_request_is_forwarded():
 
 async def test_outside_a_request_a_call_has_its_own_timeout_only():
     app, seen = callee()
-    await client_of(app, timeout=3.0).request("GET", "/x")
+    async with client_of(app, limit=3.0) as client:
+        await client.request("GET", "/x")
     assert seen[0].headers["x-request-deadline"] == "3000"
     assert "x-request-id" not in seen[0].headers
+
+
+async def test_neither_a_redirect_nor_a_cookie_is_followed():
+    app, seen = callee()
+    async with client_of(app) as client:
+        assert (await client.request("GET", "/elsewhere")).status == 307
+        await client.request("GET", "/x")
+    assert [request.url.path for request in seen] == ["/elsewhere", "/x"]
+    assert "cookie" not in seen[1].headers
+
+
+async def test_body_and_query_are_sent_as_utf_8():
+    app, seen = callee()
+    async with client_of(app) as client:
+        await client.request("POST", "/x", json={"name": "Zoë"}, params={"after": "a b&c"})
+    assert seen[0].url.query == "after=a+b%26c"
+    assert seen[0].headers["content-type"] == "application/json"
+    assert seen[0].headers["content-length"] == str(len('{"name":"Zoë"}'.encode()))
+
+
+async def test_a_cancelled_call_leaves_no_response_to_the_next():
+    app, _ = callee()
+    async with client_of(app) as client:
+        for _ in range(20):
+            call = asyncio.create_task(client.request("GET", "/slow"))
+            await asyncio.sleep(0.005)
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+            assert (await client.request("GET", "/x")).json() == {"ok": "yes"}
 
 
 async def test_past_the_deadline_no_call_is_made():
     app, seen = callee()
     context = RequestContext("r", deadline=time.monotonic() + 0.01)
-    with request_context(context), pytest.raises(DependencyUnavailable):
-        await client_of(app).request("GET", "/x")
+    async with client_of(app) as client:
+        with request_context(context), pytest.raises(DependencyUnavailable):
+            await client.request("GET", "/x")
     assert not seen
 
 
 async def test_a_slow_callee_is_unavailable_after_the_timeout():
     app, _ = callee()
     started = time.monotonic()
-    with pytest.raises(DependencyUnavailable) as slow:
-        await client_of(app, timeout=0.1).request("GET", "/slow")
+    async with client_of(app, limit=0.1) as client:
+        with pytest.raises(DependencyUnavailable) as slow:
+            await client.request("GET", "/slow")
     assert slow.value.name == "users"
     assert time.monotonic() - started < 5
 
@@ -133,11 +175,15 @@ async def test_an_unreachable_callee_is_unavailable():
 
 def answered(status: int, code: str = "", headers: dict[str, str] | None = None, **more: object):
     body = {"type": f"/problems/{code}", "detail": "because", **more}
-    return httpx.Response(status, json=body, headers=headers)
+    return response(status, json.dumps(body), headers)
+
+
+def response(status: int, text: str, headers: dict[str, str] | None = None) -> InternalResponse:
+    return InternalResponse(status, CIMultiDict(headers or {}), text.encode())
 
 
 @pytest.mark.parametrize(
-    ("response", "error"),
+    ("given", "error"),
     [
         (answered(400, "bad-request"), BadRequest),
         (answered(401, "unauthenticated"), Unauthenticated),
@@ -154,15 +200,15 @@ def answered(status: int, code: str = "", headers: dict[str, str] | None = None,
         (answered(503, "overloaded"), DependencyUnavailable),
         (answered(401, "caller-unknown"), DependencyUnavailable),
         (answered(403, "caller-refused"), DependencyUnavailable),
-        (httpx.Response(404, text="no json"), NotFound),
-        (httpx.Response(502, text="<html>"), DependencyUnavailable),
-        (httpx.Response(404, json=["a", "list"]), NotFound),
-        (httpx.Response(400, json={"error": "invalid_grant"}), OAuthError),
+        (response(404, "no json"), NotFound),
+        (response(502, "<html>"), DependencyUnavailable),
+        (response(404, '["a", "list"]'), NotFound),
+        (response(400, '{"error": "invalid_grant"}'), OAuthError),
     ],
 )
-def test_a_problem_becomes_the_error_that_it_names(response, error):
+def test_a_problem_becomes_the_error_that_it_names(given, error):
     with pytest.raises(error) as raised:
-        raise_for_problem(response)
+        raise_for_problem(given)
     assert type(raised.value) is error
 
 

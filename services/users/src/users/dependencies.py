@@ -10,7 +10,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from twelvefold.context import set_principal
 from twelvefold.errors import Forbidden, Unauthenticated
-from twelvefold.http.internal import require_caller
+from twelvefold.http.callers import require_caller
 from twelvefold.http.rest.idempotency import IdempotencyStore
 from twelvefold.security.keys import KeySet
 from twelvefold.security.passwords import PasswordHasher

@@ -15,7 +15,8 @@ from fastapi.responses import StreamingResponse
 from twelvefold.context import current_request
 from twelvefold.errors import Unauthenticated
 from twelvefold.http.app import create_service_app
-from twelvefold.http.internal import InternalClient, require_caller
+from twelvefold.http.callers import require_caller
+from twelvefold.http.internal import InternalClient
 from twelvefold.http.server import protocol
 from twelvefold.http.server.lifecycle import main
 from twelvefold.service.definition import Service

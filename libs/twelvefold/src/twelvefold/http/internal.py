@@ -1,98 +1,69 @@
-"""Calls between services: the check of the caller and the client.
+"""The client of calls between services.
 
-Each caller has its own secret, which the callee compares in constant time, with or without a mesh.
-The client forwards the id, deadline, trace and routing headers of the current request. It never
-retries, since retries belong to one layer, the mesh.
+It shows the secret of `callers`, and forwards the id, deadline, trace and routing headers of the
+current request. It never retries, since retries belong to one layer, the mesh.
 """
 
 import asyncio
-import hmac
+import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from http import HTTPStatus
-from typing import Annotated, Any, NoReturn
+from typing import Any, NoReturn
+from urllib.parse import urlencode
 
 import aiohttp
-import httpx
 import structlog
-from fastapi import Header, Request
 from opentelemetry import trace
+from opentelemetry.trace import SpanKind
+from opentelemetry.util.types import AttributeValue
 from pydantic import SecretStr
+from yarl import URL
 
 from twelvefold.context import PING_PATH, current_request
 from twelvefold.errors import (
     BadRequest,
     DependencyUnavailable,
     FieldError,
-    Forbidden,
     NotFound,
     OAuthError,
     TooManyRequests,
     TwelvefoldError,
-    Unauthenticated,
 )
-from twelvefold.observability import metrics, telemetry
+from twelvefold.observability import metrics, spans, telemetry
 from twelvefold.resilience.circuit_breaker import Bulkhead
-from twelvefold.settings import choose_semantic_conventions
+
+from .callers import CallerNotAllowed, CallerUnknown, reveal
 
 DEADLINE_MARGIN = 0.05  # seconds reserved for the response after a callee has used up its time
 MAX_CONNECTIONS = 100
 KEEPALIVE_EXPIRY = 30.0  # seconds; below the callee's own, so that it does not close first
 CONNECT_TIMEOUT = 1.0  # seconds
-_SERVER_ERROR = 500
+_CLIENT_ERROR, _SERVER_ERROR = 400, 500
 _log = structlog.get_logger(__name__)
-
-
-class CallerUnknown(Unauthenticated):
-    """The calling service's name or secret is wrong, which is no fault of the client behind it."""
-
-    code, title = "caller-unknown", "Unknown caller"
-
-
-class CallerNotAllowed(Forbidden):
-    """The calling service may not use this route, which is no fault of the client behind it."""
-
-    code, title = "caller-refused", "Caller not admitted"
-
-
 _CALLER_CODES = frozenset({CallerUnknown.code, CallerNotAllowed.code})
 
 
-def require_caller(*callers: str) -> Callable[..., Awaitable[str]]:
-    """Return a FastAPI dependency that admits only these callers and returns the caller's name.
+@dataclass(frozen=True, slots=True)
+class InternalResponse:
+    """A response with its whole body. Names of header fields are case-insensitive."""
 
-    Accepted secrets are `app.state.callers` (name -> several, so that one can be rotated). The
-    dependency raises CallerUnknown for a wrong secret, CallerNotAllowed for any other caller.
-    """
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    content: bytes = field(repr=False)
 
-    async def check(
-        request: Request,
-        x_caller: Annotated[str, Header(include_in_schema=False)] = "",
-        x_caller_secret: Annotated[str, Header(include_in_schema=False)] = "",
-    ) -> str:
-        accepted: Mapping[str, list[str | SecretStr]] = request.app.state.callers
-        secret = x_caller_secret.encode()
-        # All are compared, so that the time does not reveal which of them matches.
-        matches = [
-            hmac.compare_digest(secret, _reveal(known).encode())
-            for known in accepted.get(x_caller, [])
-        ]
-        if not any(matches):
-            raise CallerUnknown("Unknown caller or wrong secret.")
-        if x_caller not in callers:
-            raise CallerNotAllowed("This caller may not use this route.")
-        return x_caller
-
-    return check
-
-
-def _reveal(secret: str | SecretStr) -> str:
-    return secret.get_secret_value() if isinstance(secret, SecretStr) else secret
+    def json(self) -> Any:
+        """Return the parsed body. Raises ValueError where it is no JSON."""
+        return json.loads(self.content)
 
 
 class InternalClient:
-    """A client of one service's internal port over a bounded connection pool."""
+    """A client of one service's internal port over a bounded connection pool.
+
+    It calls aiohttp directly: httpx would take more CPU time than the rest of a cached read.
+    """
 
     def __init__(
         self,
@@ -102,29 +73,35 @@ class InternalClient:
         caller: str,
         secret: SecretStr | str,
         timeout: float = 5.0,
-        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """Limit each call to `timeout` seconds, or less where the request's deadline is nearer."""
         self.name = name
         self._timeout = timeout
         self._headers = {
             "X-Caller": caller,
-            "X-Caller-Secret": _reveal(secret),
+            "X-Caller-Secret": reveal(secret),
             "Accept": "application/json, application/problem+json",
         }
-        self._base_url = base_url
-        self._given = transport
+        self._base_url = base_url.rstrip("/")
         self._bulkhead = Bulkhead(name, max_calls=MAX_CONNECTIONS, max_wait=timeout)
+        address = URL(base_url)
+        self._span_attributes: dict[str, AttributeValue] = {
+            "peer.service": name,
+            "server.address": address.host or "",
+            "server.port": address.port or 0,
+        }
 
     @cached_property
-    def _client(self) -> httpx.AsyncClient:
-        client = httpx.AsyncClient(
-            base_url=self._base_url, transport=self._given or _aiohttp_transport(), trust_env=False
+    def _session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=MAX_CONNECTIONS, keepalive_timeout=KEEPALIVE_EXPIRY, ttl_dns_cache=10
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),  # users share the client, but not cookies
+            skip_auto_headers=("Accept-Encoding", "User-Agent"),
+            # `request` bounds the whole call.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
         )
-        if telemetry.is_exporting():
-            # The global instrumentation does not apply to a client with its own transport.
-            _instrument(client, self.name)
-        return client
 
     async def request(
         self,
@@ -132,38 +109,39 @@ class InternalClient:
         path: str,
         *,
         json: Any = None,
-        content: bytes | AsyncIterator[bytes] | None = None,
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         bearer: str | None = None,
         idempotency_key: str | None = None,
-    ) -> httpx.Response:
+    ) -> InternalResponse:
         """Return a response with a status below 400.
 
         Raises the error of `errors` that the callee's problem names, DependencyUnavailable where
         the callee does not respond in time, Overloaded where MAX_CONNECTIONS calls are in flight
         for as long as this one could wait.
         """
-        sent = {**self._headers, **_forwarded_headers(), **(headers or {})}
+        sent = {**self._headers, **(headers or {})}
         if bearer is not None:
             sent["Authorization"] = f"Bearer {bearer}"
         if idempotency_key is not None:
             sent["Idempotency-Key"] = idempotency_key
+        body = None
+        if json is not None:
+            sent["Content-Type"] = "application/json"
+            body = encode_json(json)
+        query = f"?{urlencode(params)}" if params else ""
         self._compute_timeout()  # a call whose time is up is not a failure of the callee
         async with self._bulkhead.call():
             timeout = self._compute_timeout()
             sent["X-Request-Deadline"] = str(int(timeout * 1000))
-            request = self._client.build_request(
-                method,
-                path,
-                json=json,
-                content=content,
-                params=params,
-                headers=sent,
-                timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
-            )
-            response = await self._send(request, limit=timeout)
-        if response.is_error:
+            with spans.span(
+                f"{method} {self.name}", self._span_attributes, kind=SpanKind.CLIENT
+            ) as span:
+                _add_forwarded_headers(sent)  # within the span, which is the callee's parent
+                response = await self._send(method, f"{path}{query}", sent, body, limit=timeout)
+                if span.is_recording():
+                    _describe(span, method, response.status)
+        if response.status >= _CLIENT_ERROR:
             raise_for_problem(response, name=self.name)
         return response
 
@@ -176,20 +154,34 @@ class InternalClient:
             raise DependencyUnavailable(self.name)
         return min(self._timeout, remaining - DEADLINE_MARGIN)
 
-    async def _send(self, request: httpx.Request, *, limit: float) -> httpx.Response:
+    async def _send(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        *,
+        limit: float,
+    ) -> InternalResponse:
         started = time.perf_counter()
         outcome = "error"
+        url = URL(self._base_url + target, encoded=True)
         try:
-            async with asyncio.timeout(limit):
-                response = await self._client.send(request)
-        except (TimeoutError, httpx.TimeoutException) as error:
+            async with (
+                asyncio.timeout(limit),
+                self._session.request(
+                    method, url, headers=headers, data=body, allow_redirects=False
+                ) as response,
+            ):
+                content = await response.read()
+        except TimeoutError as error:  # aiohttp's own included
             outcome = "timeout"
             raise DependencyUnavailable(self.name) from error
-        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise DependencyUnavailable(self.name) from error
         else:
-            outcome = f"{response.status_code // 100}xx"
-            return response
+            outcome = f"{response.status // 100}xx"
+            return InternalResponse(response.status, response.headers, content)
         finally:
             elapsed = time.perf_counter() - started
             metrics.observe_with_trace(metrics.client_requests.labels(self.name, outcome), elapsed)
@@ -197,48 +189,38 @@ class InternalClient:
     async def ping(self) -> None:
         """Raise DependencyUnavailable unless the callee responds within CONNECT_TIMEOUT."""
         try:
-            await self._client.get(PING_PATH, timeout=CONNECT_TIMEOUT)
-        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+            async with (
+                asyncio.timeout(CONNECT_TIMEOUT),
+                self._session.get(self._base_url + PING_PATH),
+            ):
+                pass
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise DependencyUnavailable(self.name) from error
 
     async def aclose(self) -> None:
         """Close the pool; the client must not be used afterwards."""
-        await self._client.aclose()
+        await self._session.close()
 
 
-def _forwarded_headers() -> dict[str, str]:
-    headers: dict[str, str] = {}
+def encode_json(value: Any) -> bytes:
+    """Return `value` as compact JSON in UTF-8."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _add_forwarded_headers(headers: dict[str, str]) -> None:
     telemetry.inject(headers)
     if context := current_request():
         headers["X-Request-ID"] = context.request_id
         headers.update(context.routing)
-    return headers
 
 
-def _instrument(client: httpx.AsyncClient, peer: str) -> None:
-    from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor, RequestInfo
-
-    async def describe(span: trace.Span, request: RequestInfo) -> None:
-        span.update_name(f"{request.method.decode()} {peer}")
-        span.set_attribute("peer.service", peer)
-
-    choose_semantic_conventions()
-    HTTPXClientInstrumentor.instrument_client(client, request_hook=describe)
-
-
-def _aiohttp_transport() -> httpx.AsyncBaseTransport:
-    # httpx's own pool is slow under concurrency; aiohttp's is not.
-    from httpx_aiohttp import AiohttpTransport
-
-    def session() -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=MAX_CONNECTIONS, keepalive_timeout=KEEPALIVE_EXPIRY, ttl_dns_cache=10
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),  # users share the client, but not cookies
-        )
-
-    return AiohttpTransport(client=session, trust_env=False)
+def _describe(span: trace.Span, method: str, status: int) -> None:
+    """Set the attributes by OpenTelemetry's conventions for HTTP clients; never the URL's ids."""
+    span.set_attribute("http.request.method", method)
+    span.set_attribute("http.response.status_code", status)
+    if status >= _CLIENT_ERROR:
+        span.set_attribute("error.type", str(status))
+        span.set_status(trace.StatusCode.ERROR)
 
 
 def _list_errors(parent: type[TwelvefoldError]) -> list[type[TwelvefoldError]]:
@@ -255,13 +237,13 @@ def _find_error(code: str, status: int) -> type[TwelvefoldError]:
     return next(iter(exact or same_status), default)
 
 
-def raise_for_problem(response: httpx.Response, *, name: str = "callee") -> NoReturn:
+def raise_for_problem(response: InternalResponse, *, name: str = "callee") -> NoReturn:
     """Raise the error that the problem in `response` names.
 
     A callee's 5xx, or its refusal of this service as a caller, becomes DependencyUnavailable, since
     neither is the fault of the client behind this request.
     """
-    status = response.status_code
+    status = response.status
     body = _parse_object(response)
     if isinstance(body.get("error"), str):
         raise OAuthError(body["error"], str(body.get("error_description", "")), status=status)
@@ -286,7 +268,7 @@ def raise_for_problem(response: httpx.Response, *, name: str = "callee") -> NoRe
     raise error
 
 
-def _parse_object(response: httpx.Response) -> dict[str, Any]:
+def _parse_object(response: InternalResponse) -> dict[str, Any]:
     try:
         body = response.json()
     except ValueError:

@@ -16,9 +16,9 @@ from twelvefold.contracts.images import (
     ObjectRange,
     VariantReport,
 )
+from twelvefold.http.callers import require_caller
 from twelvefold.http.edge.responses import described, document_problems, json_response
 from twelvefold.http.features import FeatureRouter
-from twelvefold.http.internal import require_caller
 
 _FROM_WORKER = [Depends(require_caller("worker"))]
 router = APIRouter(prefix="/internal/v1", tags=["images"], dependencies=_FROM_WORKER)
