@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
-from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from pydantic import BaseModel
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.responses import JSONResponse, Response
@@ -57,7 +56,7 @@ class ServiceApp(FastAPI):
         handlers[RequestValidationError] = on_validation
         admit = None if self._limit is None else self._limit.admit
         routes = RouteIndex(self.router.routes, self.router, admit=admit, counted=docs.PATHS)
-        return self._core(ExceptionMiddleware(AsyncExitStackMiddleware(routes), handlers=handlers))
+        return self._core(ExceptionMiddleware(routes, handlers=handlers))
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document, made once, with problems for errors."""

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from twelvefold.http.rest.query_params import find_single_parameters, reject_repeated
+from twelvefold.http.route_plan import RoutePlan, create_plan
 
 _HEAD = "twelvefold.head"  # in the scope of a HEAD that a route sees as GET
 _MULTI_SEGMENT = ":path}"  # the only convertor that matches slashes
@@ -45,6 +47,7 @@ class RouteIndex:
         self._any_depth: list[tuple[str, BaseRoute]] = []
         # By id, since routes have no hash; the sequence above keeps them alive.
         self._singles: dict[int, frozenset[str]] = {}
+        self._plans: dict[int, RoutePlan] = {}
 
     def _build(self) -> None:
         entries = [(_literal(route), _depth(route), route) for route in self._routes]
@@ -58,6 +61,8 @@ class RouteIndex:
         }
         self._any_depth = [(literal, route) for literal, depth, route in entries if depth is None]
         self._singles = {id(route): find_single_parameters(route) for route in self._routes}
+        plans = ((id(route), create_plan(route)) for route in self._routes)
+        self._plans = {key: plan for key, plan in plans if plan is not None}
         self._indexed = len(self._routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,7 +83,7 @@ class RouteIndex:
                 if b"&" in scope["query_string"]:
                     reject_repeated(self._singles[id(route)], scope["query_string"])
                 await self._count(route, scope)
-                await route.handle(scope, receive, send)
+                await self._serve(route, scope, receive, send)
                 return
             if match is Match.PARTIAL:
                 partial.append(route)
@@ -86,6 +91,14 @@ class RouteIndex:
             await self._count(None, scope)
             raise HTTPException(404)
         await self._serve_other_method(partial, scope, receive, send)
+
+    async def _serve(self, route: BaseRoute, scope: Scope, receive: Receive, send: Send) -> None:
+        plan = self._plans.get(id(route))
+        if plan is not None and plan.fits(scope):
+            await plan(scope, receive, send)
+            return
+        # For forms, whose files FastAPI closes at the end of the request.
+        await AsyncExitStackMiddleware(route.handle)(scope, receive, send)
 
     async def _serve_other_method(
         self, partial: list[BaseRoute], scope: Scope, receive: Receive, send: Send
@@ -99,7 +112,7 @@ class RouteIndex:
                 if match is Match.FULL:
                     as_get.update(child_scope)
                     await self._count(route, scope)
-                    await route.handle(as_get, receive, send)
+                    await self._serve(route, as_get, receive, send)
                     return
         await self._count(None, scope)
         methods = {method for route in partial for method in getattr(route, "methods", None) or ()}
