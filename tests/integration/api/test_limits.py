@@ -11,6 +11,7 @@ from api.rate_limits import AccountLimit
 from twelvefold.contracts.accounts import Role
 from twelvefold.http.edge.rate_limits import RateLimitName
 from twelvefold.identifiers import new_id
+from twelvefold.observability.metrics import REGISTRY
 from twelvefold.security.revocation import revocation_key
 from twelvefold.security.tokens import TOKEN_TTL
 
@@ -146,6 +147,17 @@ async def test_without_redis_each_process_limits_by_itself(open_api, sign_in):
     for _ in range(3):
         assert (await caller.client.get("/api/v1/images")).status_code == 200
     assert_limited(await caller.client.get("/api/v1/images"), "user")
+
+
+async def test_the_key_set_is_counted_without_redis(open_api):
+    """A fixed response is not to cost a round trip, and an outage of Redis is none for it."""
+    process = await open_api(redis_url=NOWHERE, **FEW)
+    before = REGISTRY.get_sample_value("rate_limit_local_total")
+    async with at(process, new_address()) as client:
+        for _ in range(3):
+            assert (await client.get("/.well-known/jwks.json")).status_code == 200
+        assert_limited(await client.get("/.well-known/jwks.json"), "anonymous")
+    assert REGISTRY.get_sample_value("rate_limit_local_total") == before
 
 
 async def test_a_revoked_token_is_401_also_beyond_the_quota(strict, sign_in, api_environment):

@@ -6,6 +6,7 @@ Owns how long a set is used. `jwks` parses the keys for the verifier.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -30,12 +31,20 @@ class PublishedKeys:
         self._keys: Mapping[str, Any] | None = None
         self._fetched_at = 0.0
         self._fetching = asyncio.Lock()
+        self._json: tuple[Mapping[str, Any], bytes] | None = None
 
     async def fetch(self) -> Mapping[str, Any]:
         """Request the keys. Raises DependencyUnavailable where the issuer does not answer."""
         keys = await self._source()
         self._keys, self._fetched_at = keys, self._clock()
         return keys
+
+    async def current_json(self) -> bytes:
+        """Return `current` as JSON, rendered once for each set."""
+        keys = await self.current()
+        if self._json is None or self._json[0] is not keys:
+            self._json = keys, json.dumps(keys).encode()
+        return self._json[1]
 
     async def current(self) -> Mapping[str, Any]:
         """Return keys of at most 5 minutes, or older ones while the issuer is unavailable.

@@ -1,6 +1,5 @@
 """/.well-known: metadata that verifiers and OAuth clients discover."""
 
-import json
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -15,7 +14,9 @@ from twelvefold.http.edge.responses import described, document_problems, json_re
 _CACHED = {"Cache-Control": "public, max-age=300"}
 # Without PUBLIC_URL the metadata repeats the Host header, so no cache may share it.
 _UNCACHED = {"Cache-Control": "no-store"}
-router = APIRouter(prefix="/.well-known", tags=["discovery"], dependencies=[anyone()])
+router = APIRouter(
+    prefix="/.well-known", tags=["discovery"], dependencies=[anyone(in_process=True)]
+)
 
 
 @router.get(
@@ -27,7 +28,7 @@ router = APIRouter(prefix="/.well-known", tags=["discovery"], dependencies=[anyo
 )
 async def get_jwks(services: Services) -> Response:
     keys = await services.credentials.key_set()
-    return Response(json.dumps(keys), 200, _CACHED, media_type="application/json")
+    return Response(keys, 200, _CACHED, media_type="application/json")
 
 
 @router.get(

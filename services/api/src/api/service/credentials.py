@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from pydantic import SecretStr
 
 from api.users_client import UsersClient
@@ -26,8 +23,9 @@ class Credentials:
     async def revoke_token(self, token: SecretStr) -> None:
         await self._users.revoke_token(token)
 
-    async def key_set(self) -> Mapping[str, Any]:
-        return await self._keys.current()
+    async def key_set(self) -> bytes:
+        """Return the public keys of tokens as JSON."""
+        return await self._keys.current_json()
 
     async def request_email_verification(self, email: str) -> None:
         await self._users.request_email_verification(email)

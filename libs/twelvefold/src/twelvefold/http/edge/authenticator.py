@@ -60,6 +60,11 @@ class Authenticator:
         address = request.client.host if request.client else None
         await self._limits.require(limit, client_key(address))
 
+    async def admit_in_process(self, request: Request, limit: str) -> None:
+        """Count the request by its address in this process alone. Raises TooManyRequests."""
+        address = request.client.host if request.client else None
+        await self._limits.require_in_process(limit, client_key(address))
+
     async def is_valid(self, principal: Principal) -> bool:
         """Return whether neither the session nor the account is revoked."""
         subjects = (principal.session_id, principal.id)

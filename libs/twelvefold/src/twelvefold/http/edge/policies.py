@@ -30,13 +30,21 @@ def _authenticator(request: Request) -> Authenticator:
 
 
 class PublicPolicy:
-    """The policy of a route without a token: requests are counted by address."""
+    """The policy of a route without a token: requests are counted by address.
 
-    def __init__(self, limit: str) -> None:
+    With `in_process` they are counted without Redis, for fixed responses.
+    """
+
+    def __init__(self, limit: str, *, in_process: bool = False) -> None:
         self.limit = limit
+        self._in_process = in_process
 
     async def __call__(self, request: Request) -> None:
-        await _authenticator(request).admit_anonymous(request, self.limit)
+        authenticator = _authenticator(request)
+        if self._in_process:
+            await authenticator.admit_in_process(request, self.limit)
+        else:
+            await authenticator.admit_anonymous(request, self.limit)
 
 
 class TokenPolicy(SecurityBase):
@@ -87,9 +95,9 @@ def _missing_scope(scopes: Iterable[str]) -> Forbidden:
 _ADMIN = TokenPolicy(ADMIN_SCOPE, role=Role.ADMIN)
 
 
-def anyone(limit: str = RateLimitName.ANONYMOUS) -> Any:
+def anyone(limit: str = RateLimitName.ANONYMOUS, *, in_process: bool = False) -> Any:
     """Return the policy without a token, for `dependencies=[…]`."""
-    return Depends(PublicPolicy(limit))
+    return Depends(PublicPolicy(limit, in_process=in_process))
 
 
 def signed_in(*scopes: str, limit: str | None = None, address_limit: str | None = None) -> Any:

@@ -12,7 +12,12 @@ from enum import StrEnum
 from twelvefold.context import current_request
 from twelvefold.errors import TooManyRequests
 from twelvefold.observability import metrics
-from twelvefold.resilience.local_rate_limiter import Admission, RateLimiter, RatePolicy
+from twelvefold.resilience.local_rate_limiter import (
+    Admission,
+    LocalRateLimiter,
+    RateLimiter,
+    RatePolicy,
+)
 from twelvefold.security.principals import Principal
 from twelvefold.settings import RateLimitSettings
 
@@ -33,6 +38,7 @@ class RateLimits:
 
     def __init__(self, limiter: RateLimiter, quotas: Mapping[str, int]) -> None:
         self._limiter = limiter
+        self._in_process = LocalRateLimiter()
         self._policies = {name: RatePolicy(name, quota, WINDOW) for name, quota in quotas.items()}
         for name in self._policies:
             metrics.rate_limit_refused.labels(name)
@@ -42,18 +48,31 @@ class RateLimits:
         admission = await self._limiter.admit(key, self._policies[limit], revocation_keys)
         if admission.local:
             metrics.rate_limit_local.inc()
-        if context := current_request():
-            # A request that is counted twice shows the last admission.
-            context.response_headers[:] = [
-                (name.lower().encode(), value.encode())
-                for name, value in admission.headers.items()
-                if name != "Retry-After"  # the error's own header
-            ]
+        _set_headers(admission)
         return admission
 
     async def require(self, limit: str, key: str) -> None:
         """Count one request. Raises TooManyRequests beyond the quota."""
         refuse_beyond(await self.count(limit, key))
+
+    async def require_in_process(self, limit: str, key: str) -> None:
+        """Count one request in this process alone, for responses that cost less than a round trip.
+
+        A client gets at most the quota from each process. Raises TooManyRequests beyond it.
+        """
+        admission = await self._in_process.admit(key, self._policies[limit])
+        _set_headers(admission)
+        refuse_beyond(admission)
+
+
+def _set_headers(admission: Admission) -> None:
+    if context := current_request():
+        # A request that is counted twice shows the last admission.
+        context.response_headers[:] = [
+            (name.lower().encode(), value.encode())
+            for name, value in admission.headers.items()
+            if name != "Retry-After"  # the error's own header
+        ]
 
 
 def quotas_of(settings: RateLimitSettings, names: Iterable[str]) -> dict[str, int]:
