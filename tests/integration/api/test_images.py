@@ -205,6 +205,20 @@ async def test_a_list_is_walked_by_its_links_newest_first(ada, bob, admin):
     assert foreign.status_code == 403
 
 
+async def test_a_list_shows_each_image_exactly_as_its_own_page(ada, worker):
+    made = [(await upload(ada)).json()["image"]["id"] for _ in range(3)]
+    variants = [
+        {**report()["variants"][0], "name": name, "object_key": f"variants/{made[0]}/{name}.webp"}
+        for name in ("128", "512", "1024")
+    ]
+    assert await put_report(worker, made[0], {**report(), "variants": variants}) == 204
+    rejected = report(variants=[], rejected='the image is "truncated"')
+    assert await put_report(worker, made[1], rejected) == 204
+    listed = (await ada.client.get("/api/v1/images")).text
+    shown = [(await ada.client.get(f"/api/v1/images/{image_id}")).text for image_id in made[::-1]]
+    assert listed == f'{{"items":[{",".join(shown)}],"next_cursor":null}}'
+
+
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "cursor=x", "owner_id=x"])
 async def test_a_bad_query_is_named(ada, query):
     response = await ada.client.get(f"/api/v1/images?{query}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -114,6 +115,17 @@ async def test_a_list_is_filtered_and_paged(ada, sql):
     done = await ada.client.get("/api/v1/jobs?status=succeeded&type=image.process")
     assert [job["id"] for job in done.json()["items"]] == [made[0]]
     assert (await ada.client.get("/api/v1/jobs?status=lost")).status_code == 422
+
+
+async def test_a_list_shows_each_job_exactly_as_its_own_page(ada, sql):
+    made = [(await _uploaded(ada))["job"]["id"] for _ in range(3)]
+    now = datetime.now(UTC)
+    result = json.dumps({"variants": [{"name": "é", "size": 1.5}], "none": None})
+    await _set(sql, made[0], status="succeeded", result=result, started_at=now, finished_at=now)
+    await _set(sql, made[1], status="dead", error='"quoted" \u2028', attempts=5, max_attempts=7)
+    listed = (await ada.client.get("/api/v1/jobs")).text
+    shown = [(await ada.client.get(f"/api/v1/jobs/{job_id}")).text for job_id in made[::-1]]
+    assert listed == f'{{"items":[{",".join(shown)}],"next_cursor":null}}'
 
 
 async def test_a_waiting_job_is_cancelled_and_retried(ada, sql):

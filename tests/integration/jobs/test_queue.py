@@ -5,6 +5,7 @@ import contextlib
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import asyncpg
 import pytest
 import sqlalchemy.exc
 from sqlalchemy import text
@@ -215,5 +216,5 @@ async def test_every_change_raises_the_version(bench):
 
 
 async def test_a_large_payload_is_rejected(bench):
-    with pytest.raises(sqlalchemy.exc.DBAPIError, match="jobs_payload_size"):
+    with pytest.raises(asyncpg.CheckViolationError, match="jobs_payload_size"):
         await bench.enqueue("x" * 20_000)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, EmailStr, Field, SecretStr
 from api.repository import images as repository
 from twelvefold.contracts.accounts import Password, User, UserExport
 from twelvefold.contracts.images import ImageStatus
+from twelvefold.database.prepared import Row
 from twelvefold.http.rest.pagination import Page
 from twelvefold.jobs import JobRecord, JobStatus
 
@@ -111,6 +112,24 @@ class Image(BaseModel):
             updated_at=row.updated_at,
         )
 
+    @staticmethod
+    def item(row: Row) -> dict[str, Any]:
+        """Return the public form of a row of `list_rows`, ready for JSON, without a model."""
+        path = f"/api/v1/images/{row['id']}"
+        item = {name: row[name] for name in Image.model_fields}
+        item["variants"] = [
+            {
+                "name": variant["name"],
+                "url": f"{path}/{variant['name']}",
+                "content_type": variant["content_type"],
+                "width": variant["width"],
+                "height": variant["height"],
+                "size": variant["size"],
+            }
+            for variant in row["variants"]
+        ]
+        return item
+
 
 class Job(BaseModel):
     """Background work that a request started."""
@@ -133,6 +152,11 @@ class Job(BaseModel):
     @classmethod
     def of(cls, record: JobRecord) -> Self:
         return cls.model_validate(record, from_attributes=True)
+
+    @staticmethod
+    def item(row: Row) -> dict[str, Any]:
+        """Return the public form of a row of `list_job_rows`, ready for JSON, without a model."""
+        return dict(row)
 
 
 class ImageAccepted(BaseModel):

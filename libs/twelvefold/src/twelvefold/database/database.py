@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, ParamSpec, TypeVar, TypeVarTuple, overload
+from typing import Any, ParamSpec, TypeVar, TypeVarTuple, cast, overload
 
+import asyncpg
 import sqlalchemy.exc
 import structlog
 from sqlalchemy import Executable, Result, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.sql.selectable import TypedReturnsRows
+from sqlalchemy.util import greenlet_spawn
 
 from twelvefold.context import remaining
 from twelvefold.errors import DependencyUnavailable, TransactionConflict
@@ -25,6 +28,7 @@ from twelvefold.resilience.admission import AdmissionQueue
 from twelvefold.settings import PostgresSettings
 
 from .client import NAME, create_engine, map_driver_errors
+from .prepared import PreparedReader, PreparedStatement, Row
 
 _log = structlog.get_logger(__name__)
 P = ParamSpec("P")
@@ -44,6 +48,7 @@ class Reader:
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
+        self._prepared: PreparedReader | None = None
 
     # As in SQLAlchemy's own signature the narrower form comes first.
     @overload
@@ -66,6 +71,36 @@ class Reader:
         with map_driver_errors():
             return await self._connection.scalar(statement, parameters)
 
+    async def fetch(self, statement: PreparedStatement, **values: Any) -> Sequence[Row]:
+        """Return all rows of a prepared statement. Raises as `execute`."""
+        async with self._driver() as reader:
+            return await reader.fetch(statement, **values)
+
+    async def fetch_row(self, statement: PreparedStatement, **values: Any) -> Row | None:
+        """Return the first row of a prepared statement, or None. Raises as `execute`."""
+        async with self._driver() as reader:
+            return await reader.fetch_row(statement, **values)
+
+    @asynccontextmanager
+    async def _driver(self) -> AsyncIterator[PreparedReader]:
+        """Yield the driver's connection, in the transaction if there is one."""
+        if self._prepared is None:
+            with map_driver_errors():
+                pooled = await self._connection.get_raw_connection()
+                adapter: Any = pooled.dbapi_connection
+                # SQLAlchemy begins a transaction with its own first statement only.
+                if adapter._transaction is None:  # noqa: SLF001
+                    await adapter._start_transaction()  # noqa: SLF001
+            driver = cast("asyncpg.Connection[Any]", pooled.driver_connection)
+            self._prepared = PreparedReader(driver)
+        try:
+            yield self._prepared
+        except BaseException as error:
+            # SQLAlchemy does the same after its own statements.
+            if not self._prepared.is_usable_after(error):
+                await asyncio.shield(self._connection.invalidate(error))
+            raise
+
 
 class Transaction(Reader):
     """A transaction in progress; `after_commit` registers what follows its commit."""
@@ -73,6 +108,11 @@ class Transaction(Reader):
     def __init__(self, connection: AsyncConnection) -> None:
         super().__init__(connection)
         self._after_commit: list[Callable[[], None]] = []
+
+    async def execute_prepared(self, statement: PreparedStatement, **values: Any) -> int:
+        """Return the number of rows that a prepared statement changed. Raises as `execute`."""
+        async with self._driver() as reader:
+            return await reader.execute(statement, **values)
 
     def after_commit(self, callback: Callable[[], None]) -> None:
         """Run `callback` after the commit, and only if the commit succeeds.
@@ -148,14 +188,31 @@ class Database:
             yield Reader(connection)
 
     @asynccontextmanager
+    async def read_prepared(self) -> AsyncIterator[PreparedReader]:
+        """Yield a connection of the same pool for prepared statements, without BEGIN and COMMIT.
+
+        For reads that many requests make: it costs a third of the CPU time of `read`.
+        """
+        async with self._slots.slot():
+            with _map_checkout():
+                pooled = await self.engine.raw_connection()
+            reader = PreparedReader(cast("asyncpg.Connection[Any]", pooled.driver_connection))
+            try:
+                yield reader
+            except BaseException as error:
+                if not reader.is_usable_after(error):
+                    await asyncio.shield(greenlet_spawn(_discard, pooled, error))
+                else:
+                    await greenlet_spawn(pooled.close)
+                raise
+            # Without a call to PostgreSQL, so that nothing can cancel it.
+            await greenlet_spawn(pooled.close)
+
+    @asynccontextmanager
     async def _checkout(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         async with self._slots.slot():
-            try:
-                with map_driver_errors():
-                    connection = await engine.connect()
-            except sqlalchemy.exc.InvalidRequestError as error:
-                # Each connection that the pool tried was lost.
-                raise DependencyUnavailable(NAME) from error
+            with _map_checkout():
+                connection = await engine.connect()
             try:
                 yield connection
             finally:
@@ -168,6 +225,21 @@ class Database:
 
     async def aclose(self) -> None:
         await self.engine.dispose()
+
+
+@contextlib.contextmanager
+def _map_checkout() -> Iterator[None]:
+    try:
+        with map_driver_errors():
+            yield
+    except sqlalchemy.exc.InvalidRequestError as error:
+        # Each connection that the pool tried was lost.
+        raise DependencyUnavailable(NAME) from error
+
+
+def _discard(pooled: PoolProxiedConnection, error: BaseException) -> None:
+    pooled.invalidate(error)
+    pooled.close()
 
 
 def retry_once(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:

@@ -14,11 +14,12 @@ from uuid import UUID, uuid5
 
 from opentelemetry.trace import SpanKind
 from pydantic import BaseModel
-from sqlalchemy import Row, select, text, tuple_
+from sqlalchemy import Row, bindparam, select, text, tuple_
 
 from twelvefold.context import current_request_id
 from twelvefold.contracts.jobs import MAX_ATTEMPTS
 from twelvefold.database.database import Database, Reader, Transaction
+from twelvefold.database.prepared import PreparedStatement
 from twelvefold.errors import Conflict, NotFound
 from twelvefold.identifiers import new_id
 from twelvefold.observability import metrics, spans, telemetry
@@ -34,7 +35,8 @@ Position = tuple[datetime, UUID]
 
 # A text statement, because many requests run it. It names no conflict target, which would require
 # the privilege to read the table.
-_INSERT = text("""
+_INSERT = PreparedStatement(
+    text("""
 INSERT INTO jobs.jobs (id, kind, queue, priority, payload, owner_id, run_at, unique_key,
                        max_attempts, request_id, trace_context)
 VALUES (:id, :kind, :queue, :priority, CAST(:payload AS jsonb), :owner_id,
@@ -42,10 +44,14 @@ VALUES (:id, :kind, :queue, :priority, CAST(:payload AS jsonb), :owner_id,
         CAST(:trace_context AS jsonb))
 ON CONFLICT DO NOTHING
 """)
+)
 _CANCEL = text("SELECT * FROM jobs.cancel_job(:id)")
 _RETRY = text("SELECT * FROM jobs.retry_job(:id)")
 _SUBJECT = text("SELECT * FROM jobs.job_subject(:id)")
-_COUNT_WAITING = text("SELECT jobs.count_waiting(:owner, :kind, :queue, :priority, :max_count)")
+_GET = PreparedStatement(select(job_status).where(job_status.c.id == bindparam("id")))
+_COUNT_WAITING = PreparedStatement(
+    text("SELECT jobs.count_waiting(:owner, :kind, :queue, :priority, :max_count) AS waiting")
+)
 
 
 class WakeupPublisher(Protocol):
@@ -135,8 +141,7 @@ class JobQueue:
         carrier = telemetry.current_carrier()
         row["request_id"] = current_request_id()
         row["trace_context"] = json.dumps(carrier) if carrier else None
-        result = await transaction.execute(_INSERT, row)
-        return bool(result.rowcount)  # type: ignore[attr-defined]  # INSERT: a CursorResult
+        return await transaction.execute_prepared(_INSERT, **row) > 0
 
     async def find(self, job_id: UUID) -> JobRecord | None:
         """Return the job, read on a connection of its own, or None if it does not exist."""
@@ -145,9 +150,8 @@ class JobQueue:
 
     async def get(self, reader: Reader, job_id: UUID) -> JobRecord | None:
         """Return the job, or None if it does not exist."""
-        rows = await reader.execute(select(job_status).where(job_status.c.id == job_id))
-        row = rows.one_or_none()
-        return None if row is None else _build_record(row)
+        row = await reader.fetch_row(_GET, id=job_id)
+        return None if row is None else _build_record(dict(row))
 
     async def list(
         self,
@@ -171,7 +175,7 @@ class JobQueue:
             query = query.where(tuple_(job_status.c.created_at, job_status.c.id) < after)
         query = query.order_by(job_status.c.created_at.desc(), job_status.c.id.desc())
         rows = await reader.execute(query.limit(limit))
-        return [_build_record(row) for row in rows]
+        return [_build_record(dict(row._mapping)) for row in rows]  # noqa: SLF001 (a public name)
 
     async def find_subject(self, reader: Reader, job_id: UUID) -> JobSubject:
         """Return the object that the job names; both fields are None if there is no such job."""
@@ -192,14 +196,15 @@ class JobQueue:
 
         Jobs with a unique key do not count: the system enqueues those.
         """
-        parameters = {
-            "owner": owner_id,
-            "kind": kind,
-            "queue": queue or self._queue,
-            "priority": priority,
-            "max_count": max_count,
-        }
-        return int(await reader.scalar(_COUNT_WAITING, parameters))
+        row = await reader.fetch_row(
+            _COUNT_WAITING,
+            owner=owner_id,
+            kind=kind,
+            queue=queue or self._queue,
+            priority=priority,
+            max_count=max_count,
+        )
+        return 0 if row is None else int(row["waiting"])
 
     async def cancel(self, transaction: Transaction, job_id: UUID) -> JobRecord:
         """Cancel a waiting job, or request the cancellation of a running one, which may succeed.
@@ -267,8 +272,7 @@ def _parse_subject(row: Row[Any]) -> JobSubject:
         return JobSubject(row.target, None)
 
 
-def _build_record(row: Row[Any]) -> JobRecord:
-    values = dict(row._mapping)  # noqa: SLF001 (SQLAlchemy's public name for it)
+def _build_record(values: dict[str, Any]) -> JobRecord:
     values["status"] = JobStatus(values["status"])
     values["max_attempts"] = values["max_attempts"] or DEFAULT_MAX_ATTEMPTS
     return JobRecord(**values)

@@ -9,25 +9,28 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, select, text
+from sqlalchemy import bindparam, delete, exists, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from api.models import IDEMPOTENCY_KEYS, ErasureRow
 from twelvefold.database.database import Transaction
+from twelvefold.database.prepared import PreparedStatement
 
 _KEPT = timedelta(days=1)  # far longer than the lifetime of a token
 # Shared by uploads of an account, exclusive for its erasure. A statement of its own takes the lock,
 # so the next one sees what was committed before.
-_SHARED = text("SELECT pg_advisory_xact_lock_shared(hashtextextended(:name, 1))")
+_SHARED = PreparedStatement(text("SELECT pg_advisory_xact_lock_shared(hashtextextended(:name, 1))"))
+_IS_ERASED = PreparedStatement(
+    select(exists().where(ErasureRow.account_id == bindparam("account_id")).label("is_erased"))
+)
 _EXCLUSIVE = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 1))")
 
 
 async def is_erased(transaction: Transaction, account_id: UUID) -> bool:
     """Return whether the account is erased; if not, it stays so until this transaction ends."""
-    await transaction.execute(_SHARED, {"name": f"api:erasure:{account_id}"})
-    return bool(
-        await transaction.scalar(select(exists().where(ErasureRow.account_id == account_id)))
-    )
+    await transaction.execute_prepared(_SHARED, name=f"api:erasure:{account_id}")
+    row = await transaction.fetch_row(_IS_ERASED, account_id=account_id)
+    return row is None or bool(row["is_erased"])
 
 
 async def note(transaction: Transaction, account_id: UUID) -> None:

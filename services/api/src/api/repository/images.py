@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
+    Integer,
     Row,
     and_,
+    bindparam,
     collate,
     delete,
     func,
@@ -24,7 +27,9 @@ from sqlalchemy import (
 
 from api.models import ImageRow
 from twelvefold.contracts.images import ImageStatus, Variant, VariantReport
+from twelvefold.database import prepared
 from twelvefold.database.database import Reader, Transaction
+from twelvefold.database.prepared import PreparedReader, PreparedStatement
 from twelvefold.observability.spans import trace_database_operation
 
 Position = tuple[datetime, UUID]  # last row of a page: (created_at, id)
@@ -87,11 +92,28 @@ _COLUMNS = (
 )
 
 
+_INSERT = PreparedStatement(
+    insert(ImageRow)
+    .values(
+        {name: bindparam(name) for name in (*(field.name for field in fields(NewImage)), "status")}
+    )
+    .returning(*_COLUMNS)
+)
+_GET = PreparedStatement(select(*_COLUMNS).where(ImageRow.id == bindparam("image_id")))
+
+
 def _image(row: Row[*tuple[Any, ...]]) -> Image:
-    values = row._asdict()
+    return _build(row._asdict())
+
+
+def _from_driver(row: prepared.Row) -> Image:
+    return _build(dict(row))
+
+
+def _build(values: dict[str, Any]) -> Image:
     # The rows were written from validated reports, so they are not validated again.
-    values["variants"] = tuple(Variant.model_construct(**entry) for entry in row.variants)
-    values["status"] = ImageStatus(row.status)
+    values["variants"] = tuple(Variant.model_construct(**entry) for entry in values["variants"])
+    values["status"] = ImageStatus(values["status"])
     return Image(**values)
 
 
@@ -100,25 +122,17 @@ class ImageRepository:
 
     @trace_database_operation("api.images", "insert")
     async def add(self, transaction: Transaction, new: NewImage) -> Image:
-        statement = (
-            insert(ImageRow)
-            .values(
-                id=new.id,
-                owner_id=new.owner_id,
-                status=ImageStatus.PROCESSING.value,
-                object_key=new.object_key,
-                content_type=new.content_type,
-                size=new.size,
-                sha256=new.sha256,
-            )
-            .returning(*_COLUMNS)
+        row = await transaction.fetch_row(
+            _INSERT, **asdict(new), status=ImageStatus.PROCESSING.value
         )
-        return _image((await transaction.execute(statement)).one())
+        if row is None:
+            raise RuntimeError("an INSERT returned no row")
+        return _from_driver(row)
 
     @trace_database_operation("api.images", "select")
     async def get(self, reader: Reader, image_id: UUID) -> Image | None:
-        row = (await reader.execute(select(*_COLUMNS).where(ImageRow.id == image_id))).one_or_none()
-        return None if row is None else _image(row)
+        row = await reader.fetch_row(_GET, image_id=image_id)
+        return None if row is None else _from_driver(row)
 
     async def of(self, reader: Reader, ids: Sequence[UUID]) -> Sequence[Image]:
         """Return the existing images of `ids`, in no order."""
@@ -135,6 +149,21 @@ class ImageRepository:
         if after is not None:
             statement = statement.where(tuple_(ImageRow.created_at, ImageRow.id) < after)
         return [_image(row) for row in await reader.execute(statement.limit(limit))]
+
+    @trace_database_operation("api.images", "select")
+    async def list_rows(
+        self,
+        reader: PreparedReader,
+        *,
+        owner_id: UUID | None,
+        limit: int,
+        after: Position | None = None,
+    ) -> Sequence[prepared.Row]:
+        """Return rows as `list` would, of _COLUMNS, for lists that many requests make."""
+        values: dict[str, object] = {} if owner_id is None else {"owner_id": owner_id}
+        if after is not None:
+            values |= {"after_time": after[0], "after_id": after[1]}
+        return await reader.fetch(_prepare_list(frozenset(values)), **values, limit=limit)
 
     @trace_database_operation("api.images", "update")
     async def apply(self, transaction: Transaction, image_id: UUID, report: VariantReport) -> bool:
@@ -225,6 +254,20 @@ class ImageRepository:
         await transaction.execute(
             delete(ImageRow).where(ImageRow.owner_id == owner_id, ImageRow.id.in_(ids))
         )
+
+
+@cache
+def _prepare_list(filters: frozenset[str]) -> PreparedStatement:
+    statement = select(*_COLUMNS).order_by(ImageRow.created_at.desc(), ImageRow.id.desc())
+    if "owner_id" in filters:
+        statement = statement.where(ImageRow.owner_id == bindparam("owner_id"))
+    if "after_id" in filters:
+        after = tuple_(
+            bindparam("after_time", type_=ImageRow.created_at.type),
+            bindparam("after_id", type_=ImageRow.id.type),
+        )
+        statement = statement.where(tuple_(ImageRow.created_at, ImageRow.id) < after)
+    return PreparedStatement(statement.limit(bindparam("limit", type_=Integer)))
 
 
 def _older_than(report: VariantReport) -> ColumnElement[bool]:

@@ -21,6 +21,7 @@ from twelvefold.http.edge.responses import (
     described,
     document_problems,
     page,
+    position_of,
     read_method,
     redirect,
     replied,
@@ -106,7 +107,7 @@ async def list_images(
     cursors = services.image_cursors
     after = None if cursor is None else cursors.decode(cursor)
     rows = await services.images.list(principal, owner_id=owner_id, limit=limit + 1, after=after)
-    return page(request, rows, limit, cursors, position=lambda row: row.position, view=Image.of)
+    return page(request, rows, limit, cursors, position=position_of, view=Image.item)
 
 
 @router.get(

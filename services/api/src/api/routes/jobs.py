@@ -18,6 +18,7 @@ from twelvefold.http.edge.responses import (
     document_problems,
     json_response,
     page,
+    position_of,
     replied,
     reply,
 )
@@ -113,7 +114,7 @@ async def list_jobs(
         limit=limit + 1,
         after=None if cursor is None else cursors.decode(cursor),
     )
-    return page(request, rows, limit, cursors, position=lambda row: row.position, view=Job.of)
+    return page(request, rows, limit, cursors, position=position_of, view=Job.item)
 
 
 @router.get(

@@ -16,6 +16,7 @@ from api.repository.images import Image, ImageRepository, NewImage, Position
 from twelvefold.contracts.images import VariantReport
 from twelvefold.contracts.jobs import IMAGE_PROCESS, ImageProcess
 from twelvefold.database.database import Database, Reader, Transaction, retry_once
+from twelvefold.database.prepared import Row
 from twelvefold.errors import (
     Conflict,
     FieldError,
@@ -138,14 +139,16 @@ class Images:
     @retry_once
     async def list(
         self, principal: Principal, *, owner_id: UUID | None, limit: int, after: Position | None
-    ) -> Sequence[Image]:
+    ) -> Sequence[Row]:
         """Return images, newest first. Without `owner_id` those of the user, or all for an admin.
+
+        The rows are those of `ImageRepository.list_rows`.
 
         Raises Forbidden where a user requests the images of another.
         """
         owner = listed_owner(principal, owner_id)
-        async with self._database.read() as reader:
-            return await self._images.list(reader, owner_id=owner, limit=limit, after=after)
+        async with self._database.read_prepared() as reader:
+            return await self._images.list_rows(reader, owner_id=owner, limit=limit, after=after)
 
     async def variant_url(
         self, principal: Principal, image_id: UUID, name: str, method: ReadMethod = "GET"

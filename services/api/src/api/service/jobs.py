@@ -11,9 +11,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from api.repository.images import Position
 from twelvefold.contracts.jobs import ACCOUNT_ERASE, IMAGE_PROCESS, AccountErase
 from twelvefold.database.database import Database, Reader, Transaction, retry_once
+from twelvefold.database.prepared import Row
 from twelvefold.errors import FieldError, NotFound, UnprocessableContent, json_pointer
 from twelvefold.http.rest.idempotency import IdempotentOperation, StoredResponse
 from twelvefold.jobs import JobEvents, JobQueue, JobRecord, JobStatus
+from twelvefold.jobs.lists import list_job_rows
 from twelvefold.security.principals import Principal
 
 from .images import Images, listed_owner
@@ -101,14 +103,16 @@ class Jobs:
         kind: str | None,
         limit: int,
         after: Position | None,
-    ) -> Sequence[JobRecord]:
+    ) -> Sequence[Row]:
         """Return jobs, newest first. Without `owner_id` those of the user, or all for an admin.
+
+        The rows are those of `list_job_rows`.
 
         Raises Forbidden where a user requests the jobs of another.
         """
         owner = listed_owner(principal, owner_id)
-        async with self._database.read() as reader:
-            return await self._queue.list(
+        async with self._database.read_prepared() as reader:
+            return await list_job_rows(
                 reader, owner_id=owner, status=status, kind=kind, after=after, limit=limit
             )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from twelvefold.contracts.accounts import Role, User
 from twelvefold.contracts.email_address import email_key
 from twelvefold.database.database import Reader, Transaction
+from twelvefold.database.prepared import PreparedReader, PreparedStatement
 from twelvefold.observability.spans import trace_database_operation
 from users.models import Account
 from users.repository import reservations
@@ -53,8 +55,8 @@ RECORD = tuple(
 )
 _CHANGED: dict[str, Any] = {"version": Account.version + 1, "updated_at": func.now()}
 
-_BY_ID = select(*RECORD).where(Account.id == bindparam("account_id"))
-_ID_BY_EMAIL = select(Account.id).where(Account.email_key == bindparam("key"))
+_BY_ID = PreparedStatement(select(*RECORD).where(Account.id == bindparam("account_id")))
+_ID_BY_EMAIL = PreparedStatement(select(Account.id).where(Account.email_key == bindparam("key")))
 _RECIPIENT = (
     select(Account.email, Account.name, Account.email_verified_at.is_not(None))
     .where(Account.id == bindparam("account_id"), Account.disabled_at.is_(None))
@@ -68,19 +70,32 @@ _AVATAR = select(Account.avatar, Account.avatar_job_id).where(Account.id == bind
 
 def record(row: Any) -> AccountRecord:
     """Return the record of a row of `RECORD`, without validating what our own tables hold."""
-    values = dict(row._mapping)  # noqa: SLF001  (public by SQLAlchemy's documentation)
-    return AccountRecord.model_construct(**values | {"role": Role(values["role"])})
+    return _construct(dict(row._mapping))  # noqa: SLF001  (public by SQLAlchemy's documentation)
+
+
+def _construct(row: Mapping[str, Any]) -> AccountRecord:
+    return AccountRecord.model_construct(**{**row, "role": Role(row["role"])})
 
 
 @trace_database_operation("users.accounts", "select")
-async def by_id(reader: Reader, account_id: UUID) -> AccountRecord | None:
-    row = (await reader.execute(_BY_ID, {"account_id": account_id})).one_or_none()
-    return None if row is None else record(row)
+async def by_id(reader: PreparedReader, account_id: UUID) -> AccountRecord | None:
+    row = await reader.fetch_row(_BY_ID, account_id=account_id)
+    return None if row is None else _construct(dict(row))
 
 
-async def id_by_email(reader: Reader, address: str) -> UUID | None:
-    account_id: UUID | None = await reader.scalar(_ID_BY_EMAIL, {"key": email_key(address)})
-    return account_id
+async def id_by_email(reader: Reader | PreparedReader, address: str) -> UUID | None:
+    row = await reader.fetch_row(_ID_BY_EMAIL, key=email_key(address))
+    return None if row is None else row["id"]
+
+
+@cache
+def _prepare_insert(profile: frozenset[str], *, verified: bool) -> PreparedStatement:
+    """Return the statement that inserts these columns of a profile: one or two in a process."""
+    names = ("id", "email", "email_key", *sorted(profile), "role", "password_hash")
+    values: dict[str, Any] = {name: bindparam(name) for name in names}
+    if verified:
+        values["email_verified_at"] = func.now()
+    return PreparedStatement(_INSERT.values(values).returning(*RECORD))
 
 
 @trace_database_operation("users.accounts", "insert")
@@ -98,17 +113,16 @@ async def insert_account(
 
     `profile` is that of `UserCreate`. Waits for a concurrent registration of the address.
     """
-    statement = _INSERT.values(
+    row = await transaction.fetch_row(
+        _prepare_insert(frozenset(profile), verified=verified),
         id=account_id,
         email=email,
         email_key=email_key(email),
         **profile,
         role=role.value,
         password_hash=password_hash,
-        email_verified_at=func.now() if verified else None,
-    ).returning(*RECORD)
-    row = (await transaction.execute(statement)).one_or_none()
-    return None if row is None else record(row)
+    )
+    return None if row is None else _construct(dict(row))
 
 
 @trace_database_operation("users.accounts", "update")

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from twelvefold.contracts.email_address import email_key
 from twelvefold.database.database import Reader, Transaction
+from twelvefold.database.prepared import PreparedStatement
 from users.models import AddressReservation
 
 
@@ -29,8 +30,10 @@ _COLUMNS = (
     AddressReservation.expires_at,
 )
 _ALIVE = AddressReservation.expires_at > func.now()
-_HOLDER = select(AddressReservation.account_id).where(
-    AddressReservation.email_key == bindparam("key"), _ALIVE
+_HOLDER = PreparedStatement(
+    select(AddressReservation.account_id).where(
+        AddressReservation.email_key == bindparam("key"), _ALIVE
+    )
 )
 _FIND = select(*_COLUMNS).where(
     AddressReservation.email_key == bindparam("key"),
@@ -86,8 +89,8 @@ async def is_reserved(reader: Reader, email: str, *, except_for: UUID) -> bool:
     Call it after a statement of the same transaction has taken the address: that statement waits
     for an account that gives the address up, so this one sees the reservation.
     """
-    holder = await reader.scalar(_HOLDER, {"key": email_key(email)})
-    return holder not in (None, except_for)
+    row = await reader.fetch_row(_HOLDER, key=email_key(email))
+    return row is not None and row["account_id"] != except_for
 
 
 async def find(reader: Reader, account_id: UUID, email: str) -> Reservation | None:

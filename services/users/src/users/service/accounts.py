@@ -195,7 +195,7 @@ class Accounts:
 
     @retry_once
     async def _load(self, account_id: UUID) -> CacheEntry:
-        async with self.database.read() as reader:
+        async with self.database.read_prepared() as reader:
             account = await repository.by_id(reader, account_id)
         return tombstone() if account is None else document(account)
 
@@ -218,7 +218,7 @@ class Accounts:
 
     async def _count_welcome(self, email: str) -> None:
         """Count the email to the address; for a taken address none is sent, so none is counted."""
-        async with self.database.read() as reader:
+        async with self.database.read_prepared() as reader:
             account_id = await repository.id_by_email(reader, email)
         if account_id is None:
             await self.recipients.admit(VERIFY, email)

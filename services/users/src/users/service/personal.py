@@ -29,8 +29,9 @@ class PersonalData:
 
     async def export(self, account_id: UUID, session_id: UUID) -> UserExport:
         """Return all data but secrets: no hash and no token. Raises NotFound."""
+        async with self.database.read_prepared() as prepared:
+            account = await accounts.by_id(prepared, account_id)
         async with self.database.read() as reader:
-            account = await accounts.by_id(reader, account_id)
             timestamps = await repository.account_timestamps(reader, account_id)
             avatar = await accounts.avatar(reader, account_id)
             if account is None or timestamps is None or avatar is None:
