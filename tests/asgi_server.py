@@ -15,7 +15,7 @@ import uvicorn
 async def open_asgi_server(app: Any) -> AsyncIterator[str]:
     """Serve `app` and yield its URL. The app's lifespan is not run."""
     config = uvicorn.Config(
-        app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=0
+        app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=1
     )
     server = uvicorn.Server(config)
     with socket.socket() as listening:

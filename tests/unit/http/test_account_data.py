@@ -1,12 +1,14 @@
 """The hooks of a service that keeps data of accounts, asked together with all others."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 import httpx
 import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel
+from tests.asgi_server import open_asgi_server
 from tests.fakes.users_client import FakeUsersClient
 
 from twelvefold.errors import DependencyUnavailable
@@ -36,6 +38,8 @@ class Shop:
     def __init__(self, users: FakeUsersClient) -> None:
         self.orders: dict[UUID, list[str]] = {}
         self.failing = False
+        self.url = ""
+        self.clients: list[InternalClient] = []
         self.verifier = TokenVerifier(users.key_set, issuer="twelvefold", audience="twelvefold-api")
 
     async def export(self, account_id: UUID) -> Orders:
@@ -66,13 +70,9 @@ class Shop:
         )
 
     def client(self, caller: str, name: str = "shop") -> InternalClient:
-        return InternalClient(
-            name,
-            "http://shop.test",
-            caller=caller,
-            secret=SECRETS[caller][0],
-            transport=httpx.ASGITransport(self.create_app()),
-        )
+        client = InternalClient(name, self.url, caller=caller, secret=SECRETS[caller][0])
+        self.clients.append(client)
+        return client
 
 
 @pytest.fixture
@@ -82,8 +82,23 @@ def users() -> FakeUsersClient:
 
 @pytest.fixture
 async def shop(users) -> AsyncIterator[Shop]:
+    async with open_shop(users) as shop:
+        yield shop
+
+
+@pytest.fixture
+async def other(users) -> AsyncIterator[Shop]:
+    async with open_shop(users) as shop:
+        yield shop
+
+
+@asynccontextmanager
+async def open_shop(users: FakeUsersClient) -> AsyncIterator[Shop]:
     shop = Shop(users)
-    yield shop
+    async with open_asgi_server(shop.create_app()) as shop.url:
+        yield shop
+        for client in shop.clients:
+            await client.aclose()
     await shop.verifier.aclose()
 
 
@@ -95,8 +110,8 @@ async def test_an_export_holds_what_each_service_keeps(shop, users):
     assert bodies == {"shop": b'{"orders":["a book"]}', "archive": b'{"orders":["a book"]}'}
 
 
-async def test_an_export_fails_whole_where_one_service_fails(shop, users):
-    account, other = new_id(), Shop(users)
+async def test_an_export_fails_whole_where_one_service_fails(shop, other, users):
+    account = new_id()
     other.failing = True
     clients = AccountDataClients([shop.client("api"), other.client("api", "archive")])
     with pytest.raises(DependencyUnavailable, match="archive"):
@@ -112,8 +127,8 @@ async def test_an_export_that_is_too_large_fails(shop, users):
         )
 
 
-async def test_an_erasure_asks_every_service_and_fails_until_all_have_succeeded(shop, users):
-    account, other = new_id(), Shop(users)
+async def test_an_erasure_asks_every_service_and_fails_until_all_have_succeeded(shop, other):
+    account = new_id()
     shop.orders[account], other.orders[account] = ["a book"], ["a lamp"]
     other.failing = True
     clients = AccountDataClients([other.client("worker", "archive"), shop.client("worker")])

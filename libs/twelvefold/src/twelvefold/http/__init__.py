@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from .account_data import create_account_data_clients as create_account_data_clients
     from .account_data import create_account_data_router as create_account_data_router
     from .app import create_service_app as create_service_app
+    from .callers import CallerNotAllowed as CallerNotAllowed
+    from .callers import CallerUnknown as CallerUnknown
+    from .callers import require_caller as require_caller
     from .edge.edge import Edge as Edge
     from .edge.edge import create_edge as create_edge
     from .edge.policies import PublicPolicy as PublicPolicy
@@ -22,11 +25,8 @@ if TYPE_CHECKING:
     from .edge.policies import policies as policies
     from .edge.policies import signed_in as signed_in
     from .features import FeatureRouter as FeatureRouter
-    from .internal import CallerNotAllowed as CallerNotAllowed
-    from .internal import CallerUnknown as CallerUnknown
     from .internal import InternalClient as InternalClient
     from .internal import raise_for_problem as raise_for_problem
-    from .internal import require_caller as require_caller
     from .openapi import Problem as Problem
     from .rest.conditional import etag as etag
     from .rest.conditional import is_not_modified as is_not_modified
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AccountDataClients": "account_data",
-    "CallerNotAllowed": "internal",
-    "CallerUnknown": "internal",
+    "CallerNotAllowed": "callers",
+    "CallerUnknown": "callers",
     "CursorCodec": "rest.pagination",
     "Deprecated": "rest.deprecation",
     "Edge": "edge.edge",
@@ -65,7 +65,7 @@ _HOMES = {
     "parse_if_match": "rest.conditional",
     "policies": "edge.policies",
     "raise_for_problem": "internal",
-    "require_caller": "internal",
+    "require_caller": "callers",
     "signed_in": "edge.policies",
 }
 __all__ = sorted(_HOMES)  # noqa: PLE0605 (a single list of names)

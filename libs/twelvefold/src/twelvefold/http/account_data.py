@@ -24,7 +24,8 @@ from twelvefold.security.tokens import TokenVerifier
 from twelvefold.service.backing import BackingServices
 from twelvefold.settings import AccountDataSettings, CallerSettings
 
-from .internal import InternalClient, require_caller
+from .callers import require_caller
+from .internal import InternalClient
 from .rest.problems import problem_responses
 
 PATH = "/internal/v1/account-data"

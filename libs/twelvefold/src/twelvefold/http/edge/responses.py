@@ -9,7 +9,6 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 from starlette.requests import ClientDisconnect
 
-from twelvefold.database.prepared import Row
 from twelvefold.errors import BadRequest
 from twelvefold.http.middleware.routing import is_head
 from twelvefold.http.rest.conditional import is_not_modified
@@ -94,8 +93,8 @@ def page(
     return Response(body, headers=headers, media_type="application/json")
 
 
-def position_of(row: Row) -> Position:
-    """Return the position of a row with the columns `created_at` and `id`."""
+def position_of(row: Any) -> Position:
+    """Return the position of a row, a mapping with the columns `created_at` and `id`."""
     return row["created_at"], row["id"]
 
 
