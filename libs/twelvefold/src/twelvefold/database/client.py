@@ -141,7 +141,9 @@ def is_unavailable(error: BaseException) -> bool:
     # SQLAlchemy passes asyncpg's connect errors and command timeouts unchanged.
     if isinstance(error, asyncpg.PostgresError):
         return _state(error).startswith(_UNAVAILABLE_STATES)
-    return isinstance(error, (OSError, TimeoutError, asyncpg.InterfaceError))
+    # The last one is a connection that was lost in the middle of a response (SQLAlchemy #13241).
+    lost = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+    return isinstance(error, lost)
 
 
 def _state(error: BaseException) -> str:

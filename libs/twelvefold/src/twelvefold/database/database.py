@@ -97,7 +97,7 @@ class Reader:
             yield self._prepared
         except BaseException as error:
             # SQLAlchemy does the same after its own statements.
-            if not self._prepared.is_usable_after(error):
+            if not self._prepared.is_usable:
                 await asyncio.shield(self._connection.invalidate(error))
             raise
 
@@ -200,7 +200,7 @@ class Database:
             try:
                 yield reader
             except BaseException as error:
-                if not reader.is_usable_after(error):
+                if not reader.is_usable:
                     await asyncio.shield(greenlet_spawn(_discard, pooled, error))
                 else:
                     await greenlet_spawn(pooled.close)

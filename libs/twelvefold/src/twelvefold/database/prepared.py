@@ -7,7 +7,8 @@ connection. Types keep the meaning that their columns give them. `database` open
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
@@ -15,8 +16,6 @@ import asyncpg
 from sqlalchemy import ClauseElement
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.sql.expression import ReturnsRows
-
-from twelvefold.errors import DependencyUnavailable
 
 from .client import map_driver_errors
 
@@ -88,6 +87,15 @@ class PreparedReader:
 
     def __init__(self, connection: asyncpg.Connection[Any]) -> None:
         self._connection = connection
+        self._is_interrupted = False
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the connection is open, and each of its statements ended with a response.
+
+        A cancelled statement, or one that met a lost connection, may leave part of its response.
+        """
+        return not (self._is_interrupted or self._connection.is_closed())
 
     async def fetch(self, statement: PreparedStatement, **values: Any) -> Sequence[Row]:
         """Return all rows.
@@ -95,32 +103,32 @@ class PreparedReader:
         Raises DependencyUnavailable where PostgreSQL is lost or too slow, TransactionConflict for
         a deadlock or a serialization failure, and otherwise the driver's error.
         """
-        with map_driver_errors():
-            rows = await self._connection.fetch(*statement.call(values))
+        call = statement.call(values)
+        with self._watch():
+            rows = await self._connection.fetch(*call)
         return [statement.convert(row) for row in rows]
 
     async def fetch_row(self, statement: PreparedStatement, **values: Any) -> Row | None:
         """Return the first row, or None. Raises as `fetch`."""
-        with map_driver_errors():
-            row = await self._connection.fetchrow(*statement.call(values))
+        call = statement.call(values)
+        with self._watch():
+            row = await self._connection.fetchrow(*call)
         return None if row is None else statement.convert(row)
 
     async def execute(self, statement: PreparedStatement, **values: Any) -> int:
         """Return how many rows a statement without a result changed. Raises as `fetch`."""
-        with map_driver_errors():
-            tag = await self._connection.execute(*statement.call(values))
+        call = statement.call(values)
+        with self._watch():
+            tag = await self._connection.execute(*call)
         return int(tag.rpartition(" ")[2])  # `INSERT 0 1`
 
-    def is_usable_after(self, error: BaseException) -> bool:
-        """Return whether the connection is clean after this error of its user.
-
-        It is after any error of the caller's own code and of PostgreSQL that leaves it open, but
-        not where a statement was interrupted by a cancellation or a timeout.
-        """
-        if self._connection.is_closed():
-            return False
-        cause = error.__cause__ if isinstance(error, DependencyUnavailable) else error
-        return isinstance(cause, asyncpg.PostgresError) or (
-            isinstance(cause, Exception)
-            and not isinstance(cause, (OSError, TimeoutError, asyncpg.InterfaceError))
-        )
+    @contextmanager
+    def _watch(self) -> Iterator[None]:
+        self._is_interrupted = True
+        with map_driver_errors():
+            try:
+                yield
+            except asyncpg.PostgresError:
+                self._is_interrupted = False
+                raise
+        self._is_interrupted = False
