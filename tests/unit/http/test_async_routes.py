@@ -17,7 +17,7 @@ from starlette.routing import Route
 from twelvefold.http.app import create_service_app
 from twelvefold.http.async_routes import require_async
 from twelvefold.http.management import create_management_app
-from twelvefold.http.rest.problems import EXCEPTION_HANDLERS
+from twelvefold.http.rest.exception_handlers import EXCEPTION_HANDLERS
 from twelvefold.service.health import Health
 from twelvefold.service.installed import installed_services
 from twelvefold.settings import ServiceSettings
