@@ -165,6 +165,9 @@ FOREIGN: dict[str, list[Worst]] = {
     "twelvefold_dev.console.traces.query:_DURATION": [
         Worst("1", ">"), Worst("1.", ">"), Worst(">"),
     ],
+    "twelvefold_dev.terminal.logs:_FRAME": [
+        Worst(" "), Worst("a", 'File "'), Worst('", line ', 'File "'),
+    ],
     "twelvefold_dev.console.traces.query:_TERM": [
         Worst('"'), Worst("a", '"'), Worst("a:"), Worst('-"'), Worst('"a '),
     ],
@@ -190,6 +193,7 @@ OWN = {
     },
     "twelvefold_ops.postgres_tools:_VERSION": "what pg_dump says of itself",
     "twelvefold_ops.rollout.arguments:_DURATION": "an argument of the operator",
+    "twelvefold_dev.library:_first_sentence": "docstrings",
     "twelvefold_ops.rollout.helm:_read_major": "what Helm says of itself",
     "twelvefold_ops.rollout.arguments:_TAG": "an argument of the operator",
     "twelvefold_ops.rollout.arguments:_DIGEST": "an argument of the operator",
