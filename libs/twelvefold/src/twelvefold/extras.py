@@ -26,7 +26,6 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
         "opentelemetry.sdk",
         "opentelemetry.exporter",
         "opentelemetry.instrumentation.fastapi",
-        "opentelemetry.instrumentation.httpx",
         "opentelemetry.instrumentation.asyncpg",
         "opentelemetry.instrumentation.botocore",
     ),
