@@ -34,6 +34,8 @@ OPEN = {
         for method in ("GET", "POST")
         for page in ("verify-email", "reset-password", "undo-email-change")
     ),
+    "GET /problems",
+    "GET /problems/{code}",
     "GET /.well-known/jwks.json",
     "GET /.well-known/oauth-authorization-server",
 }

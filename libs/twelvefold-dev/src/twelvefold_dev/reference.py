@@ -12,7 +12,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from twelvefold import cli, errors
+from twelvefold import cli
+from twelvefold.http.rest.problem_types import problem_types
 from twelvefold.observability import metrics_reference
 from twelvefold.service.installed import installed_services, settings_of
 from twelvefold.settings import BackupSettings, BootstrapSettings, MigrationSettings
@@ -53,10 +54,15 @@ _PROBLEMS = """\
 {generated}
 Errors are `application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)). The
 member `type` is `/problems/` and the code. The token endpoints answer in the form of
-[RFC 6749](https://www.rfc-editor.org/rfc/rfc6749) instead. 429 and 503 carry `Retry-After`.
+[RFC 6749](https://www.rfc-editor.org/rfc/rfc6749) instead. 429, 503 and `request-in-progress` carry
+`Retry-After`.
 
-| code | status | title | meaning |
-|---|---|---|---|
+A running suite serves each type at its own path, as JSON and as a page. Whether to repeat the
+request: **no**, it fails again; **if safe**, the outcome may be unknown, so repeat GET, PUT and
+DELETE, and POST with the same Idempotency-Key; **yes**, nothing was done.
+
+| code | status | title | meaning | what to do | repeat |
+|---|---|---|---|---|---|
 """
 
 
@@ -122,12 +128,13 @@ def _leaves(command: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _problems() -> Iterator[str]:
-    found: dict[str, type[errors.TwelvefoldError]] = {}
-    classes = [errors.TwelvefoldError]
-    for one in classes:
-        classes.extend(one.__subclasses__())
-        if one.__module__ == errors.__name__ and not issubclass(one, errors.OAuthError):
-            found.setdefault(one.code, one)
-    for code, one in sorted(found.items(), key=lambda pair: (pair[1].status, pair[0])):
-        meaning = " ".join((one.__doc__ or "").partition("\n\n")[0].split())
-        yield f"| `{code}` | {one.status} | {one.title} | {meaning} |"
+    for found in problem_types():
+        cells = (
+            f"`{found.code}`",
+            str(found.status),
+            found.title,
+            found.meaning,
+            found.advice,
+            found.repeat.replace("_", " "),
+        )
+        yield f"| {' | '.join(cells)} |"

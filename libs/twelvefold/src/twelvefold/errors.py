@@ -118,6 +118,15 @@ class Conflict(TwelvefoldError):
     status, code, title = 409, "conflict", "Conflict with the present state"
 
 
+class RequestInProgress(Conflict):
+    """The first request with this Idempotency-Key is still running; nothing was done."""
+
+    code, title = "request-in-progress", "The first request is still running"
+
+    def __init__(self, detail: str = "", *, retry_after: int = 1) -> None:
+        super().__init__(detail, headers={"Retry-After": str(max(1, retry_after))})
+
+
 class PreconditionFailed(TwelvefoldError):
     """If-Match did not match (RFC 9110 section 15.5.13)."""
 

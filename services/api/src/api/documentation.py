@@ -11,6 +11,7 @@ _TAGS = {
     "images": "Uploads and the smaller copies made of them.",
     "jobs": "Background work: watch, cancel and retry it.",
     "admin": "Operations for admins.",
+    "problems": "What each kind of error means, and what to do.",
     "discovery": "Keys and endpoints for verifiers and OAuth clients.",
 }
 _JOB_OF_RESPONSE = {

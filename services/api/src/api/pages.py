@@ -163,8 +163,12 @@ def done_page(form: Form) -> HTMLResponse:
 def message_page(
     title: str, text: str, status: int = 200, headers: dict[str, str] | None = None
 ) -> HTMLResponse:
-    """Return a page with a result or an error."""
-    body = f"<h1>{html.escape(title)}</h1>\n<p>{html.escape(text)}</p>"
+    """Return a page with a result or an error; an empty line in `text` starts a paragraph.
+
+    `headers` may replace those of the pages, such as Cache-Control.
+    """
+    paragraphs = [f"<p>{html.escape(part)}</p>" for part in text.split("\n\n")]
+    body = "\n".join([f"<h1>{html.escape(title)}</h1>", *paragraphs])
     return _page(title, body, status, headers)
 
 
@@ -172,4 +176,4 @@ def _page(
     title: str, body: str, status: int, headers: dict[str, str] | None = None
 ) -> HTMLResponse:
     content = _PAGE.format(title=html.escape(title), style=_STYLE, body=body)
-    return HTMLResponse(content, status, {**(headers or {}), **_HEADERS})
+    return HTMLResponse(content, status, {**_HEADERS, **(headers or {})})

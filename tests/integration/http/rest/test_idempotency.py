@@ -10,9 +10,9 @@ from sqlalchemy import MetaData, text
 from twelvefold.database.database import Database
 from twelvefold.errors import (
     BadRequest,
-    Conflict,
     DependencyUnavailable,
     NotFound,
+    RequestInProgress,
     UnprocessableContent,
 )
 from twelvefold.http.rest.idempotency import (
@@ -91,7 +91,7 @@ async def test_ten_concurrent_retries_have_one_effect_and_the_rest_replay_or_wai
         *(send(keys if n % 2 else others) for n in range(10)), return_exceptions=True
     )
     assert await effect.count(keyed_database) == 1
-    assert all(isinstance(response, (StoredResponse, Conflict)) for response in responses)
+    assert all(isinstance(response, (StoredResponse, RequestInProgress)) for response in responses)
     replayed = await send(keys)
     assert (replayed.status, replayed.body, replayed.replayed) == (201, b'{"made": true}', True)
     assert replayed.headers["location"] == f"/{effect.name}"

@@ -9,6 +9,7 @@ from . import (
     internal,
     jobs,
     pages,
+    problem_types,
     self_service,
     users,
     well_known,
@@ -24,6 +25,7 @@ PUBLIC = (
     images.router,
     jobs.router,
     well_known.router,
+    problem_types.router,
     pages.router,
 )
 INTERNAL = (internal.router, internal.images)

@@ -36,8 +36,8 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from twelvefold.database.database import Database, Reader, Transaction, retry_once
 from twelvefold.errors import (
     BadRequest,
-    Conflict,
     FieldError,
+    RequestInProgress,
     TooManyRequests,
     TwelvefoldError,
     UnprocessableContent,
@@ -126,7 +126,10 @@ class IdempotencyStore:
 
     @contextmanager
     def claim(self, caller: str, key: str) -> Iterator[None]:
-        """Mark the key as in flight in this process. Raises Conflict where it already is."""
+        """Mark the key as in flight in this process.
+
+        Raises RequestInProgress where it already is.
+        """
         entry = (caller, key)
         if entry in self._in_flight:
             raise _still_running()
@@ -241,8 +244,8 @@ class IdempotentOperation:
         `identify` returns further parts of the fingerprint from the prepared value, such as the
         digest of a streamed body; then a replay is prepared as well, and the caller discards what
         the effect did not use.
-        Raises Conflict while the first request with the key still runs, UnprocessableContent where
-        the key was used with another request.
+        Raises RequestInProgress while the first request with the key still runs,
+        UnprocessableContent where the key was used with another request.
         """
         if self.key is None:
             return await self._commit_without_key(database, effect, respond, await prepare())
@@ -300,8 +303,8 @@ class IdempotentOperation:
         return IdempotentResult(response, value)
 
 
-def _still_running() -> Conflict:
-    return Conflict("A request with this Idempotency-Key is still running. Try again.")
+def _still_running() -> RequestInProgress:
+    return RequestInProgress("A request with this Idempotency-Key is still running. Try again.")
 
 
 def _serialize_error(error: TwelvefoldError) -> StoredResponse:
