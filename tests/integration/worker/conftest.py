@@ -23,6 +23,7 @@ from twelvefold.settings import MailSettings, ObjectStoreSettings
 from twelvefold.storage.object_store import S3ObjectStore
 from worker.imaging.variants import ImageLimits
 from worker.job_kinds import register_core, register_images
+from worker.service.brand import Brand
 from worker.service.email_sender import EmailSender
 from worker.service.erasure import AccountEraser, CacheEvictor
 from worker.service.image_processor import ImageProcessor
@@ -120,7 +121,7 @@ async def registry(
         original,
         settings,
         database=bench.database,
-        email_sender=EmailSender(owners, mailer, SENDER),
+        email_sender=EmailSender(owners, mailer, SENDER, Brand()),
         account_eraser=AccountEraser(owners, further, store),
         cache_evictor=CacheEvictor(cache),
     )

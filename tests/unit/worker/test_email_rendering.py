@@ -7,18 +7,20 @@ import pytest
 
 from twelvefold.contracts.accounts import EmailContent
 from twelvefold.contracts.jobs import EmailTemplate
+from worker.service.brand import DARK, LIGHT, MIN_CONTRAST, Brand, contrast
 from worker.service.email_rendering import render_email
 
 JOB = UUID("01a209b3-1f5e-74e9-a682-3dcf22b37e3e")
 SENDER = "Twelvefold <no-reply@mail.example.com>"
 # Templates that anyone can have sent to any address.
 UNVERIFIED = (EmailTemplate.WELCOME, EmailTemplate.VERIFY, EmailTemplate.CHANGE_EMAIL)
+BRAND = Brand()
 LINK = "https://example.com/verify-email?token=a&b=c"
 
 
-def render(template=EmailTemplate.WELCOME, name="Ada", link=LINK):
+def render(template=EmailTemplate.WELCOME, name="Ada", link=LINK, sender=SENDER, brand=BRAND):
     content = EmailContent(to="ada@example.com", name=name, link=link)
-    return render_email(template, content, job_id=JOB, sender=SENDER)
+    return render_email(template, content, job_id=JOB, sender=sender, brand=brand)
 
 
 @pytest.mark.parametrize("template", EmailTemplate)
@@ -49,9 +51,7 @@ def test_the_message_id_follows_from_the_job_and_the_senders_domain():
 
 
 def test_the_message_id_is_ascii_whatever_the_senders_domain():
-    content = EmailContent(to="ada@example.com", name="Ada", link=LINK)
-    sender = "Twelvefold <no-reply@b\u00fccher.example>"
-    email = render_email(EmailTemplate.WELCOME, content, job_id=JOB, sender=sender)
+    email = render(sender="Twelvefold <no-reply@b\u00fccher.example>")
     assert email.message_id == f"<{JOB}@xn--bcher-kva.example>"
 
 
@@ -68,3 +68,41 @@ def test_an_email_without_a_link_has_no_button():
     email = render(link=None)
     assert email.html is not None
     assert "href" not in email.html
+
+
+def test_an_email_shows_the_brand_of_the_settings_escaped():
+    brand = Brand("M\u00fcller & S\u00f6hne", "#c2410c", "Hauptstra\u00dfe 1, Berlin")
+    email = render(brand=brand)
+    assert email.html is not None
+    assert email.subject == "Welcome to M\u00fcller & S\u00f6hne"
+    assert "M\u00fcller &amp; S\u00f6hne" in email.html
+    assert "background:#c2410c" in email.html
+    for text in (email.html, email.text):
+        assert "Hauptstra\u00dfe 1, Berlin" in text
+        assert "Twelvefold" not in text
+
+
+@pytest.mark.parametrize("color", ["#1d4ed8", "#ffff00", "#000000", "#ffffff", "#808080"])
+def test_a_brand_of_any_colour_is_legible_in_both_schemes(color):
+    brand = Brand(color=color)
+    assert contrast(brand.on_color, color) >= MIN_CONTRAST
+    assert contrast(brand.link, LIGHT) >= MIN_CONTRAST
+    assert contrast(brand.link_in_the_dark, DARK) >= MIN_CONTRAST
+
+
+def test_a_legible_colour_is_taken_as_it_is():
+    assert Brand(color="#1d4ed8").link == "#1d4ed8"
+
+
+def test_an_email_follows_the_readers_colour_scheme():
+    email = render()
+    assert email.html is not None
+    assert 'name="color-scheme" content="light dark"' in email.html
+    assert "prefers-color-scheme: dark" in email.html
+
+
+def test_a_long_name_without_spaces_may_be_broken_anywhere():
+    email = render(EmailTemplate.PASSWORD_CHANGED, name="A" * 100)
+    assert email.html is not None
+    before = email.html.partition("A" * 100)[0]
+    assert "overflow-wrap:anywhere" in before.rpartition("<td")[2]

@@ -77,7 +77,7 @@ def register_core(registry: HandlerRegistry, host: JobHost) -> Sequence[Periodic
         registry,
         settings,
         database=backing.database,
-        email_sender=EmailSender(owners, backing.mailer, settings.mail_from),
+        email_sender=EmailSender(owners, backing.mailer, settings.mail_from, settings.brand),
         account_eraser=AccountEraser(
             owners,
             create_account_data_clients(settings, backing, caller=host.service),

@@ -13,6 +13,7 @@ from twelvefold.settings import (
     ObjectStoreSettings,
     ServiceSettings,
 )
+from worker.service.brand import Brand
 
 MEBIBYTE = 1024 * 1024
 
@@ -36,6 +37,20 @@ class WorkerCoreSettings(
     http_lame_duck: float = Field(
         0.0, ge=0, description="Only probes call a worker, so it skips the lame-duck phase."
     )
+    mail_brand_name: str = Field(
+        "Twelvefold",
+        min_length=1,
+        max_length=60,
+        description="Name at the top and in the footer of emails.",
+    )
+    mail_brand_color: str = Field(
+        "#1d4ed8",
+        pattern="^#[0-9a-fA-F]{6}$",
+        description="Colour of buttons and links in emails; kept legible in both colour schemes.",
+    )
+    mail_brand_address: str = Field(
+        "", max_length=200, description="Address in the footer of emails: postal, or for contact."
+    )
     worker_queue: str = Field(
         "default", min_length=1, max_length=100, description="Queue that this process works on."
     )
@@ -50,6 +65,11 @@ class WorkerCoreSettings(
         gt=0,
         description="Days for which ended jobs are kept; dead jobs are kept for an operator.",
     )
+
+    @property
+    def brand(self) -> Brand:
+        """The brand of emails."""
+        return Brand(self.mail_brand_name, self.mail_brand_color, self.mail_brand_address)
 
 
 class ImageProcessingSettings(ObjectStoreSettings):

@@ -19,6 +19,7 @@ from twelvefold.contracts.accounts import EmailContent
 from twelvefold.contracts.email_address import ascii_domain
 from twelvefold.contracts.jobs import EmailTemplate
 from twelvefold.mail.mailer import Email
+from worker.service.brand import Brand
 
 _TEMPLATES = files("worker") / "templates"
 
@@ -44,9 +45,14 @@ def _load_part(name: str) -> Template:
 
 
 def render_email(
-    template: EmailTemplate, content: EmailContent, *, job_id: UUID, sender: str
+    template: EmailTemplate,
+    content: EmailContent,
+    *,
+    job_id: UUID,
+    sender: str,
+    brand: Brand,
 ) -> Email:
-    """Return the email of one job.
+    """Return the email of one job, with the brand's name, colour and address.
 
     The Message-ID derives from the job, so that a repeated email can be recognised (RFC 5322
     section 3.6.4).
@@ -55,6 +61,8 @@ def render_email(
     domain = ascii_domain(parseaddr(sender)[1].rpartition("@")[2]) or "localhost"
     name = " ".join(content.name.split())
     greeting = f"Hello {name}," if name else "Hello,"
+    subject = Template(source.subject).substitute(brand=brand.name)
+    footer = [part for part in (brand.name, brand.address) if part]
     paragraphs = [Template(part).substitute(greeting=greeting) for part in source.paragraphs]
     text = "\n\n".join(paragraphs)
     escaped = [
@@ -64,12 +72,26 @@ def render_email(
     if content.link:
         text += f"\n\n{source.label}:\n{content.link}"
         link = html.escape(content.link)
-        escaped.append(_load_part("button.html").substitute(link=link, label=source.label))
-    body = _load_part("layout.html").substitute(subject=source.subject, body="\n".join(escaped))
+        button = _load_part("button.html").substitute(
+            link=link,
+            label=source.label,
+            color=brand.color,
+            on_color=brand.on_color,
+            link_color=brand.link,
+        )
+        escaped.append(button)
+    body = _load_part("layout.html").substitute(
+        subject=html.escape(subject),
+        body="\n".join(escaped),
+        brand=html.escape(brand.name),
+        color=brand.color,
+        link_in_the_dark=brand.link_in_the_dark,
+        footer="<br>".join(map(html.escape, footer)),
+    )
     return Email(
         to=content.to,
-        subject=source.subject,
-        text=text + "\n",
+        subject=subject,
+        text="\n\n".join([text, "-- \n" + "\n".join(footer)]) + "\n",
         html=body,
         message_id=f"<{job_id}@{domain}>",
         # RFC 3834: suppresses automatic responses.

@@ -8,6 +8,7 @@ from twelvefold.contracts.jobs import EmailSend
 from twelvefold.errors import NotFound, Rejected
 from twelvefold.mail.mailer import Mailer
 from worker.owners import OwnerClient
+from worker.service.brand import Brand
 from worker.service.email_rendering import render_email
 from worker.service.job_context import JobContext
 
@@ -19,6 +20,7 @@ class EmailSender:
     owners: OwnerClient
     mailer: Mailer
     sender: str
+    brand: Brand
 
     async def send(self, job: JobContext, email: EmailSend) -> None:
         """Send one email.
@@ -30,6 +32,8 @@ class EmailSender:
             content = await self.owners.email_content(job.id, email)
         except NotFound as error:
             raise Rejected("the email is no longer needed") from error
-        message = render_email(email.template, content, job_id=job.id, sender=self.sender)
+        message = render_email(
+            email.template, content, job_id=job.id, sender=self.sender, brand=self.brand
+        )
         job.require_lease()
         await self.mailer.send(message)
