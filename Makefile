@@ -5,6 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 SYNCED := $(VENV)/.synced
 SYNCING := $(VENV)/.syncing
+CLIENT_TS := libs/twelvefold-client-ts
+LINT := tests/contract/lint
+# Written by npm, so that later runs install nothing.
+INSTALLED := node_modules/.package-lock.json
 DELIVERY := $(VENV)/.synced-delivery
 UV := .ci/uv.txt
 # The services: the folders of services/ that hold one.
@@ -72,7 +76,7 @@ reset: $(SYNCED) ## Stop the suite and delete its data (ARGS=--yes skips the que
 
 ##@ Check
 .PHONY: check
-check: lint types contracts vocabulary generated contract-diff ## Run every static check: ruff, mypy, import-linter, vocabulary, generated files
+check: lint types contracts vocabulary generated contract-diff contract-lint ## Run every static check: ruff, mypy, import-linter, vocabulary, generated files
 
 .PHONY: lint
 lint: $(SYNCED) ## Check rules and format (ruff)
@@ -98,7 +102,8 @@ generated: $(SYNCED) ## Check that lock file, reference pages, dashboards, OpenA
 	@$(BIN)/twelvefold reference docs/reference --check
 	@$(BIN)/python -m tests.observability.dashboards --check
 	@$(BIN)/twelvefold openapi docs/api --check
-	@$(BIN)/python -m tests.client.generate --check
+	@$(BIN)/python libs/twelvefold-client/generate.py --check
+	@if [ -d $(CLIENT_TS)/node_modules ]; then npm --prefix $(CLIENT_TS) --silent run check; fi
 	@$(BIN)/python -m tests.charts.reference --check
 
 .PHONY: test
@@ -121,6 +126,12 @@ check-delivery: $(DELIVERY) ## Run linters and policy scanners on Dockerfiles, w
 .PHONY: contract-diff
 contract-diff: $(SYNCED) ## Check that no undeclared change breaks clients of the released contract
 	@$(BIN)/python -m tests.contract.compatibility docs/api/released.json docs/api/api.json docs/api/breaking.toml
+
+.PHONY: contract-lint
+contract-lint: ## Lint the OpenAPI documents: Spectral, Redocly, OWASP (needs Node)
+	@if command -v npm >/dev/null; then $(MAKE) --silent $(LINT)/$(INSTALLED) \
+	  && npm --prefix $(LINT) --silent run lint; else \
+	  echo "there is no npm: the OpenAPI documents are not linted" >&2; fi
 
 .PHONY: contract
 contract: $(SYNCED) ## Test the running edge against its OpenAPI document (CONTRACT_CASES=20000, ARGS=--base-url=…)
@@ -205,8 +216,16 @@ openapi: $(SYNCED) ## Write the OpenAPI documents to docs/api
 	@$(BIN)/twelvefold openapi docs/api
 
 .PHONY: client
-client: $(SYNCED) ## Write the Python client from docs/api/api.json (after `make openapi`)
-	@$(BIN)/python -m tests.client.generate
+client: $(SYNCED) ## Write both clients from docs/api/api.json (after `make openapi`; TypeScript needs Node)
+	@$(BIN)/python libs/twelvefold-client/generate.py
+	@if command -v npm >/dev/null; then $(MAKE) --silent $(CLIENT_TS)/$(INSTALLED) \
+	  && npm --prefix $(CLIENT_TS) --silent run generate; else \
+	  echo "there is no npm: the TypeScript client is not written" >&2; fi
+
+.PHONY: client-ts
+client-ts: $(CLIENT_TS)/$(INSTALLED) ## Check the TypeScript client (tsc --strict) and build it (needs Node)
+	@npm --prefix $(CLIENT_TS) --silent run check
+	@npm --prefix $(CLIENT_TS) --silent run build
 
 .PHONY: contract-release
 contract-release: $(SYNCED) ## Make the present OpenAPI document and library the released contract
@@ -278,6 +297,12 @@ $(SYNCED): $(BIN)/uv uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml ser
 	$(WITH_PIP_BUNDLE) $(BIN)/uv sync --frozen --quiet --all-packages $$interrupted
 	@rm -f $(SYNCING) $(DELIVERY) # the line above has uninstalled what the latter stands for
 	@echo '$(CURDIR)' > $@
+
+# The packages of package-lock.json, without running their scripts.
+%/$(INSTALLED): %/package-lock.json
+	@echo "Installing the locked packages into $*"
+	@npm ci --prefix $* --silent
+	@touch $@
 
 # Adds the packages that only the delivery's tests need.
 $(DELIVERY): $(SYNCED)

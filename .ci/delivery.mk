@@ -110,14 +110,18 @@ commits: ## List the commits since the last release, as release notes
 	git log --no-merges --format='- %s (%h)' "$${last:+$$last..}HEAD"
 
 .PHONY: release
-release: wheels ## Tag this commit and publish its notes and the wheels of libs (gh)
+release: wheels client-pack ## Tag this commit and publish its notes and the packages of libs (gh)
 	@mkdir -p dist && $(MAKE) --silent commits > dist/changelog.md
 	@gh release create "$(VERSION)" --target "$$(git rev-parse HEAD)" --notes-file dist/changelog.md \
-	  dist/wheels/twelvefold*.whl
+	  dist/wheels/twelvefold*.whl dist/wheels/twelvefold-client-*.tgz
 
 .PHONY: wheels
 wheels: $(SYNCED) ## Build the wheels of libs with the version of this release into dist/wheels
 	@$(BIN)/python .ci/wheels.py dist/wheels
+
+.PHONY: client-pack
+client-pack: $(CLIENT_TS)/$(INSTALLED) ## Pack the TypeScript client with the version of this release into dist/wheels
+	@.ci/client-pack "$(VERSION)" dist/wheels
 
 .PHONY: charts-package
 charts-package: ## Package the charts with this version and the images' digests (helm; dist/charts, dist/istio)

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-DISTRIBUTIONS = ("twelvefold", "twelvefold-dev", "twelvefold-ops")
+DISTRIBUTIONS = ("twelvefold", "twelvefold-client", "twelvefold-dev", "twelvefold-ops")
 UV = Path(sys.executable).with_name("uv")
 _RELEASE = re.compile(r"\d{4}\.\d{2}\.\d{2}-[0-9a-f]{7}")  # a tag of `make release`
 _OWN = re.compile(r'^(\s*"twelvefold(?:-\w+)?(?:\[[\w,-]+\])?)"', re.MULTILINE)

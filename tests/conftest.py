@@ -35,7 +35,12 @@ from twelvefold_dev.servers.object_store import REGION, create_bucket
 from twelvefold_dev.servers.object_store_access import S3Credentials
 from twelvefold_dev.system.ports import PortPicker
 
-pytest_plugins = ["tests.running_suite", "tests.attack_figures", "tests.browser"]
+pytest_plugins = [
+    "tests.running_suite",
+    "tests.attack_figures",
+    "tests.browser",
+    "tests.typescript",
+]
 
 _HERE = Path(__file__).parent
 # Tests without servers.

@@ -17,12 +17,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SOURCES = [*sorted((ROOT / "libs").glob("*/src")), *sorted((ROOT / "services").glob("*/src"))]
 MAX_MODULES = 15  # in a folder of sources
-# By dotted name. Alembic's revisions, which only ever grow, are no part of the layout.
+# By dotted name. Alembic's revisions, which only ever grow, and what a program has written are no
+# part of the layout.
 MODULES = {
     ".".join(path.relative_to(source).with_suffix("").parts).removesuffix(".__init__"): path
     for source in SOURCES
     for path in source.rglob("*.py")
-    if path.parent.name != "versions"
+    if path.parent.name != "versions" and "generated" not in path.parts
 }
 
 

@@ -11,7 +11,7 @@ from twelvefold.service.definition import Service
 
 from .errors import ListMissing
 
-_LIBRARIES = ("twelvefold", "twelvefold_dev", "twelvefold_ops")
+_LIBRARIES = ("twelvefold", "twelvefold_client", "twelvefold_dev", "twelvefold_ops")
 
 
 @dataclass(frozen=True, slots=True)

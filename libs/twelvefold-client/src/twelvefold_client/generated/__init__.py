@@ -1,0 +1,1 @@
+"""Generated from docs/api/api.json by `make client`; never edited."""

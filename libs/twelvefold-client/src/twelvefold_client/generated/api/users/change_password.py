@@ -1,0 +1,39 @@
+from typing import Any
+
+import httpx
+
+from ... import errors
+from ...client import Operation
+from ...models.password_change import PasswordChange
+
+
+def build(
+    body: PasswordChange,
+) -> dict[str, Any]:
+    """Return the request as arguments of httpx."""
+    headers: dict[str, Any] = {}
+
+    _kwargs: dict[str, Any] = {
+        "method": "POST",
+        "url": "/api/v1/users/me/password",
+    }
+
+    _kwargs["json"] = body.to_dict()
+
+    headers["Content-Type"] = "application/json"
+    _kwargs["headers"] = headers
+    return _kwargs
+
+
+def _parse(response: httpx.Response) -> None:
+    if response.status_code == 204:
+        return None
+    raise errors.UnexpectedStatus(response.status_code, response.content)
+
+
+OPERATION = Operation(
+    name="change_password",
+    takes_key=False,
+    needs_token=True,
+    parse=_parse,
+)
