@@ -11,9 +11,9 @@ from twelvefold.settings.reference import example
 URL = "https://api.example.com"
 
 
-def checked(environment: str, public_url: str | None) -> list[str]:
+def checked(environment: str, public_url: str | None, **more: str) -> list[str]:
     """The names of the settings at fault."""
-    values = {**example(ApiSettings).model_dump(), "public_url": public_url}
+    values = {**example(ApiSettings).model_dump(), "public_url": public_url, **more}
     try:
         ApiSettings(**{**values, "environment": environment})
     except ValidationError as error:
@@ -35,3 +35,9 @@ def test_a_public_url_is_accepted(environment) -> None:
 @pytest.mark.parametrize("url", [None, "http://localhost:8000"])
 def test_a_laptop_needs_no_public_url(url) -> None:
     assert checked("development", url) == []
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_the_demo_account_of_a_laptop_is_refused_where_it_is_deployed(environment) -> None:
+    assert "docs_demo_account" in checked(environment, URL, docs_demo_account="demo.json")
+    assert checked("development", None, docs_demo_account="demo.json") == []

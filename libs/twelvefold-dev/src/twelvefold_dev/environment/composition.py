@@ -74,6 +74,7 @@ class Addresses:
     console: str = ""  # receives the spans unless the user's environment names a collector
     internal: Mapping[str, str] = field(default_factory=dict)  # by service
     public: Mapping[str, str] = field(default_factory=dict)  # by service
+    demo_account: str = ""  # path of the file that records it
 
 
 class Environments:
@@ -187,6 +188,7 @@ class Environments:
                 for callee, url in addresses.internal.items()
                 if callee in account_data_hooks(self._services.values())
             ),
+            **({"DOCS_DEMO_ACCOUNT": addresses.demo_account} if addresses.demo_account else {}),
         }
 
     def _roles(self) -> Iterable[str]:

@@ -82,6 +82,7 @@ class Wiring:
             console=self.console.url,
             internal=self._urls(INTERNAL),
             public=self._urls(PUBLIC),
+            demo_account=str(checkout.demo),
         )
         self.environments = Environments(services, secrets, self.addresses, user_environment)
 
