@@ -11,6 +11,7 @@ A break that is meant is declared in breaking.toml with its reason. Why this and
 from __future__ import annotations
 
 import json
+import re
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -112,6 +113,12 @@ def resolve(document: Json, node: Json) -> Json:
     return node
 
 
+def _without_null(schema: Json) -> Json:
+    """The schema of a parameter, which is left out and never null."""
+    described = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
+    return described[0] if len(described) == 1 else schema
+
+
 def _alternatives(document: Json, schema: Json) -> list[Json]:
     schema = resolve(document, schema)
     for keyword in ("anyOf", "oneOf"):
@@ -196,7 +203,9 @@ class _Operation:
                 yield f"{where}: is gone"
                 continue
             schemas = self._schemas(request=True)
-            yield from schemas.compare(entry["schema"], after[key]["schema"], where)
+            yield from schemas.compare(
+                _without_null(entry["schema"]), _without_null(after[key]["schema"]), where
+            )
         for key, entry in after.items():
             if entry.get("required") and not before.get(key, {}).get("required"):
                 yield f"{key[0]} parameter {key[1]}: is now required"
@@ -259,12 +268,17 @@ def declared(file: Path) -> dict[str, str]:
     return {entry["change"]: entry["reason"] for entry in found}
 
 
+def _covers(declaration: str, change: str) -> bool:
+    """Whether a declaration means this change; `*` in it stands for any text."""
+    return re.fullmatch(re.escape(declaration).replace(r"\*", ".*"), change) is not None
+
+
 def main(old: Path, new: Path, declarations: Path) -> int:
     """0, or 1 where a break is undeclared or a declared one is absent."""
     found = list(breaks(*(json.loads(path.read_text(encoding="utf-8")) for path in (old, new))))
     meant = declared(declarations)
-    undeclared = [change for change in found if change not in meant]
-    idle = [change for change in meant if change not in found]
+    undeclared = [change for change in found if not any(_covers(one, change) for one in meant)]
+    idle = [one for one in meant if not any(_covers(one, change) for change in found)]
     for change in undeclared:
         sys.stderr.write(f"breaks clients: {change}\n")
     for change in idle:

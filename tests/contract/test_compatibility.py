@@ -149,9 +149,17 @@ def test_our_own_document_is_compatible_with_itself_and_not_with_half_of_it():
     [
         ("", 1),
         ('[[break]]\nchange = "POST /things: is gone"\nreason = "nobody used it"', 0),
+        ('[[break]]\nchange = "* /things: is gone"\nreason = "nobody used it"', 0),
         ('[[break]]\nchange = "GET /other: is gone"\nreason = "it is not"', 1),
+        ('[[break]]\nchange = "GET *"\nreason = "it is not"', 1),
     ],
-    ids=["undeclared", "declared", "declared but not so"],
+    ids=[
+        "undeclared",
+        "declared",
+        "declared by a pattern",
+        "declared but not so",
+        "a pattern for nothing",
+    ],
 )
 def test_a_break_passes_only_where_it_is_declared(tmp_path, declarations, code):
     old, new, file = tmp_path / "old.json", tmp_path / "new.json", tmp_path / "breaking.toml"

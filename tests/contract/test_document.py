@@ -12,9 +12,8 @@ from tests.contract.compatibility import resolve
 
 from twelvefold.http.openapi import PROBES, operations
 
-DOCUMENT: dict[str, Any] = json.loads(
-    (Path(__file__).parents[2] / "docs/api/api.json").read_text(encoding="utf-8")
-)
+DOCS = Path(__file__).parents[2] / "docs/api"
+DOCUMENT: dict[str, Any] = json.loads((DOCS / "api.json").read_text(encoding="utf-8"))
 # Standardised elsewhere (RFC 7517), or long and described by its parts.
 WITHOUT_EXAMPLE = {"get_jwks 200", "export_me 200"}
 OPERATIONS = {operation["operationId"]: operation for _, operation in operations(DOCUMENT)}
@@ -81,6 +80,8 @@ def test_an_operation_needs_a_token_or_is_one_of_those_open_to_anyone():
         "request_password_reset",
         "reset_password",
         "undo_email_change",
+        "list_problem_types",
+        "get_problem_type",
         "get_jwks",
         "get_server_metadata",
         "get_health",
@@ -107,3 +108,40 @@ def test_links_lead_to_operations_and_parameters_that_there_are():
                 target = OPERATIONS[link["operationId"]]
                 known = {parameter["name"] for parameter in target["parameters"]}
                 assert link["parameters"].keys() <= known
+
+
+DOCUMENTS = sorted(path for path in DOCS.glob("*.json") if path.name != "released.json")
+
+
+def schemas(node: Any) -> Iterator[dict[str, Any]]:
+    """Yield every schema with a type, at any depth, examples apart."""
+    if isinstance(node, list):
+        for each in node:
+            yield from schemas(each)
+    elif isinstance(node, dict):
+        if isinstance(node.get("type"), str):
+            yield node
+        for name, each in node.items():
+            if name not in ("example", "examples", "default"):
+                yield from schemas(each)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
+def test_each_document_bounds_its_texts_and_numbers_and_states_who_may_call(path):
+    document = json.loads(path.read_text(encoding="utf-8"))
+    for schema in schemas(document):
+        if schema["type"] == "string":
+            assert schema.keys() & {"maxLength", "enum", "const"}, schema
+        if schema["type"] == "integer":
+            assert {"format", "minimum", "maximum"} <= schema.keys(), schema
+    for where, operation in operations(document):
+        assert operation.get("description"), where
+        assert "security" in operation, where
+        for parameter in operation.get("parameters", ()):
+            assert "null" not in json.dumps(parameter["schema"]), where
+            if parameter["name"] == "if-match" and "428" in operation["responses"]:
+                assert parameter["required"], where
+    assert document["servers"]
+    assert {"contact", "license", "description"} <= document["info"].keys()
+    tags = {tag["name"] for tag in document["tags"] if tag["description"]}
+    assert {tag for _, operation in operations(document) for tag in operation["tags"]} <= tags

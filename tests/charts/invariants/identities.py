@@ -38,7 +38,7 @@ def public_operations(service: str) -> dict[tuple[str, str], bool]:
     """Method and path of a service's public operations, and whether anybody may call each."""
     document = json.loads((ROOT / f"docs/api/{service}.json").read_text())
     operations = {
-        (method.upper(), re.sub(r"{\w+}", "0191e0c4", path)): "security" not in operation
+        (method.upper(), re.sub(r"{\w+}", "0191e0c4", path)): not operation.get("security")
         for path, found in document["paths"].items()
         for method, operation in found.items()
     }

@@ -60,3 +60,41 @@ async def test_the_first_and_the_last_day_there_are_can_be_asked_for(sign_in, da
     response = await admin.client.get("/api/v1/analytics/daily", params={"from": day, "to": day})
     assert response.status_code == 200
     assert [item["day"] for item in response.json()["items"]] == [day]
+
+
+SPELLINGS = [
+    ("/api/v1/jobs?limit=1_0", "/query/limit"),
+    ("/api/v1/jobs?limit=%2B5", "/query/limit"),
+    ("/api/v1/jobs?limit=%205", "/query/limit"),
+    ("/api/v1/jobs?limit=05", "/query/limit"),
+    ("/api/v1/jobs?limit=5.0", "/query/limit"),
+    ("/api/v1/jobs?owner_id=00000000000070008000000000000000", "/query/owner_id"),
+    ("/api/v1/jobs/urn:uuid:00000000-0000-7000-8000-000000000000", "/path/job_id"),
+    ("/api/v1/images/%7B00000000-0000-7000-8000-000000000000%7D", "/path/image_id"),
+    ("/api/v1/analytics/daily?from=1795824000&to=2026-11-28", "/query/from"),
+    ("/api/v1/analytics/daily?from=2026-11-28T00:00:00&to=2026-11-28", "/query/from"),
+]
+
+
+@pytest.mark.parametrize(("url", "pointer"), SPELLINGS)
+async def test_a_value_has_the_one_spelling_that_the_document_states(sign_in, url, pointer):
+    admin = await sign_in(Role.ADMIN)
+    response = await admin.client.get(url)
+    assert response.status_code == 422, response.text
+    assert [fault["pointer"] for fault in response.json()["errors"]] == [pointer]
+
+
+async def test_a_flag_is_a_json_boolean(sign_in):
+    admin = await sign_in(Role.ADMIN)
+    response = await admin.client.patch(
+        f"/api/v1/users/{admin.id}", json={"disabled": "yes"}, headers={"If-Match": "*"}
+    )
+    assert response.status_code == 422
+    assert [fault["pointer"] for fault in response.json()["errors"]] == ["/body/disabled"]
+
+
+async def test_a_problem_lists_a_bounded_number_of_faults(anonymous):
+    body = dict.fromkeys((f"member{number}" for number in range(1_000)), 0)
+    response = await anonymous.post("/api/v1/users", json=body)
+    assert response.status_code == 422
+    assert len(response.json()["errors"]) == 100

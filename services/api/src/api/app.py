@@ -73,10 +73,12 @@ def create_app(settings: ApiCoreSettings, *, users: UsersClient | None = None) -
             "/api/v1/auth": BODY_LIMIT,
             **dict.fromkeys(pages.PATHS, BODY_LIMIT),
         },
+        public_url=settings.public_url,
     )
     internal = create_service_app(
         title="Twelvefold api, internal",
         description="Reports and requests of the worker.",
+        tags={"images": "Images, their objects, and what is left of them."},
         settings=settings,
         routers=INTERNAL,
         state=use_cases,

@@ -82,7 +82,9 @@ class Image(BaseModel):
     content_type: str = Field(description="Type of the upload, detected from its bytes.")
     size: int = Field(description="Bytes of the upload.")
     sha256: str = Field(description="SHA-256 of the upload, hexadecimal.")
-    variants: list[ImageVariant] = Field(description="Empty until the image is ready.")
+    variants: list[ImageVariant] = Field(
+        description="Empty until the image is ready.", json_schema_extra={"maxItems": 10}
+    )
     created_at: datetime
     updated_at: datetime
 
@@ -250,14 +252,18 @@ class DailyAnalytics(BaseModel):
     active_users: int = Field(description="Accounts for which tokens were issued.")
     images: int = Field(description="Uploads of that day that are not deleted.")
     jobs: list[JobCount] = Field(
-        description="Jobs of that day by type and current status, while they are kept."
+        description="Jobs of that day by type and current status, while they are kept.",
+        json_schema_extra={"maxItems": 1_000},
     )
 
 
 class DailyAnalyticsReport(BaseModel):
     """Every requested day, in order."""
 
-    items: list[DailyAnalytics]
+    items: list[DailyAnalytics] = Field(json_schema_extra={"maxItems": 366})
+
+
+_Names = Annotated[list[str], Field(json_schema_extra={"maxItems": 20})]
 
 
 class ServerMetadata(BaseModel):
@@ -268,8 +274,8 @@ class ServerMetadata(BaseModel):
     revocation_endpoint: str
     jwks_uri: str
     service_documentation: str
-    scopes_supported: list[str]
-    response_types_supported: list[str]
-    grant_types_supported: list[str]
-    token_endpoint_auth_methods_supported: list[str]
-    revocation_endpoint_auth_methods_supported: list[str]
+    scopes_supported: _Names
+    response_types_supported: _Names
+    grant_types_supported: _Names
+    token_endpoint_auth_methods_supported: _Names
+    revocation_endpoint_auth_methods_supported: _Names

@@ -41,6 +41,13 @@ def create_app(settings: UsersCoreSettings) -> ServiceProcess:
     internal = create_service_app(
         title="Twelvefold users, internal",
         description="Accounts, credentials and sessions, for the other services.",
+        tags={
+            "users": "Accounts and their avatars.",
+            "objects": "Objects in S3 that belong to accounts.",
+            "admin": "Operations for admins, and the counts of each day.",
+            "sessions": "Tokens, and the keys that sign them.",
+            "emails": "Links that are sent by email, and what they do.",
+        },
         settings=settings,
         routers=ROUTERS,
         state=use_cases,

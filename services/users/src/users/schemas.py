@@ -31,7 +31,7 @@ class PasswordReset(_Body):
 
 
 class Avatar(BaseModel):
-    variants: list[Variant]
+    variants: list[Variant] = Field(json_schema_extra={"maxItems": 10})
 
 
 class Jwk(BaseModel):
@@ -47,7 +47,7 @@ class Jwk(BaseModel):
 
 
 class JwkSet(BaseModel):
-    keys: list[Jwk]
+    keys: list[Jwk] = Field(json_schema_extra={"maxItems": 100})
 
 
 class TokenError(BaseModel):

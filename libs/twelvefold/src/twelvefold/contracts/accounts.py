@@ -12,6 +12,7 @@ from pydantic import (
     EmailStr,
     Field,
     SecretStr,
+    StrictBool,
     model_validator,
 )
 
@@ -128,7 +129,7 @@ class UserAdminUpdate(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     role: Role | None = None
-    disabled: bool | None = Field(None, description="true ends all sessions at once.")
+    disabled: StrictBool | None = Field(None, description="true ends all sessions at once.")
 
     @model_validator(mode="after")
     def _require_a_change(self) -> Self:
@@ -147,7 +148,7 @@ class UserPosition(BaseModel):
 class UserPage(BaseModel):
     """Users, newest first."""
 
-    items: list[User]
+    items: list[User] = Field(json_schema_extra={"maxItems": 100})
     next: UserPosition | None = Field(None, description="Null on the last page.")
 
 
@@ -192,7 +193,7 @@ class Session(BaseModel):
 class SessionList(BaseModel):
     """At most 1,000 sessions, most recently used first."""
 
-    items: list[Session]
+    items: list[Session] = Field(json_schema_extra={"maxItems": 1_000})
 
 
 class MailRecord(BaseModel):
@@ -212,7 +213,7 @@ class UserExport(BaseModel):
     password_changed_at: datetime
     email_verified_at: datetime | None
     disabled_at: datetime | None
-    avatar: list[Variant]
+    avatar: list[Variant] = Field(json_schema_extra={"maxItems": 10})
     pending_email: EmailStr | None = Field(
         None, description="A new address that awaits confirmation."
     )
@@ -235,7 +236,7 @@ class DailyAccounts(BaseModel):
 class DailyAccountsReport(BaseModel):
     """One row for each requested day, in order, days without activity included."""
 
-    items: list[DailyAccounts]
+    items: list[DailyAccounts] = Field(json_schema_extra={"maxItems": 366})
 
 
 class AccountErasure(BaseModel):

@@ -37,7 +37,7 @@ class VariantReport(BaseModel):
 
     job_id: UUID
     job_created_at: datetime
-    variants: list[Variant] = []
+    variants: Annotated[list[Variant], Field(json_schema_extra={"maxItems": 10})] = []
     rejected: str | None = None
 
 
@@ -54,13 +54,13 @@ class ImageErasure(BaseModel):
 
 class ImageObjects(BaseModel):
     id: UUID
-    object_keys: list[str]
+    object_keys: list[str] = Field(json_schema_extra={"maxItems": 20})
 
 
 class ImagesToErase(BaseModel):
     """The next images whose objects the worker must delete; empty at the end."""
 
-    images: list[ImageObjects]
+    images: list[ImageObjects] = Field(json_schema_extra={"maxItems": 100})
 
 
 class ObjectKeys(BaseModel):

@@ -5,6 +5,8 @@ Owns what surrounds the routes. Routes and use cases belong to the service, sock
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
 from typing import Any, Literal
 
 from fastapi import APIRouter, FastAPI
@@ -29,7 +31,16 @@ from twelvefold.settings import ServiceSettings
 from . import docs
 from .async_routes import require_async
 from .features import enabled_routers
-from .openapi import PROBES, add_problem_responses
+from .openapi import (
+    CONTACT,
+    LICENSE,
+    PROBES,
+    add_problem_responses,
+    complete_parameters,
+    describe_access,
+    describe_server,
+)
+from .openapi_bounds import add_bounds
 
 
 class ServiceApp(FastAPI):
@@ -38,15 +49,16 @@ class ServiceApp(FastAPI):
     def __init__(
         self,
         *,
-        core: Callable[[ASGIApp], ASGIApp],
+        body_limit: Callable[[ASGIApp], BodyLimit],
         limit: AddressLimit | None = None,
-        limited: bool = False,
+        public: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self._core = core
+        self._add_body_limit = body_limit
         self._limit = limit
-        self._limited = limited
+        self._public = public
+        self._max_body_bytes: Callable[[str], int] | None = None
 
     def build_middleware_stack(self) -> ASGIApp:
         """Return the inner middleware around the routes; RequestMiddleware is outside of it."""
@@ -56,13 +68,21 @@ class ServiceApp(FastAPI):
         handlers[RequestValidationError] = on_validation
         admit = None if self._limit is None else self._limit.admit
         routes = RouteIndex(self.router.routes, self.router, admit=admit, counted=docs.PATHS)
-        return self._core(ExceptionMiddleware(routes, handlers=handlers))
+        layer = self._add_body_limit(ExceptionMiddleware(routes, handlers=handlers))
+        self._max_body_bytes = layer.limit
+        return layer
 
     def openapi(self) -> dict[str, Any]:
-        """Return the OpenAPI document, made once, with problems for errors."""
+        """Return the OpenAPI document, made once, completed by `http.openapi`."""
         if self.openapi_schema is None:
-            add_problem_responses(super().openapi(), limited=self._limited)
-        return super().openapi()
+            document = deepcopy(super().openapi())  # whose parts several documents share
+            add_problem_responses(document, limited=self._public)
+            describe_access(document, self.routes)
+            complete_parameters(document)
+            assert self._max_body_bytes  # noqa: S101  (set when the stack was built)
+            add_bounds(document, max_body_bytes=self._max_body_bytes)
+            self.openapi_schema = document
+        return self.openapi_schema
 
 
 def create_service_app(
@@ -77,6 +97,9 @@ def create_service_app(
     body_limits: Mapping[str, int] | None = None,
     callers: Mapping[str, list[Any]] | None = None,
     unrouted_quota: int | None = None,
+    public_url: str | None = None,
+    demo_account: Path | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> FastAPI:
     """Return a FastAPI app with the suite's middleware around `routers`.
 
@@ -84,19 +107,25 @@ def create_service_app(
     what `require_caller` reads. `body_limits` is in bytes by path prefix. `public` decides about
     trust: an internal app honours the deadline and the sampling decision of a request, a public one
     does not. `unrouted_quota` limits the requests per minute of one address to unknown paths and to
-    the documentation; None for no limit. Routers must not be nested, since only direct routes are
-    indexed. A `FeatureRouter` whose feature is off is left out. Raises RuntimeError where a route
-    or a dependency is a plain function.
+    the documentation; None for no limit. `public_url` is the server that the document names,
+    `demo_account` a file with the account that /docs offers, `tags` the descriptions of the tags.
+    Routers must not be nested, since only direct routes are indexed. A `FeatureRouter` whose
+    feature is off is left out. Raises RuntimeError where a route or a dependency is a plain
+    function.
     """
 
-    def core(app: ASGIApp) -> ASGIApp:
+    def body_limit(app: ASGIApp) -> BodyLimit:
         return BodyLimit(app, settings.http_max_body_bytes, body_limits)
 
     app = ServiceApp(
-        core=core,
+        body_limit=body_limit,
         limit=None if unrouted_quota is None else AddressLimit(unrouted_quota),
-        limited=public,
+        public=public,
         title=title,
+        servers=[describe_server(title, public_url)],
+        contact=CONTACT,
+        license_info=LICENSE,
+        openapi_tags=[{"name": name, "description": text} for name, text in (tags or {}).items()],
         description=description,
         version=settings.service_version,
         openapi_url=None,  # `docs` serves it, rendered once
@@ -115,7 +144,7 @@ def create_service_app(
     docs.add_document(app)
     if public:
         _add_probes(app, health)
-        docs.add_docs(app)
+        docs.add_docs(app, demo_account)
     limits = RequestLimits(
         timeout=settings.http_request_timeout,
         max_concurrency=settings.http_max_concurrency,
@@ -146,15 +175,20 @@ def _add_probes(app: FastAPI, health: Health) -> None:
         report = await health.report()
         return JSONResponse({"status": report.status}, 200 if report.ready else 503)
 
-    for path, summary in (
-        ("/health", "Get the health of the API"),
-        ("/ready", "Get whether the API takes requests"),
+    for path, summary, description in (
+        ("/health", "Get the health of the API", "The same as /ready, for monitoring."),
+        (
+            "/ready",
+            "Get whether the API takes requests",
+            "503 only while the process starts or drains; a lost backing service is `degraded`.",
+        ),
     ):
         app.add_api_route(
             path,
             status,
             operation_id=f"get_{path[1:]}",
             summary=summary,
+            description=description,
             tags=[PROBES],
             response_model=Status,
             response_description="The API responds; `degraded` if a backing service is down",

@@ -12,6 +12,8 @@ from pydantic import SecretStr
 
 from twelvefold.errors import Forbidden, Unauthenticated
 
+CALLERS = "__callers__"  # attribute of the dependency, which the OpenAPI document shows
+
 
 class CallerUnknown(Unauthenticated):
     """The calling service's name or secret is wrong, which is no fault of the client behind it."""
@@ -50,6 +52,7 @@ def require_caller(*callers: str) -> Callable[..., Awaitable[str]]:
             raise CallerNotAllowed("This caller may not use this route.")
         return x_caller
 
+    setattr(check, CALLERS, callers)
     return check
 
 

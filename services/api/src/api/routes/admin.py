@@ -35,6 +35,7 @@ async def list_users(
     limit: PageLimit = 20,
     cursor: Cursor = None,
 ) -> Response:
+    """All accounts, disabled ones included. A cursor belongs to this list."""
     cursors = services.user_cursors
     after = None if cursor is None else cursors.decode(cursor)
     listed = await services.accounts.list(principal, limit=limit, after=after)

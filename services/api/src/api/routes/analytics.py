@@ -1,6 +1,5 @@
 """/api/v1/analytics: the counts of each day, where ENABLE_ANALYTICS is on."""
 
-from datetime import date
 from typing import Annotated
 
 from fastapi import Query
@@ -8,6 +7,7 @@ from fastapi.responses import Response
 
 from api.dependencies import Services
 from api.schemas import DailyAnalytics, DailyAnalyticsReport, JobCount
+from twelvefold.http.edge.parameters import Day
 from twelvefold.http.edge.policies import admin
 from twelvefold.http.edge.responses import described, document_problems, json_response
 from twelvefold.http.features import FeatureRouter
@@ -32,10 +32,8 @@ Admin = Annotated[Principal, admin()]
 async def get_daily_analytics(
     principal: Admin,
     services: Services,
-    first: Annotated[date, Query(alias="from", description="First day (UTC).")],
-    last: Annotated[
-        date, Query(alias="to", description="Last day (UTC); at most 366 days in all.")
-    ],
+    first: Annotated[Day, Query(alias="from", description="First day (UTC).")],
+    last: Annotated[Day, Query(alias="to", description="Last day (UTC); at most 366 days in all.")],
 ) -> Response:
     """404 where the operator has disabled analytics (ENABLE_ANALYTICS)."""
     days = await services.reports.daily(principal, first, last)

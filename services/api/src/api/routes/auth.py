@@ -25,32 +25,62 @@ _GUESSED = [anyone(AccountLimit.CREDENTIALS)]
 _MAILING = [anyone(AccountLimit.MAIL)]
 
 
-def _form(properties: dict[str, Any], required: list[str], example: dict[str, str]) -> Any:
-    schema = {"type": "object", "properties": properties, "required": required}
+def _form(schema: dict[str, Any], example: dict[str, str]) -> Any:
     content = {FORM_TYPE: {"schema": schema, "example": example}}
     return {"requestBody": {"required": True, "content": content}}
 
 
+_SCOPE = {
+    "type": "string",
+    "maxLength": BODY_LIMIT,
+    "description": "Ignored: the response states the granted scope.",
+}
+_TOKEN = {"type": "string", "minLength": 1, "maxLength": BODY_LIMIT}
+
+
+def _grant(title: str, name: str, properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "title": title,
+        "type": "object",
+        "properties": {
+            "grant_type": {"type": "string", "const": name},
+            **properties,
+            "scope": _SCOPE,
+        },
+        "required": ["grant_type", *properties],
+    }
+
+
 _TOKEN_FORM = _form(
     {
-        "grant_type": {"type": "string", "enum": ["password", "refresh_token"]},
-        "username": {"type": "string", "description": "E-mail address; grant `password`."},
-        "password": {"type": "string", "format": "password"},
-        "refresh_token": {"type": "string", "description": "Grant `refresh_token`."},
-        "scope": {
-            "type": "string",
-            "description": "Ignored: the response states the granted scope.",
-        },
+        "oneOf": [
+            _grant(
+                "PasswordGrant",
+                "password",
+                {
+                    "username": {**_TOKEN, "description": "Email address of the account."},
+                    "password": {**_TOKEN, "format": "password"},
+                },
+            ),
+            _grant("RefreshTokenGrant", "refresh_token", {"refresh_token": _TOKEN}),
+        ]
     },
-    ["grant_type"],
     {"grant_type": "password", "username": "ada@example.com", "password": "correct horse battery"},
 )
 _REVOKE_FORM = _form(
     {
-        "token": {"type": "string", "description": "A refresh or an access token."},
-        "token_type_hint": {"type": "string"},
+        "title": "TokenRevocation",
+        "type": "object",
+        "properties": {
+            "token": {**_TOKEN, "description": "A refresh or an access token."},
+            "token_type_hint": {
+                "type": "string",
+                "maxLength": BODY_LIMIT,
+                "description": "Ignored: the token says itself what it is.",
+            },
+        },
+        "required": ["token"],
     },
-    ["token"],
     {"token": "mF_9.B5f-4.1JqM"},
 )
 _OAUTH_ERROR: Responses = {
@@ -156,6 +186,7 @@ async def create_token(request: Request, services: Services) -> Response:
     },
 )
 async def revoke_token(request: Request, services: Services) -> Response:
+    """A refresh token or an access token; either ends the whole session at once (RFC 7009)."""
     fields = await _parse_form(request)
     await services.credentials.revoke_token(SecretStr(_required(fields, "token")))
     return Response(status_code=200, headers=_NO_STORE)
@@ -174,6 +205,7 @@ async def revoke_token(request: Request, services: Services) -> Response:
     },
 )
 async def request_email_verification(request: EmailAddress, services: Services) -> Response:
+    """The link expires in 24 hours. At most 6 an hour are sent to one address."""
     await services.credentials.request_email_verification(request.email)
     return Response(status_code=202)
 
@@ -187,6 +219,7 @@ async def request_email_verification(request: EmailAddress, services: Services) 
     responses=document_problems(413, 415, 422),
 )
 async def confirm_email(confirmation: EmailConfirmation, services: Services) -> Response:
+    """The token works once; 400 where it is unknown, used or expired."""
     await services.credentials.confirm_email(confirmation.token)
     return Response(status_code=204)
 
@@ -204,6 +237,7 @@ async def confirm_email(confirmation: EmailConfirmation, services: Services) -> 
     },
 )
 async def request_password_reset(request: EmailAddress, services: Services) -> Response:
+    """The link expires in 10 minutes. At most 6 an hour are sent to one address."""
     await services.credentials.request_password_reset(request.email)
     return Response(status_code=202)
 

@@ -38,6 +38,7 @@ router = FeatureRouter(ImageUploadSettings, prefix="/api/v1/users", tags=["users
     },
 )
 async def put_my_avatar(request: Request, principal: WritesUsers, services: Services) -> Response:
+    """A JPEG, PNG or WebP file as the body. The newest upload wins, whichever job ends last."""
     content_type = request.headers.get("content-type")
     job = await services.images.upload_avatar(principal, body_of(request), content_type)
     return json_response(Job.of(job), 202, {"Location": f"/api/v1/jobs/{job.id}"})
@@ -58,5 +59,6 @@ async def get_avatar(
     principal: ReadsUsers,
     services: Services,
 ) -> Response:
+    """Redirects to a URL that needs no token. 404 while the account has no avatar."""
     method = read_method(request)
     return redirect(await services.avatars.url(principal, user_id, variant, method))

@@ -1,7 +1,6 @@
 """/api/v1/images: upload, list, show, delete."""
 
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import Path, Query, Request
 from fastapi.responses import Response
@@ -12,7 +11,14 @@ from api.routes.image_body import IMAGE_BODY
 from api.schemas import Image, ImageAccepted, ImagePage, Job
 from api.service.images import Accepted
 from api.settings import ImageUploadSettings
-from twelvefold.http.edge.parameters import Cursor, IdempotencyKey, IfMatch, IfNoneMatch, PageLimit
+from twelvefold.http.edge.parameters import (
+    Cursor,
+    Id,
+    IdempotencyKey,
+    IfMatch,
+    IfNoneMatch,
+    PageLimit,
+)
 from twelvefold.http.edge.policies import signed_in
 from twelvefold.http.edge.responses import (
     NOT_MODIFIED,
@@ -36,9 +42,9 @@ from twelvefold.security.principals import Principal
 router = FeatureRouter(ImageUploadSettings, prefix="/api/v1/images", tags=["images"])
 ReadsImages = Annotated[Principal, signed_in("images:read")]
 WritesImages = Annotated[Principal, signed_in("images:write")]
-ImageId = Annotated[UUID, Path(description="Id of the image.")]
+ImageId = Annotated[Id, Path(description="Id of the image.")]
 OwnerId = Annotated[
-    UUID | None, Query(description="The owner. Default: the caller; for admins all owners.")
+    Id | None, Query(description="The owner. Default: the caller; for admins all owners.")
 ]
 
 
@@ -67,6 +73,7 @@ async def create_image(
     services: Services,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
+    """A JPEG, PNG or WebP file as the body, without multipart; a job makes the smaller copies."""
     return replied(
         await services.images.upload(
             principal,
@@ -104,6 +111,7 @@ async def list_images(
     cursor: Cursor = None,
     owner_id: OwnerId = None,
 ) -> Response:
+    """The caller's images; for admins those of every owner."""
     cursors = services.image_cursors
     after = None if cursor is None else cursors.decode(cursor)
     rows = await services.images.list(principal, owner_id=owner_id, limit=limit + 1, after=after)
@@ -127,6 +135,7 @@ async def get_image(
     services: Services,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
+    """`status` says whether the smaller copies are there; 404 for images of other accounts."""
     image: ImageRecord = await services.images.get(principal, image_id)
     return versioned(Image.of(image).model_dump_json(), etag(image.version), if_none_match)
 
@@ -146,6 +155,7 @@ async def get_image_variant(
     principal: ReadsImages,
     services: Services,
 ) -> Response:
+    """Redirects to a URL that needs no token. Rejected and unfinished images have no copies."""
     method = read_method(request)
     return redirect(await services.images.variant_url(principal, image_id, variant, method))
 

@@ -2,7 +2,6 @@
 
 from functools import partial
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Header, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
@@ -10,7 +9,7 @@ from fastapi.responses import Response, StreamingResponse
 from api.dependencies import Services
 from api.event_stream import EventStreamResponse, head_response, last_version
 from api.schemas import Job, JobCreate, JobPage
-from twelvefold.http.edge.parameters import Cursor, IdempotencyKey, PageLimit
+from twelvefold.http.edge.parameters import Cursor, Id, IdempotencyKey, PageLimit
 from twelvefold.http.edge.policies import signed_in
 from twelvefold.http.edge.responses import (
     Responses,
@@ -31,7 +30,7 @@ from twelvefold.security.principals import Principal
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 ReadsJobs = Annotated[Principal, signed_in("jobs:read")]
 WritesJobs = Annotated[Principal, signed_in("jobs:write")]
-JobId = Annotated[UUID, Path(description="Id of the job.")]
+JobId = Annotated[Id, Path(description="Id of the job.")]
 _STREAM: Responses = {
     200: {
         "description": (
@@ -75,6 +74,7 @@ async def create_job(
     services: Services,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
+    """It runs at least once, and its effects happen once. 429 where too many jobs wait."""
     body = await request.body()
     operation = services.keys.once(str(principal.id), idempotency_key, "POST /jobs", body)
     return replied(
@@ -98,13 +98,14 @@ async def list_jobs(
     limit: PageLimit = 20,
     cursor: Cursor = None,
     owner_id: Annotated[
-        UUID | None, Query(description="The owner. Default: the caller; for admins all owners.")
+        Id | None, Query(description="The owner. Default: the caller; for admins all owners.")
     ] = None,
     status: Annotated[JobStatus | None, Query(description="Only with this status.")] = None,
     type: Annotated[  # noqa: A002 (the contract's name)
         str | None, Query(max_length=100, description="Only of this type.")
     ] = None,
 ) -> Response:
+    """The caller's jobs; for admins those of every account. Ended jobs are pruned in time."""
     cursors = services.job_cursors
     rows = await services.jobs.list(
         principal,
@@ -125,6 +126,7 @@ async def list_jobs(
     responses={**described(200, "The job"), **document_problems(401, 403, 404, 422)},
 )
 async def get_job(job_id: JobId, principal: ReadsJobs, services: Services) -> Response:
+    """404 for jobs of other accounts. To follow a job, watch its events instead of polling."""
     return json_response(Job.of(await services.jobs.get(principal, job_id)))
 
 
@@ -147,6 +149,7 @@ async def cancel_job(
     services: Services,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
+    """A job that has ended is 409. A running job is cancelled once its handler has stopped."""
     operation = services.keys.once(
         str(principal.id), idempotency_key, f"POST /jobs/{job_id}/cancel"
     )
@@ -172,6 +175,7 @@ async def retry_job(
     services: Services,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
+    """Only a dead, failed or cancelled job; any other is 409. Its attempts are counted anew."""
     operation = services.keys.once(str(principal.id), idempotency_key, f"POST /jobs/{job_id}/retry")
     return replied(
         await services.jobs.retry(principal, job_id, operation=operation, respond=_accepted)
@@ -191,7 +195,11 @@ async def watch_job(
     principal: ReadsJobs,
     services: Services,
     last_event_id: Annotated[
-        str | None, Header(description="Id of the last event that the caller has received.")
+        str | None,
+        Header(
+            description="Id of the last event that the caller has received.",
+            json_schema_extra={"maxLength": 8_192},
+        ),
     ] = None,
 ) -> Response:
     """Server-sent events. The stream ends with the job or with the token, whichever ends first."""

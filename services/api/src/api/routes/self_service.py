@@ -4,7 +4,6 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Path
 from fastapi.responses import Response
@@ -13,6 +12,7 @@ from api.dependencies import Services
 from api.rate_limits import AccountLimit
 from api.schemas import AccountExport, Image, Job
 from twelvefold.contracts.accounts import EmailChange, PasswordChange, SessionList
+from twelvefold.http.edge.parameters import Id
 from twelvefold.http.edge.policies import signed_in
 from twelvefold.http.edge.responses import described, document_problems, json_items, json_response
 from twelvefold.http.rest.streaming import OpenedResponse
@@ -73,6 +73,7 @@ async def change_email(request: EmailChange, principal: Mails, services: Service
     responses={**described(200, "The latest used first"), **document_problems(401, 403)},
 )
 async def list_my_sessions(principal: Reads, services: Services) -> Response:
+    """The active logins of the account; `current` marks the one that asks."""
     return json_response(await services.accounts.sessions(principal))
 
 
@@ -84,7 +85,7 @@ async def list_my_sessions(principal: Reads, services: Services) -> Response:
     responses=document_problems(401, 403, 404, 422),
 )
 async def end_my_session(
-    session_id: Annotated[UUID, Path(description="Id of the session.")],
+    session_id: Annotated[Id, Path(description="Id of the session.")],
     principal: Writes,
     services: Services,
 ) -> Response:

@@ -1,7 +1,6 @@
 """/api/v1/users: registration and profiles."""
 
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Path
 from fastapi.responses import Response
@@ -9,7 +8,7 @@ from fastapi.responses import Response
 from api.dependencies import Services
 from api.rate_limits import AccountLimit
 from twelvefold.contracts.accounts import User, UserCreate, UserUpdate
-from twelvefold.http.edge.parameters import IdempotencyKey, IfMatch, IfNoneMatch
+from twelvefold.http.edge.parameters import Id, IdempotencyKey, IfMatch, IfNoneMatch
 from twelvefold.http.edge.policies import anyone, signed_in
 from twelvefold.http.edge.responses import (
     NOT_MODIFIED,
@@ -23,7 +22,7 @@ from twelvefold.security.principals import Principal
 router = APIRouter(prefix="/api/v1/users", tags=["users"])
 ReadsUsers = Annotated[Principal, signed_in("users:read")]
 WritesUsers = Annotated[Principal, signed_in("users:write")]
-UserId = Annotated[UUID, Path(description="Id of the account.")]
+UserId = Annotated[Id, Path(description="Id of the account.")]
 
 
 @router.post(
@@ -47,6 +46,7 @@ UserId = Annotated[UUID, Path(description="Id of the account.")]
 async def create_user(
     new: UserCreate, services: Services, idempotency_key: IdempotencyKey = None
 ) -> Response:
+    """409 where the address has an account. The email to it holds a link that verifies it."""
     created = await services.accounts.create(new, idempotency_key)
     headers = {"ETag": created.document.etag}
     if created.id is not None:
@@ -70,6 +70,7 @@ async def create_user(
 async def get_me(
     principal: ReadsUsers, services: Services, if_none_match: IfNoneMatch = None
 ) -> Response:
+    """Send the ETag as If-Match with a change, and as If-None-Match to read again."""
     document = await services.accounts.get(principal, principal.id)
     return versioned(document.body, document.etag, if_none_match)
 
@@ -87,6 +88,7 @@ async def get_me(
 async def update_me(
     changes: UserUpdate, principal: WritesUsers, services: Services, if_match: IfMatch = None
 ) -> Response:
+    """Only the given members change. The address and the password have operations of their own."""
     expected = parse_if_match(if_match)
     document = await services.accounts.update(principal, changes, expected)
     return versioned(document.body, document.etag, None)

@@ -27,6 +27,7 @@ router = APIRouter(
     responses={**described(200, "A JWK set"), **document_problems()},
 )
 async def get_jwks(services: Services) -> Response:
+    """Keys stay published for as long as a token that they signed is valid."""
     keys = await services.credentials.key_set()
     return Response(keys, 200, _CACHED, media_type="application/json")
 
@@ -39,6 +40,7 @@ async def get_jwks(services: Services) -> Response:
     responses={**described(200, "The metadata"), **document_problems()},
 )
 async def get_server_metadata(request: Request, services: Services) -> Response:
+    """Where OAuth clients find the endpoints of this issuer."""
     base = (services.public_url or str(request.base_url)).rstrip("/")
     metadata = ServerMetadata(
         issuer=services.issuer,

@@ -22,7 +22,7 @@ _BEARER = {
     "type": "http",
     "scheme": "bearer",
     "bearerFormat": "JWT",
-    "description": "An access token.",
+    "description": "An access token, verified by the rules of RFC8725 and RFC9068.",
 }
 
 
@@ -70,18 +70,9 @@ def _complete(found: dict[str, Any], documentation: Documentation) -> None:
         if operation.get("security"):
             # Clients that hold a token need no OAuth flow to send it.
             operation["security"].append({"bearer": []})
-        if "428" in operation["responses"]:
-            _require_if_match(operation["parameters"])
         if PROBES not in operation["tags"]:
             _show_limits(operation["responses"])
         _link(operation, documentation)
-
-
-def _require_if_match(parameters: list[dict[str, Any]]) -> None:
-    # FastAPI would answer a missing required header with 422; the API answers 428.
-    for parameter in parameters:
-        if parameter["name"] == "if-match":
-            parameter["required"] = True
 
 
 def _show_limits(responses: dict[str, Any]) -> None:

@@ -60,6 +60,7 @@ class Edge:
         state: object,
         documentation: Documentation,
         body_limits: Mapping[str, int] | None = None,
+        public_url: str | None = None,
     ) -> FastAPI:
         """Return the public app; arguments as of `create_service_app`.
 
@@ -75,6 +76,8 @@ class Edge:
             public=True,
             health=self.health,
             body_limits=body_limits,
+            public_url=public_url,
+            demo_account=self.settings.docs_demo_account,
             unrouted_quota=UNROUTED * self.settings.rate_limit_anonymous,
         )
         app.state.authenticator = self.authenticator

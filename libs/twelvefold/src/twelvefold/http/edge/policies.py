@@ -55,8 +55,11 @@ class TokenPolicy(SecurityBase):
 
     model = OAuth2(
         # `documentation` adds the scopes of the service.
-        flows=OAuthFlows(password=OAuthFlowPassword(tokenUrl=TOKEN_PATH, scopes={})),
-        description="Access token by the password or refresh_token grant; lives 10 minutes.",
+        flows=OAuthFlows(
+            password=OAuthFlowPassword(tokenUrl=TOKEN_PATH, refreshUrl=TOKEN_PATH, scopes={})
+        ),
+        description="Access token by the password or refresh_token grant; lives 10 minutes. "
+        "Verified by the rules of RFC8725 and RFC9068.",
     )
     scheme_name = "oauth2"
 

@@ -31,7 +31,7 @@ _MICROSECOND = timedelta(microseconds=1)
 class Page(BaseModel, Generic[T]):
     """One page of a list, newest first."""
 
-    items: list[T]
+    items: list[T] = Field(json_schema_extra={"maxItems": 100})
     next_cursor: str | None = Field(None, description="For `?cursor=`; none on the last page.")
 
 

@@ -9,6 +9,7 @@ app.
 import json
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -29,6 +30,7 @@ _DETAILS = {
     404: "There is nothing at this path.",
     405: "Method not allowed. See the Allow header.",
 }
+MAX_ERRORS = 100  # faults that a problem lists; a large body may have any number
 
 
 class RequestRefused(HTTPException):
@@ -65,7 +67,8 @@ def _render(
         "instance": redact(scope["path"][:MAX_INSTANCE]),
         "request_id": current_request_id(),
     }
-    if faults := [{"pointer": error.pointer, "detail": error.detail} for error in errors]:
+    listed = islice(errors, MAX_ERRORS)
+    if faults := [{"pointer": error.pointer, "detail": error.detail} for error in listed]:
         members["errors"] = faults
     return json.dumps(members).encode()
 
