@@ -27,6 +27,7 @@ from twelvefold.settings.command_line import (
     load_or_fail,
 )
 from twelvefold_dev.environment.composition import OPERATOR
+from twelvefold_dev.project.commands import rename, upgrade
 from twelvefold_dev.servers.backing import BackingKind
 from twelvefold_dev.servers.server import StackError
 from twelvefold_dev.supervisor.control import END_TIMEOUT, RunLock, ask
@@ -43,6 +44,8 @@ _NOTHING_RUNS = "nothing runs in this checkout (start it by `make up`)"
 app = typer.Typer()
 # The panels of --help.
 _LAPTOP, _REPOSITORY = "On this machine", "Repository"
+app.command(rich_help_panel=_REPOSITORY)(rename)
+app.command(rich_help_panel=_REPOSITORY)(upgrade)
 
 
 @contextmanager
