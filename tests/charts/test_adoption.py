@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
+from cryptography import x509
 from tests.charts.invariants.adoption import mounted_secrets
 from tests.charts.rendering import (
     DIGEST,
+    JWKS,
     NAMESPACE,
     Object,
     Release,
@@ -241,3 +245,20 @@ def test_a_proxy_is_a_setting_that_every_process_accepts() -> None:
     for workload in world.services():
         given = environment(world, workload) | proxy
         assert problems(installed_services()[workload.service].settings, given) == []
+
+
+def test_in_development_the_gateway_has_a_certificate_for_the_host_and_nowhere_else() -> None:
+    mesh = {
+        environment: Release("istio/mesh", "mesh", environment=environment, values=jwks)
+        for environment, jwks in (("dev", {}), ("production", {"tokens": {"jwks": JWKS}}))
+    }
+    (secret,) = of(mesh["dev"].render(), "Secret")
+    (gateway,) = of(mesh["dev"].render(), "Gateway")
+    certificate = x509.load_pem_x509_certificate(base64.b64decode(secret["data"]["tls.crt"]))
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+
+    assert secret["type"] == "kubernetes.io/tls"
+    assert secret["metadata"]["namespace"] == "istio-system"
+    assert secret["metadata"]["name"] == gateway["spec"]["servers"][0]["tls"]["credentialName"]
+    assert names.get_values_for_type(x509.DNSName) == ["twelvefold.localhost"]
+    assert of(mesh["production"].render(), "Secret") == []

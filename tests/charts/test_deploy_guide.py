@@ -29,19 +29,10 @@ VERSION = "2026.11.25-b71ae79"
 _STAND_INS = {"jwks.json": JWKS}
 # What else a shell runs in the guides: nothing of ours could be misnamed in it.
 _OTHERS = (
-    "cp",
-    "curl",
-    "export",
-    "random",
-    "API",
-    "DB",
-    "REDIS",
-    "NEW",
-    "VERSION",
-    "digest",
-    "for",
+    *("cp", "curl", "export", "random", "API", "DB", "REDIS", "NEW", "VERSION", "digest", "for"),
+    *("make", "istioctl", "route", "done", "BOOTSTRAP_ROLE_PASSWORDS"),
 )
-_OTHERS += ("make", "istioctl", "route", "done", "BOOTSTRAP_ROLE_PASSWORDS")
+_PROGRAM = r"(?:helm|kubectl|\.venv/bin/twelvefold)"
 
 
 def lines(guide: str) -> Iterator[str]:

@@ -194,6 +194,10 @@ REFUSED = {
         ),
         "attach managed servers by URL",
     ),
+    "a certificate that nobody signed in production": (
+        release("istio/mesh", {"tokens": {"jwks": JWKS}, "gateway": {"selfSigned": True}}),
+        "gateway.selfSigned is for development",
+    ),
     "a mesh without keys": (release("istio/mesh", {}), "give tokens.jwks"),
     "a mesh with keys from two places": (
         release("istio/mesh", {"tokens": {"jwks": JWKS, "jwksUri": "https://id.example.com"}}),

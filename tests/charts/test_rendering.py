@@ -137,6 +137,12 @@ _TOGGLES: dict[str, dict[str, Values]] = {
             "dashboards": {"enabled": False},
         },
         "monitoring": {"monitoring": {"enabled": True}},
+        "deployers": {
+            "deployers": [
+                {"kind": "ServiceAccount", "name": "pipeline", "namespace": "ci"},
+                {"kind": "Group", "name": "operators"},
+            ]
+        },
         "no mesh": _WITHOUT_MESH,
     },
     "charts/backing": {
@@ -207,7 +213,7 @@ def _controlled(release: Release) -> Iterator[tuple[str, Values]]:
 
 
 @cache
-def _validator(kind: str) -> Any:
+def validator(kind: str) -> Any:
     return jsonschema_rs.validator_for(json.loads((_SCHEMAS / f"{kind}.json").read_text()))
 
 
@@ -235,7 +241,7 @@ _CHECKED: set[str] = set()
 def faults(one: Object) -> Iterator[str]:
     """What the schemas of the API server's kinds and of the operators' refuse; strictly."""
     if (_SCHEMAS / f"{one['kind']}.json").exists() and "." in one["apiVersion"].partition("/")[0]:
-        for error in _validator(one["kind"]).iter_errors(one):
+        for error in validator(one["kind"]).iter_errors(one):
             yield f"{title(one)} {list(error.instance_path)}: {error.message}"
         return
     key = f"{one['apiVersion']} {one['kind']} {json.dumps(shape(one))}"

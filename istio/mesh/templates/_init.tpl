@@ -2,6 +2,9 @@
 {{- include "common.init" . -}}
 {{- include "common.refuseDevelopment" . -}}
 {{- include "common.requireSite" . -}}
+{{- if and .Values.gateway.selfSigned (ne .Values.global.environment "development") -}}
+{{- fail "gateway.selfSigned is for development: create the Secret gateway.tlsSecret with a certificate that clients trust" -}}
+{{- end -}}
 {{- if not .Values.global.mesh.enabled -}}
 {{- fail "global.mesh.enabled is false: there is no mesh to configure" -}}
 {{- end -}}

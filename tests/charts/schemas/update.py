@@ -4,8 +4,9 @@
 
 The files: `customresourcedefinitions.gen.yaml` of istio/api, `podmonitors` and `prometheusrules` of
 prometheus-operator, `scaledobjects` of keda, `rollout` and `analysis-template` of argo-rollouts,
-`crd.yaml` of flagger, `300-clusterimagepolicy.yaml` of sigstore/policy-controller. A schema here
-holds for one kind and version.
+`crd.yaml` of flagger, `application` of argo-cd, `helmreleases` and `helmrepositories` of Flux,
+`300-clusterimagepolicy.yaml` of sigstore/policy-controller. A schema here holds for one kind and
+version.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ KINDS = {
     "Rollout": "v1alpha1",
     "Canary": "v1beta1",
     "MetricTemplate": "v1beta1",
+    "Application": "v1alpha1",
+    "HelmRelease": "v2",
+    "HelmRepository": "v1",
 }
 _NAMES = {"type": "object", "additionalProperties": {"type": "string"}}
 _METADATA = {
