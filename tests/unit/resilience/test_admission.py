@@ -15,6 +15,7 @@ from tests.fakes.virtual_loop import VirtualLoop
 
 from twelvefold.context import RequestContext, request_context
 from twelvefold.errors import Overloaded
+from twelvefold.observability.metrics import REGISTRY
 from twelvefold.resilience import admission
 from twelvefold.resilience.admission import INTERVAL, AdmissionQueue
 
@@ -205,6 +206,31 @@ def test_seconds_in_which_the_event_loop_was_stalled_do_not_count(run):
         for _ in range(100):
             queue.leave()
         await asyncio.gather(*calls)
+
+    run(main())
+
+
+def test_who_comes_right_after_a_stall_waits_no_shorter_and_no_negative_time(run):
+    def waited() -> float:
+        found = REGISTRY.get_sample_value("pool_wait_seconds_sum", {"pool": "demo"})
+        assert found is not None
+        return found
+
+    async def main() -> None:
+        queue = create_queue()
+        assert queue.enter()
+        first = asyncio.create_task(queue.wait())
+        await asyncio.sleep(1)
+        stall(60)
+        second = asyncio.create_task(queue.wait())  # before the queue has noticed the stall
+        for call, longest in ((first, 2), (second, 1)):
+            before = waited()
+            queue.leave()
+            await call
+            assert 0 <= waited() - before < longest
+        with pytest.raises(Overloaded):
+            await queue.wait()
+        assert now() - 61 == pytest.approx(MAX_WAIT, abs=0.1)
 
     run(main())
 

@@ -78,6 +78,7 @@ class AdmissionQueue:
         self._gaps = 0  # between releases, since the queue was last empty
         self._average_gap = 0.0
         self._is_ticking = False
+        self._tick_due = 0.0
         metrics.register_pool(name, slots, lambda: self.in_use)
         metrics.pool_waiting.labels(name).set_function(lambda: self.waiting)
         self._waits = metrics.pool_wait.labels(name)
@@ -125,7 +126,7 @@ class AdmissionQueue:
                 now = self._now()
                 self._measure_gap(now)
                 waiter.granted.set_result(True)
-                self._waits.observe(max(0.0, now - waiter.since))  # the clock may step back
+                self._waits.observe(now - waiter.since)
                 self._note_emptiness()
                 return
         self.in_use -= 1
@@ -205,26 +206,30 @@ class AdmissionQueue:
             self._gaps, self._average_gap = 0, 0.0
 
     def _now(self) -> float:
-        """Return the time in seconds of a clock that stands still while the loop is stalled."""
-        return time.monotonic() - self._stalled
+        """Return the time in seconds of a clock that stands still while the loop is stalled.
+
+        It stops once a check is late by _STALL, and goes on with the next one: it never steps back.
+        """
+        now = time.monotonic()
+        if self._is_ticking and (late := now - self._tick_due) > _STALL:
+            self._stalled += late - _STALL
+            self._tick_due = now - _STALL
+        return now - self._stalled
 
     def _schedule_tick(self) -> None:
         self._is_ticking = True
-        due = time.monotonic() + _TICK
-        asyncio.get_running_loop().call_later(_TICK, self._tick, due)
+        self._tick_due = time.monotonic() + _TICK
+        asyncio.get_running_loop().call_later(_TICK, self._tick)
 
-    def _tick(self, due: float) -> None:
-        """Correct the clock after a stall, and refuse those who have waited long enough."""
-        self._is_ticking = False
-        late = time.monotonic() - due
-        if late > _STALL:
-            self._stalled += late
+    def _tick(self) -> None:
+        """Refuse those who have waited long enough."""
         now = self._now()
+        self._is_ticking = False
         if any(waiter.until <= now for waiter in self._waiting):
             for waiter in self._waiting:
                 if waiter.until <= now and not waiter.granted.done():
                     waiter.granted.set_result(False)
-                    self._waits.observe(max(0.0, now - waiter.since))  # the clock may step back
+                    self._waits.observe(now - waiter.since)
             self._waiting = deque(waiter for waiter in self._waiting if waiter.until > now)
             self._note_emptiness()
         if self._waiting:

@@ -81,6 +81,7 @@ class RequestMiddleware:
             max_wait=limits.max_wait,
             target=TARGET,
         )
+        self._refused = metrics.http_requests_refused.labels("concurrency")
         # Bound here: a lazy logger would keep the configuration of its first line.
         self._log = structlog.get_logger(REQUEST_LOGGER).bind()
         self._log_request = request_log()
@@ -158,7 +159,7 @@ class RequestMiddleware:
             try:
                 await self._admission.wait(share=self._share_of(scope))
             except Overloaded as overloaded:
-                metrics.http_requests_refused.labels("concurrency").inc()
+                self._refused.inc()
                 await problem_response(overloaded, scope)(scope, receive, send)
                 return
         slot = RequestSlot(self._admission, receive)
