@@ -27,7 +27,12 @@ from twelvefold.errors import (
     Unauthenticated,
     UnprocessableContent,
 )
-from twelvefold.http.internal import InternalClient, InternalResponse, raise_for_problem
+from twelvefold.http.internal import (
+    MAX_CONNECTIONS,
+    InternalClient,
+    InternalResponse,
+    raise_for_problem,
+)
 
 
 @pytest.mark.parametrize(
@@ -143,6 +148,28 @@ async def test_a_cancelled_call_leaves_no_response_to_the_next():
             call.cancel()
             await asyncio.gather(call, return_exceptions=True)
             assert (await client.request("GET", "/x")).json() == {"ok": "yes"}
+
+
+async def test_calls_beyond_the_connections_wait_for_their_turn():
+    app = FastAPI()
+    gate, active, most = asyncio.Event(), 0, 0
+
+    @app.get("/held")
+    async def held() -> None:
+        nonlocal active, most
+        active += 1
+        most = max(most, active)
+        await gate.wait()
+        active -= 1
+
+    async with client_of(app, limit=60) as client:
+        calls = [asyncio.create_task(client.request("GET", "/held")) for _ in range(250)]
+        async with asyncio.timeout(60):
+            while active < MAX_CONNECTIONS:
+                await asyncio.sleep(0)
+        gate.set()
+        assert {(await call).status for call in calls} == {200}
+    assert most == MAX_CONNECTIONS
 
 
 async def test_past_the_deadline_no_call_is_made():

@@ -40,7 +40,8 @@ from .callers import CallerNotAllowed, CallerUnknown, reveal
 DEADLINE_MARGIN = 0.05  # seconds reserved for the response after a callee has used up its time
 MAX_CONNECTIONS = 100
 KEEPALIVE_EXPIRY = 30.0  # seconds; below the callee's own, so that it does not close first
-CONNECT_TIMEOUT = 1.0  # seconds
+CONNECT_TIMEOUT = 3.0  # seconds; more than the two for which a busy node may stall
+PING_TIMEOUT = 1.0  # seconds
 _CLIENT_ERROR, _SERVER_ERROR = 400, 500
 _log = structlog.get_logger(__name__)
 _CALLER_CODES = frozenset({CallerUnknown.code, CallerNotAllowed.code})
@@ -187,10 +188,10 @@ class InternalClient:
             metrics.observe_with_trace(metrics.client_requests.labels(self.name, outcome), elapsed)
 
     async def ping(self) -> None:
-        """Raise DependencyUnavailable unless the callee responds within CONNECT_TIMEOUT."""
+        """Raise DependencyUnavailable unless the callee responds within PING_TIMEOUT."""
         try:
             async with (
-                asyncio.timeout(CONNECT_TIMEOUT),
+                asyncio.timeout(PING_TIMEOUT),
                 self._session.get(self._base_url + PING_PATH),
             ):
                 pass
