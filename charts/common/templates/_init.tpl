@@ -20,6 +20,7 @@ combinations.
 {{- $_ := set . "Values" (mergeOverwrite (deepCopy .Values.common) (omit .Values "common" "global")) -}}
 {{- end -}}
 {{- include "common.locateS3" . -}}
+{{- include "common.selectFeatures" . -}}
 {{- if and (ne .Release.Name .Chart.Name) (not (hasPrefix (printf "%s-" .Chart.Name) .Release.Name)) -}}
 {{- fail (printf "name the release %s (the primary) or %s-… (another release, such as %s-canary), not %s" .Chart.Name .Chart.Name .Chart.Name .Release.Name) -}}
 {{- end -}}

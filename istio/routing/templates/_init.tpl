@@ -8,6 +8,7 @@
 {{- fail "global.mesh.enabled is off: there is nothing to route" -}}
 {{- end -}}
 {{- include "common.locateS3" . -}}
+{{- include "common.selectFeatures" . -}}
 {{- if and .Values.global.rolloutController (dig "canary" "enabled" false .Values) -}}
 {{- fail (printf "canary.enabled is for a second release: %s sets the weights itself" .Values.global.rolloutController) -}}
 {{- end -}}
