@@ -90,18 +90,9 @@ class Deployment:
         apply(made)
 
     def _write_site(self) -> None:
-        """The site file: development's own places, in our namespaces."""
-        common = yaml.safe_load((ROOT / "charts/common/values.yaml").read_text())["global"]
-        peers = {
-            name: {key: self._moved(peer[key]) for key in ("host", "namespace")}
-            for name, peer in common["peers"].items()
-            if peer.get("namespace") == "twelvefold-backing"
-        }
-        s3 = {
-            "endpoint": self._moved(common["s3"]["endpoint"]),
-            "publicEndpoint": f"http://127.0.0.1:{self.s3_port}",
-        }
-        site = {"global": {"namespace": NAMESPACE, "host": HOST, "s3": s3, "peers": peers}}
+        """The site file; the servers are those of the charts' development values."""
+        s3 = {"publicEndpoint": f"http://127.0.0.1:{self.s3_port}"}
+        site = {"global": {"namespace": NAMESPACE, "host": HOST, "s3": s3}}
         (self.folder / "site.yaml").write_text(yaml.safe_dump(site))
 
     def _moved(self, text: str) -> str:
