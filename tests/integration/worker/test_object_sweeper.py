@@ -10,7 +10,6 @@ from tests.integration.worker.test_erasure import account_with, enqueue, keys_of
 from twelvefold.identifiers import new_id
 from twelvefold.jobs.retention import EmptyPayload, fetch_suite_id
 from worker.job_kinds import OBJECTS_SWEEP
-from worker.service import object_sweeper
 from worker.service.object_sweeper import (
     SUITE_ID_KEY,
     BucketOwnerMismatch,
@@ -37,8 +36,9 @@ async def sweep(bench, owners, store):
     """Sweeps at once. Empties the bucket after the test."""
     own_id = partial(fetch_suite_id, bench.database)
 
-    async def now(age=timedelta(), suite_id=own_id):
-        return await ObjectSweeper(owners, store, age, suite_id).sweep(IdleJob(), EmptyPayload())
+    async def now(age=timedelta(), suite_id=own_id, **limits):
+        sweeper = ObjectSweeper(owners, store, age, suite_id, **limits)
+        return await sweeper.sweep(IdleJob(), EmptyPayload())
 
     yield now
     for key in await keys_of(store, ""):
@@ -69,20 +69,18 @@ async def test_a_recent_orphan_is_kept(owners, store, sweep):
     assert await store.stat(orphan) is not None
 
 
-async def test_images_that_miss_an_object_are_repaired(owners, store, sweep, monkeypatch):
-    monkeypatch.setattr(object_sweeper, "_PAGE_SIZE", 3)
+async def test_images_that_miss_an_object_are_repaired(owners, store, sweep):
     user_id, _ = await account_with(owners, store, images=5)
     without_source, without_variant, *_ = rows = owners.images[user_id]
     await store.delete(rows[without_source][0])
     await store.delete(rows[without_variant][1])
-    assert (await sweep())["mended"] == 2
+    assert (await sweep(page_size=3))["mended"] == 2
     assert set(owners.repaired) == {without_source, without_variant}
 
 
-async def test_the_ranges_in_requests_to_owners_cover_every_key(owners, store, sweep, monkeypatch):
-    monkeypatch.setattr(object_sweeper, "_PAGE_SIZE", 2)
+async def test_the_ranges_in_requests_to_owners_cover_every_key(owners, store, sweep):
     await account_with(owners, store, images=3)
-    await sweep()
+    await sweep(page_size=2)
     for prefix in ("uploads/", "variants/image/"):
         ranges = [found for found in owners.ranges if found.prefix == prefix]
         ends = [found.through for found in ranges]
@@ -91,11 +89,10 @@ async def test_the_ranges_in_requests_to_owners_cover_every_key(owners, store, s
         assert all(end is not None for end in ends[:-1])
 
 
-async def test_nothing_is_repaired_if_many_objects_are_missing(owners, store, sweep, monkeypatch):
-    monkeypatch.setattr(object_sweeper, "_MAX_REPAIRS", 2)
+async def test_nothing_is_repaired_if_many_objects_are_missing(owners, store, sweep):
     owners.images[new_id()] = {new_id(): [f"uploads/{new_id()}"] for _ in range(3)}
     with pytest.raises(TooManyMissingObjects, match="S3_BUCKET"):
-        await sweep()
+        await sweep(max_repairs=2)
     assert owners.repaired == []
 
 

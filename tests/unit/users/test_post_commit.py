@@ -7,7 +7,6 @@ import pytest
 
 from twelvefold.database.database import Transaction
 from twelvefold.observability import metrics
-from users.service import post_commit as module
 from users.service.post_commit import PostCommitTasks
 
 
@@ -82,9 +81,8 @@ async def test_a_failure_is_no_failure_of_the_request_and_the_rest_follows(trans
     assert work.done
 
 
-async def test_closing_waits_a_bounded_time(transaction, monkeypatch):
-    monkeypatch.setattr(module, "_GRACE", 0.01)
-    work, post_commit_tasks = Work(), PostCommitTasks()
+async def test_closing_waits_a_bounded_time(transaction):
+    work, post_commit_tasks = Work(), PostCommitTasks(grace=0.01)
     task = post_commit_tasks.start(work)
     await turn()
     await post_commit_tasks.aclose()
@@ -93,9 +91,8 @@ async def test_closing_waits_a_bounded_time(transaction, monkeypatch):
     assert metrics.REGISTRY.get_sample_value("pool_in_use", {"pool": "post_commit_tasks"}) == 0
 
 
-async def test_too_much_at_a_time_is_dropped(monkeypatch):
-    monkeypatch.setattr(module, "_LIMIT", 1)
-    work, post_commit_tasks = Work(), PostCommitTasks()
+async def test_too_much_at_a_time_is_dropped():
+    work, post_commit_tasks = Work(), PostCommitTasks(max_tasks=1)
     assert post_commit_tasks.start(work) is not None
     assert post_commit_tasks.start(work) is None
     work.gate.set()

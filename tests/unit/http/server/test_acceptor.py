@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from twelvefold.http.server import acceptor as module
-from twelvefold.http.server.acceptor import MAX_ACCEPTS, Acceptor
+from twelvefold.http.server.acceptor import MAX_ACCEPTS, PAUSE, Acceptor
 
 Act = Callable[[Acceptor, socket.socket, list[bool]], Awaitable[None]]
 
@@ -28,7 +27,9 @@ class Connection(asyncio.Protocol):
         self.made.append(bool(own.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
 
 
-def on_uvloop(act: Act, *, listening: type[socket.socket] = socket.socket) -> None:
+def on_uvloop(
+    act: Act, *, listening: type[socket.socket] = socket.socket, pause: float = PAUSE
+) -> None:
     """Run `act` on the event loop of services."""
 
     async def main() -> None:
@@ -37,7 +38,7 @@ def on_uvloop(act: Act, *, listening: type[socket.socket] = socket.socket) -> No
         with listening() as server:
             server.bind(("127.0.0.1", 0))
             server.listen(512)
-            await act(Acceptor(server, protocol), server, made)
+            await act(Acceptor(server, protocol, pause=pause), server, made)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
@@ -72,11 +73,7 @@ def test_closing_accepts_the_queued_connections_and_no_others() -> None:
     on_uvloop(act)
 
 
-def test_without_descriptors_it_pauses_and_then_goes_on(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(module, "_PAUSE", 0.05)
-
+def test_without_descriptors_it_pauses_and_then_goes_on() -> None:
     class Exhausted(socket.socket):
         tries = 0
 
@@ -95,14 +92,10 @@ def test_without_descriptors_it_pauses_and_then_goes_on(
         assert Exhausted.tries < 5  # it did not spin
         await acceptor.aclose()
 
-    on_uvloop(act, listening=Exhausted)
+    on_uvloop(act, listening=Exhausted, pause=0.05)
 
 
-def test_an_acceptor_closed_during_a_pause_does_not_resume(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(module, "_PAUSE", 0.01)
-
+def test_an_acceptor_closed_during_a_pause_does_not_resume() -> None:
     class Exhausted(socket.socket):
         tries = 0
 
@@ -119,4 +112,4 @@ def test_an_acceptor_closed_during_a_pause_does_not_resume(
         os.close(descriptor)
         assert Exhausted.tries == 1
 
-    on_uvloop(act, listening=Exhausted)
+    on_uvloop(act, listening=Exhausted, pause=0.01)

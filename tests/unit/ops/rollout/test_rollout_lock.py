@@ -13,9 +13,8 @@ import pytest
 from lightkube import ApiError, AsyncClient
 from lightkube.resources.coordination_v1 import Lease
 
-from twelvefold_ops.rollout import rollout_lock
 from twelvefold_ops.rollout.model import ClusterError, RolloutRefused
-from twelvefold_ops.rollout.rollout_lock import hold_lease
+from twelvefold_ops.rollout.rollout_lock import LockTimes, hold_lease
 
 
 class OneLease:
@@ -65,9 +64,10 @@ def server() -> OneLease:
     return OneLease()
 
 
-def hold(server: OneLease, notes: list[str] | None = None) -> Any:
+def hold(server: OneLease, notes: list[str] | None = None, **times: Any) -> Any:
     report = notes.append if notes is not None else lambda _: None
-    return hold_lease(cast("AsyncClient", server), "shop", "rollout-api", report)
+    client = cast("AsyncClient", server)
+    return hold_lease(client, "shop", "rollout-api", report, LockTimes(**times))
 
 
 async def test_a_lease_exists_while_it_is_held_and_is_deleted_afterwards(server: OneLease) -> None:
@@ -85,25 +85,21 @@ async def test_a_refusal_releases_the_lease(server: OneLease) -> None:
 
 @pytest.mark.parametrize("error", [ClusterError("no response"), KeyError("unforeseen")])
 async def test_a_failure_half_way_leaves_the_lease_in_place(
-    server: OneLease, monkeypatch: pytest.MonkeyPatch, error: Exception
+    server: OneLease, error: Exception
 ) -> None:
-    monkeypatch.setattr(rollout_lock, "_LEASE_DURATION", 0.0)
     with pytest.raises(type(error)):
         async with hold(server):
             raise error
     notes: list[str] = []
-    async with hold(server, notes) as was_abandoned:
+    async with hold(server, notes, duration=0) as was_abandoned:
         assert was_abandoned
     assert "waiting to see whether it renews it" in notes[0]
     assert server.lease is None
 
 
-async def test_a_lease_that_is_renewed_is_refused_to_others(
-    server: OneLease, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rollout_lock, "_ACQUIRE_TIMEOUT", 0.5)
+async def test_a_lease_that_is_renewed_is_refused_to_others(server: OneLease) -> None:
     async with hold(server):
         with pytest.raises(RolloutRefused, match="another rollout is in progress"):
-            async with hold(server):
+            async with hold(server, acquire_timeout=0.5):
                 pytest.fail("two processes hold the lease")
         assert server.lease is not None

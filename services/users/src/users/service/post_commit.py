@@ -14,8 +14,6 @@ import structlog
 from twelvefold.database.database import Transaction
 from twelvefold.observability import metrics
 
-_LIMIT = 1000  # tasks at a time; timeouts of their own bound each
-_GRACE = 2.0  # seconds that closing waits for running tasks
 _log = structlog.get_logger(__name__)
 
 
@@ -37,9 +35,15 @@ class PostCommitTask:
 class PostCommitTasks:
     """The running post-commit tasks of this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_tasks: int = 1000, grace: float = 2.0) -> None:
+        """`max_tasks`: tasks at a time; timeouts of their own bound each.
+
+        `grace`: seconds that closing waits for running tasks.
+        """
+        self._max_tasks = max_tasks
+        self._grace = grace
         self._running: set[asyncio.Task[None]] = set()
-        metrics.register_pool("post_commit_tasks", _LIMIT, lambda: len(self._running))
+        metrics.register_pool("post_commit_tasks", max_tasks, lambda: len(self._running))
 
     def after(
         self, transaction: Transaction, *work: Callable[[], Awaitable[object]]
@@ -56,9 +60,9 @@ class PostCommitTasks:
 
     def start(self, *work: Callable[[], Awaitable[object]]) -> asyncio.Task[None] | None:
         """Run `work` in a task; None where too many are in flight."""
-        if len(self._running) >= _LIMIT:
+        if len(self._running) >= self._max_tasks:
             metrics.pool_exhausted.labels("post_commit_tasks").inc()
-            _log.warning("post_commit_task_dropped", limit=_LIMIT)
+            _log.warning("post_commit_task_dropped", limit=self._max_tasks)
             return None
         task = asyncio.create_task(_run(work))
         self._running.add(task)
@@ -68,7 +72,7 @@ class PostCommitTasks:
     async def aclose(self) -> None:
         """Wait for running tasks for a bounded time, then cancel them."""
         if self._running:
-            _, late = await asyncio.wait(self._running, timeout=_GRACE)
+            _, late = await asyncio.wait(self._running, timeout=self._grace)
             for task in late:
                 task.cancel()
             if late:

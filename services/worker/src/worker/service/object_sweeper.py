@@ -21,8 +21,6 @@ from worker.owners import AVATAR_PREFIX, OwnerClient
 from worker.service.job_context import JobContext
 
 _SOURCES, _VARIANTS = "uploads/", "variants/image/"
-_PAGE_SIZE = 500  # keys in one request to an owner
-_MAX_REPAIRS = 100  # images in one sweep
 # The object that contains the id of the suite that owns the bucket.
 SUITE_ID_KEY = "suite"
 
@@ -61,12 +59,14 @@ class ObjectSweeper:
     store: ObjectStore
     age: timedelta
     suite_id: Callable[[], Awaitable[UUID]]
+    page_size: int = 500  # keys in one request to an owner
+    max_repairs: int = 100  # images in one sweep
 
     async def sweep(self, job: JobContext, _: EmptyPayload) -> dict[str, Any]:
         """Sweep the bucket; return the counts of seen, deleted and repaired (`mended`) objects.
 
         Raises DependencyUnavailable where an owner or S3 is unavailable, BucketOwnerMismatch, and
-        TooManyMissingObjects where more than 100 images miss objects.
+        TooManyMissingObjects where more than `max_repairs` images miss objects.
         """
         await self._require_own_bucket()
         seen, deleted, missing = 0, 0, set[UUID]()
@@ -76,9 +76,10 @@ class ObjectSweeper:
                 seen += len(page.objects)
                 if prefix != AVATAR_PREFIX:
                     missing.update(await self._find_missing(page, before))
-                if len(missing) > _MAX_REPAIRS:
+                if len(missing) > self.max_repairs:
                     raise TooManyMissingObjects(
-                        f"more than {_MAX_REPAIRS} images miss objects: is S3_BUCKET the right one?"
+                        f"more than {self.max_repairs} images miss objects: "
+                        "is S3_BUCKET the right one?"
                     )
                 deleted += await self._delete_orphans(job, page, before)
         if missing:
@@ -104,7 +105,7 @@ class ObjectSweeper:
         """Yield at least one page; the last one is marked and has no upper bound."""
         page = _Page(prefix, "")
         async for stored in self.store.list(prefix):
-            if len(page.objects) == _PAGE_SIZE:
+            if len(page.objects) == self.page_size:
                 yield page
                 page = _Page(prefix, page.objects[-1].key)
             page.objects.append(stored)

@@ -19,7 +19,7 @@ import structlog
 BACKLOG = 2048  # connections that the kernel queues until they are accepted
 MAX_ACCEPTS = 32  # per turn: bounded, so that open connections are served meanwhile
 _ALL = 1 << 16  # more connections than a kernel queues
-_PAUSE = 1.0  # seconds without accepting after the process ran out of descriptors
+PAUSE = 1.0  # seconds without accepting after the process ran out of descriptors
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _log = structlog.get_logger(__name__)
 
@@ -27,11 +27,21 @@ _log = structlog.get_logger(__name__)
 class Acceptor:
     """Accepts connections on a socket, which it owns, until it is closed."""
 
-    def __init__(self, listening: socket.socket, protocol: Callable[[], asyncio.Protocol]) -> None:
-        """Start to accept in the running event loop. `protocol` is called for each connection."""
+    def __init__(
+        self,
+        listening: socket.socket,
+        protocol: Callable[[], asyncio.Protocol],
+        *,
+        pause: float = PAUSE,
+    ) -> None:
+        """Start to accept in the running event loop. `protocol` is called for each connection.
+
+        `pause`: seconds without accepting after the process ran out of descriptors.
+        """
         listening.setblocking(False)
         self._listening = listening
         self._protocol = protocol
+        self._pause = pause
         self._loop = asyncio.get_running_loop()
         self._connecting: set[asyncio.Task[object]] = set()
         self._resume_timer: asyncio.TimerHandle | None = None
@@ -60,7 +70,7 @@ class Acceptor:
                 if error.errno not in _EXHAUSTED:
                     raise
                 _log.warning("cannot_accept", error=error.strerror)
-                self._pause()
+                self._wait_for_descriptors()
                 return
             connection.setblocking(False)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -75,9 +85,9 @@ class Acceptor:
             with suppress(OSError):
                 connection.close()
 
-    def _pause(self) -> None:
-        """Stop accepting for _PAUSE seconds: the loop would report the socket in each turn."""
+    def _wait_for_descriptors(self) -> None:
+        """Stop accepting for a time: the loop would report the socket in each turn."""
         self._loop.remove_reader(self._listening.fileno())
         self._resume_timer = self._loop.call_later(
-            _PAUSE, self._loop.add_reader, self._listening.fileno(), self._accept, MAX_ACCEPTS
+            self._pause, self._loop.add_reader, self._listening.fileno(), self._accept, MAX_ACCEPTS
         )
