@@ -46,7 +46,7 @@ from twelvefold.errors import (
     UnprocessableContent,
 )
 from twelvefold.http.rest.conditional import etag
-from twelvefold.http.rest.idempotency import parse_key
+from twelvefold.http.rest.idempotency_key import parse_key
 from twelvefold.identifiers import new_id
 from twelvefold.security.keys import KeySet
 from twelvefold.security.principals import scope_of

@@ -101,7 +101,12 @@ FOREIGN: dict[str, list[Worst]] = {
     "twelvefold.http.middleware.header_fields:_ASCII": [Worst("a"), Worst("a", after="\x7f")],
     "twelvefold.http.middleware.header_fields:_SLASH": [Worst("%2F"), Worst("%2"), Worst("%")],
     "twelvefold.context:_REQUEST_ID": [Worst("a"), Worst("a", after=" "), Worst(".")],
-    "twelvefold.http.rest.idempotency:_KEY": [Worst("a"), Worst("a", '"'), Worst('"'), Worst(" ")],
+    "twelvefold.http.rest.idempotency_key:_KEY": [
+        Worst("a"),
+        Worst("a", '"'),
+        Worst('"'),
+        Worst(" "),
+    ],
     "twelvefold.http.middleware.body_limit:_JSON_NUL": BACKSLASHES,
     "twelvefold.http.middleware.tracing:_TRACEPARENT": [
         Worst("0"), Worst("-", TRACEPARENT), Worst("-\n", TRACEPARENT), Worst(TRACEPARENT),

@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, CheckConstraint, DateTime, Index, MetaData, T
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from twelvefold.http.rest.idempotency import idempotency_table
+from twelvefold.http.rest.idempotency_key import idempotency_table
 
 
 class Base(DeclarativeBase):

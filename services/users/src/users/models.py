@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from twelvefold.http.rest.idempotency import idempotency_table
+from twelvefold.http.rest.idempotency_key import idempotency_table
 
 SCHEMA = "users"
 _MOMENT = DateTime(timezone=True)

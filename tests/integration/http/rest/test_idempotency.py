@@ -19,9 +19,8 @@ from twelvefold.http.rest.idempotency import (
     IdempotencyStore,
     StoredError,
     StoredResponse,
-    idempotency_table,
-    parse_key,
 )
+from twelvefold.http.rest.idempotency_key import idempotency_table, parse_key
 from twelvefold.settings import PostgresSettings
 
 SCHEMA = "keyed"

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.spans import MS, span
 
-from twelvefold_dev.console.traces.trace import analyse, to_json
+from twelvefold_dev.console.traces.trace import analyse
+from twelvefold_dev.console.traces.trace_json import to_json
 
 SQL = {"db__system__name": "postgresql"}
 

@@ -27,7 +27,8 @@ from twelvefold_dev.console.traces.query import (
     SUGGESTIONS,
     Query,
 )
-from twelvefold_dev.console.traces.trace import analyse, to_json
+from twelvefold_dev.console.traces.trace import analyse
+from twelvefold_dev.console.traces.trace_json import to_json
 
 from .links import console_links, secret_of
 from .state import ConsoleState

@@ -1,4 +1,4 @@
-"""Parse the command line's durations, shares, images and values.
+"""The command's arguments: durations, shares, images, values, and the target that they make.
 
 Every function raises RolloutRefused for invalid input.
 """
@@ -7,18 +7,36 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from .model import RolloutRefused
+from .model import PRIMARY_BEFORE, Cluster, ReleaseNames, RolloutRefused, Target
 
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h)?$")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 _TAG = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")
 _DIGEST = re.compile(r"^sha256:[0-9a-f]{64}$")
 _MAX_PERCENT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """The command's arguments, without those in `Options`."""
+
+    service: str
+    to: str
+    namespace: str
+    context: str | None
+    charts: Path
+    environment: str | None
+    site: Path | None
+    values: list[Path]
+    sets: list[str]
+    abort: bool
+    dry_run: bool
 
 
 def parse_duration(text: str) -> float:
@@ -109,3 +127,37 @@ def _merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, A
             else value
         )
     return result
+
+
+def load_values(arguments: Arguments, kind: str) -> dict[str, Any]:
+    """Return the values of the environment, with those of the site."""
+    files = [arguments.charts / kind / arguments.service / f"values-{arguments.environment}.yaml"]
+    if arguments.site is not None:
+        files.append(arguments.site)
+    return merge_values({}, files)
+
+
+async def build_target(cluster: Cluster, arguments: Arguments, *, is_routed: bool) -> Target:
+    """Return the version to roll out, on the values that the options name or the release has."""
+    image = parse_image(arguments.to)
+    if arguments.environment is not None:
+        base = load_values(arguments, "charts")
+    else:
+        base = await _read_present_values(cluster, arguments)
+    values = merge_values(base, arguments.values, arguments.sets, {"image": image})
+    return Target(arguments.service, f"version {arguments.to}", values, is_routed)
+
+
+async def _read_present_values(cluster: Cluster, arguments: Arguments) -> dict[str, Any]:
+    """Return the values of the primary release before the rollout in progress, if there is one."""
+    names = ReleaseNames(arguments.service)
+    canary = await cluster.release(names.canary)
+    if canary is not None and PRIMARY_BEFORE in canary.labels:
+        return await cluster.values(names.primary, int(canary.labels[PRIMARY_BEFORE]))
+    primary = await cluster.release(names.primary)
+    if primary is None or primary.deployed is None:
+        raise RolloutRefused(
+            f"no release {names.primary} in {arguments.namespace} has values to reuse: give "
+            "--environment (and --site), or another --namespace"
+        )
+    return await cluster.values(names.primary, primary.deployed)

@@ -1,4 +1,4 @@
-"""The command `twelvefold rollout`: its options, signals, and exit codes.
+"""The command `twelvefold rollout`: its options, signals and exit codes.
 
 Large dependencies are imported only when the command runs, to keep `twelvefold --help` fast.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +16,7 @@ import typer
 from twelvefold.settings.command_line import fail
 
 if TYPE_CHECKING:
+    from .arguments import Arguments
     from .engine import RolloutResult
     from .kubernetes import KubernetesCluster, Source
     from .model import Options, Target
@@ -24,77 +24,67 @@ if TYPE_CHECKING:
 
 EXIT_PROMOTED, EXIT_ROLLED_BACK, EXIT_REFUSED, EXIT_INCOMPLETE = 0, 1, 2, 3
 
+_HERE = Path()
 
-@dataclass(frozen=True, slots=True)
-class _Arguments:
-    """The command's arguments, without those in `Options`."""
 
-    service: str
-    to: str
-    namespace: str
-    context: str | None
-    charts: Path
-    environment: str | None
-    site: Path | None
-    values: list[Path]
-    sets: list[str]
-    abort: bool
-    dry_run: bool
+_Service = Annotated[str, typer.Argument(help="A service with charts in --charts.")]
+_To = Annotated[
+    str | None,
+    typer.Option(help="Tag, digest (sha256:…) or complete image reference.", show_default=False),
+]
+_Shares = Annotated[
+    str, typer.Option(metavar="SHARES", help="Percent of the requests in each step.")
+]
+_BlueGreen = Annotated[bool, typer.Option("--blue-green", help="Switch all requests at once.")]
+_Pause = Annotated[str, typer.Option(help="How long each step is watched.")]
+_MaxErrorRatio = Annotated[
+    float,
+    typer.Option(min=0, max=1, help="Allowed 5xx (failed jobs) above the old version's."),
+]
+_MaxP99 = Annotated[str, typer.Option(help="Allowed p99 of the response time.")]
+_MinRequests = Annotated[int, typer.Option(min=0, help="Requests (jobs) that a verdict needs.")]
+_Patience = Annotated[str, typer.Option(help="Limit of a step without enough requests.")]
+_ReadyWithin = Annotated[str, typer.Option(help="Limit from a pod's start to readiness.")]
+_Check = Annotated[
+    str | None, typer.Option(help="Command to run while only `canary: true` reaches it.")
+]
+_Environment = Annotated[str | None, typer.Option(help="Use the charts' values-ENVIRONMENT.yaml.")]
+_Site = Annotated[Path | None, typer.Option(help="Values file of your site; needs --environment.")]
+_Values = Annotated[
+    list[Path] | None, typer.Option("--values", "-f", help="Values file that overrides those.")
+]
+_Sets = Annotated[list[str] | None, typer.Option("--set", help="Single value: NAME.NAME=VALUE.")]
+_Namespace = Annotated[str, typer.Option("--namespace", "-n")]
+_Context = Annotated[str | None, typer.Option(help="Context of the kubeconfig.")]
+_Charts = Annotated[Path, typer.Option(help="Folder with charts/ and istio/.")]
+_Abort = Annotated[bool, typer.Option("--abort", help="Undo the rollout.")]
+_DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the steps; change nothing.")]
+_AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 
 
 def rollout(
-    service: Annotated[str, typer.Argument(help="A service with charts in --charts.")],
+    service: _Service,
     *,
-    to: Annotated[
-        str | None,
-        typer.Option(
-            help="Tag, digest (sha256:…) or complete image reference.", show_default=False
-        ),
-    ] = None,
-    canary: Annotated[
-        str, typer.Option(metavar="SHARES", help="Percent of the requests in each step.")
-    ] = "5,25,50,100",
-    blue_green: Annotated[
-        bool, typer.Option("--blue-green", help="Switch all requests at once.")
-    ] = False,
-    pause: Annotated[str, typer.Option(help="How long each step is watched.")] = "30s",
-    max_error_ratio: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Allowed 5xx (failed jobs) above the old version's."),
-    ] = 0.01,
-    max_p99: Annotated[str, typer.Option(help="Allowed p99 of the response time.")] = "500ms",
-    min_requests: Annotated[
-        int, typer.Option(min=0, help="Requests (jobs) that a verdict needs.")
-    ] = 100,
-    patience: Annotated[str, typer.Option(help="Limit of a step without enough requests.")] = "10m",
-    ready_within: Annotated[
-        str, typer.Option(help="Limit from a pod's start to readiness.")
-    ] = "60s",
-    check: Annotated[
-        str | None, typer.Option(help="Command to run while only `canary: true` reaches it.")
-    ] = None,
-    environment: Annotated[
-        str | None, typer.Option(help="Use the charts' values-ENVIRONMENT.yaml.")
-    ] = None,
-    site: Annotated[
-        Path | None, typer.Option(help="Values file of your site; needs --environment.")
-    ] = None,
-    values: Annotated[
-        list[Path] | None, typer.Option("--values", "-f", help="Values file that overrides those.")
-    ] = None,
-    sets: Annotated[
-        list[str] | None, typer.Option("--set", help="Single value: NAME.NAME=VALUE.")
-    ] = None,
-    namespace: Annotated[str, typer.Option("--namespace", "-n")] = "twelvefold",
-    context: Annotated[str | None, typer.Option(help="Context of the kubeconfig.")] = None,
-    charts: Annotated[Path, typer.Option(help="Folder with charts/ and istio/.")] = Path(),
-    abort: Annotated[bool, typer.Option("--abort", help="Undo the rollout.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the steps; change nothing.")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object per line.")
-    ] = False,
+    to: _To = None,
+    canary: _Shares = "5,25,50,100",
+    blue_green: _BlueGreen = False,
+    pause: _Pause = "30s",
+    max_error_ratio: _MaxErrorRatio = 0.01,
+    max_p99: _MaxP99 = "500ms",
+    min_requests: _MinRequests = 100,
+    patience: _Patience = "10m",
+    ready_within: _ReadyWithin = "60s",
+    check: _Check = None,
+    environment: _Environment = None,
+    site: _Site = None,
+    values: _Values = None,
+    sets: _Sets = None,
+    namespace: _Namespace = "twelvefold",
+    context: _Context = None,
+    charts: _Charts = _HERE,
+    abort: _Abort = False,
+    dry_run: _DryRun = False,
+    as_json: _AsJson = False,
 ) -> None:
     """Deploy a new version of a service beside the old one, compare both, and promote or roll back.
 
@@ -105,20 +95,9 @@ def rollout(
     version failed, and the former state is restored. 2: refused, nothing was changed. 3:
     incomplete, repeat the command to continue. docs/guides/rollout.md describes every state.
     """
-    from .arguments import parse_duration, parse_shares
-    from .canary_analysis import AnalysisLimits
-    from .model import Options, RolloutRefused
-    from .services import find_services
+    from .arguments import Arguments
 
-    services = find_services(charts)
-    if service not in services:
-        choice = f"choose one of {', '.join(services)}" if services else f"{charts} has no charts"
-        fail(f"no service {service}: {choice}", EXIT_REFUSED)
-    if to is None and not abort:
-        fail("no version: give --to VERSION (or --abort)", EXIT_REFUSED)
-    if site is not None and environment is None:
-        fail("--site needs --environment; use --values for a single file", EXIT_REFUSED)
-    arguments = _Arguments(
+    arguments = Arguments(
         service=service,
         to=to or "",
         namespace=namespace,
@@ -131,9 +110,57 @@ def rollout(
         abort=abort,
         dry_run=dry_run,
     )
+    _require_consistent(arguments)
+    analysis = _parse_options(
+        shares="100" if blue_green else canary,
+        pause=pause,
+        max_error_ratio=max_error_ratio,
+        max_p99=max_p99,
+        min_requests=min_requests,
+        patience=patience,
+        ready_within=ready_within,
+        check=check,
+    )
+    progress = _open_progress(as_json=as_json)
     try:
-        options = Options(
-            steps=(100,) if blue_green else parse_shares(canary),
+        code = asyncio.run(_main(arguments, analysis, progress))
+    finally:
+        progress.close()
+    raise typer.Exit(code)
+
+
+def _require_consistent(arguments: Arguments) -> None:
+    from .services import find_services
+
+    service, services = arguments.service, find_services(arguments.charts)
+    if service not in services:
+        charts = arguments.charts
+        choice = f"choose one of {', '.join(services)}" if services else f"{charts} has no charts"
+        fail(f"no service {service}: {choice}", EXIT_REFUSED)
+    if not arguments.to and not arguments.abort:
+        fail("no version: give --to VERSION (or --abort)", EXIT_REFUSED)
+    if arguments.site is not None and arguments.environment is None:
+        fail("--site needs --environment; use --values for a single file", EXIT_REFUSED)
+
+
+def _parse_options(
+    *,
+    shares: str,
+    pause: str,
+    max_error_ratio: float,
+    max_p99: str,
+    min_requests: int,
+    patience: str,
+    ready_within: str,
+    check: str | None,
+) -> Options:
+    from .arguments import parse_duration, parse_shares
+    from .canary_analysis import AnalysisLimits
+    from .model import Options, RolloutRefused
+
+    try:
+        return Options(
+            steps=parse_shares(shares),
             window=parse_duration(pause),
             patience=parse_duration(patience),
             limits=AnalysisLimits(max_error_ratio, parse_duration(max_p99), min_requests),
@@ -142,12 +169,6 @@ def rollout(
         )
     except RolloutRefused as error:
         fail(error.detail, EXIT_REFUSED)
-    progress = _open_progress(as_json=as_json)
-    try:
-        code = asyncio.run(_main(arguments, options, progress))
-    finally:
-        progress.close()
-    raise typer.Exit(code)
 
 
 def _open_progress(*, as_json: bool) -> Progress:
@@ -161,7 +182,7 @@ def _open_progress(*, as_json: bool) -> Progress:
     return Screen(console) if console.is_terminal else Lines(sys.stdout)
 
 
-async def _main(arguments: _Arguments, options: Options, progress: Progress) -> int:
+async def _main(arguments: Arguments, options: Options, progress: Progress) -> int:
     """Run the command, display its end, and return the exit code."""
     from .model import CandidateFailed, ClusterError, Event, RolloutIncomplete, RolloutRefused
 
@@ -193,7 +214,8 @@ async def _main(arguments: _Arguments, options: Options, progress: Progress) -> 
     return code
 
 
-async def _run(arguments: _Arguments, options: Options, progress: Progress) -> RolloutResult | None:
+async def _run(arguments: Arguments, options: Options, progress: Progress) -> RolloutResult | None:
+    from .arguments import build_target
     from .engine import Rollout
     from .kubernetes import KubernetesCluster
     from .model import Target
@@ -206,7 +228,7 @@ async def _run(arguments: _Arguments, options: Options, progress: Progress) -> R
             no_target = Target(arguments.service, "", {}, is_routed)
             return await Rollout(cluster, no_target, options, progress.show).abort()
         await cluster.require_unowned(arguments.service)
-        target = await _build_target(cluster, arguments, is_routed=is_routed)
+        target = await build_target(cluster, arguments, is_routed=is_routed)
         if arguments.dry_run:
             await _show_plan(cluster, target, options, progress)
             return None
@@ -215,54 +237,13 @@ async def _run(arguments: _Arguments, options: Options, progress: Progress) -> R
         await cluster.aclose()
 
 
-def _find_source(arguments: _Arguments) -> Source:
+def _find_source(arguments: Arguments) -> Source:
+    from .arguments import load_values
     from .kubernetes import Source
 
     return Source(
-        arguments.charts, _load_values(arguments, "istio") if arguments.environment else None
+        arguments.charts, load_values(arguments, "istio") if arguments.environment else None
     )
-
-
-def _load_values(arguments: _Arguments, kind: str) -> dict[str, Any]:
-    """Return the values of the environment, with those of the site."""
-    from .arguments import merge_values
-
-    files = [arguments.charts / kind / arguments.service / f"values-{arguments.environment}.yaml"]
-    if arguments.site is not None:
-        files.append(arguments.site)
-    return merge_values({}, files)
-
-
-async def _build_target(
-    cluster: KubernetesCluster, arguments: _Arguments, *, is_routed: bool
-) -> Target:
-    from .arguments import merge_values, parse_image
-    from .model import Target
-
-    image = parse_image(arguments.to)
-    if arguments.environment is not None:
-        base = _load_values(arguments, "charts")
-    else:
-        base = await _read_present_values(cluster, arguments)
-    values = merge_values(base, arguments.values, arguments.sets, {"image": image})
-    return Target(arguments.service, f"version {arguments.to}", values, is_routed)
-
-
-async def _read_present_values(cluster: KubernetesCluster, arguments: _Arguments) -> dict[str, Any]:
-    """Return the values of the primary release before the rollout in progress, if there is one."""
-    from .model import PRIMARY_BEFORE, ReleaseNames, RolloutRefused
-
-    names = ReleaseNames(arguments.service)
-    canary = await cluster.release(names.canary)
-    if canary is not None and PRIMARY_BEFORE in canary.labels:
-        return await cluster.values(names.primary, int(canary.labels[PRIMARY_BEFORE]))
-    primary = await cluster.release(names.primary)
-    if primary is None or primary.deployed is None:
-        raise RolloutRefused(
-            f"no release {names.primary} in {arguments.namespace} has values to reuse: give "
-            "--environment (and --site), or another --namespace"
-        )
-    return await cluster.values(names.primary, primary.deployed)
 
 
 async def _show_plan(

@@ -12,14 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from .check_command import run_check
+from .checks import require_known_job_kinds, require_phase, run_check
 from .model import (
     PHASE,
     PRIMARY_BEFORE,
     PROMOTION,
     ROUTING_BEFORE,
     TARGET,
-    WORKER,
     CandidateFailed,
     Cluster,
     ClusterError,
@@ -90,7 +89,7 @@ class Rollout:
             canary_before = (await self._watcher.read()).canary
             state = await self._watcher.recover(was_abandoned=was_abandoned)
             if state.canary is not None:
-                _require_phase(state.canary)
+                require_phase(state.canary)
                 return await self._roll_back("cancelled")
             if canary_before is None or canary_before.phase is Phase.DONE:
                 return RolloutResult(RolloutOutcome.UNCHANGED, "no rollout is in progress")
@@ -98,7 +97,7 @@ class Rollout:
 
     async def _resume(self, state: ReleaseState, canary: Release) -> RolloutResult:
         """Continue an earlier run in the direction that it decided on."""
-        _require_phase(canary)
+        require_phase(canary)
         if canary.phase is Phase.UNDOING:
             await self._roll_back("an earlier run started the rollback")
             return RolloutResult(RolloutOutcome.UNDONE, _ROLLED_BACK)
@@ -177,7 +176,7 @@ class Rollout:
 
     async def _test_canary(self) -> None:
         """Test the canary while only requests with `canary: true` reach it."""
-        await self._require_known_job_kinds()
+        await require_known_job_kinds(self._cluster, self._names)
         if self._names.routing:
             self._stage("header", "requests with `canary: true` reach the new version")
             await self._route(0)
@@ -186,18 +185,6 @@ class Rollout:
         if self._options.check:
             self._note(f"running the check: {self._options.check}")
             await run_check(self._options.check, self._options.patience)
-
-    async def _require_known_job_kinds(self) -> None:
-        """Raises CandidateFailed where the new version enqueues jobs that worker cannot run."""
-        if self._names.routing is None:  # it runs jobs itself
-            return
-        enqueued = await self._cluster.job_kinds(self._names.service, self._names.canary)
-        known = await self._cluster.job_kinds(WORKER, WORKER)
-        if enqueued and known and (unknown := enqueued - known):
-            raise CandidateFailed(
-                f"the new version enqueues jobs that the running worker does not know "
-                f"({', '.join(sorted(unknown))}): roll out worker first"
-            )
 
     async def _run_step(self, weight: int) -> None:
         pods = await self._watcher.pods_for(weight)
@@ -320,15 +307,6 @@ class Rollout:
 
     def _note(self, text: str, **facts: Any) -> None:
         self._report(Event("note", text, facts))
-
-
-def _require_phase(canary: Release) -> None:
-    """Raises RolloutRefused for a canary release that no rollout created."""
-    if canary.phase is None:
-        raise RolloutRefused(
-            f"no rollout created {canary.name}: uninstall it first (helm uninstall "
-            f"{canary.name}), or continue by hand"
-        )
 
 
 def _format_pods(count: int) -> str:

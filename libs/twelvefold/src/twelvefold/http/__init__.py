@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .rest.conditional import parse_if_match as parse_if_match
     from .rest.deprecation import Deprecated as Deprecated
     from .rest.idempotency import IdempotencyStore as IdempotencyStore
-    from .rest.idempotency import idempotency_table as idempotency_table
+    from .rest.idempotency_key import idempotency_table as idempotency_table
     from .rest.pagination import CursorCodec as CursorCodec
     from .rest.pagination import Page as Page
     from .rest.pagination import link_header as link_header
@@ -59,7 +59,7 @@ _HOMES = {
     "create_edge": "edge.edge",
     "create_service_app": "app",
     "etag": "rest.conditional",
-    "idempotency_table": "rest.idempotency",
+    "idempotency_table": "rest.idempotency_key",
     "is_not_modified": "rest.conditional",
     "link_header": "rest.pagination",
     "parse_if_match": "rest.conditional",

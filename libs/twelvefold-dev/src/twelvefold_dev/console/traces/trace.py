@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from . import spans as conventions
 from .spans import CONSUMER, SERVER, Span
@@ -177,7 +176,8 @@ def _find_gaps(span: Span, children: Sequence[Span]) -> list[tuple[int, int]]:
     return [(start, end) for start, end in gaps if end > start]
 
 
-def _is_failed(span: Span) -> bool:
+def is_failed(span: Span) -> bool:
+    """Return whether the span is an error in itself, and not one that its client repairs."""
     if (conventions.status(span) or 0) >= _SERVER_ERROR:
         return True
     # Redis reports an unknown script, which the client then loads and runs.
@@ -185,9 +185,9 @@ def _is_failed(span: Span) -> bool:
 
 
 def _state(root: Span, spans: Iterable[Span]) -> str:
-    if _is_failed(root):
+    if is_failed(root):
         return "failed"
-    return "trouble" if any(_is_failed(span) for span in spans) else "ok"
+    return "trouble" if any(is_failed(span) for span in spans) else "ok"
 
 
 def _find_root_cause(nodes: Sequence[Node]) -> RootCause | None:
@@ -206,7 +206,7 @@ def _find_root_cause(nodes: Sequence[Node]) -> RootCause | None:
 
 def _find_first_failure(nodes: Sequence[Node]) -> Node | None:
     """Return the innermost failed span, where the error began; of several the first to end."""
-    failed = [node for node in nodes if _is_failed(node.span)]
+    failed = [node for node in nodes if is_failed(node.span)]
     parents = {node.span.parent_id for node in failed}
     innermost = [node for node in failed if node.span.span_id not in parents] or failed
     # A failure in the request itself comes before a failure in one of its jobs.
@@ -252,53 +252,3 @@ def _find_repetitions(spans: Iterable[Span]) -> list[Repetition]:
         if len(same) >= _MIN_REPETITIONS
     ]
     return sorted(repetitions, key=lambda one: one.total, reverse=True)[:3]
-
-
-def to_json(trace: Trace) -> dict[str, Any]:
-    """Return the trace as the page reads it.
-
-    Times are nanoseconds since its start, which JavaScript represents exactly.
-    """
-    start = trace.start
-    return {
-        "root": trace.root.span_id,
-        "start": start // 1_000,  # microseconds since the epoch
-        "length": trace.end - start,
-        "complete": trace.complete,
-        "state": trace.state,
-        "kind": trace.kind,
-        "services": trace.services,
-        "spans": [_row(node, start) for node in trace.nodes],
-    }
-
-
-def _row(node: Node, start: int) -> dict[str, Any]:
-    span = node.span
-    return {
-        "id": span.span_id,
-        "parent": span.parent_id,
-        "depth": node.depth,
-        "children": node.children,
-        "orphan": node.is_orphan,
-        "later": node.is_async,
-        "service": span.service,
-        "instance": span.instance,
-        "name": span.name,
-        "kind": span.kind,
-        "category": conventions.category(span),
-        "summary": conventions.summary(span),
-        "start": span.start - start,
-        "length": span.duration,
-        "own": node.self_time,
-        "gaps": [(since - start, until - since) for since, until in node.gaps],
-        "failed": _is_failed(span),
-        "message": span.message,
-        "exception": conventions.exception(span),
-        "scope": span.scope,
-        "attributes": span.attributes,
-        "events": [
-            {"name": event.name, "at": event.time - start, "attributes": event.attributes}
-            for event in span.events
-        ],
-        "links": [{"trace_id": link.trace_id, "span_id": link.span_id} for link in span.links],
-    }

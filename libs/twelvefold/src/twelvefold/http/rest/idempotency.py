@@ -3,39 +3,24 @@
 The key, the effect and the stored response commit in one transaction, in the schema of the service
 that commits the effect. An advisory lock is tried before, since a second INSERT would block on the
 uncommitted key of the first. Client errors (4xx) are stored as well; server errors (5xx) are not,
-so that a retry runs the effect.
+so that a retry runs the effect. `idempotency_key` owns the header's form and the table.
 """
 
 from __future__ import annotations
 
 import hmac
 import json
-import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import (
-    Column,
-    DateTime,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Table,
-    Text,
-    delete,
-    func,
-    select,
-    text,
-    tuple_,
-)
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy import Table, delete, func, select, text, tuple_
+from sqlalchemy.dialects.postgresql import insert
 
 from twelvefold.database.database import Database, Reader, Transaction, retry_once
 from twelvefold.errors import (
-    BadRequest,
     FieldError,
     RequestInProgress,
     TooManyRequests,
@@ -43,9 +28,10 @@ from twelvefold.errors import (
     UnprocessableContent,
 )
 
+from .idempotency_key import parse_key
+
 LIFETIME = timedelta(hours=24)  # for which a response is replayed; published in the API's guide
 _MAX_PRUNED = 20  # expired keys that are deleted with each new one, instead of by a job
-_KEY = re.compile(r'^(?:"([\x20-\x21\x23-\x5b\x5d-\x7e]{1,255})"|([\x21\x23-\x7e]{1,255}))$')
 _SERVER_ERROR = 500
 P = TypeVar("P")  # the prepared value
 R = TypeVar("R")  # the result of the effect
@@ -82,38 +68,6 @@ class StoredError(TwelvefoldError):
         self.status = stored["status"]  # type: ignore[misc]
         self.code = stored["code"]  # type: ignore[misc]
         self.title = stored["title"]  # type: ignore[misc]
-
-
-def idempotency_table(metadata: MetaData, schema: str) -> Table:
-    """Return the owner's table of keys; its migration creates the same columns."""
-    return Table(
-        "idempotency_keys",
-        metadata,
-        Column("caller", Text, primary_key=True),
-        Column("key", Text, primary_key=True),
-        Column("fingerprint", LargeBinary, nullable=False),
-        Column("status", Integer, nullable=False),
-        Column("headers", JSONB, nullable=False),
-        Column("body", LargeBinary, nullable=False),
-        Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
-        schema=schema,
-    )
-
-
-def parse_key(header: str | None) -> str | None:
-    """Return the key: a structured-field string, or without quotes as most clients send it.
-
-    Raises BadRequest for any other form.
-    """
-    if header is None:
-        return None
-    matched = _KEY.match(header.strip())
-    if not matched:
-        raise BadRequest(
-            "Idempotency-Key must have 1 to 255 printable characters.",
-            errors=[FieldError("/header/idempotency-key", "is malformed")],
-        )
-    return matched[1] or matched[2]
 
 
 class IdempotencyStore:

@@ -1,4 +1,4 @@
-"""Run the user's check command (`--check`) in a shell."""
+"""What a canary must be and pass before it gets requests; the user's command is one of it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,31 @@ import asyncio
 import os
 import signal
 
-from .model import CandidateFailed
+from .model import WORKER, CandidateFailed, Cluster, Release, ReleaseNames, RolloutRefused
 
 _GRACE = 5.0  # seconds from SIGTERM to SIGKILL
+
+
+async def require_known_job_kinds(cluster: Cluster, names: ReleaseNames) -> None:
+    """Raise CandidateFailed where the new version enqueues jobs that worker cannot run."""
+    if names.routing is None:  # it runs jobs itself
+        return
+    enqueued = await cluster.job_kinds(names.service, names.canary)
+    known = await cluster.job_kinds(WORKER, WORKER)
+    if enqueued and known and (unknown := enqueued - known):
+        raise CandidateFailed(
+            f"the new version enqueues jobs that the running worker does not know "
+            f"({', '.join(sorted(unknown))}): roll out worker first"
+        )
+
+
+def require_phase(canary: Release) -> None:
+    """Raise RolloutRefused for a canary release that no rollout created."""
+    if canary.phase is None:
+        raise RolloutRefused(
+            f"no rollout created {canary.name}: uninstall it first (helm uninstall "
+            f"{canary.name}), or continue by hand"
+        )
 
 
 async def run_check(command: str, within: float) -> None:
