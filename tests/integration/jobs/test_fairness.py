@@ -150,16 +150,16 @@ async def test_a_job_behind_sixty_of_another_ends_as_one_of_the_first(bench):
     assert ended.index(late) <= 4
 
 
-async def test_wake_ups_for_a_backlog_do_not_choose_what_runs(bench):
+async def test_the_age_of_a_backlog_does_not_choose_what_a_worker_runs(bench):
     heavy, light = new_id(), new_id()
     probe = Probe()
     jobs = await backlog(bench, heavy, 30)
     late = await bench.enqueue(owner_id=light)
     async with bench.running(
         registry_of(probe), replace(QUICK, concurrency=2, poll=60.0), redis_unavailable=False
-    ) as runner:
-        await asyncio.gather(*(runner.handle_wakeup(job_id) for job_id in jobs[:6]))
-        assert late in probe.runs[:4]
+    ):
+        await bench.becomes("succeeded", late, *jobs)
+    assert late in probe.runs[:4]
 
 
 async def test_a_claim_reads_no_backlog_even_without_statistics(bench):

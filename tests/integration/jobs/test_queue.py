@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from datetime import UTC, datetime, timedelta
+from unittest.mock import ANY
 from uuid import uuid4
 
 import asyncpg
@@ -16,6 +17,7 @@ from twelvefold.errors import Conflict, NotFound
 from twelvefold.identifiers import new_id
 from twelvefold.jobs import JobStatus, Wakeup
 from twelvefold.jobs.channels import CANCEL_CHANNEL, change_channel
+from twelvefold.jobs.insertion import MAX_ROWS
 from twelvefold.jobs.retry_policy import DEFAULT_MAX_ATTEMPTS
 
 
@@ -70,6 +72,53 @@ async def test_contradicting_arguments_are_rejected_before_any_statement(bench):
         await bench.enqueue(unique_key="a", job_id=new_id())
     with pytest.raises(ValueError, match="time zone"):
         await bench.enqueue(run_at=datetime(2030, 1, 1))  # noqa: DTZ001 (the fault)
+
+
+async def test_many_jobs_are_one_statement_per_thousand_and_one_wake_up(bench):
+    payloads = [Work(name=str(number)) for number in range(MAX_ROWS + 5)]
+    async with bench.producer.transaction() as transaction:
+        ids = await bench.jobs.enqueue_many(transaction, WORK, payloads, priority=3)
+        assert bench.wakeups.sent == []
+    rows = await bench.sql.fetch(
+        "SELECT id, payload->>'name' AS name, priority FROM jobs.jobs ORDER BY id"
+    )
+    assert [(row["id"], row["name"]) for row in rows] == [
+        (job_id, work.name) for job_id, work in zip(ids, payloads, strict=True)
+    ]
+    assert {row["priority"] for row in rows} == {3}
+    # One for each statement, of which the publisher sends one.
+    assert {wakeup.job_id for wakeup in bench.wakeups.sent} == {ids[0], ids[MAX_ROWS]}
+
+
+async def test_no_jobs_at_all_are_no_statement_and_no_wake_up(bench):
+    async with bench.producer.transaction() as transaction:
+        assert await bench.jobs.enqueue_many(transaction, WORK, []) == []
+    assert bench.wakeups.sent == []
+
+
+async def test_many_jobs_with_unique_keys_are_inserted_once(bench):
+    async def enqueue(*keys):
+        async with bench.producer.transaction() as transaction:
+            return await bench.jobs.enqueue_many(
+                transaction, WORK, [Work()] * len(keys), unique_keys=keys
+            )
+
+    first = await enqueue("a", "b")
+    assert await enqueue("b", "c", "b") == [first[1], ANY, first[1]]
+    assert await bench.sql.fetchval("SELECT count(*) FROM jobs.jobs") == 3
+    assert await bench.enqueue(unique_key="a") == first[0]
+    with pytest.raises(ValueError, match="one unique key"):
+        async with bench.producer.transaction() as transaction:
+            await bench.jobs.enqueue_many(transaction, WORK, [Work()], unique_keys=[])
+
+
+async def test_a_rollback_leaves_none_of_many_jobs(bench):
+    with contextlib.suppress(ZeroDivisionError):
+        async with bench.producer.transaction() as transaction:
+            await bench.jobs.enqueue_many(transaction, WORK, [Work()] * 3)
+            raise ZeroDivisionError
+    assert await bench.sql.fetchval("SELECT count(*) FROM jobs.jobs") == 0
+    assert bench.wakeups.sent == []
 
 
 @pytest.mark.parametrize("role", ["api_app", "users_app"])

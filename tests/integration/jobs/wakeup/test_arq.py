@@ -3,7 +3,9 @@
 import asyncio
 import json
 import time
+from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 
 import arq.constants
 import arq.jobs
@@ -25,8 +27,16 @@ from tests.proxy import open_proxy
 
 from twelvefold.identifiers import new_id
 from twelvefold.jobs import JobQueue, RedisWakeupPublisher, Wakeup
-from twelvefold.jobs.wakeup import arq as arq_wakeups
-from twelvefold.jobs.wakeup.arq import FUNCTION, JOB_KEY, encode_json, encode_wakeup, queue_key
+from twelvefold.jobs.channels import wakeup_channel
+from twelvefold.jobs.wakeup.arq import (
+    FUNCTION,
+    JOB_KEY,
+    MAX_PENDING,
+    ArqListener,
+    encode_json,
+    encode_wakeup,
+    queue_key,
+)
 
 # Polls too rarely for a test: only a wake-up can start a job.
 NO_POLLS = replace(QUICK, poll=3600.0, fallback_poll_interval=3600.0)
@@ -38,12 +48,6 @@ async def redis_client(bench):
     client = redis.asyncio.from_url(bench.redis.redis_url.get_secret_value())
     yield client
     await client.aclose()
-
-
-@pytest.fixture
-def idle_polling(monkeypatch):
-    """Make workers idle at once after a wake-up instead of after a second."""
-    monkeypatch.setattr(arq_wakeups, "_BUSY_PERIOD", 0.0)
 
 
 async def enqueue(bench, wakeups, count=1):
@@ -77,7 +81,7 @@ async def test_a_wake_up_starts_a_job_at_once(bench):
     assert probe.runs == [job_id]
 
 
-async def test_a_wake_up_makes_an_idle_worker_poll_at_once(bench, idle_polling):
+async def test_a_message_makes_an_idle_worker_take_the_wake_up_without_a_poll(bench):
     probe = Probe()
     async with bench.consuming(
         registry_of(probe), runner=NO_POLLS, maintenance=NO_RESENDS, idle_poll_interval=3600.0
@@ -91,7 +95,7 @@ async def test_a_wake_up_makes_an_idle_worker_poll_at_once(bench, idle_polling):
     assert len(probe.runs) == 3
 
 
-async def test_a_worker_without_free_slots_finds_the_other_jobs_without_hints(bench, idle_polling):
+async def test_a_worker_without_free_slots_finds_the_other_jobs_without_hints(bench):
     probe = Probe()
     wakeups = RedisWakeupPublisher(bench.redis)
     async with wakeups.running():
@@ -105,7 +109,7 @@ async def test_a_worker_without_free_slots_finds_the_other_jobs_without_hints(be
     assert sorted(probe.runs) == sorted(ids)
 
 
-async def test_a_wake_up_without_a_hint_is_found(bench, redis_client, idle_polling):
+async def test_a_wake_up_without_a_hint_is_found(bench, redis_client):
     async with bench.consuming(registry_of(Probe()), runner=NO_POLLS, maintenance=NO_RESENDS):
         # More jobs than the runner polls for at its start.
         for _ in range(4):
@@ -117,7 +121,7 @@ async def test_a_wake_up_without_a_hint_is_found(bench, redis_client, idle_polli
             await bench.becomes("succeeded", job_id)
 
 
-async def test_clock_skew_delays_no_job(bench, idle_polling, monkeypatch):
+async def test_clock_skew_delays_no_job(bench, monkeypatch):
     probe = Probe()
     ahead = time.time() + 0.5
     async with bench.consuming(
@@ -157,13 +161,86 @@ async def test_a_wake_up_contains_only_an_id_as_json(bench, redis_client):
     assert await redis_client.zrange(queue_key("default"), 0, -1) == [f"{job_id}:0".encode()]
 
 
-async def test_two_wake_ups_for_the_same_claim_are_one(bench, redis_client):
-    wakeups, wakeup = RedisWakeupPublisher(bench.redis), Wakeup(new_id(), 3)
+async def test_the_jobs_of_a_batch_have_one_wake_up_for_each_queue(bench, redis_client):
+    wakeups = RedisWakeupPublisher(bench.redis)
+    first, other = Wakeup(new_id(), 3), Wakeup(new_id(), 0, "other")
+    for wakeup in (first, Wakeup(new_id()), other, Wakeup(new_id()), other):
+        wakeups.wake(wakeup)  # one batch, because sending starts later
     async with wakeups.running():
+        pass
+    for wakeup in (first, other):
+        pending = await redis_client.zrange(queue_key(wakeup.queue), 0, -1)
+        assert pending == [f"{wakeup.job_id}:{wakeup.claim_no}".encode()]
+    await redis_client.flushdb()
+
+
+async def test_wake_ups_that_no_worker_takes_are_bounded(bench, redis_client):
+    sent = [Wakeup(new_id()) for _ in range(MAX_PENDING + 5)]
+    for wakeup in sent:
+        wakeups = RedisWakeupPublisher(bench.redis)
         wakeups.wake(wakeup)
+        async with wakeups.running():
+            pass
+    pending = await redis_client.zrange(queue_key("default"), 0, -1)
+    assert len(pending) == MAX_PENDING
+    assert f"{sent[-1].job_id}:0".encode() in pending
+    assert 0 < await redis_client.ttl(f"{JOB_KEY}{sent[-1].job_id}:0") <= 60
+    await redis_client.flushdb()
+
+
+async def test_one_of_several_idle_workers_takes_a_wake_up(bench, redis_client):
+    taken: list[int] = []
+    listeners = [
+        ArqListener(
+            bench.redis,
+            queue="default",
+            on_wakeup=partial(taken.append, number),
+            idle_poll_interval=3600.0,
+        )
+        for number in range(4)
+    ]
+
+    async def announce(*receivers: ArqListener) -> None:
+        wakeups, wakeup = RedisWakeupPublisher(bench.redis), Wakeup(new_id())
         wakeups.wake(wakeup)
-        wakeups.wake(wakeup._replace(claim_no=4))
-    assert await redis_client.zcard(queue_key("default")) == 2
+        async with wakeups.running():
+            pass
+        count = len(taken)
+        for receiver in receivers:
+            receiver.announce(f"{wakeup.job_id}:0")
+        await until(lambda: len(taken) > count)
+
+    async with AsyncExitStack() as stack:
+        for listener in listeners:
+            await stack.enter_async_context(listener.running())
+        await until(lambda: all(listener.connected for listener in listeners))
+        await announce(*listeners)
+        # A listener takes one wake-up after the other: the first is decided in all of them.
+        for listener in listeners:
+            await announce(listener)
+    assert len(taken) == 1 + len(listeners)
+    assert taken[1:] == [0, 1, 2, 3]
+
+
+async def test_a_worker_that_fills_its_slots_wakes_another(bench):
+    first, second = Probe(), Probe()
+    first.hold()
+    wakeups = RedisWakeupPublisher(bench.redis)
+    alone = {"runner": replace(NO_POLLS, concurrency=2), "maintenance": NO_RESENDS}
+    async with wakeups.running(), bench.consuming(registry_of(first), **alone) as busy:
+        await until(lambda: busy.listener.connected)
+        async with bench.consuming(
+            registry_of(second), worker="other", idle_poll_interval=3600.0, **alone
+        ) as idle:
+            await until(lambda: idle.listener.connected)
+            # One commit, and so one wake-up, for more jobs than one worker has slots.
+            async with bench.producer.transaction() as transaction:
+                queue = JobQueue(bench.producer, wakeups)
+                ids = await queue.enqueue_many(transaction, WORK, [Work()] * 6)
+            await until(lambda: len(first.runs) + len(second.runs) == 6)
+            first.let_go.set()
+            await bench.becomes("succeeded", *ids)
+    assert len(second.runs) >= 4
 
 
 async def test_jobs_run_without_redis(bench):
@@ -267,19 +344,41 @@ async def test_a_draining_worker_leaves_wake_ups_to_others(bench, redis_client):
     assert (await bench.record(job_id)).status == "queued"
 
 
-async def test_a_worker_takes_no_more_wake_ups_than_it_has_slots(bench, redis_client):
+async def test_a_worker_without_free_slots_leaves_wake_ups_to_others(bench, redis_client):
     probe = Probe()
     probe.hold()
     wakeups = RedisWakeupPublisher(bench.redis)
-    async with wakeups.running():
-        ids = await enqueue(bench, wakeups, 10)
-    slots = replace(NO_POLLS, concurrency=3)
-    async with bench.consuming(registry_of(probe), runner=slots, maintenance=NO_RESENDS):
-        await until(lambda: len(probe.runs) == 3)
-        waiting = await redis_client.keys(f"{arq.constants.in_progress_key_prefix}*")
-        assert len(waiting) <= 3 + 1
+    slots = replace(NO_POLLS, concurrency=2)
+    ids = [await bench.enqueue() for _ in range(3)]
+    async with (
+        wakeups.running(),
+        bench.consuming(registry_of(probe), runner=slots, maintenance=NO_RESENDS) as consumer,
+    ):
+        await until(lambda: len(probe.runs) == 2)
+        await until(lambda: consumer.listener.connected)
+        ids += await enqueue(bench, wakeups)
+        consumer.listener.announce(f"{ids[-1]}:0")
+
+        async def is_pending() -> bool:
+            score = await redis_client.zscore(queue_key("default"), f"{ids[-1]}:0")
+            return score is not None
+
+        await until(is_pending)
         probe.let_go.set()
         await bench.becomes("succeeded", *ids)
+
+
+async def test_a_message_of_an_earlier_release_makes_an_idle_worker_poll(bench, redis_client):
+    async with bench.consuming(
+        registry_of(Probe()), runner=NO_POLLS, maintenance=NO_RESENDS, idle_poll_interval=3600.0
+    ) as consumer:
+        await until(lambda: consumer.listener.connected)
+        (job_id,) = await enqueue(bench, bench.wakeups)
+        now = int(time.time() * 1000)
+        await redis_client.set(f"{JOB_KEY}{job_id}:0", encode_wakeup(job_id, now))
+        await redis_client.zadd(queue_key("default"), {f"{job_id}:0": now})
+        await redis_client.publish(wakeup_channel("default"), "")
+        await bench.becomes("succeeded", job_id)
 
 
 async def test_a_pickled_entry_in_redis_is_never_executed(bench, redis_client):

@@ -15,6 +15,7 @@ from tests.integration.jobs.workbench import (
 from twelvefold.context import RequestContext, current_request_id, request_context
 from twelvefold.errors import DependencyUnavailable, Rejected
 from twelvefold.jobs import HandlerRegistry, JobKind
+from twelvefold.jobs.lease_repository import LeaseRepository
 
 
 async def test_a_result_is_stored_with_the_job(bench):
@@ -67,15 +68,18 @@ async def test_a_job_out_of_attempts_is_dead_and_can_be_retried(bench):
 
 async def test_a_rejected_job_stores_the_reason_and_is_never_retried(bench):
     async def behaviour(job, work):
-        raise Rejected("is not an image")
+        if work.name == "work":
+            raise Rejected("is not an image")
 
     probe = Probe(behaviour)
     job_id = await bench.enqueue()
     async with bench.running(registry_of(probe)) as runner:
         await bench.becomes("rejected", job_id)
-        await runner.handle_wakeup()
+        runner.wake()
+        await bench.becomes("succeeded", await bench.enqueue("another"))
     record = await bench.record(job_id)
-    assert (record.error, record.attempts, len(probe.runs)) == ("is not an image", 0, 1)
+    assert (record.error, record.attempts) == ("is not an image", 0)
+    assert probe.runs.count(job_id) == 1
 
 
 async def test_a_run_that_times_out_counts_as_an_attempt(bench):
@@ -215,12 +219,33 @@ async def test_no_more_jobs_run_than_there_are_slots(bench):
     ids = [await bench.enqueue() for _ in range(7)]
     async with bench.running(registry_of(probe), replace(QUICK, concurrency=3)) as runner:
         await until(lambda: len(probe.runs) == 3)
-        waiting = asyncio.create_task(runner.handle_wakeup())  # waits for a slot
+        assert not runner.accepts_wakeups
+        runner.wake()
         await bench.record(ids[0])
-        assert (runner.busy, waiting.done(), len(probe.runs)) == (3, False, 3)
+        assert (runner.busy, len(probe.runs)) == (3, 3)
         probe.let_go.set()
         await bench.becomes("succeeded", *ids)
-        await waiting
+
+
+async def test_a_slot_is_free_before_the_result_of_its_job_is_written(bench, monkeypatch):
+    probe, let_settle = Probe(), asyncio.Event()
+    settle = LeaseRepository.settle
+
+    async def settle_later(*args):
+        await let_settle.wait()
+        return await settle(*args)
+
+    monkeypatch.setattr(LeaseRepository, "settle", settle_later)
+    ids = [await bench.enqueue() for _ in range(5)]
+    options = replace(QUICK, concurrency=1, max_ahead=0)
+    async with bench.running(registry_of(probe), options) as runner:
+        # One more job runs than there are slots, but results that wait are bounded, too.
+        await until(lambda: len(probe.runs) == 2)
+        runner.wake()
+        await bench.record(ids[0])
+        assert (runner.busy, len(probe.runs)) == (2, 2)
+        let_settle.set()
+        await bench.becomes("succeeded", *ids)
 
 
 async def test_a_result_that_cannot_be_stored_is_an_error_of_the_run(bench):

@@ -95,12 +95,14 @@ class Subscriber:
         changing: asyncio.Task[bool] | None = None
         try:
             while self._callbacks:
-                self._changed.clear()
-                await self._subscribe(pubsub)
+                if changing is None:
+                    self._changed.clear()
+                    await self._subscribe(pubsub)
+                    changing = asyncio.create_task(self._changed.wait())
                 reading = reading or asyncio.create_task(self._read(pubsub))
-                changing = asyncio.create_task(self._changed.wait())
                 await asyncio.wait([reading, changing], return_when=asyncio.FIRST_COMPLETED)
-                changing.cancel()
+                if changing.done():
+                    changing = None
                 if reading.done():
                     reading.result()
                     reading = None

@@ -6,25 +6,24 @@ are published after the commit, and losing one costs a second of latency.
 
 from __future__ import annotations
 
-import json
+import builtins
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID, uuid5
 
-from opentelemetry.trace import SpanKind
 from pydantic import BaseModel
 from sqlalchemy import Row, bindparam, select, text, tuple_
 
-from twelvefold.context import current_request_id
 from twelvefold.contracts.jobs import MAX_ATTEMPTS
 from twelvefold.database.database import Database, Reader, Transaction
 from twelvefold.database.prepared import PreparedStatement
 from twelvefold.errors import Conflict, NotFound
 from twelvefold.identifiers import new_id
-from twelvefold.observability import metrics, spans, telemetry
+from twelvefold.observability import metrics
 
 from .channels import CANCEL_CHANNEL, change_channel
+from .insertion import MAX_ROWS, insert_jobs
 from .model import DEFAULT_QUEUE, JobRecord, JobStatus, JobSubject, Wakeup
 from .retry_policy import DEFAULT_MAX_ATTEMPTS
 from .schema import job_status
@@ -33,18 +32,6 @@ from .schema import job_status
 UNIQUE_ID_NAMESPACE = UUID("5f6d6b1c-6f0a-4a57-9a3e-0f5a3c6b1f11")
 Position = tuple[datetime, UUID]
 
-# A text statement, because many requests run it. It names no conflict target, which would require
-# the privilege to read the table.
-_INSERT = PreparedStatement(
-    text("""
-INSERT INTO jobs.jobs (id, kind, queue, priority, payload, owner_id, run_at, unique_key,
-                       max_attempts, request_id, trace_context)
-VALUES (:id, :kind, :queue, :priority, CAST(:payload AS jsonb), :owner_id,
-        coalesce(:run_at, now()), :unique_key, :max_attempts, :request_id,
-        CAST(:trace_context AS jsonb))
-ON CONFLICT DO NOTHING
-""")
-)
 _CANCEL = text("SELECT * FROM jobs.cancel_job(:id)")
 _RETRY = text("SELECT * FROM jobs.retry_job(:id)")
 _SUBJECT = text("SELECT * FROM jobs.job_subject(:id)")
@@ -105,43 +92,81 @@ class JobQueue:
         """
         if unique_key is not None and job_id is not None:
             raise ValueError("a unique key decides the id")
-        if run_at is not None and run_at.tzinfo is None:
-            raise ValueError("run_at has no time zone")
         if unique_key is not None:
             job_id = unique_id(kind, unique_key)
-        job_id, queue = job_id or new_id(), queue or self._queue
-        with spans.span(
-            f"enqueue {kind}",
-            {"job.id": str(job_id), "job.kind": kind, "job.queue": queue},
-            kind=SpanKind.PRODUCER,
-        ):
-            # The run of the job becomes a child of this span.
-            inserted = await self._insert(
-                transaction,
-                id=job_id,
-                kind=kind,
-                queue=queue,
-                priority=priority,
-                payload=payload.model_dump_json(),
-                owner_id=owner_id,
-                run_at=run_at,
-                unique_key=unique_key,
-                max_attempts=max_attempts or MAX_ATTEMPTS.get(kind),
-            )
-        if not inserted:
-            return job_id
-        metrics.jobs_enqueued.labels(kind).inc()
-        if self._wakeups is not None and (run_at is None or run_at <= datetime.now(UTC)):
-            wakeups, wakeup = self._wakeups, Wakeup(job_id, 0, queue)
-            transaction.after_commit(lambda: wakeups.wake(wakeup))
+        job_id = job_id or new_id()
+        await self._insert(
+            transaction,
+            kind,
+            ids=[job_id],
+            payloads=[payload],
+            unique_keys=[unique_key],
+            queue=queue or self._queue,
+            priority=priority,
+            owner_id=owner_id,
+            run_at=run_at,
+            max_attempts=max_attempts or MAX_ATTEMPTS.get(kind),
+        )
         return job_id
 
-    async def _insert(self, transaction: Transaction, **row: Any) -> bool:
-        """Return whether the row is new."""
-        carrier = telemetry.current_carrier()
-        row["request_id"] = current_request_id()
-        row["trace_context"] = json.dumps(carrier) if carrier else None
-        return await transaction.execute_prepared(_INSERT, **row) > 0
+    async def enqueue_many(
+        self,
+        transaction: Transaction,
+        kind: str,
+        payloads: Sequence[BaseModel],
+        *,
+        owner_id: UUID | None = None,
+        run_at: datetime | None = None,
+        queue: str | None = None,
+        priority: int = 0,
+        unique_keys: Sequence[str] | None = None,
+        max_attempts: int | None = None,
+    ) -> builtins.list[UUID]:
+        """Insert a job for each payload and return their ids in the same order.
+
+        One statement inserts up to `MAX_ROWS` jobs, and one wake-up follows the commit. Parameters
+        as for `enqueue`; `unique_keys` holds one for each payload.
+        Raises ValueError for a naive `run_at` or another number of unique keys than payloads.
+        """
+        if unique_keys is not None and len(unique_keys) != len(payloads):
+            raise ValueError("one unique key for each payload")
+        keys: Sequence[str | None] = unique_keys or [None] * len(payloads)
+        ids = [new_id() if key is None else unique_id(kind, key) for key in keys]
+        for start in range(0, len(ids), MAX_ROWS):
+            rows = slice(start, start + MAX_ROWS)
+            await self._insert(
+                transaction,
+                kind,
+                ids=ids[rows],
+                payloads=payloads[rows],
+                unique_keys=keys[rows],
+                queue=queue or self._queue,
+                priority=priority,
+                owner_id=owner_id,
+                run_at=run_at,
+                max_attempts=max_attempts or MAX_ATTEMPTS.get(kind),
+            )
+        return ids
+
+    async def _insert(
+        self,
+        transaction: Transaction,
+        kind: str,
+        *,
+        ids: Sequence[UUID],
+        queue: str,
+        run_at: datetime | None,
+        **row: Any,
+    ) -> None:
+        if run_at is not None and run_at.tzinfo is None:
+            raise ValueError("run_at has no time zone")
+        inserted = await insert_jobs(transaction, kind, queue, ids=ids, run_at=run_at, **row)
+        if not inserted:
+            return
+        metrics.jobs_enqueued.labels(kind).inc(inserted)
+        if self._wakeups is not None and (run_at is None or run_at <= datetime.now(UTC)):
+            wakeups, wakeup = self._wakeups, Wakeup(ids[0], 0, queue)
+            transaction.after_commit(lambda: wakeups.wake(wakeup))
 
     async def find(self, job_id: UUID) -> JobRecord | None:
         """Return the job, read on a connection of its own, or None if it does not exist."""

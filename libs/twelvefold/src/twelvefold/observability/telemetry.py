@@ -135,7 +135,7 @@ def resume_trace(
     trace. It records an exception and re-raises it. Where nothing is recorded, the span still has
     ids in the same trace.
     """
-    base = _W3C.extract(dict(carrier), otel.Context())
+    base = _W3C.extract(dict(carrier), otel.Context()) if carrier else otel.Context()
     origin = trace.get_current_span(base).get_span_context()
     if is_exporting():
         span = tracer().start_span(

@@ -1,15 +1,18 @@
 """Wake-ups over arq, from the producers of jobs to the workers.
 
 The only module that knows arq. A wake-up is an id as JSON, and nothing depends on its arrival.
-Producers write arq's two keys themselves: one round trip for a whole batch, and no import of arq
-in their processes. Workers run arq's own worker under supervision, because it ends when Redis is
-lost.
+Producers write arq's two keys themselves: one round trip and one wake-up for a whole batch of jobs,
+and no import of arq in their processes. A message announces the wake-up, and the first idle worker
+takes it from arq's queue. A wake-up that no worker takes, because all are busy or the message was
+lost, stays there for arq's own worker. Workers run that under supervision, because it ends when
+Redis is lost.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import logging
 import time
@@ -19,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 import structlog
+from redis.exceptions import RedisError
 
 from twelvefold.cache.redis_client import create_redis
 from twelvefold.jobs.channels import wakeup_channel
@@ -35,16 +39,14 @@ if TYPE_CHECKING:
 
 FUNCTION = "ring"
 JOB_KEY = "arq:job:"
-_WAKEUP_TTL = 3600  # seconds; maintenance resends wake-ups much earlier
-_WAKEUP_TIMEOUT = 3600  # seconds that arq waits for the job of a wake-up; it never ends a job
+MAX_PENDING = 16  # wake-ups of one queue that no worker took; older ones are dropped
+_WAKEUP_TTL = 60  # seconds; maintenance resends wake-ups earlier
+_WAKEUP_TIMEOUT = 5  # seconds; a wake-up takes no time, since it does not wait for its job
 _CLOCK_SKEW = 1000  # milliseconds by which a worker's clock may be behind a producer's
-_BUSY_PERIOD = 1.0  # seconds after a wake-up in which others are likely
 _RESTART_DELAYS = (0.1, 2.0)  # seconds: the first and the longest pause before arq restarts
+# One command for many messages: a worker publishes each change of each job.
+_PUBLISH_ALL = "for i = 1, #ARGV, 2 do redis.call('PUBLISH', ARGV[i], ARGV[i + 1]) end"
 _log = structlog.get_logger(__name__)
-
-
-class _Withdrawal(NamedTuple):
-    wakeup: Wakeup
 
 
 class _Publication(NamedTuple):
@@ -69,7 +71,7 @@ class RedisWakeupPublisher:
     def __init__(self, settings: RedisSettings, *, capacity: int = 10_000) -> None:
         self._settings = settings
         self._redis: Redis | None = None
-        self._sender: BufferedSender[Wakeup | _Withdrawal | _Publication] = BufferedSender(
+        self._sender: BufferedSender[Wakeup | _Publication] = BufferedSender(
             self._send,
             name="wakeups",
             capacity=capacity,
@@ -80,10 +82,6 @@ class RedisWakeupPublisher:
     def wake(self, wakeup: Wakeup) -> None:
         """Wake a worker for one job. Never blocks or fails."""
         self._sender.put(wakeup)
-
-    def withdraw(self, wakeup: Wakeup) -> None:
-        """Remove a wake-up that is no longer needed, so that arq does not process it."""
-        self._sender.put(_Withdrawal(wakeup))
 
     def publish(self, channel: str, message: str) -> None:
         """Publish a message on a Redis channel. Never blocks or fails."""
@@ -99,25 +97,24 @@ class RedisWakeupPublisher:
         finally:
             await self._redis.aclose()
 
-    async def _send(self, batch: Sequence[Wakeup | _Withdrawal | _Publication]) -> None:
+    async def _send(self, batch: Sequence[Wakeup | _Publication]) -> None:
         if self._redis is None:
             raise RuntimeError("the wake-up publisher is not running")
         now = int(time.time() * 1000)
         pipe = self._redis.pipeline(transaction=False)
-        for item in batch:
-            match item:
-                case _Publication(channel, message):
-                    pipe.publish(channel, message)
-                case _Withdrawal(wakeup):
-                    pipe.zrem(queue_key(wakeup.queue), _wakeup_id(wakeup))
-                    pipe.delete(JOB_KEY + _wakeup_id(wakeup))
-                case Wakeup():
-                    content = encode_wakeup(item.job_id, now)
-                    pipe.set(JOB_KEY + _wakeup_id(item), content, nx=True, ex=_WAKEUP_TTL)
-                    pipe.zadd(queue_key(item.queue), {_wakeup_id(item): now - _CLOCK_SKEW}, nx=True)
-        # Last, so that a worker that receives it finds the whole batch.
-        for queue in {item.queue for item in batch if isinstance(item, Wakeup)}:
-            pipe.publish(wakeup_channel(queue), "")
+        # A claim takes any due job of the queue: one wake-up for each queue is enough.
+        wakeups = {item.queue: item for item in reversed(batch) if isinstance(item, Wakeup)}
+        messages = [item for item in batch if isinstance(item, _Publication)]
+        if messages:
+            pipe.eval(_PUBLISH_ALL, 0, *itertools.chain.from_iterable(messages))
+        for queue, wakeup in wakeups.items():
+            wakeup_id = _wakeup_id(wakeup)
+            content = encode_wakeup(wakeup.job_id, now)
+            pipe.set(JOB_KEY + wakeup_id, content, nx=True, ex=_WAKEUP_TTL)
+            pipe.zadd(queue_key(queue), {wakeup_id: now - _CLOCK_SKEW}, nx=True)
+            pipe.zremrangebyrank(queue_key(queue), 0, -MAX_PENDING - 1)
+            # Last, so that a worker that receives it can take the wake-up.
+            pipe.publish(wakeup_channel(queue), wakeup_id)
         await pipe.execute()
 
 
@@ -131,13 +128,10 @@ def encode_wakeup(job_id: UUID, now_ms: int) -> bytes:
 
 
 class ArqListener:
-    """Run arq's worker, which awaits `on_wakeup` for up to `concurrency` wake-ups at a time.
+    """Take wake-ups of one queue: those that a message announces at once, others by polls of arq.
 
-    arq polls. A second after the last wake-up, it waits for `poll_now` or `idle_poll_interval`
-    before each poll: 50 polls per second cost a fifth of a core behind a mesh proxy.
-
-    arq's worker ends when Redis is lost. It is restarted with a growing pause while the block of
-    `running` runs. The jobs that `on_wakeup` started are not affected.
+    Takes none while `accepts` returns False, so that other workers can take them. arq's worker ends
+    when Redis is lost. It is restarted with a growing pause while the block of `running` runs.
     """
 
     def __init__(
@@ -145,45 +139,73 @@ class ArqListener:
         settings: RedisSettings,
         *,
         queue: str,
-        concurrency: int,
-        on_wakeup: Callable[[UUID], Awaitable[None]],
+        on_wakeup: Callable[[], None],
+        accepts: Callable[[], bool] = lambda: True,
         poll_interval: float = 0.02,
         idle_poll_interval: float = 0.25,
     ) -> None:
-        """`poll_interval`: seconds between the polls of a busy worker.
+        """`on_wakeup` is called for each wake-up that was taken. It neither blocks nor raises.
 
-        `idle_poll_interval`: the same for an idle worker without a call of `poll_now`.
+        `poll_interval`: seconds, at least, between two polls of arq. `idle_poll_interval`: the same
+        without an announcement.
         """
         self._settings = settings
         self._queue = queue
-        self._concurrency = concurrency
         self._on_wakeup = on_wakeup
+        self._accepts = accepts
         self._poll_interval = poll_interval
         self._idle_poll_interval = idle_poll_interval
         self._worker: Worker | None = None
         self._stopping = False
         self._poll_requested = asyncio.Event()
-        self._busy_until = 0.0
+        self._announced: set[str] = set()
+        self._has_announced = asyncio.Event()
         self.connected = False
 
-    def poll_now(self) -> None:
-        """Poll at once, because there may be wake-ups."""
-        self._poll_requested.set()
+    def announce(self, message: str) -> None:
+        """Take the wake-up whose id a message holds, or poll if it holds none."""
+        if self._stopping or not self._accepts():
+            return
+        if not message:
+            self._poll_requested.set()
+        elif len(self._announced) < MAX_PENDING:
+            self._announced.add(message)
+            self._has_announced.set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Listen while the block runs."""
-        task = asyncio.create_task(self._supervise(), name="arq-listener")
+        redis = create_redis(self._settings)
+        tasks = [
+            asyncio.create_task(self._supervise(), name="arq-listener"),
+            asyncio.create_task(self._take_announced(redis), name="wakeup-taker"),
+        ]
         try:
             yield
         finally:
-            await cancel_and_wait([task])
+            await cancel_and_wait(tasks)
+            await redis.aclose()
 
     def stop(self) -> None:
         """Take no more wake-ups. They stay in Redis for other workers."""
         self._stopping = True
         if self._worker is not None:
             self._worker.allow_pick_jobs = False
+
+    async def _take_announced(self, redis: Redis) -> None:
+        while True:
+            await self._has_announced.wait()
+            self._has_announced.clear()
+            announced, self._announced = sorted(self._announced), set()
+            # An error is an outage, which the polls report. The wake-ups stay in Redis.
+            with contextlib.suppress(RedisError, OSError, TimeoutError):
+                pipe = redis.pipeline(transaction=False)
+                # Only one worker removes the entry, and that one claims.
+                pipe.zrem(queue_key(self._queue), *announced)
+                pipe.delete(*(JOB_KEY + wakeup_id for wakeup_id in announced))
+                removed, _ = await pipe.execute()
+                if removed:
+                    self._on_wakeup()
 
     async def _supervise(self) -> None:
         # The import is slow: it runs in a thread so that it does not block the loop.
@@ -209,25 +231,19 @@ class ArqListener:
         from arq.connections import ArqRedis
         from arq.worker import func
 
-        async def ring(_: dict[Any, Any], *args: Any, **__: Any) -> None:
-            # Cancelled at shutdown: the wake-up counts as processed, because arq would log an
-            # error about a second try. Maintenance resends wake-ups.
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._on_wakeup(UUID(args[0]))
+        async def ring(*_: Any, **__: Any) -> None:
+            self._on_wakeup()
 
         # Separate from the connections of requests, with the same bound.
         pool = ArqRedis(pool_or_conn=create_redis(self._settings).connection_pool)
         worker = _create_worker(
             self._mark_connected,
-            self._wait_while_idle,
-            functions=[
-                # arq's Protocol requires a __qualname__, which every function has.
-                func(ring, name=FUNCTION, timeout=_WAKEUP_TIMEOUT)  # type: ignore[arg-type]
-            ],
+            self._prepare_poll,
+            functions=[func(ring, name=FUNCTION, timeout=_WAKEUP_TIMEOUT)],
             queue_name=queue_key(self._queue),
             redis_pool=pool,
             handle_signals=False,
-            max_jobs=self._concurrency,
+            max_jobs=MAX_PENDING,
             max_tries=1,
             keep_result=0,
             poll_delay=self._poll_interval,
@@ -235,13 +251,12 @@ class ArqListener:
             job_deserializer=json.loads,
             log_results=False,
         )
-        worker.allow_pick_jobs = not self._stopping
+        worker.allow_pick_jobs = not self._stopping and self._accepts()
         self._worker = worker
         try:
             await worker.main()
         finally:
             self._worker = None
-            # These tasks only wait for jobs, which the runner owns.
             await cancel_and_wait(list(worker.tasks.values()))
             await pool.connection_pool.disconnect()
 
@@ -250,16 +265,12 @@ class ArqListener:
             _log.info("wakeup_listener_connected", queue=self._queue)
         self.connected = True
 
-    async def _wait_while_idle(self) -> None:
-        now = asyncio.get_running_loop().time()
-        if not self._poll_requested.is_set() and now >= self._busy_until:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._idle_poll_interval):
-                    await self._poll_requested.wait()
-        if self._poll_requested.is_set():
-            # While wake-ups keep arriving, arq polls for batches of them, which is cheaper.
-            self._busy_until = now + _BUSY_PERIOD
-            self._poll_requested.clear()
+    async def _prepare_poll(self, worker: Worker) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._idle_poll_interval):
+                await self._poll_requested.wait()
+        self._poll_requested.clear()
+        worker.allow_pick_jobs = not self._stopping and self._accepts()
 
 
 def _import_arq() -> None:
@@ -268,7 +279,7 @@ def _import_arq() -> None:
 
 
 def _create_worker(
-    on_poll: Callable[[], None], wait_while_idle: Callable[[], Awaitable[None]], **arguments: Any
+    on_poll: Callable[[], None], prepare_poll: Callable[[Worker], Awaitable[None]], **arguments: Any
 ) -> Worker:
     from arq.worker import Worker
 
@@ -277,8 +288,6 @@ def _create_worker(
 
         async def heart_beat(self) -> None:  # arq's last step of a poll
             on_poll()
-            # With all slots taken, arq leaves wake-ups in Redis, and no hint announces those.
-            if self.job_counter < self.max_jobs:
-                await wait_while_idle()
+            await prepare_poll(self)
 
     return PollingWorker(**arguments)

@@ -5,6 +5,7 @@ Owns only the order in which they start and stop.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from twelvefold.cache.pubsub import Subscriber
 from twelvefold.database.database import Database
 from twelvefold.jobs.channels import CANCEL_CHANNEL, change_channel, wakeup_channel
 from twelvefold.jobs.lease_repository import LeaseConfig, LeaseRepository
-from twelvefold.jobs.model import DEFAULT_QUEUE, PeriodicJob
+from twelvefold.jobs.model import DEFAULT_QUEUE, Claim, PeriodicJob, Wakeup
 from twelvefold.jobs.wakeup.arq import ArqListener, RedisWakeupPublisher
 from twelvefold.settings import ConsumerSettings, RedisSettings
 
@@ -31,10 +32,11 @@ class ConsumerOptions:
     queue: str = DEFAULT_QUEUE
     lease: float = 30.0
     unusable_window: float = 3600.0  # wait of a job with an invalid payload until it is dead
-    poll_interval: float = 0.02  # between two polls for wake-ups
-    idle_poll_interval: float = 0.25  # the same without recent wake-ups
+    poll_interval: float = 0.02  # at least, between two polls for wake-ups
+    idle_poll_interval: float = 0.25  # the same without a message that announces one
     runner: RunnerOptions = field(default_factory=RunnerOptions)
     maintenance: MaintenanceOptions = field(default_factory=MaintenanceOptions)
+    pass_on_interval: float = 0.1  # between two wake-ups for other workers during a backlog
 
 
 class Consumer:
@@ -64,14 +66,14 @@ class Consumer:
             registry,
             options=options.runner,
             on_change=publish_change,
-            withdraw=wakeups.withdraw,
+            on_full_claim=self._pass_on,
             redis_unavailable=lambda: not self.listener.connected,
         )
         self.listener = ArqListener(
             redis,
             queue=options.queue,
-            concurrency=options.runner.concurrency,
-            on_wakeup=self.runner.handle_wakeup,
+            on_wakeup=self.runner.wake,
+            accepts=lambda: self.runner.accepts_wakeups,
             poll_interval=options.poll_interval,
             idle_poll_interval=options.idle_poll_interval,
         )
@@ -83,6 +85,9 @@ class Consumer:
             options=options.maintenance,
             on_change=publish_change,
         )
+        self._wakeups = wakeups
+        self._options = options
+        self._passed_on_at = float("-inf")
         self._subscriber = Subscriber(redis)
         self._wakeup_channel = wakeup_channel(options.queue)
 
@@ -93,7 +98,7 @@ class Consumer:
             await stack.enter_async_context(self._subscriber.running())
             stack.enter_context(self._subscriber.listen(CANCEL_CHANNEL, self._check_cancellation))
             stack.enter_context(
-                self._subscriber.listen(self._wakeup_channel, lambda _: self.listener.poll_now())
+                self._subscriber.listen(self._wakeup_channel, self.listener.announce)
             )
             # They stop in reverse order: wake-ups, then maintenance, then the jobs.
             await stack.enter_async_context(self.runner.running())
@@ -105,6 +110,13 @@ class Consumer:
         """Stop claiming, as the first step of a drain. Running jobs continue."""
         self.listener.stop()
         self.runner.stop_claiming()
+
+    def _pass_on(self, claim: Claim) -> None:
+        """Wake another worker, because a claim that took all it could leaves jobs to others."""
+        now = time.monotonic()
+        if now - self._passed_on_at >= self._options.pass_on_interval:
+            self._passed_on_at = now
+            self._wakeups.wake(Wakeup(claim.id, claim.claim_no, self._options.queue))
 
     def _check_cancellation(self, message: str) -> None:
         try:

@@ -31,7 +31,8 @@ R = TypeVar("R")
 class Batcher(Generic[T, R]):
     """Group the calls that arrive during a send into the next one: one statement for many jobs.
 
-    A call on an idle batcher is sent at once. Under load, each job saves a round trip and a commit.
+    On an idle batcher, the calls of one turn of the event loop are sent at once. Under load, each
+    job saves a round trip and a commit.
     """
 
     def __init__(
