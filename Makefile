@@ -142,7 +142,8 @@ attack: $(SYNCED) ## Attack the suite with hostile and racing clients, and print
 	@ATTACK_SCALE=full exec $(BIN)/pytest tests/attack -q $(ARGS)
 
 .PHONY: bench-jobs
-bench-jobs: $(SYNCED) ## Measure the cost of durable jobs against bare arq (ARGS="--rounds 5")
+bench-jobs: $(SYNCED) ## Measure durable jobs beside four other queues (ARGS="--rounds 5 --only arq")
+	@$(BIN)/uv sync --frozen --quiet --all-packages --inexact --group bench
 	@exec $(BIN)/python -m tests.bench.jobs $(ARGS)
 
 .PHONY: bench-acceptor

@@ -62,7 +62,7 @@ def served(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[S
             listening.listen(512)
             listening.set_inheritable(True)
         child = subprocess.Popen(  # noqa: S603  (our own command)
-            [sys.executable, "-c", _PINNED, str(SERVER_CORE), *command],
+            [sys.executable, "-c", PINNED, str(SERVER_CORE), *command],
             env={
                 **environment,
                 "HTTP_FD": str(public.fileno()),
@@ -87,7 +87,7 @@ def served(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[S
         draining.join()
 
 
-_PINNED = """
+PINNED = """
 import os, runpy, sys
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {int(sys.argv[1])})

@@ -1,10 +1,11 @@
-"""What durability costs a job: our worker beside bare arq's, in one run, by turns.
+"""What a durable job costs: the suite's queue beside four others, in one run, by turns.
 
-    make bench-jobs ARGS="--rounds 5"
+    make bench-jobs ARGS="--rounds 5 --only twelvefold pgqueuer"
 
-Throughput of no-op jobs from a backlog, and while they are being committed; and what an idle
-worker takes from `enqueue` to the first line of the handler. Both workers have the settings that
-they come with; arq's asks Redis twice a second.
+Throughput of no-op jobs from a backlog, and while eight producers commit one after the other; what
+an idle worker takes from the call to the first line of the handler. The worker has one core; the
+producers, PostgreSQL (fsync on) and Redis share the other. The CPU time is that of a job from a
+backlog, without its insertion: of the worker, and of both servers.
 """
 
 from __future__ import annotations
@@ -18,187 +19,240 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from arq.connections import ArqRedis, create_pool
-from arq.connections import RedisSettings as ArqSettings
-from pydantic import SecretStr
+import asyncpg
+import uvloop
 from tests.bench import frame
-from tests.bench.jobs_worker import KIND, QUEUE
+from tests.bench.job_queues import NAMES, load
+from tests.bench.job_queues.base import PRODUCERS, Add, JobQueueSystem, Servers
+from tests.bench.job_queues.twelvefold_system import PASSWORD
 from tests.tables import table
 
-from twelvefold.database.database import Database
-from twelvefold.database.migrations import bootstrap, upgrade
-from twelvefold.database.revisions import installed_migrations
-from twelvefold.jobs import JobQueue, RedisWakeupPublisher
-from twelvefold.jobs.retention import EmptyPayload
-from twelvefold.settings import PostgresSettings, RedisSettings
 from twelvefold_dev.servers.postgres import PostgresServer
 from twelvefold_dev.servers.redis import RedisServer
 from twelvefold_dev.system.ports import PortPicker
 
 WORKER = Path(__file__).with_name("jobs_worker.py")
-AT_ONCE = 100  # jobs in one commit, or one pipeline, of a backlog
-_WITHIN = 120.0  # seconds for anything
+BATCH = 100  # jobs in one commit, or one pipeline, of a backlog
+TIMEOUT = 120.0  # seconds for anything
+COLUMNS = (
+    "queue",
+    "jobs/s, backlog",
+    "jobs/s, being committed",
+    "start p50 ms",
+    "p99 ms",
+    "worker CPU µs/job",
+    "servers CPU µs/job",
+    "bulk insert, jobs/s",
+)
 
 
 @dataclass
 class Worker:
     """One running worker, and when its jobs have begun (monotonic nanoseconds)."""
 
+    pid: int
     begun: asyncio.Queue[int] = field(default_factory=asyncio.Queue)
 
     async def after(self, jobs: int) -> int:
-        """When the last of so many jobs began."""
+        """Return when the last of so many jobs began."""
         last = 0
-        async with asyncio.timeout(_WITHIN):
+        async with asyncio.timeout(TIMEOUT):
             for _ in range(jobs):
                 last = await self.begun.get()
         return last
 
 
-@asynccontextmanager
-async def working(kind: str, environment: dict[str, str]) -> AsyncIterator[Worker]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, str(WORKER), kind, env=environment, stdout=asyncio.subprocess.PIPE
-    )
-    worker = Worker()
+@dataclass
+class Figures:
+    """What was measured of one queue, one value for each round (of latency, for each sample)."""
 
-    async def read() -> None:
-        assert process.stdout
-        async for line in process.stdout:
-            worker.begun.put_nowait(int(line))
+    backlog: list[float] = field(default_factory=list)  # jobs a second
+    stream: list[float] = field(default_factory=list)
+    insertion: list[float] = field(default_factory=list)
+    worker_cpu: list[float] = field(default_factory=list)  # microseconds a job
+    server_cpu: list[float] = field(default_factory=list)
+    latencies: list[float] = field(default_factory=list)  # milliseconds
 
-    reading = asyncio.create_task(read())
-    try:
-        yield worker
-    finally:
-        process.terminate()
-        await process.wait()
-        reading.cancel()
+    def row(self, title: str) -> list[str]:
+        cuts = statistics.quantiles(self.latencies, n=100)
+        return [
+            title,
+            f"{statistics.median(self.backlog):.0f}",
+            f"{statistics.median(self.stream):.0f}",
+            f"{cuts[49]:.1f}",
+            f"{cuts[98]:.1f}",
+            f"{statistics.median(self.worker_cpu):.0f}",
+            f"{statistics.median(self.server_cpu):.0f}",
+            f"{statistics.median(self.insertion):.0f}",
+        ]
 
 
 @dataclass
 class Bench:
-    """Both ways to enqueue, and where the workers find their jobs."""
+    """One queue system on the running servers."""
 
-    database: Database
-    queue: JobQueue
-    arq: ArqRedis
-    environment: dict[str, str]
+    name: str
+    system: JobQueueSystem
+    servers: Servers
+    server_pids: tuple[int, ...]
+    figures: Figures = field(default_factory=Figures)
 
-    async def commit(self, count: int = 1) -> None:
-        async with self.database.transaction() as transaction:
-            for _ in range(count):
-                await self.queue.enqueue(transaction, KIND, EmptyPayload(), queue=QUEUE)
+    async def run_round(self, jobs: int, samples: int) -> None:
+        async with self.system.producing(self.servers) as add:
+            await self._measure_backlog(add, jobs)
+            await self._measure_stream(add, jobs)
+            await self._measure_latency(add, samples)
 
-    async def push(self, count: int = 1) -> None:
-        await asyncio.gather(*(self.arq.enqueue_job(KIND) for _ in range(count)))
-
-    async def backlog(self, kind: str, jobs: int) -> float:
-        """Jobs a second out of a backlog; the start of the worker does not count."""
-        add = self.commit if kind == "durable" else self.push
-        for _ in range(jobs // AT_ONCE):
-            await add(AT_ONCE)
-        async with working(kind, self.environment) as worker:
+    async def _measure_backlog(self, add: Add, jobs: int) -> None:
+        """Measure jobs from a backlog; the start of the worker does not count."""
+        started = time.monotonic()
+        for _ in range(jobs // BATCH):
+            await add(BATCH)
+        self.figures.insertion.append(jobs / (time.monotonic() - started))
+        async with self._working() as worker:
             first = await worker.after(1)
+            worker_cpu, server_cpu = cpu_seconds(worker.pid), cpu_seconds(*self.server_pids)
             last = await worker.after(jobs - 1)
-        return (jobs - 1) / (last - first) * 1e9
+            worker_cpu = cpu_seconds(worker.pid) - worker_cpu
+            server_cpu = cpu_seconds(*self.server_pids) - server_cpu
+        self.figures.backlog.append((jobs - 1) / (last - first) * 1e9)
+        self.figures.worker_cpu.append(worker_cpu / jobs * 1e6)
+        self.figures.server_cpu.append(server_cpu / jobs * 1e6)
 
-    async def stream(self, kind: str, jobs: int) -> float:
-        """Jobs a second while eight producers add one after the other."""
-        add = self.commit if kind == "durable" else self.push
+    async def _measure_stream(self, add: Add, jobs: int) -> None:
+        """Measure jobs while eight producers commit one after the other."""
         left = iter(range(jobs))
 
         async def produce() -> None:
             for _ in left:
-                await add()
+                await add(1)
 
-        async with working(kind, self.environment) as worker:
-            await add()
+        async with self._working() as worker:
+            await add(1)
             await worker.after(1)
             began = time.monotonic_ns()
-            await asyncio.gather(*(produce() for _ in range(8)))
+            await asyncio.gather(*(produce() for _ in range(PRODUCERS)))
             last = await worker.after(jobs)
-        return jobs / (last - began) * 1e9
+        self.figures.stream.append(jobs / (last - began) * 1e9)
 
-    async def idle(self, kind: str, jobs: int) -> list[float]:
-        """Milliseconds from the call to the start, one job at a time."""
-        add: Callable[[], Awaitable[None]] = self.commit if kind == "durable" else self.push
-        async with working(kind, self.environment) as worker:
-            await add()
+    async def _measure_latency(self, add: Add, samples: int) -> None:
+        """Measure the time from the call to the start, one job at a time."""
+        async with self._working() as worker:
+            await add(1)
             await worker.after(1)
             found = []
-            for _ in range(jobs):
+            for _ in range(samples):
                 await asyncio.sleep(random.uniform(0.02, 0.1))  # noqa: S311 (no rhythm)
                 called = time.monotonic_ns()
-                await add()
+                await add(1)
                 found.append((await worker.after(1) - called) / 1e6)
-        assert min(found) > 0, "a job of before was left"
-        return found
+        if min(found) <= 0:
+            raise RuntimeError("a job of before was left")
+        self.figures.latencies += found
+
+    @asynccontextmanager
+    async def _working(self) -> AsyncIterator[Worker]:
+        source, sink = os.pipe()
+        # Its log goes to the null device, the starts of its jobs to a pipe.
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            frame.PINNED,
+            str(frame.SERVER_CORE),
+            str(WORKER),
+            self.name,
+            str(sink),
+            env=self.servers.environment(),
+            stdout=asyncio.subprocess.DEVNULL,
+            pass_fds=[sink],
+        )
+        os.close(sink)
+        worker, lines = Worker(process.pid), asyncio.StreamReader()
+
+        async def read() -> None:
+            async for line in lines:
+                worker.begun.put_nowait(int(line))
+
+        reading = asyncio.create_task(read())
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(lines), os.fdopen(source, "rb")
+        )
+        try:
+            yield worker
+        finally:
+            process.terminate()
+            await process.wait()
+            reading.cancel()
+            transport.close()
+
+
+def cpu_seconds(*pids: int) -> float:
+    """Return the CPU time of processes and their children, also of those that have ended."""
+    ticks = 0
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has just ended
+        own, parent = int(entry.name), int(fields[1])
+        if own in pids:
+            ticks += sum(map(int, fields[11:15]))
+        elif parent in pids:
+            ticks += sum(map(int, fields[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[Bench]:
+async def serving(folder: Path) -> AsyncIterator[tuple[PostgresServer, RedisServer]]:
     ports = PortPicker(str(uuid.uuid4()))
-    postgres = PostgresServer(folder / "postgres", port=ports.take(), password="bench")
-    redis = RedisServer(folder / "redis", port=ports.take(), password="bench")
+    postgres = PostgresServer(folder / "postgres", port=ports.take(), password=PASSWORD)
+    redis = RedisServer(folder / "redis", port=ports.take(), password=PASSWORD)
     await asyncio.gather(postgres.start(), redis.start())
     try:
-        found = installed_migrations()
-        passwords = {role: "bench" for one in found for role in (one.owner_role, one.app_role)}
-        await bootstrap(postgres.url, found, passwords)
-        for one in found:
-            await upgrade(one, postgres.url_of(one.owner_role, "bench"))
-        environment = {
-            "PATH": os.environ["PATH"],
-            "DATABASE_URL": postgres.url_of("worker_app", "bench"),
-            "REDIS_URL": redis.url,
-        }
-        producer = PostgresSettings(
-            environment="testing", database_url=SecretStr(postgres.url_of("api_app", "bench"))
-        )
-        database = Database(producer, application_name="bench-producer")
-        wakeups = RedisWakeupPublisher(
-            RedisSettings(environment="testing", redis_url=SecretStr(redis.url))
-        )
-        arq = await create_pool(ArqSettings.from_dsn(redis.url))
-        async with wakeups.running():
-            yield Bench(database, JobQueue(database, wakeups), arq, environment)
-        await arq.aclose()
-        await database.aclose()
+        yield postgres, redis
     finally:
         await asyncio.gather(postgres.stop(), redis.stop())
 
 
-async def main(folder: Path, rounds: int, jobs: int, samples: int) -> int:
-    kinds = ("durable", "arq")
-    rates: dict[tuple[str, str], list[float]] = {}
-    latencies: dict[str, list[float]] = {kind: [] for kind in kinds}
-    async with opened(folder) as bench:
+async def install(name: str, postgres: PostgresServer, redis: RedisServer) -> Bench:
+    """Give the system a database of its own."""
+    database = f"bench_{name}"
+    connection = await asyncpg.connect(postgres.url)
+    await connection.execute(f"CREATE DATABASE {database}")
+    if await connection.fetchval("SHOW fsync") != "on":
+        raise RuntimeError("fsync is off")
+    await connection.close()
+
+    def url_of(role: str) -> str:
+        return f"{postgres.url_of(role, PASSWORD).rpartition('/')[0]}/{database}"
+
+    servers = Servers(
+        f"{postgres.url.rpartition('/')[0]}/{database}",
+        redis.url,
+        url_of("api_app"),
+        url_of("worker_app"),
+    )
+    system = load(name)
+    await system.install(servers)
+    return Bench(name, system, servers, (postgres.pid or 0, redis.pid or 0))
+
+
+async def main(folder: Path, names: list[str], rounds: int, jobs: int, samples: int) -> int:
+    async with serving(folder) as (postgres, redis):
+        benches = [await install(name, postgres, redis) for name in names]
         for number in range(1, rounds + 1):
-            for kind in kinds:
-                sys.stderr.write(f"\rround {number} of {rounds}: {kind}   ")
-                rates.setdefault((kind, "backlog"), []).append(await bench.backlog(kind, jobs))
-                rates.setdefault((kind, "stream"), []).append(await bench.stream(kind, jobs))
-                latencies[kind] += await bench.idle(kind, samples)
-    rows = []
-    for kind in kinds:
-        cuts = statistics.quantiles(latencies[kind], n=100)
-        rows.append(
-            (
-                {"durable": "durable", "arq": "bare arq"}[kind],
-                f"{statistics.median(rates[kind, 'backlog']):.0f}",
-                f"{statistics.median(rates[kind, 'stream']):.0f}",
-                f"{cuts[49]:.1f}",
-                f"{cuts[98]:.1f}",
-            )
-        )
-    heads = ("worker", "jobs/s, backlog", "jobs/s, being committed", "start p50 ms", "p99 ms")
-    sys.stdout.write(f"\n{frame.machine()}\n\n{table(heads, rows)}\n")
+            for bench in benches:
+                sys.stderr.write(f"\rround {number} of {rounds}: {bench.name}          ")
+                await bench.run_round(jobs, samples)
+    rows = [bench.figures.row(bench.system.title) for bench in benches]
+    sys.stdout.write(f"\n{frame.machine()}\n\n{table(COLUMNS, rows)}\n")
     return 0
 
 
@@ -207,8 +261,13 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=2000, help="a round")
     parser.add_argument("--samples", type=int, default=100, help="of latency, a round")
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, help="queues")
     options = parser.parse_args()
+    frame.keep_to_load_core()
     with tempfile.TemporaryDirectory(prefix="twelvefold-bench-") as temporary:
         Path(temporary).chmod(0o755)  # under root PostgreSQL's own user has to enter it
-        work = main(Path(temporary), options.rounds, options.jobs, options.samples)
-        raise SystemExit(asyncio.run(work))
+        work = main(
+            Path(temporary), list(options.only), options.rounds, options.jobs, options.samples
+        )
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            raise SystemExit(runner.run(work))
