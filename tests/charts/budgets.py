@@ -23,6 +23,12 @@ _MARGIN = 1.05
 # What Istio's sidecar requests by default: MiB, thousandths of a CPU.
 _SIDECAR_MEMORY, _SIDECAR_CPU = 128, 100
 _GIB = 1024  # MiB
+# Values of charts/platform by environment; those of production are its defaults.
+_FILES = {
+    "production": "values.yaml",
+    "staging": "values-staging.yaml",
+    "dev": "values-dev.yaml",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,28 +100,25 @@ def _up(needed: float, step: int) -> int:
 
 def files(root: Path) -> Iterator[tuple[Path, str]]:
     """Yield the values files of charts/platform with the figures in them."""
-    production, development = budget(root, "production"), budget(root, "dev")
-    folder = root / "charts/platform"
-    yield (
-        folder / "values.yaml",
-        _with(
-            folder / "values.yaml",
-            {
-                "connections": str(production.connections),
-                "pods": str(production.pods),
-                "requests.cpu": str(production.cpu),
-                "requests.memory": f"{production.memory}Gi",
-            },
-        ),
-    )
-    path = folder / "values-dev.yaml"
-    yield path, _with(path, {"connections": str(development.connections)})
+    for environment, name in _FILES.items():
+        granted = budget(root, environment)
+        figures = {
+            "connections": str(granted.connections),
+            "pods": str(granted.pods),
+            "requests.cpu": str(granted.cpu),
+            "requests.memory": f"{granted.memory}Gi",
+        }
+        path = root / "charts/platform" / name
+        yield path, _with(path, figures)
 
 
 def _with(path: Path, figures: Mapping[str, str]) -> str:
+    """Return the file with those of the figures that it states; each may be there once."""
     lines = path.read_text().splitlines()
     for name, figure in figures.items():
         stated = [at for at, line in enumerate(lines) if line.lstrip().startswith(f"{name}: ")]
+        if not stated and path.name != _FILES["production"]:
+            continue  # as in production
         if len(stated) != 1:
             raise SystemExit(f"{path} states {name} {len(stated)} times, not once")
         before, _, _ = lines[stated[0]].partition(name)

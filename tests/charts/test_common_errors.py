@@ -11,7 +11,12 @@ from pathlib import Path
 import helm_python
 import pytest
 from tests.charts.invariants import INVARIANTS, Fault
-from tests.charts.invariants.registry import API_ROUTES, COMMON, DESTINATION_RULE, MESH_POLICY
+from tests.charts.invariants.registry import (
+    COMMON,
+    DESTINATION_RULE,
+    MESH_POLICY,
+    SERVICE_ROUTES,
+)
 from tests.charts.rendering import World
 from tests.charts.test_rendering import faults
 from tests.charts.tree import copied
@@ -22,9 +27,9 @@ ERRORS = {
     "circuitBreaker in a DestinationRule": (
         Fault(
             DESTINATION_RULE,
-            "loadBalancer: {simple: LEAST_REQUEST}\n",
-            "loadBalancer: {simple: LEAST_REQUEST}\n"
-            "circuitBreaker: {maxConnections: 100, consecutiveErrors: 5}\n",
+            "    loadBalancer: {simple: LEAST_REQUEST}\n",
+            "    loadBalancer: {simple: LEAST_REQUEST}\n"
+            "    circuitBreaker: {maxConnections: 100, consecutiveErrors: 5}\n",
         ),
         "circuitBreaker",
     ),
@@ -85,7 +90,7 @@ ERRORS = {
         "leads /info to clients",
     ),
     "the management port behind the gateway": (
-        Fault(API_ROUTES, '  "port" 8000\n', '  "port" 9000\n'),
+        Fault(SERVICE_ROUTES, '  "port" 8000\n', '  "port" 9000\n'),
         "leads to an internal port",
     ),
     "an image by the tag latest": (

@@ -1,31 +1,15 @@
 """For every alert: samples for which it fires, its description then, and samples for which not.
 
-Samples are in promtool's notation, one a minute: `0+60x20` begins at 0 and grows by 60, 20 times.
+The cases of a further service are in `cases/<service>.py`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import importlib
+from dataclasses import replace
+from pathlib import Path
 
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """`at` is the time at which both sets of samples are evaluated."""
-
-    alert: str
-    at: str
-    fires: dict[str, str]
-    text: str
-    quiet: dict[str, str]
-    labels: dict[str, str] = field(default_factory=dict)
-
-
-def _requests(job: str, good: str, bad: str) -> dict[str, str]:
-    where = f'job="{job}",handler="/api/v1/users/me",method="GET"'
-    return {
-        f'http_requests_total{{{where},status="200"}}': good,
-        f'http_requests_total{{{where},status="503"}}': bad,
-    }
+from tests.observability.case import Case, down, requests
 
 
 def _durations(fast: str, every: str) -> dict[str, str]:
@@ -50,33 +34,23 @@ def _pool(job: str, pool: str, *, size: int, used: int) -> dict[str, str]:
     return {f"pool_size{{{where}}}": f"{size}x30", f"pool_in_use{{{where}}}": f"{used}x30"}
 
 
-def _down(job: str) -> Case:
-    return Case(
-        f"{job.capitalize()}Down",
-        at="10m",
-        fires={f'up{{job="{job}",pod="a"}}': "0x20"},
-        text=f"Every {job} pod is down, or its PodMonitor matches none.",
-        quiet={f'up{{job="{job}",pod="a"}}': "0x20", f'up{{job="{job}",pod="b"}}': "1x20"},
-    )
-
-
 API = [
-    _down("api"),
+    down("api"),
     Case(
         "ApiErrorBudgetBurnsFast",
         at="70m",
-        fires=_requests("api", "0+98x80", "0+2x80"),
+        fires=requests("api", "0+98x80", "0+2x80"),
         text="2% of the requests fail. At this rate the error budget of 30 days is used up within "
         "days.",
         # As many failures, but long ago: the short window has none.
-        quiet=_requests("api", "0+98x80", "0+4x30 120x50"),
+        quiet=requests("api", "0+98x80", "0+4x30 120x50"),
     ),
     Case(
         "ApiErrorBudgetBurnsSlowly",
         at="1500m",
-        fires=_requests("api", "0+996x1600", "0+4x1600"),
+        fires=requests("api", "0+996x1600", "0+4x1600"),
         text="0.4% of the requests fail. The error budget will not last for 30 days.",
-        quiet=_requests("api", "0+9995x1600", "0+5x1600"),
+        quiet=requests("api", "0+9995x1600", "0+5x1600"),
     ),
     Case(
         "ApiLatencyBudgetBurnsFast",
@@ -137,13 +111,13 @@ API = [
 ]
 
 USERS = [
-    _down("users"),
+    down("users"),
     Case(
         "UsersErrorRatioHigh",
         at="15m",
-        fires=_requests("users", "0+90x20", "0+10x20"),
+        fires=requests("users", "0+90x20", "0+10x20"),
         text="10% of the requests to users fail.",
-        quiet=_requests("users", "0+99x20", "0+1x20"),
+        quiet=requests("users", "0+99x20", "0+1x20"),
     ),
     Case(
         "PasswordHashingSaturated",
@@ -177,7 +151,7 @@ USERS = [
 ]
 
 WORKER = [
-    _down("worker"),
+    down("worker"),
     Case(
         "QueueAgeHigh",
         at="10m",
@@ -429,9 +403,13 @@ PLATFORM = [
     ),
 ]
 
-CASES = {
+CASES: dict[str, list[Case]] = {
     "api": API,
     "users": USERS,
     "worker": WORKER,
     "platform": [_of_the_suite(case) for case in PLATFORM],
+    **{
+        path.stem: importlib.import_module(f"tests.observability.cases.{path.stem}").CASES
+        for path in sorted((Path(__file__).parent / "cases").glob("*.py"))
+    },
 }

@@ -7,7 +7,8 @@ import re
 from typing import Any
 
 import pytest
-from tests.observability.alert_cases import CASES, Case
+from tests.observability.alert_cases import CASES
+from tests.observability.case import Case
 from tests.observability.rules import CHARTS, ROOT, promtool, rule_files, rules, run
 
 PROMTOOL = promtool()

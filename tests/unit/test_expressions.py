@@ -192,6 +192,9 @@ OWN = {
             "chart_lists:_PEERS",
             "chart_lists:write_backing",
             "lists:_MODULE",
+            "plan:_NAME",
+            "plan:_TABLE",
+            "remove:remove_service",
             "lists:_is_of_a_service",
             "pyproject_lists:write",
         )

@@ -8,7 +8,14 @@ from tests.charts.rendering import Object, World, title
 from tests.suite import INTERNAL, PUBLIC
 
 from .lifecycle import defaults
-from .registry import API_ROUTES, DESTINATION_RULE, VIRTUAL_SERVICE, Fault, invariant
+from .registry import (
+    API_ROUTES,
+    DESTINATION_RULE,
+    SERVICE_ROUTES,
+    VIRTUAL_SERVICE,
+    Fault,
+    invariant,
+)
 from .routing import SUFFIX, fits, routes
 
 SAFE = {"connect-failure", "refused-stream", "reset-before-request"}
@@ -35,7 +42,7 @@ def _methods(route: Object) -> set[str]:
         "  attempts: {{ $values.retries.keyed }}\n  perTryTimeout: 2s",
     ),
     Fault(
-        API_ROUTES,
+        SERVICE_ROUTES,
         '(dict "name" "rest" "match" $all "retries" "never")',
         '(dict "name" "rest" "match" $all "retries" "keyed")',
     ),

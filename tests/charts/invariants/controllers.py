@@ -10,7 +10,7 @@ from tests.suite import ROUTED, SERVICES
 
 from twelvefold.observability.metrics import CATALOGUE, DURATION_BUCKETS
 
-from .registry import COMMON, Fault, invariant
+from .registry import COMMON, SERVICE_ROUTES, Fault, invariant
 
 CONTROLLERS = ("argo-rollouts", "flagger")
 _ROLLOUT = f"{COMMON}/_rollout.tpl"
@@ -104,11 +104,16 @@ def _destinations(service: Object) -> set[str]:
 @invariant(
     Fault(f"{COMMON}/_shared.tpl", '(not (include "common.isFlagger" .))', "true"),
     Fault(
-        "istio/users/templates/all.yaml",
-        '(ternary "users-routes" "users" $isFlagger)',
-        '"users"',
+        SERVICE_ROUTES,
+        '(ternary (printf "%s-routes" $root.Chart.Name) $root.Chart.Name $isFlagger)',
+        "$root.Chart.Name",
     ),
-    Fault("istio/api/templates/all.yaml", "{{- if not $isFlagger }}", "{{- if true }}"),
+    Fault(
+        SERVICE_ROUTES,
+        "(not (and $isFlagger $public))",
+        "true",
+        also=((SERVICE_ROUTES, '(printf "%s-routes" $root.Chart.Name)', "$root.Chart.Name"),),
+    ),
     Fault(_CANARY, "kind: Deployment, name: {{ $name }}", "kind: Rollout, name: {{ $name }}"),
     Fault(_ROLLOUT, "app: {{ .Chart.Name }}\n", "\n"),
     Fault(_CANARY, "delegation: true", "delegation: false"),

@@ -15,7 +15,7 @@ from tests.suite import DECLARED, PUBLIC, SERVICES
 from api.routes import pages
 
 from .network import EDGES
-from .registry import API_ROUTES, MESH_POLICY, SERVICE_POLICY, Fault, invariant
+from .registry import MESH_POLICY, SERVICE_POLICY, SERVICE_ROUTES, Fault, invariant
 
 AUDIENCE = "twelvefold-api"
 ISSUERS = {
@@ -26,6 +26,7 @@ ISSUERS = {
 GATEWAY = "cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account"
 # Pages and their document, which the document does not list.
 _DOCUMENTATION = {("GET", "/docs"), ("GET", "/docs/swagger-ui.css"), ("GET", "/openapi.json")}
+_PROBES = ("/health", "/ready")
 _MAILED = {(method, path) for path in pages.PATHS for method in ("GET", "POST")}
 
 
@@ -42,9 +43,10 @@ def public_operations(service: str) -> dict[tuple[str, str], bool]:
         for path, found in document["paths"].items()
         for method, operation in found.items()
     }
-    # The host's own pages are one service's.
-    documents = _DOCUMENTATION | _MAILED if DECLARED[service].serves("/docs") else ()
-    return operations | dict.fromkeys(documents, True)
+    # The host's own pages and probes are one service's; another's are at its own URL.
+    if DECLARED[service].serves("/docs"):
+        return operations | dict.fromkeys(_DOCUMENTATION | _MAILED, True)
+    return {one: anybody for one, anybody in operations.items() if one[1] not in _PROBES}
 
 
 def _labels(service: str) -> dict[str, str]:
@@ -59,23 +61,23 @@ def _labels(service: str) -> dict[str, str]:
         "        - /health\n        - /api/v1/jobs\n",
     ),
     Fault(
-        API_ROUTES,
+        SERVICE_ROUTES,
         '          - {{ printf "%s/*" $issuer | quote }}\n',
         '          - "*"\n',
     ),
     Fault(
-        API_ROUTES,
+        SERVICE_ROUTES,
         "    - key: request.auth.audiences\n"
-        "      values: [{{ .Values.global.tokens.audience | quote }}]",
+        "      values: [{{ $.Values.global.tokens.audience | quote }}]",
         "    - key: request.auth.audiences\n      values: [another]",
     ),
     Fault(
-        API_ROUTES,
-        '        principals: [{{ include "routing.gatewayPrincipal" . }}]\n'
+        SERVICE_ROUTES,
+        '        principals: [{{ include "routing.gatewayPrincipal" $ }}]\n'
         "        requestPrincipals",
         "        requestPrincipals",
     ),
-    Fault(API_ROUTES, '"rules" (include "api.rules" .)', '"rules" "- {}"'),
+    Fault(SERVICE_ROUTES, '"rules" (include "routing.rules" $root | trim)', '"rules" "- {}"'),
 )
 def the_gateway_passes_without_a_token_exactly_what_anybody_may_call(world: World) -> Iterator[str]:
     policies = world.of("AuthorizationPolicy")
@@ -109,10 +111,11 @@ def the_gateway_passes_without_a_token_exactly_what_anybody_may_call(world: Worl
         '        ports: [{{ index $root.Values.global.peers $root.Chart.Name "port" | quote }}]\n',
         "",
     ),
-    Fault("istio/worker/templates/all.yaml", '(dict "root" .)', '(dict "root" . "rules" "- {}")'),
+    Fault(SERVICE_ROUTES, '"rules" (include "routing.rules" $root | trim)', '"rules" "- {}"'),
     Fault(
-        "istio/worker/templates/all.yaml",
-        '{{ include "routing.authorizationpolicy" (dict "root" .) }}\n',
+        SERVICE_ROUTES,
+        '{{ include "routing.authorizationpolicy" (dict "root" $root "rules" '
+        '(include "routing.rules" $root | trim)) }}\n',
         "",
         also=((MESH_POLICY, "spec: {}", "spec: {selector: {matchLabels: {a: b}}}"),),
     ),

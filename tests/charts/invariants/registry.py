@@ -19,6 +19,7 @@ DESTINATION_RULE = "istio/routing/templates/_destinationrule.tpl"
 VIRTUAL_SERVICE = "istio/routing/templates/_virtualservice.tpl"
 SERVICE_POLICY = "istio/routing/templates/_policy.tpl"
 API_ROUTES = "istio/api/templates/all.yaml"
+SERVICE_ROUTES = "istio/routing/templates/_service.tpl"
 MESH_POLICY = "istio/mesh/templates/policy.yaml"
 Check = Callable[[World], Iterable[str]]
 

@@ -10,7 +10,7 @@ from tests.charts.rendering import NAMESPACE, Object, World, title
 from tests.suite import INTERNAL, PUBLIC
 
 from .identities import public_operations
-from .registry import API_ROUTES, DESTINATION_RULE, VIRTUAL_SERVICE, Fault, invariant
+from .registry import DESTINATION_RULE, SERVICE_ROUTES, VIRTUAL_SERVICE, Fault, invariant
 
 SUFFIX = f".{NAMESPACE}.svc.cluster.local"
 
@@ -23,13 +23,13 @@ def routes(world: World) -> Iterator[tuple[Object, Object]]:
 
 @invariant(
     Fault(DESTINATION_RULE, "- name: {{ $subset }}", "- name: {{ $subset }}-pods"),
-    Fault("istio/routing/values.yaml", "labels: {version: v2}", "labels: {release: v2}"),
+    Fault(DESTINATION_RULE, "labels: {version: {{ $subset }}}", "labels: {release: {{ $subset }}}"),
     Fault(
         "istio/routing/templates/_init.tpl",
         "{{ .name }}.{{ .root.Release.Namespace }}.svc",
         "{{ .name }}.svc",
     ),
-    Fault(API_ROUTES, '  "port" 8000\n', '  "port" 8080\n'),
+    Fault(SERVICE_ROUTES, '  "port" 8000\n', '  "port" 8080\n'),
 )
 def every_route_leads_to_a_host_a_port_and_a_subset_with_pods(world: World) -> Iterator[str]:
     ports = {
@@ -61,12 +61,12 @@ def every_route_leads_to_a_host_a_port_and_a_subset_with_pods(world: World) -> I
 
 @invariant(
     Fault(
-        "istio/users/templates/all.yaml",
-        '    (dict "name" "rest" "retries" "never"))) }}',
-        "    )) }}",
+        SERVICE_ROUTES,
+        '    (dict "name" "rest" "retries" "never")))) }}',
+        "    ))) }}",
     ),
     Fault(
-        "istio/users/templates/all.yaml",
+        SERVICE_ROUTES,
         '(dict "name" "reads" "match" $reads',
         '(dict "name" "all" "retries" "never") (dict "name" "reads" "match" $reads',
     ),
@@ -84,19 +84,20 @@ def each_host_of_the_mesh_has_one_catch_all_and_it_is_the_last(world: World) -> 
 
 @invariant(
     Fault(
-        API_ROUTES,
+        SERVICE_ROUTES,
         '"gateways" (list "mesh")',
-        '"gateways" (list "mesh" (printf "%s/%s" .Release.Namespace .Values.global.mesh.gateway))',
+        '"gateways" (list "mesh" '
+        '(printf "%s/%s" $root.Release.Namespace $root.Values.global.mesh.gateway))',
     ),
     Fault(
-        API_ROUTES,
-        '"hosts" (include "common.hosts" . | fromJsonArray)',
-        '"hosts" (list (include "routing.host" (dict "root" . "name" "api")))',
+        SERVICE_ROUTES,
+        '"hosts" (include "common.hosts" $root | fromJsonArray)',
+        '"hosts" (list (include "routing.host" (dict "root" $root "name" "api")))',
     ),
     Fault(
-        "istio/users/templates/all.yaml",
-        '"hosts" (list (include "routing.host" (dict "root" . "name" "users")))',
-        '"hosts" (list (include "routing.host" (dict "root" . "name" "api")))',
+        SERVICE_ROUTES,
+        '"hosts" (list (include "routing.host" (dict "root" $root "name" $root.Chart.Name)))',
+        '"hosts" (list (include "routing.host" (dict "root" $root "name" "api")))',
     ),
 )
 def an_internal_host_has_one_virtualservice_and_it_is_bound_to_the_mesh_alone(
@@ -157,7 +158,7 @@ def the_gateway_leads_to_public_paths_of_the_public_port_only(world: World) -> I
         "- {weight: 50, destination: {host: {{ $host }}, subset: v2,",
         "- {weight: 50, destination: {host: {{ $host }}, subset: v1,",
     ),
-    Fault(VIRTUAL_SERVICE, "{{ sub 100 $weight }}", "100"),
+    Fault(VIRTUAL_SERVICE, "{{ sub 100 (int $canary.weight) }}", "100"),
     Fault(
         VIRTUAL_SERVICE,
         "    - name: {{ $class.name }}-experiment",

@@ -36,14 +36,19 @@ from twelvefold_dev.terminal.logs import Renderer
 from twelvefold_dev.terminal.processes_table import show
 
 from .checkout import Checkout
+from .scaffold import cli as scaffold
 
 _ASK_TIMEOUT = 15.0
 _SCALE_TIMEOUT = 120.0
 _NOTHING_RUNS = "nothing runs in this checkout (start it by `make up`)"
 
-app = typer.Typer()
 # The panels of --help.
 _LAPTOP, _REPOSITORY = "On this machine", "Repository"
+
+app = typer.Typer()
+app.add_typer(scaffold.new, name="new", rich_help_panel=_REPOSITORY)
+app.add_typer(scaffold.remove, name="remove", rich_help_panel=_REPOSITORY)
+app.command(rich_help_panel=_REPOSITORY)(scaffold.workspace)
 app.command(rich_help_panel=_REPOSITORY)(rename)
 app.command(rich_help_panel=_REPOSITORY)(upgrade)
 
@@ -322,26 +327,6 @@ def backing(
     with _failures():
         running = create_server(server, settings)
         asyncio.run(serve(running, lambda: typer.echo(f"{server}: ready")))
-
-
-@app.command(rich_help_panel=_REPOSITORY)
-def workspace(
-    check: Annotated[bool, typer.Option(help="Only report what is out of date; exit 1.")] = False,
-) -> None:
-    """Write the lists of services in pyproject.toml, skaffold.yaml, CODEOWNERS and the charts."""
-    from twelvefold.service.installed import installed_services
-    from twelvefold_dev.scaffold.errors import ListMissing
-    from twelvefold_dev.scaffold.lists import write_lists
-
-    with _failures():
-        root = _checkout().root
-        try:
-            stale = write_lists(root, installed_services(), check=check)
-        except ListMissing as error:
-            fail(str(error))
-    if stale and check:
-        fail(f"out of date: {', '.join(stale)}: run make workspace")
-    typer.echo(f"lists of services: {'wrote ' + ', '.join(stale) if stale else 'up to date'}")
 
 
 @app.command(rich_help_panel=_REPOSITORY)

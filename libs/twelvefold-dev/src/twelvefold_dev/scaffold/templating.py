@@ -1,4 +1,4 @@
-"""The templates of this package. Placeholders are `[[ name ]]`, statements `[% if x %]`.
+"""The templates of this package. Placeholders are `<<name>>`, statements `<% if x %>`.
 
 Helm, skaffold and workflows have braces of their own.
 """
@@ -20,21 +20,15 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
-        variable_start_string="[[",
-        variable_end_string="]]",
-        block_start_string="[%",
-        block_end_string="%]",
-        comment_start_string="[#",
-        comment_end_string="#]",
+        variable_start_string="<<",
+        variable_end_string=">>",
+        block_start_string="<%",
+        block_end_string="%>",
+        comment_start_string="<#",
+        comment_end_string="#>",
     )
 
 
 def render(template: str, **values: Any) -> str:
     """Return a template with its values. Raises jinja2.UndefinedError where one is missing."""
-    return _environment().get_template(template).render(**values)
-
-
-def templates(folder: str) -> list[str]:
-    """Return the names of the templates under a folder, sorted."""
-    names = _environment().list_templates()
-    return sorted(name for name in names if name.startswith(f"{folder}/"))
+    return _environment().get_template(f"{template}.jinja").render(**values)

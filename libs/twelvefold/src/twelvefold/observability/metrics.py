@@ -55,7 +55,8 @@ class MetricInfo:
 CATALOGUE: list[MetricInfo] = []
 
 
-def _counter(name: str, text: str, *labels: str) -> Counter:
+def counter(name: str, text: str, *labels: str) -> Counter:
+    """Return a new counter, exposed as `<name>_total`; a service makes its own in its package."""
     CATALOGUE.append(MetricInfo(f"{name}_total", "counter", labels, text))
     return Counter(name, text, labels, registry=REGISTRY)
 
@@ -90,7 +91,7 @@ build_info = _gauge(
 
 # Served requests (rate, errors, duration), by method and route template. Names and labels are
 # those of prometheus-fastapi-instrumentator, so that its dashboards work.
-http_requests = _counter(
+http_requests = counter(
     "http_requests",
     "Requests by method, route template and status.",
     *("method", "status", "handler"),
@@ -102,17 +103,17 @@ http_request_duration = _histogram(
     buckets=DURATION_BUCKETS,
 )
 _gauge("http_requests_inprogress", "Requests in progress.").set_function(lambda: counts.active)
-http_requests_refused = _counter(
+http_requests_refused = counter(
     "http_requests_refused",
     "Requests refused by a limit: concurrency, connections, timeout, head, body, unread, rate.",
     "reason",
 )
 for reason in ("concurrency", "connections", "timeout", "head", "body", "unread", "rate"):
     http_requests_refused.labels(reason)
-rate_limit_refused = _counter(
+rate_limit_refused = counter(
     "rate_limit_refused", "Requests refused because their quota was used up.", "policy"
 )
-rate_limit_local = _counter(
+rate_limit_local = counter(
     "rate_limit_local", "Requests counted in this process alone because Redis was unavailable."
 )
 
@@ -132,7 +133,7 @@ pool_wait = _histogram(
     "pool",
     buckets=WAIT_BUCKETS,
 )
-pool_exhausted = _counter(
+pool_exhausted = counter(
     "pool_exhausted", "Callers that got no slot of the pool, at once or after waiting.", "pool"
 )
 
@@ -146,21 +147,21 @@ client_requests = _histogram(
 
 # Backing services.
 backing_up = _gauge("backing_service_up", "1 if the last ping succeeded, else 0.", "name")
-dependency_refused = _counter(
+dependency_refused = counter(
     "dependency_refused",
     "Calls not made: circuit breaker open (`unavailable`) or too many calls in progress (`full`).",
     *("name", "reason"),
 )
-cache_requests = _counter(
+cache_requests = counter(
     "cache_requests",
     "Cache reads (hit, miss, negative) and writes (set, stale); both may be unavailable.",
     "outcome",
 )
-mails_sent = _counter("mails_sent", "Emails by outcome: sent, rejected, failed.", "outcome")
+mails_sent = counter("mails_sent", "Emails by outcome: sent, rejected, failed.", "outcome")
 
 # Durable jobs.
-jobs_enqueued = _counter("jobs_enqueued", "Jobs inserted, by kind.", "kind")
-jobs_finished = _counter(
+jobs_enqueued = counter("jobs_enqueued", "Jobs inserted, by kind.", "kind")
+jobs_finished = counter(
     "jobs_finished",
     "Runs that ended, by kind and by the job's status after the run.",
     "kind",
@@ -185,12 +186,12 @@ jobs_queue_age = _gauge(
     "jobs_queue_age_seconds", "Seconds since the oldest due job became due.", "queue"
 )
 jobs_dead = _gauge("jobs_dead", "Jobs out of attempts, kept for an operator.")
-jobs_wakeups = _counter(
+jobs_wakeups = counter(
     "jobs_wakeups",
     "Wake-ups by outcome: sent, dropped (Redis unavailable or buffer full), failed.",
     "outcome",
 )
-jobs_leases_lost = _counter(
+jobs_leases_lost = counter(
     "jobs_leases_lost",
     "Leases that expired (reaped) or that another worker had taken over (fenced).",
     "cause",
@@ -205,7 +206,7 @@ signing_key_age = _gauge(
 )
 
 # Telemetry itself.
-exported_spans = _counter(
+exported_spans = counter(
     "telemetry_spans",
     "Recorded spans by outcome: sent, failed (refused by the collector), dropped (queue full).",
     "outcome",

@@ -1,0 +1,279 @@
+"""A new service runs without an edit, every list hears of it, and its removal leaves no trace.
+
+In a copy of the tree with an environment of its own: a public and an internal service are created
+by the command, used, and removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+from tests.e2e.service_lists import LISTS, NAME, PRELUDE, ServiceList
+
+ROOT = Path(__file__).parents[2]
+INTERNAL = "ledger"
+MAX_FILES = 28
+# Charts are rendered by Helm's engine, which only the delivery's tests install.
+HAS_HELM = importlib.util.find_spec("helm_python") is not None
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A copy of the tree with a repository and an environment of its own."""
+
+    root: Path
+
+    @property
+    def bin(self) -> Path:
+        return self.root / ".venv/bin"
+
+    def run(self, command: str, *arguments: str, fails: bool = False) -> str:
+        """Return the output of a tool of the copy's environment."""
+        environment = {
+            **os.environ,
+            "PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}",
+            "UV_PROJECT_ENVIRONMENT": str(self.root / ".venv"),
+        }
+        environment.pop("VIRTUAL_ENV", None)
+        path = self.bin / command
+        done = subprocess.run(  # noqa: S603  (tools of the copy)
+            [path if path.exists() else command, *arguments],
+            cwd=self.root,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        output = done.stdout + done.stderr
+        assert (done.returncode != 0) is fails, f"{command} {arguments}: {output}"
+        return output
+
+    def changes(self) -> list[str]:
+        return self.run("git", "status", "--porcelain", "--untracked-files=all").splitlines()
+
+    def hears(self, lists: list[ServiceList]) -> dict[str, bool]:
+        """Whether each list has the service; one that cannot be read has not."""
+        code = PRELUDE + "".join(
+            f"\ntry: result = bool({one.read})\nexcept Exception: result = False\n"
+            f"print('@', json.dumps([{one.name!r}, result]))"
+            for one in lists
+        )
+        output = self.run("python", "-c", code)
+        lines = [line for line in output.splitlines() if line.startswith("@ ")]
+        return dict(json.loads(line[2:]) for line in lines)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The copy, committed, before any service was added."""
+    root = tmp_path_factory.mktemp("project")
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],  # noqa: S607 (the reader's own git)
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file() or (ROOT / name).is_symlink():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, root / name, follow_symlinks=False)
+    found = Project(root)
+    uv = Path(sys.executable).with_name("uv")
+    groups = ("--group", "delivery") if HAS_HELM else ()
+    options = ("--frozen", "--quiet", "--all-packages", "--python", sys.executable)
+    found.run(str(uv), "sync", *options, *groups)
+    (found.bin / "uv").symlink_to(uv)
+    found.run("git", "init", "--quiet")
+    found.run("git", "add", "--all")
+    author = ("-c", "user.name=test", "-c", "user.email=test@example.com")
+    found.run("git", *author, "commit", "--quiet", "--message", "Before")
+    return found
+
+
+@pytest.fixture(scope="module")
+def services(project: Project) -> Iterator[Project]:
+    """The copy with a public and an internal service."""
+    before = time.monotonic()
+    output = project.run("twelvefold", "new", "service", NAME, "--public")
+    print(f"new service: {time.monotonic() - before:.1f} s; {output.strip()}")  # noqa: T201 (a figure)
+    output += project.run(
+        "twelvefold", "new", "service", INTERNAL, "--internal", "--table", "ledger_entries"
+    )
+    assert f"{NAME}: " in output
+    assert f"{INTERNAL}: " in output
+    yield project
+    with contextlib.suppress(AssertionError):
+        project.run("twelvefold", "reset", "--yes")
+
+
+def test_what_is_created_is_few_and_short(services: Project) -> None:
+    generated = ("README.md", "values.schema.json", "Chart.lock")
+    created = [
+        services.root / line[3:]
+        for line in services.changes()
+        if line.startswith("??") and NAME in line and "docs/api" not in line
+    ]
+    by_hand = [path for path in created if path.name not in generated]
+    assert 15 < len(by_hand) <= MAX_FILES
+    assert max(len(path.read_text().splitlines()) for path in by_hand) < 250
+
+
+@pytest.fixture(scope="module")
+def heard(services: Project) -> dict[str, bool]:
+    return services.hears(LISTS)
+
+
+@pytest.mark.parametrize("one", LISTS, ids=lambda one: one.name)
+def test_every_list_hears_of_a_new_service(one: ServiceList, heard: dict[str, bool]) -> None:
+    assert heard[one.name], f"{one.name}, in {one.file}, does not have the service"
+
+
+@pytest.mark.parametrize("one", LISTS, ids=lambda one: one.name)
+def test_a_list_that_does_not_hear_of_it_is_noticed(one: ServiceList, services: Project) -> None:
+    path = services.root / one.file
+    before = path.read_text()
+    start = before.index(one.after) if one.after else 0
+    assert one.old in before[start:], f"{one.file} no longer holds {one.old!r}"
+    path.write_text(before[:start] + before[start:].replace(one.old, one.new, 1))
+    try:
+        assert services.hears([one]) == {one.name: False}
+    finally:
+        path.write_text(before)
+
+
+def test_it_passes_every_static_check(services: Project) -> None:
+    services.run("ruff", "check", "--quiet", ".")
+    services.run("ruff", "format", "--quiet", "--check", ".")
+    services.run("lint-imports", "--no-logo")
+    services.run("mypy", *(f"services/{name}/src" for name in (NAME, INTERNAL)))
+    services.run("uv", "lock", "--check", "--quiet")
+    services.run("twelvefold", "workspace", "--check")
+    services.run("twelvefold", "reference", "docs/reference", "--check")
+    services.run("twelvefold", "openapi", "docs/api", "--check")
+    services.run("python", "-m", "tests.charts.reference", "--check")
+    services.run("python", "-m", "tests.observability.dashboards", "--check")
+
+
+def test_its_own_tests_pass_and_those_of_its_alerts_and_declarations(services: Project) -> None:
+    own = [f"tests/integration/{name}" for name in (NAME, INTERNAL)]
+    shared = [
+        "tests/observability/test_alerts.py",
+        "tests/unit/service",
+        "tests/unit/delivery/test_skaffold.py",
+        "tests/unit/delivery/test_workflows.py",
+        "tests/unit/delivery/test_service_lists.py",
+    ]
+    services.run("pytest", "-q", "-n", "0", *own, *shared)
+
+
+@pytest.mark.skipif(not HAS_HELM, reason="make charts-test installs Helm's engine")
+def test_its_charts_keep_every_invariant(services: Project) -> None:
+    services.run(
+        "pytest", "-q", "-n", "0", "tests/charts/test_invariants.py", "-k", "test_invariant"
+    )
+
+
+def test_it_runs_with_the_others_and_a_request_makes_a_trace(services: Project) -> None:
+    services.run("twelvefold", "up", "--detach")
+    state = services.root / ".twelvefold"
+    endpoints: dict[str, Any] = json.loads((state / "endpoints.json").read_text())
+    demo = json.loads((state / "demo.json").read_text())
+    try:
+        assert set(endpoints["public"]) == {"api", NAME}
+        assert {NAME, INTERNAL} <= set(endpoints["internal"])
+        form = urlencode(
+            {"grant_type": "password", "username": demo["email"], "password": demo["password"]}
+        )
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        token = httpx.post(f"{endpoints['api']}/api/v1/auth/token", content=form, headers=headers)
+        bearer = {"Authorization": f"Bearer {token.json()['access_token']}"}
+        url = f"{endpoints['public'][NAME]}/api/v1/{NAME}"
+        created = httpx.post(url, json={"title": "First"}, headers=bearer)
+        assert created.status_code == 201, created.text
+        exported = httpx.get(f"{endpoints['api']}/api/v1/users/me/export", headers=bearer)
+        assert "First" in exported.text
+        console = json.loads((state / "run/console.json").read_text())
+        trace = _await_trace(console, f"POST /api/v1/{NAME}")
+        assert NAME in trace["services"]
+    finally:
+        services.run("twelvefold", "down")
+
+
+def _await_trace(console: dict[str, Any], name: str) -> dict[str, Any]:
+    deadline = time.monotonic() + 30
+    while True:
+        found = httpx.get(
+            f"{console['url']}/api/requests", headers={"X-Console-Token": console["token"]}
+        )
+        traces = found.json()["items"] if found.is_success else []
+        for trace in traces:
+            if name.split()[1] in json.dumps(trace):
+                return dict(trace)
+        assert time.monotonic() < deadline, found.text
+        time.sleep(0.2)
+
+
+def test_an_edit_that_is_not_committed_is_never_removed(services: Project) -> None:
+    path = services.root / f"services/{NAME}/src/{NAME}/service.py"
+    before = path.read_text()
+    path.write_text(before + "\n# My own idea.\n")
+    output = services.run("twelvefold", "remove", "service", NAME, fails=True)
+    assert f"not committed: services/{NAME}/src/{NAME}/service.py" in output
+    assert "Traceback" not in output
+    path.write_text(before)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("new", "service", NAME), f"there is a service {NAME} already"),
+        (("new", "service", "Shop"), "cannot be a service's name"),
+        (("new", "service", "redis"), "is taken by another part"),
+        (("new", "service", "json"), "a Python package json is installed"),
+        (("new", "service", "shop", "--table", "a-b"), "cannot be a table's name"),
+        (("new", "service", "shop", "--internal", "--caller", "nobody"), "no service nobody"),
+        (("remove", "service", "nothing"), "no service nothing"),
+        (("remove", "service", "users"), "calls users: remove the calls first"),
+        (("remove", "service", "worker"), "worker runs the jobs of every service"),
+    ],
+)
+def test_a_wrong_request_is_refused_in_one_line(
+    services: Project, arguments: tuple[str, ...], complaint: str
+) -> None:
+    before = services.changes()
+    output = services.run("twelvefold", *arguments, fails=True)
+    assert complaint in output
+    assert "Traceback" not in output
+    assert services.changes() == before
+
+
+def test_a_dry_run_lists_the_files_and_changes_nothing(services: Project) -> None:
+    before = services.changes()
+    output = services.run("twelvefold", "new", "service", "shop", "--dry-run")
+    assert "services/shop/src/shop/routes.py" in output
+    assert services.changes() == before
+
+
+def test_removed_they_leave_no_trace_and_keep_their_data(services: Project) -> None:
+    """The last of the tests: the services are gone afterwards."""
+    for name in (NAME, INTERNAL):
+        output = services.run("twelvefold", "remove", "service", name)
+        assert f"DROP SCHEMA IF EXISTS {name} CASCADE;" in output
+    assert services.changes() == []
