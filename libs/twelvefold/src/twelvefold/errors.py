@@ -35,6 +35,10 @@ __all__ = [
 ]
 
 
+# The realm of challenges, in whose place the response has that of the suite (SUITE_NAME).
+REALM = "twelvefold"
+
+
 @dataclass(frozen=True, slots=True)
 class FieldError:
     """A fault of the input: its place (a JSON pointer, RFC 6901) and kind, never the value."""
@@ -83,7 +87,7 @@ class Unauthenticated(TwelvefoldError):
     status, code, title = 401, "unauthenticated", "Authentication required"
 
     def __init__(self, detail: str = "", *, token_error: str | None = None) -> None:
-        challenge = 'Bearer realm="twelvefold"'
+        challenge = f'Bearer realm="{REALM}"'
         if token_error:
             challenge += f', error="{token_error}"'
         super().__init__(detail, headers={"WWW-Authenticate": challenge})

@@ -63,7 +63,7 @@ def create_app(settings: ApiCoreSettings, *, users: UsersClient | None = None) -
     )
     use_cases = compose(settings, backing, wakeups, events, edge, users)
     public = edge.create_app(
-        title="Twelvefold",
+        title=settings.suite_name,
         description=DESCRIPTION,
         routers=PUBLIC,
         state=use_cases,
@@ -76,7 +76,7 @@ def create_app(settings: ApiCoreSettings, *, users: UsersClient | None = None) -
         public_url=settings.public_url,
     )
     internal = create_service_app(
-        title="Twelvefold api, internal",
+        title=f"{settings.suite_name} api, internal",
         description="Reports and requests of the worker.",
         tags={"images": "Images, their objects, and what is left of them."},
         settings=settings,

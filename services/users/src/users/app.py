@@ -39,7 +39,7 @@ def create_app(settings: UsersCoreSettings) -> ServiceProcess:
     wakeups = RedisWakeupPublisher(settings)
     use_cases = compose(settings, backing, wakeups)
     internal = create_service_app(
-        title="Twelvefold users, internal",
+        title=f"{settings.suite_name} users, internal",
         description="Accounts, credentials and sessions, for the other services.",
         tags={
             "users": "Accounts and their avatars.",

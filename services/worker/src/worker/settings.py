@@ -37,11 +37,11 @@ class WorkerCoreSettings(
     http_lame_duck: float = Field(
         0.0, ge=0, description="Only probes call a worker, so it skips the lame-duck phase."
     )
-    mail_brand_name: str = Field(
-        "Twelvefold",
+    mail_brand_name: str | None = Field(
+        None,
         min_length=1,
         max_length=60,
-        description="Name at the top and in the footer of emails.",
+        description="Name at the top and in the footer of emails; default: SUITE_NAME.",
     )
     mail_brand_color: str = Field(
         "#1d4ed8",
@@ -69,7 +69,8 @@ class WorkerCoreSettings(
     @property
     def brand(self) -> Brand:
         """The brand of emails."""
-        return Brand(self.mail_brand_name, self.mail_brand_color, self.mail_brand_address)
+        name = self.mail_brand_name or self.suite_name
+        return Brand(name, self.mail_brand_color, self.mail_brand_address)
 
 
 class ImageProcessingSettings(ObjectStoreSettings):

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.unit.http.demo import demo
+from tests.unit.http.demo import SETTINGS, demo
 
 PROBLEMS = [
     ("GET", "/api/v1/things/404", 404, "not-found"),
@@ -40,6 +40,12 @@ async def test_the_headers_of_an_error_are_kept():
         assert (await it.client.get("/api/v1/away")).headers["retry-after"] == "3"
         challenge = (await it.client.get("/api/v1/me")).headers["www-authenticate"]
         assert challenge == 'Bearer realm="twelvefold", error="invalid_token"'
+
+
+async def test_the_realm_is_the_name_of_the_suite():
+    async with demo(SETTINGS.model_copy(update={"suite_name": "Acme Corp"})) as it:
+        challenge = (await it.client.get("/api/v1/me")).headers["www-authenticate"]
+    assert challenge == 'Bearer realm="acme corp", error="invalid_token"'
 
 
 async def test_a_405_names_every_method_of_the_path():

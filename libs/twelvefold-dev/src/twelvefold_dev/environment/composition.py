@@ -31,7 +31,6 @@ _DEFAULTS = {
     "HTTP_LAME_DUCK": "2",  # for a replaced process; a process that stops skips the phase
     "HTTP_GRACE": "5",
     "WORKER_GRACE": "5",  # a released job runs again at the next start
-    "MAIL_FROM": "Twelvefold <no-reply@twelvefold.localhost>",
     "ENABLE_CACHING": "true",
     "S3_EAGER": "false",
     # A developer or a test is the only client, so per-client limits would reject its requests.
@@ -154,7 +153,12 @@ class Environments:
         return url_as(self._addresses.postgres, f"{service}_app", self._password(f"{service}_app"))
 
     def _defaults(self) -> dict[str, str]:
-        return {**_DEFAULTS, TRACES: self._addresses.console}
+        name = self._user_environment.get("SUITE_NAME", "Twelvefold")
+        return {
+            **_DEFAULTS,
+            "MAIL_FROM": f"{name} <no-reply@twelvefold.localhost>",
+            TRACES: self._addresses.console,
+        }
 
     def _inherit(self) -> dict[str, str]:
         # A misspelt name is inherited, so that the process reports it.

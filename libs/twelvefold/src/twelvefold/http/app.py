@@ -137,6 +137,7 @@ def create_service_app(
     )
     app.state.container = state
     app.state.callers = callers or {}
+    app.state.realm = settings.suite_name.lower()
     for router in enabled_routers(routers, settings):
         # Not include_router, which since 0.137 keeps the routes behind a node that matches twice.
         app.router.routes.extend(router.routes)

@@ -147,6 +147,12 @@ class EnvironmentSettings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="`auto` means `console` on a terminal and `json` otherwise."
     )
+    suite_name: str = Field(
+        "Twelvefold",
+        max_length=60,
+        pattern="^[A-Za-z0-9]+(?:[ &+-]{1,3}[A-Za-z0-9]+)*$",
+        description="Name that clients read, in titles, emails and the realm of a 401.",
+    )
     service_version: str = Field(
         "dev", description="Version of the release, shown in spans, metrics and /info."
     )

@@ -15,7 +15,7 @@ from fastapi.security.base import SecurityBase
 from starlette.routing import BaseRoute
 
 from twelvefold.contracts.accounts import Role
-from twelvefold.errors import Forbidden
+from twelvefold.errors import REALM, Forbidden
 from twelvefold.security.principals import ADMIN_SCOPE, Principal
 
 from .authenticator import Authenticator
@@ -89,7 +89,7 @@ class TokenPolicy(SecurityBase):
 
 def _missing_scope(scopes: Iterable[str]) -> Forbidden:
     required = " ".join(sorted(scopes))
-    challenge = f'Bearer realm="twelvefold", error="insufficient_scope", scope="{required}"'
+    challenge = f'Bearer realm="{REALM}", error="insufficient_scope", scope="{required}"'
     return Forbidden(
         f"The token lacks a scope of: {required}.", headers={"WWW-Authenticate": challenge}
     )

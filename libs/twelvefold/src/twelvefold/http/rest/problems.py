@@ -18,6 +18,7 @@ from starlette.types import Scope
 
 from twelvefold.context import current_request_id
 from twelvefold.errors import (
+    REALM,
     FieldError,
     OAuthError,
     TwelvefoldError,
@@ -25,6 +26,7 @@ from twelvefold.errors import (
 from twelvefold.observability.redaction import redact
 
 MEDIA_TYPE = "application/problem+json"
+_CHALLENGE = "WWW-Authenticate"
 MAX_INSTANCE = 2_048  # characters of the path that a problem repeats
 _DETAILS = {
     404: "There is nothing at this path.",
@@ -91,7 +93,17 @@ def problem_response(error: TwelvefoldError, scope: Scope) -> Response:
         detail=error.detail,
         errors=error.errors,
     )
-    return Response(content, error.status, headers=error.headers, media_type=MEDIA_TYPE)
+    return Response(content, error.status, headers=_headers(error, scope), media_type=MEDIA_TYPE)
+
+
+def _headers(error: TwelvefoldError, scope: Scope) -> Mapping[str, str]:
+    """Return the error's headers, with the realm of the app that responds."""
+    challenge = error.headers.get(_CHALLENGE)
+    realm = getattr(getattr(scope.get("app"), "state", None), "realm", REALM)
+    if challenge is None or realm == REALM:
+        return error.headers
+    named = challenge.replace(f'realm="{REALM}"', f'realm="{realm}"', 1)
+    return {**error.headers, _CHALLENGE: named}
 
 
 def status_response(
