@@ -111,9 +111,9 @@ test: $(SYNCED) ## Run every test, on real servers (ARGS="tests/unit -k cursor")
 	@exec $(BIN)/pytest -n auto --dist loadfile $(ARGS)
 
 .PHONY: test-browser
-test-browser: $(SYNCED) ## Test the console in a real browser (needs chromium; ARGS=--screenshots=docs/console)
+test-browser: $(SYNCED) ## Test the console and /docs in a real browser (needs chromium; ARGS=--screenshots=docs/console)
 	@$(BIN)/uv sync --frozen --quiet --all-packages --group browser
-	@exec $(BIN)/pytest tests/e2e/test_console.py $(ARGS)
+	@exec $(BIN)/pytest tests/e2e/test_console.py tests/e2e/test_docs_page.py $(ARGS)
 
 .PHONY: coverage
 coverage: $(SYNCED) ## Run every test and measure coverage (coverage.xml)

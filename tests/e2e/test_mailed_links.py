@@ -7,8 +7,23 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
+from twelvefold.contracts.jobs import EmailTemplate
+
 PASSWORD = "correct horse battery staple"
 NEW_PASSWORD = "a whole new battery of horses"
+
+
+class Links(HTMLParser):
+    """Where the links of an email's HTML lead."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.targets = set()
+        self.feed(source)
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "a":
+            self.targets.add(dict(attrs)["href"])
 
 
 class Page(HTMLParser):
@@ -122,3 +137,42 @@ async def test_a_stolen_address_comes_back_by_the_letter_to_it(client, inbox):
     assert (await follow(client, link, password=NEW_PASSWORD)).status_code == 200
     headers = await bearer(client, address, NEW_PASSWORD)
     assert (await client.get("/api/v1/users/me", headers=headers)).json()["email"] == address
+
+
+async def change_password(client, address):
+    headers = await bearer(client, address)
+    body = {"current": PASSWORD, "new": NEW_PASSWORD}
+    response = await client.post("/api/v1/users/me/password", json=body, headers=headers)
+    assert response.status_code == 204, response.text
+
+
+async def test_every_link_of_every_email_leads_to_a_page(client, inbox, caught_mail):
+    """One account receives an email of each template; no link of any leads nowhere."""
+    address, other = await register(client), f"new.{uuid.uuid4().hex[:12]}@example.com"
+    await follow(client, await inbox(address, "Welcome to Twelvefold"))
+    await client.post("/api/v1/auth/password-resets", json={"email": address})
+    await inbox(address, "Choose a new password")
+    headers = await bearer(client, address)
+    await client.post(
+        "/api/v1/users/me/email", json={"email": other, "password": PASSWORD}, headers=headers
+    )
+    await follow(client, await inbox(other, "Confirm your new address"))
+    await inbox(address, "Your address was changed")
+    await change_password(client, other)
+    await caught_mail.wait_for(
+        lambda found: found["To"] == other and found["Subject"] == "Your password was changed",
+        timeout=30,
+    )
+    unconfirmed = await register(client)
+    await client.post("/api/v1/auth/email-verifications", json={"email": unconfirmed})
+    await inbox(unconfirmed, "Confirm your address")
+
+    received = [mail for to in (address, other, unconfirmed) for mail in caught_mail.to(to)]
+    assert len({mail["Subject"] for mail in received}) == len(EmailTemplate)
+    for mail in received:
+        text = set(re.findall(r"https?://\S+", mail.get_body(("plain",)).get_content()))
+        links = Links(mail.get_body(("html",)).get_content()).targets
+        assert links == text, mail["Subject"]
+        for link in links:
+            shown = await client.get(link)
+            assert shown.status_code == 200, (mail["Subject"], shown.text)

@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 
 from api.routes import PUBLIC
 from twelvefold.http.edge.policies import PublicPolicy, policies
+from users.service.emails import email_links
 
 ROOT = Path(__file__).parents[3]
 GATEWAY = yaml.safe_load((ROOT / "istio/api/values.yaml").read_text())["public"]
@@ -51,3 +52,13 @@ def test_the_gateway_admits_without_a_token_exactly_what_is_open_to_anyone():
 def test_the_gateway_and_the_ingress_lead_to_every_route(method, path):
     assert path in GATEWAY["paths"] or any(path.startswith(each) for each in GATEWAY["prefixes"])
     assert any(path == each or path.startswith(f"{each}/") for each in INGRESS)
+
+
+def test_the_charts_default_leads_every_mailed_link_to_a_page_of_api():
+    users = yaml.safe_load((ROOT / "charts/users/values.yaml").read_text())
+    assert users["config"]["WEB_URL"] == "https://{{ .Values.global.host }}"
+    for page in email_links._PAGES.values():
+        path = f"/{page}"
+        assert ("GET", path) in OPEN
+        assert path in GATEWAY["paths"]
+        assert path in INGRESS
