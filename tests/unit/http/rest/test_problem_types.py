@@ -2,11 +2,16 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from twelvefold import errors
-from twelvefold.http.rest.problem_types import find_problem_type, problem_types
+from twelvefold.http.rest.problem_types import (
+    describe_problem_types,
+    find_problem_type,
+    problem_types,
+)
 
 ROOT = Path(__file__).parents[4]
 MESH = (ROOT / "istio/mesh/templates/problems.yaml").read_text()
@@ -53,3 +58,14 @@ def test_only_problems_after_which_nothing_was_done_may_always_be_repeated():
         "too-many-requests",
         "overloaded",
     }
+
+
+def test_the_document_lists_every_type_with_its_page_under_the_public_url():
+    document: dict[str, Any] = {
+        "components": {"schemas": {"Problem": {"properties": {"type": {}}}}}
+    }
+    describe_problem_types(document, "https://api.example.com/")
+    listed = {entry["url"] for entry in document["x-problem-types"]}
+    assert listed == {f"https://api.example.com{found.type}" for found in problem_types()}
+    member = document["components"]["schemas"]["Problem"]["properties"]["type"]
+    assert member["x-extensible-enum"] == [found.type for found in problem_types()]

@@ -24,6 +24,8 @@ from twelvefold.http.middleware.routing import RouteIndex
 from twelvefold.http.middleware.tracing import RequestTracer
 from twelvefold.http.rest.deprecation import describe_deprecations
 from twelvefold.http.rest.exception_handlers import EXCEPTION_HANDLERS
+from twelvefold.http.rest.problem_types import PATH as PROBLEMS_PATH
+from twelvefold.http.rest.problem_types import describe_problem_types
 from twelvefold.http.rest.validation import on_validation
 from twelvefold.service.health import Health
 from twelvefold.settings import ServiceSettings
@@ -52,12 +54,14 @@ class ServiceApp(FastAPI):
         body_limit: Callable[[ASGIApp], BodyLimit],
         limit: AddressLimit | None = None,
         public: bool = False,
+        public_url: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self._add_body_limit = body_limit
         self._limit = limit
         self._public = public
+        self._public_url = public_url
         self._max_body_bytes: Callable[[str], int] | None = None
 
     def build_middleware_stack(self) -> ASGIApp:
@@ -79,6 +83,8 @@ class ServiceApp(FastAPI):
             add_problem_responses(document, limited=self._public)
             describe_access(document, self.routes)
             complete_parameters(document)
+            if PROBLEMS_PATH in document["paths"]:
+                describe_problem_types(document, self._public_url)
             assert self._max_body_bytes  # noqa: S101  (set when the stack was built)
             add_bounds(document, max_body_bytes=self._max_body_bytes)
             self.openapi_schema = document
@@ -121,6 +127,7 @@ def create_service_app(
         body_limit=body_limit,
         limit=None if unrouted_quota is None else AddressLimit(unrouted_quota),
         public=public,
+        public_url=public_url,
         title=title,
         servers=[describe_server(title, public_url)],
         contact=CONTACT,

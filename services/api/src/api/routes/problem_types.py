@@ -11,6 +11,7 @@ from twelvefold.errors import NotFound
 from twelvefold.http.edge.policies import anyone
 from twelvefold.http.edge.responses import Responses, described, document_problems, json_response
 from twelvefold.http.rest.problem_types import (
+    PATH,
     ProblemType,
     ProblemTypeList,
     find_problem_type,
@@ -29,7 +30,7 @@ _REPEAT = {
 Code = Annotated[
     str, Path(max_length=60, pattern="^[a-z0-9-]+$", description="The last part of `type`.")
 ]
-router = APIRouter(prefix="/problems", tags=["problems"], dependencies=[anyone()])
+router = APIRouter(prefix=PATH, tags=["problems"], dependencies=[anyone()])
 
 
 def _documented(description: str) -> Responses:

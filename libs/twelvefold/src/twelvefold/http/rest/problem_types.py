@@ -143,6 +143,9 @@ _TIMEOUT = ProblemType(
 )
 
 
+PATH = "/problems"
+
+
 @cache
 def problem_types() -> Sequence[ProblemType]:
     """Return every kind of problem that the public API sends, by status and code."""
@@ -152,6 +155,20 @@ def problem_types() -> Sequence[ProblemType]:
 def find_problem_type(code: str) -> ProblemType | None:
     """Return the kind of problem with this code."""
     return next((found for found in problem_types() if found.code == code), None)
+
+
+def describe_problem_types(document: dict[str, Any], public_url: str | None) -> None:
+    """List every kind of problem in the OpenAPI document with its page, in place.
+
+    On the wire `type` is relative; the list names the pages of production where they are known.
+    """
+    base = (public_url or "").rstrip("/")
+    document["x-problem-types"] = [
+        {"url": f"{base}{found.type}", "status": found.status, "title": found.title}
+        for found in problem_types()
+    ]
+    member = document["components"]["schemas"]["Problem"]["properties"]["type"]
+    member["x-extensible-enum"] = [found.type for found in problem_types()]
 
 
 def _list_types() -> Iterator[ProblemType]:
