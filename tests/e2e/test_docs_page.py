@@ -51,7 +51,8 @@ async def test_the_demo_account_logs_in_and_a_reload_keeps_it_only_where_asked(p
         await page.click(f"{READY} .execute")
         await page.wait_for_selector(f"{READY} .live-responses-table .response", timeout=TIMEOUT)
         assert await page.is_visible(f"{READY} .response-col_description h5")
-        return await page.inner_text(f"{READY} .live-responses-table")
+        found: str = await page.inner_text(f"{READY} .live-responses-table")
+        return found
 
     shown = await try_me()
     assert account["email"] in shown
