@@ -197,7 +197,11 @@ promtool: $(BIN)/uv ## Fetch promtool if it is missing (Debian only)
 	dpkg-deb -x prometheus_*.deb . && install usr/bin/promtool "$$here/$(BIN)/promtool"
 
 .PHONY: bench
-bench: $(SYNCED) ## Measure the CPU cost of observability per request (ARGS="--rounds 20 --only sampling")
+bench: $(SYNCED) ## Measure what each path costs beside a floor (ARGS=--quick: two minutes)
+	@exec $(BIN)/python -m tests.bench.paths $(ARGS)
+
+.PHONY: bench-observability
+bench-observability: $(SYNCED) ## Measure the CPU cost of observability per request (ARGS="--rounds 20 --only sampling")
 	@exec $(BIN)/python -m tests.bench.observability $(ARGS)
 
 include .ci/delivery.mk

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import platform
 import re
 import signal
 import socket
@@ -35,10 +36,19 @@ def keep_to_load_core() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A server process under measurement."""
+    """A server process under measurement, and its ports by the setting that names the socket."""
 
-    pid: int
-    port: int
+    child: subprocess.Popen[bytes]
+    ports: Mapping[str, int]
+
+    @property
+    def pid(self) -> int:
+        return self.child.pid
+
+    @property
+    def port(self) -> int:
+        """The first of them."""
+        return next(iter(self.ports.values()))
 
     def cpu_seconds(self) -> float:
         """Of every thread that is there, in nanoseconds' resolution (Linux)."""
@@ -48,35 +58,43 @@ class Served:
                 nanoseconds += int((task / "schedstat").read_text().split()[0])
         return nanoseconds / 1e9
 
-    def rss_mebibytes(self) -> float:
-        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    def all_cpu_seconds(self) -> float:
+        """Of every thread that there ever was, in hundredths of a second."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def pss_mebibytes(self) -> float:
+        """Memory of its own, and its share of what it shares with others."""
+        text = Path(f"/proc/{self.pid}/smaps_rollup").read_text()
+        return int(re.findall(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)[0]) / 1024
 
 
 @contextlib.contextmanager
-def served(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Served]:
-    """Starts `command`, which takes HTTP_FD and MANAGEMENT_FD, on the server's core."""
-    with socket.socket() as public, socket.socket() as management:
-        for listening in (public, management):
+def served(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    sockets: Sequence[str] = ("HTTP_FD", "MANAGEMENT_FD"),
+) -> Iterator[Served]:
+    """Starts `command`, which takes these sockets as inherited ones, on the server's core."""
+    with contextlib.ExitStack() as stack:
+        bound = {name: stack.enter_context(socket.socket()) for name in sockets}
+        for listening in bound.values():
             listening.bind(("127.0.0.1", 0))
             listening.listen(512)
             listening.set_inheritable(True)
+        descriptors = {name: listening.fileno() for name, listening in bound.items()}
         child = subprocess.Popen(  # noqa: S603  (our own command)
             [sys.executable, "-c", PINNED, str(SERVER_CORE), *command],
-            env={
-                **environment,
-                "HTTP_FD": str(public.fileno()),
-                "MANAGEMENT_FD": str(management.fileno()),
-            },
-            pass_fds=(public.fileno(), management.fileno()),
+            env={**environment, **{name: str(number) for name, number in descriptors.items()}},
+            pass_fds=tuple(descriptors.values()),
             stdout=subprocess.PIPE,
         )
-        port = public.getsockname()[1]
+        ports = {name: listening.getsockname()[1] for name, listening in bound.items()}
     # As a platform would take its logs: through a pipe that is read.
     draining = threading.Thread(target=_drain, args=(child,), daemon=True)
     draining.start()
     try:
-        yield Served(child.pid, port)
+        yield Served(child, ports)
     finally:
         child.send_signal(signal.SIGTERM)
         try:
@@ -176,16 +194,25 @@ async def measure(
         variant.beside = rest / (rounds * requests) * 1e6
 
 
-async def load(port: int, request: bytes, requests: int, connections: int) -> float:
-    """Seconds for `requests` over kept connections. Raises where an answer is no 200."""
+async def load(
+    port: int,
+    request: bytes | Callable[[], bytes],
+    requests: int,
+    connections: int,
+    *,
+    statuses: Sequence[int] = (200,),
+) -> float:
+    """Seconds for `requests` over kept connections. Raises where an answer has another status."""
     left = iter(range(requests))
+    make = request if callable(request) else lambda: request
+    expected = tuple(f"HTTP/1.1 {status}".encode() for status in statuses)
 
     async def client() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for _ in left:
-            writer.write(request)
+            writer.write(make())
             head = await reader.readuntil(b"\r\n\r\n")
-            if not head.startswith(b"HTTP/1.1 200"):
+            if not head.startswith(expected):
                 raise RuntimeError(head.decode())
             if length := _LENGTH.search(head):
                 await reader.readexactly(int(length[1]))
@@ -198,21 +225,45 @@ async def load(port: int, request: bytes, requests: int, connections: int) -> fl
     return time.perf_counter() - started
 
 
-async def answering(port: int, request: bytes) -> None:
-    """Waits until the server answers `request` with 200."""
+async def answering(served: Served, request: bytes, port: int = 0) -> None:
+    """Waits until the server answers `request` with 200, by default on its first port."""
     async with asyncio.timeout(START):
-        while True:
-            with contextlib.suppress(OSError, RuntimeError, asyncio.IncompleteReadError):
-                await load(port, request, 1, 1)
+        while served.child.poll() is None:
+            try:
+                await load(port or served.port, request, 1, 1)
+            except* (OSError, RuntimeError, asyncio.IncompleteReadError):
+                pass
+            else:
                 return
             await asyncio.sleep(0.05)
+    raise RuntimeError(f"the server ended with {served.child.returncode}")
 
 
 def get(path: str, **headers: str) -> bytes:
-    lines = [f"GET {path} HTTP/1.1", "Host: bench", *(f"{k}: {v}" for k, v in headers.items())]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+    return _head("GET", path, headers)
+
+
+def post(path: str, body: bytes, **headers: str) -> bytes:
+    return _head("POST", path, {"Content-Length": str(len(body)), **headers}) + body
+
+
+def _head(method: str, path: str, headers: Mapping[str, str]) -> bytes:
+    """Underscores of a header's name stand for hyphens."""
+    fields = (f"{name.replace('_', '-')}: {value}" for name, value in headers.items())
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: bench", *fields, "", ""]).encode()
 
 
 def machine() -> str:
     """What a reader has to know of the machine."""
-    return f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python {sys.version.split()[0]}"
+    return (
+        f"{_processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
+        f"Python {sys.version.split()[0]}"
+    )
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        text = Path("/proc/cpuinfo").read_text()
+        if names := re.findall(r"^model name\s*: (.+)$", text, re.MULTILINE):
+            return str(names[0])
+    return platform.processor() or platform.machine()

@@ -1,6 +1,6 @@
 """What observability costs: a hit of the read cache with everything on against everything off.
 
-    make bench ARGS="--rounds 20 --only sampling"
+    make bench-observability ARGS="--rounds 20 --only sampling"
 
 Prints a Markdown table of CPU time per request, by turns in one run (see `frame`).
 """
@@ -151,7 +151,7 @@ async def _started(
             environment["OTEL_TRACES_SAMPLER_ARG"] = str(case.sampling)
         server = stack.enter_context(frame.served([str(SERVICE), case.variant], environment))
         request = read if edge else hit
-        await frame.answering(server.port, request)
+        await frame.answering(server, request)
         variants.append(frame.Variant(case.name, server, request))
     return variants
 
