@@ -7,9 +7,11 @@ import time
 from typing import Any
 
 import pytest
-from sqlalchemy import Integer, bindparam, column, func, literal, select, table
+from sqlalchemy import Integer, String, bindparam, column, func, literal, select, table
 from tests.integration.database.queries import INSERT
 
+from twelvefold.context import RequestContext, request_context
+from twelvefold.database import client
 from twelvefold.database.database import Database
 from twelvefold.database.prepared import PreparedStatement
 from twelvefold.errors import DependencyUnavailable, Overloaded
@@ -52,14 +54,40 @@ async def test_rows_are_read_by_name_and_parameters_are_bound_by_name(database, 
     assert database.engine.pool.checkedout() == 0
 
 
-async def test_a_repeated_read_costs_one_round_trip_beside_the_check(
-    open_database, proxy, url
+async def test_a_repeated_read_costs_one_round_trip_and_later_a_check(
+    open_database, proxy, url, monkeypatch
 ) -> None:
     database = open_database(database_url=proxy.url(url))
+    monkeypatch.setattr(client, "CHECK_INTERVAL", 60)
     await number(database, 1)
     before = proxy.sent
     assert await number(database, 2) == 2
-    assert proxy.sent - before == 2
+    assert proxy.sent - before == 1
+    monkeypatch.setattr(client, "CHECK_INTERVAL", 0)
+    assert await number(database, 3) == 3
+    assert proxy.sent - before == 3
+
+
+async def test_a_read_ends_within_its_own_request_whatever_the_last_one_had_left(
+    open_database,
+) -> None:
+    database = open_database(database_statement_timeout=5)
+    limit = PreparedStatement(
+        select(column("setting"))
+        .select_from(table("pg_settings"))
+        .where(column("name", String) == "statement_timeout")
+    )
+
+    async def timeout(left: float) -> int:
+        context = RequestContext("r", deadline=time.monotonic() + left)
+        with request_context(context):
+            async with database.read_prepared() as reader:
+                row = await reader.fetch_row(limit)
+        assert row is not None
+        return int(row["setting"])
+
+    for left in (60, 4, 2, 1, 3.9, 60):
+        assert min(left, 5) * 400 < await timeout(left) <= min(left, 5) * 1000
 
 
 async def test_behind_a_pooler_no_statement_stays_prepared(open_database, proxy, url) -> None:

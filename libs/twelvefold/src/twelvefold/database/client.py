@@ -7,7 +7,10 @@ Owns URLs, the check of a pooled connection before its use, and the mapping of t
 from __future__ import annotations
 
 import contextlib
+import math
+import time
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import asyncpg
@@ -25,6 +28,11 @@ from .tls import create_tls_context
 
 NAME = "postgres"
 CONNECT_TIMEOUT = 3.0  # seconds
+CHECK_INTERVAL = 0.5  # seconds for which a read trusts the last check of its connection
+_STEP = 250  # milliseconds, by which the timeout of statements is rounded down
+_CHECKED = "twelvefold_checked"  # in the pool's record: time of the check, and the timeout in ms
+# Whether the present checkout is for a read that is repeated where the connection was lost.
+trusts_recent_check: ContextVar[bool] = ContextVar("trusts_recent_check", default=False)
 # SQLSTATE classes of an unavailable server: connection exception, operator intervention (shutdown,
 # terminated backend), insufficient resources; and query_canceled, for a statement's timeout.
 _UNAVAILABLE_STATES = ("08", "57P", "53", "57014")
@@ -96,18 +104,34 @@ def _check_at_checkout(engine: AsyncEngine, limit: float, *, pooled: bool) -> No
 
     Both in one round trip; the timeout is `limit` seconds or what the current request has left.
     SQLAlchemy's own pre-ping takes three round trips with asyncpg and sets no timeout. PgBouncer
-    shares sessions between clients, so there only the driver's own timeout applies.
+    shares sessions between clients, so there only the driver's own timeout applies. A read omits
+    the round trip where the last one was a moment ago and its timeout fits.
     """
 
     @event.listens_for(engine.sync_engine, "checkout")
-    def check(connection: Any, _record: Any, _proxy: Any) -> None:
+    def check(connection: Any, record: Any, _proxy: Any) -> None:
         milliseconds = max(1, int(remaining(limit) * 1000))
+        if trusts_recent_check.get() and _is_fresh(connection, record, milliseconds):
+            return
+        if milliseconds > 2 * _STEP:
+            milliseconds -= milliseconds % _STEP
         statement = "SELECT 1" if pooled else f"SET statement_timeout = {milliseconds}"
         try:
             connection.run_async(lambda driver: driver.execute(statement, timeout=CONNECT_TIMEOUT))
         except Exception as error:
             # The pool replaces this connection and all that are as old, which were lost with it.
             raise sqlalchemy.exc.InvalidatePoolError from error
+        record.info[_CHECKED] = time.monotonic(), milliseconds
+
+
+def _is_fresh(connection: Any, record: Any, milliseconds: int) -> bool:
+    """Return whether the connection was checked a moment ago, with a timeout that fits."""
+    checked_at, timeout = record.info.get(_CHECKED, (-math.inf, 0))
+    return (
+        time.monotonic() - checked_at < CHECK_INTERVAL
+        and milliseconds / 2 <= timeout <= milliseconds
+        and not connection.driver_connection.is_closed()
+    )
 
 
 @contextlib.contextmanager

@@ -218,10 +218,13 @@ class Accounts:
 
     async def _count_welcome(self, email: str) -> None:
         """Count the email to the address; for a taken address none is sent, so none is counted."""
-        async with self.database.read_prepared() as reader:
-            account_id = await repository.id_by_email(reader, email)
-        if account_id is None:
+        if await self._find_id(email) is None:
             await self.recipients.admit(VERIFY, email)
+
+    @retry_once
+    async def _find_id(self, email: str) -> UUID | None:
+        async with self.database.read_prepared() as reader:
+            return await repository.id_by_email(reader, email)
 
     async def _enqueue_welcome(self, transaction: Transaction, account_id: UUID) -> None:
         payload = EmailSend(template=EmailTemplate.WELCOME, user_id=account_id)
