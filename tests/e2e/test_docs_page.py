@@ -9,8 +9,8 @@ from tests.browser import NARROW
 from twelvefold.contracts.accounts import EmailContent
 from twelvefold.contracts.jobs import EmailTemplate
 from twelvefold.identifiers import new_id
-from worker.service.brand import Brand
-from worker.service.email_rendering import render_email
+from twelvefold.mail.brand import Brand
+from twelvefold.mail.rendering import render_email
 
 READY = "#operations-users-get_me"
 TIMEOUT = 30_000  # milliseconds
@@ -93,8 +93,9 @@ async def test_an_email_with_a_long_name_fits_a_narrow_screen(page, picture, axe
         to="a@example.com", name="W" * 100, link=f"https://x.example/{'t' * 200}"
     )
     email = render_email(
-        EmailTemplate.EMAIL_CHANGED,
+        EmailTemplate.EMAIL_CHANGED.value,
         content,
+        package="worker",
         job_id=new_id(),
         sender="a@example.com",
         brand=Brand("B" * 60, "#ffd400", "Street 1, 12345 Town"),

@@ -18,12 +18,12 @@ from twelvefold.cache.multiplexed import MultiplexedRedis
 from twelvefold.errors import DependencyUnavailable
 from twelvefold.jobs import Backoff, HandlerRegistry, JobKind
 from twelvefold.jobs.retention import fetch_suite_id
+from twelvefold.mail.brand import Brand
 from twelvefold.mail.mailer import SmtpMailer
 from twelvefold.settings import MailSettings, ObjectStoreSettings
 from twelvefold.storage.object_store import S3ObjectStore
 from worker.imaging.variants import ImageLimits
 from worker.job_kinds import register_core, register_images
-from worker.service.brand import Brand
 from worker.service.email_sender import EmailSender
 from worker.service.erasure import AccountEraser, CacheEvictor
 from worker.service.image_processor import ImageProcessor

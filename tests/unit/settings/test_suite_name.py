@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from api.app import SERVICE as API
+from twelvefold.mail.brand import Brand
 from twelvefold.settings import ServiceSettings
 from twelvefold.settings.reference import example
 from users.app import SERVICE as USERS
@@ -25,8 +26,9 @@ def test_emails_have_the_name_unless_they_have_one_of_their_own() -> None:
     settings = example(WorkerSettings).model_copy(
         update={"suite_name": "Acme", "mail_brand_name": None}
     )
-    assert settings.brand.name == "Acme"
-    assert settings.model_copy(update={"mail_brand_name": "Ada"}).brand.name == "Ada"
+    assert Brand.of(settings).name == "Acme"
+    named = settings.model_copy(update={"mail_brand_name": "Ada"})
+    assert Brand.of(named).name == "Ada"
 
 
 @pytest.mark.parametrize("name", ['Acme "Inc"', "Acme\r\nX: y", "", "<b>", "x" * 61, " Acme"])

@@ -7,8 +7,8 @@ import pytest
 
 from twelvefold.contracts.accounts import EmailContent
 from twelvefold.contracts.jobs import EmailTemplate
-from worker.service.brand import DARK, LIGHT, MIN_CONTRAST, Brand, contrast
-from worker.service.email_rendering import render_email
+from twelvefold.mail.brand import DARK, LIGHT, MIN_CONTRAST, Brand, contrast
+from twelvefold.mail.rendering import render_email
 
 JOB = UUID("01a209b3-1f5e-74e9-a682-3dcf22b37e3e")
 SENDER = "Twelvefold <no-reply@mail.example.com>"
@@ -20,7 +20,9 @@ LINK = "https://example.com/verify-email?token=a&b=c"
 
 def render(template=EmailTemplate.WELCOME, name="Ada", link=LINK, sender=SENDER, brand=BRAND):
     content = EmailContent(to="ada@example.com", name=name, link=link)
-    return render_email(template, content, job_id=JOB, sender=sender, brand=brand)
+    return render_email(
+        template.value, content, package="worker", job_id=JOB, sender=sender, brand=brand
+    )
 
 
 @pytest.mark.parametrize("template", EmailTemplate)
@@ -106,3 +108,20 @@ def test_a_long_name_without_spaces_may_be_broken_anywhere():
     assert email.html is not None
     before = email.html.partition("A" * 100)[0]
     assert "overflow-wrap:anywhere" in before.rpartition("<td")[2]
+
+
+def test_another_service_keeps_its_templates_in_its_own_package(tmp_path, monkeypatch):
+    templates = tmp_path / "shop_of_the_test/templates"
+    templates.mkdir(parents=True)
+    (templates.parent / "__init__.py").touch()
+    (templates / "packed.txt").write_text(
+        "Packed by $brand\nTrack it\n$greeting\n\nIt is packed.\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    content = EmailContent(to="ada@example.com", name="Ada", link=LINK)
+    email = render_email(
+        "packed", content, package="shop_of_the_test", job_id=JOB, sender=SENDER, brand=BRAND
+    )
+    assert email.subject == "Packed by Twelvefold"
+    assert "It is packed." in email.text
+    assert "Hello Ada," in (email.html or "")

@@ -64,6 +64,7 @@ def create_app(settings: WorkerCoreSettings) -> ServiceProcess:
 def register_core(registry: HandlerRegistry, host: JobHost) -> Sequence[PeriodicJob]:
     """Register the kinds that need no bucket."""
     from twelvefold.http.account_data import create_account_data_clients
+    from twelvefold.mail.brand import Brand
     from worker import job_kinds
     from worker.schedule import CORE
     from worker.service.email_sender import EmailSender
@@ -77,7 +78,7 @@ def register_core(registry: HandlerRegistry, host: JobHost) -> Sequence[Periodic
         registry,
         settings,
         database=backing.database,
-        email_sender=EmailSender(owners, backing.mailer, settings.mail_from, settings.brand),
+        email_sender=EmailSender(owners, backing.mailer, settings.mail_from, Brand.of(settings)),
         account_eraser=AccountEraser(
             owners,
             create_account_data_clients(settings, backing, caller=host.service),

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from twelvefold.settings import (
     AccountDataSettings,
+    BrandSettings,
     CallerSettings,
     ConsumerSettings,
     FeatureFlags,
@@ -13,7 +14,6 @@ from twelvefold.settings import (
     ObjectStoreSettings,
     ServiceSettings,
 )
-from worker.service.brand import Brand
 
 MEBIBYTE = 1024 * 1024
 
@@ -22,6 +22,7 @@ class WorkerCoreSettings(
     ServiceSettings,
     ConsumerSettings,
     MailSettings,
+    BrandSettings,
     CallerSettings,
     AccountDataSettings,
     FeatureFlags,
@@ -37,20 +38,6 @@ class WorkerCoreSettings(
     http_lame_duck: float = Field(
         0.0, ge=0, description="Only probes call a worker, so it skips the lame-duck phase."
     )
-    mail_brand_name: str | None = Field(
-        None,
-        min_length=1,
-        max_length=60,
-        description="Name at the top and in the footer of emails; default: SUITE_NAME.",
-    )
-    mail_brand_color: str = Field(
-        "#1d4ed8",
-        pattern="^#[0-9a-fA-F]{6}$",
-        description="Colour of buttons and links in emails; kept legible in both colour schemes.",
-    )
-    mail_brand_address: str = Field(
-        "", max_length=200, description="Address in the footer of emails: postal, or for contact."
-    )
     worker_queue: str = Field(
         "default", min_length=1, max_length=100, description="Queue that this process works on."
     )
@@ -65,12 +52,6 @@ class WorkerCoreSettings(
         gt=0,
         description="Days for which ended jobs are kept; dead jobs are kept for an operator.",
     )
-
-    @property
-    def brand(self) -> Brand:
-        """The brand of emails."""
-        name = self.mail_brand_name or self.suite_name
-        return Brand(name, self.mail_brand_color, self.mail_brand_address)
 
 
 class ImageProcessingSettings(ObjectStoreSettings):

@@ -15,6 +15,7 @@ from .base import (
     load,
     process_environment,
 )
+from .brand import BrandSettings
 from .edge import EdgeSettings, Quota, RateLimitSettings
 from .features import AnalyticsSettings, FeatureFlags, without_disabled
 from .groups import (
@@ -41,6 +42,7 @@ __all__ = [
     "BackupSettings",
     "BillingSettings",
     "BootstrapSettings",
+    "BrandSettings",
     "CallerSettings",
     "CommaList",
     "ConsumerSettings",

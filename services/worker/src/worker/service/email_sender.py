@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from twelvefold.contracts.jobs import EmailSend
 from twelvefold.errors import NotFound, Rejected
+from twelvefold.mail.brand import Brand
 from twelvefold.mail.mailer import Mailer
+from twelvefold.mail.rendering import render_email
 from worker.owners import OwnerClient
-from worker.service.brand import Brand
-from worker.service.email_rendering import render_email
 from worker.service.job_context import JobContext
 
 
@@ -33,7 +33,12 @@ class EmailSender:
         except NotFound as error:
             raise Rejected("the email is no longer needed") from error
         message = render_email(
-            email.template, content, job_id=job.id, sender=self.sender, brand=self.brand
+            email.template.value,
+            content,
+            package="worker",
+            job_id=job.id,
+            sender=self.sender,
+            brand=self.brand,
         )
         job.require_lease()
         await self.mailer.send(message)

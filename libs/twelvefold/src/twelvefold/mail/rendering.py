@@ -1,6 +1,8 @@
 """Emails from templates, with the same content as plain text and HTML.
 
-A template's first line is the subject, its second the label of the link, the rest are paragraphs.
+A service keeps its templates in its own package, as `templates/NAME.txt`. The first line is the
+subject, the second the label of the link, the rest are paragraphs. `$brand` stands for the brand's
+name in the subject, `$greeting` in a paragraph greets the recipient.
 Values are escaped in HTML and contain no line break in text. Emails to an unverified address
 contain no name, because a name is free text of the person who entered it.
 """
@@ -17,11 +19,9 @@ from uuid import UUID
 
 from twelvefold.contracts.accounts import EmailContent
 from twelvefold.contracts.email_address import ascii_domain
-from twelvefold.contracts.jobs import EmailTemplate
-from twelvefold.mail.mailer import Email
-from worker.service.brand import Brand
 
-_TEMPLATES = files("worker") / "templates"
+from .brand import Brand
+from .mailer import Email
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class _Template:
 
 
 @cache
-def _load_template(name: str) -> _Template:
-    content = (_TEMPLATES / f"{name}.txt").read_text(encoding="utf-8")
+def _load_template(package: str, name: str) -> _Template:
+    content = (files(package) / "templates" / f"{name}.txt").read_text(encoding="utf-8")
     subject, label, body = content.split("\n", 2)
     paragraphs = tuple(part.strip() for part in body.split("\n\n") if part.strip())
     return _Template(subject, label, paragraphs)
@@ -41,23 +41,26 @@ def _load_template(name: str) -> _Template:
 
 @cache
 def _load_part(name: str) -> Template:
-    return Template((_TEMPLATES / name).read_text(encoding="utf-8"))
+    part = files("twelvefold.mail") / "templates" / name
+    return Template(part.read_text(encoding="utf-8"))
 
 
 def render_email(
-    template: EmailTemplate,
+    template: str,
     content: EmailContent,
     *,
+    package: str,
     job_id: UUID,
     sender: str,
     brand: Brand,
 ) -> Email:
     """Return the email of one job, with the brand's name, colour and address.
 
-    The Message-ID derives from the job, so that a repeated email can be recognised (RFC 5322
-    section 3.6.4).
+    `template` is the name of one in `package`. The Message-ID derives from the job, so that a
+    repeated email can be recognised (RFC 5322 section 3.6.4). Raises FileNotFoundError without the
+    template.
     """
-    source = _load_template(template.value)
+    source = _load_template(package, template)
     domain = ascii_domain(parseaddr(sender)[1].rpartition("@")[2]) or "localhost"
     name = " ".join(content.name.split())
     greeting = f"Hello {name}," if name else "Hello,"

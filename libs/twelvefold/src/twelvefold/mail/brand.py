@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
+
+from twelvefold.settings import BrandSettings
 
 MIN_CONTRAST = 4.5
 LIGHT, DARK = "#ffffff", "#1f2933"  # backgrounds of the text
@@ -24,6 +27,12 @@ class Brand:
     name: str = "Twelvefold"
     color: str = "#1d4ed8"
     address: str = ""
+
+    @classmethod
+    def of(cls, settings: BrandSettings) -> Self:
+        """Return the brand that the settings name; its name is by default the suite's."""
+        name = settings.mail_brand_name or settings.suite_name
+        return cls(name, settings.mail_brand_color, settings.mail_brand_address)
 
     def __post_init__(self) -> None:
         if not _COLOR.fullmatch(self.color):
