@@ -52,6 +52,10 @@ def test_the_name_of_the_suite_becomes_that_of_the_project(path, before, after) 
         ("services/Dockerfile", "COPY libs/twelvefold libs/twelvefold"),
         ("services/Dockerfile", '--package "twelvefold-${SERVICE}"'),
         ("tests/charts/x.py", "from twelvefold.settings import load"),
+        (
+            "libs/twelvefold-dev/src/twelvefold_dev/scaffold/templates/pyproject.toml.jinja",
+            'name = "twelvefold-<<name>>"\ndependencies = ["twelvefold[postgres]"]',
+        ),
         ("tests/charts/x.py", "from twelvefold_dev.checkout import Checkout"),
         ("libs/twelvefold/src/twelvefold/x.py", 'raise TwelvefoldError("Twelvefold")'),
         ("services/api/src/api/app.py", 'KEY = "twelvefold:jobs"'),

@@ -1,17 +1,12 @@
-"""The commands of the laptop stack (up, down, ps, scale, restart, logs, console) and `backing`,
-which runs one of its servers in a development cluster.
+"""The commands of the laptop stack: up, down, ps, scale, restart, logs, console.
 
 The entry point `dev` adds them to the top level of `twelvefold` where this distribution is
 installed.
 """
 
-import asyncio
-import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,18 +19,18 @@ from twelvefold.settings.command_line import (
     USAGE_ERROR,
     complete_service,
     fail,
-    load_or_fail,
 )
 from twelvefold_dev.environment.composition import OPERATOR
 from twelvefold_dev.project.commands import rename, upgrade
-from twelvefold_dev.servers.backing import BackingKind
 from twelvefold_dev.servers.server import StackError
 from twelvefold_dev.supervisor.control import END_TIMEOUT, RunLock, ask
+from twelvefold_dev.terminal.failures import report_failures
 from twelvefold_dev.terminal.log_follower import LogFollower, log_names
 from twelvefold_dev.terminal.logs import Renderer
 from twelvefold_dev.terminal.processes_table import show
 
 from .checkout import Checkout
+from .repository_commands import backing, reference
 from .scaffold import cli as scaffold
 
 _ASK_TIMEOUT = 15.0
@@ -51,23 +46,8 @@ app.add_typer(scaffold.remove, name="remove", rich_help_panel=_REPOSITORY)
 app.command(rich_help_panel=_REPOSITORY)(scaffold.workspace)
 app.command(rich_help_panel=_REPOSITORY)(rename)
 app.command(rich_help_panel=_REPOSITORY)(upgrade)
-
-
-@contextmanager
-def _failures() -> Iterator[None]:
-    """Report a StackError or OSError in one line and exit with code 1.
-
-    Exit with 0 where the reader of the output has gone, as `head` does.
-    """
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError as error:
-        # The interpreter flushes stdout once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(0) from error
-    except (StackError, OSError) as error:
-        fail(str(error))
+app.command(rich_help_panel=_REPOSITORY)(backing)
+app.command(rich_help_panel=_REPOSITORY)(reference)
 
 
 def _parse_counts(values: list[str], *, minimum: int = 1) -> dict[str, int]:
@@ -110,7 +90,7 @@ def up(
     from twelvefold_dev.terminal.progress import Progress
 
     counts = _parse_counts(scale or [])
-    with _failures():
+    with report_failures():
         checkout = _checkout()
         checkout.create()
         lock = RunLock(checkout.run)
@@ -136,7 +116,7 @@ def up(
 @app.command(rich_help_panel=_LAPTOP)
 def down() -> None:
     """Stop the suite in order, wherever it was started, and wait until every process ended."""
-    with _failures():
+    with report_failures():
         checkout = _checkout()
         if not _end(checkout):
             typer.echo("nothing was running")
@@ -168,7 +148,7 @@ def reset(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Stop the suite and delete all its local data: databases, objects, mail, secrets, logs."""
-    with _failures():
+    with report_failures():
         checkout = _checkout()
         if not yes:
             typer.confirm(
@@ -185,7 +165,7 @@ def reset(
 @app.command(rich_help_panel=_LAPTOP)
 def ps(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List the processes: id, state, uptime, requests, errors, memory."""
-    with _failures():
+    with report_failures():
         show(_request_processes("ps"), as_json=as_json)
 
 
@@ -197,7 +177,7 @@ def scale(
     ],
 ) -> None:
     """Start or stop processes of a service until it has the given count; 0 stops all of them."""
-    with _failures():
+    with report_failures():
         processes: list[dict[str, Any]] = []
         for service, count in _parse_counts(counts, minimum=0).items():
             processes = _request_processes("scale", _SCALE_TIMEOUT, service=service, count=count)
@@ -218,7 +198,7 @@ def env(
 
     `eval "$(twelvefold env worker)"; twelvefold jobs list`
     """
-    with _failures():
+    with report_failures():
         for response in ask(_running_checkout().run, _ASK_TIMEOUT, command="env", process=process):
             for name, value in sorted(response["environment"].items()):
                 typer.echo(f"export {name}={shlex.quote(value)}")
@@ -232,7 +212,7 @@ def restart(
     ],
 ) -> None:
     """Replace the processes of a service one by one, without refusing a request."""
-    with _failures():
+    with report_failures():
         checkout = _running_checkout()
         for service in services:
             with Console(stderr=True).status(f"Replacing {service}"):
@@ -268,7 +248,7 @@ def console(
     """Print the link to the developer console, with its token."""
     from twelvefold_dev.console.config import FILE, ConsoleConfig
 
-    with _failures():
+    with report_failures():
         checkout = _checkout()
         if not RunLock(checkout.run).is_held:
             raise StackError(_NOTHING_RUNS)
@@ -294,7 +274,7 @@ def logs(
     raw: Annotated[bool, typer.Option("--json", help="Print lines as written.")] = False,
 ) -> None:
     """Print the logs of the services, of one service, of one process or of one server."""
-    with _failures():
+    with report_failures():
         checkout = _checkout()
         follower = LogFollower(checkout.logs, service, lines)
         if not follower.names:
@@ -308,36 +288,3 @@ def logs(
             if not follow:
                 return
             time.sleep(0.2)
-
-
-@app.command(rich_help_panel=_REPOSITORY)
-def backing(
-    server: Annotated[BackingKind, typer.Argument(help="The server to run.", show_default=False)],
-) -> None:
-    """Run one server of the stack in the foreground, for the pods of a development cluster.
-
-    Requires ENVIRONMENT=development. Listens on BACKING_HOST (0.0.0.0) and BACKING_PORT (5432,
-    6379, 8333, 1025) and keeps its data under BACKING_DATA (/data). PostgreSQL and Redis read
-    BACKING_PASSWORD; S3 reads BACKING_S3_ACCESS_KEY_ID, BACKING_S3_SECRET_ACCESS_KEY and
-    BACKING_S3_BUCKET (twelvefold). NAME_FILE may name a file that holds the value of NAME.
-    """
-    from twelvefold_dev.servers.backing import create_server, serve, settings_class
-
-    settings = load_or_fail(settings_class(server))
-    with _failures():
-        running = create_server(server, settings)
-        asyncio.run(serve(running, lambda: typer.echo(f"{server}: ready")))
-
-
-@app.command(rich_help_panel=_REPOSITORY)
-def reference(
-    directory: Annotated[Path, typer.Argument(help="Folder of the pages.")],
-    check: Annotated[bool, typer.Option(help="Only report what is out of date; exit 1.")] = False,
-) -> None:
-    """Write the reference pages of settings, commands, problem types and metrics."""
-    from . import reference as pages
-
-    stale = pages.write(directory, check=check)
-    if stale and check:
-        fail(f"out of date: {', '.join(stale)}: run make docs")
-    typer.echo(f"{directory}: {'wrote ' + ', '.join(stale) if stale else 'up to date'}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -11,19 +9,13 @@ import typer
 
 from twelvefold.settings.command_line import FAILURE, USAGE_ERROR, fail
 from twelvefold_dev.checkout import Checkout
-from twelvefold_dev.servers.server import StackError
+from twelvefold_dev.terminal.failures import report_failures
 
 from . import releases
 from .git import GitError, Repository
 from .naming import Naming
 
-
-@contextmanager
-def _failures() -> Iterator[None]:
-    try:
-        yield
-    except (StackError, releases.ProjectError, GitError) as error:
-        fail(str(error))
+_ERRORS = (releases.ProjectError, GitError)
 
 
 def _repository() -> Repository:
@@ -48,7 +40,7 @@ def rename(
 
     Import names, the command, settings and Redis keys stay, so that releases merge.
     """
-    with _failures():
+    with report_failures(*_ERRORS):
         try:
             naming = Naming.create(name, title)
         except ValueError as error:
@@ -73,7 +65,7 @@ def upgrade(
     Edits are never overwritten: where both changed the same lines, the file has both versions, the
     exit code is 1, and nothing is committed.
     """
-    with _failures():
+    with report_failures(*_ERRORS):
         merge = releases.upgrade(_repository(), source, to, made_from)
     if merge.commit is None:
         typer.echo(f"the project has release {merge.release} already")

@@ -60,7 +60,7 @@ _NEVER = (
 _WORD = re.compile(
     r"(?<![\w./-])(?<!import )(?<!from )(?<!pip install )(?<!module-name = \")"
     r"twelvefold"
-    r"(?![\w]|\.(?!localhost\b)|-(?:dev|ops|api|suite|client)\b|-\$|\[)"
+    r"(?![\w]|\.(?!localhost\b)|-(?:dev|ops|api|suite|client)\b|-[$<]|\[)"
 )
 # Names of objects and variables, wherever they stand.
 _OBJECT = re.compile(r"\btwelvefold(?=-(?:backing|shared)\b(?!-))|(?<=:-)twelvefold(?=\})")

@@ -1,8 +1,6 @@
 """`twelvefold new service`, `twelvefold remove service` and `twelvefold workspace`."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +10,7 @@ from rich.console import Console
 from twelvefold.service.installed import installed_services
 from twelvefold.settings.command_line import fail
 from twelvefold_dev.checkout import Checkout
-from twelvefold_dev.servers.server import StackError
+from twelvefold_dev.terminal.failures import report_failures
 
 from .errors import ScaffoldError
 
@@ -22,21 +20,13 @@ Name = Annotated[str, typer.Argument(help="Name of the service: lower-case lette
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the files; change nothing.")]
 
 
-@contextmanager
-def _failures() -> Iterator[None]:
-    try:
-        yield
-    except (ScaffoldError, StackError, OSError) as error:
-        fail(str(error))
-
-
 def workspace(
     check: Annotated[bool, typer.Option(help="Only report what is out of date; exit 1.")] = False,
 ) -> None:
     """Write the lists of services in pyproject.toml, skaffold.yaml, CODEOWNERS and the charts."""
     from .lists import write_lists
 
-    with _failures():
+    with report_failures(ScaffoldError):
         root = Checkout.find(Path.cwd()).root
         stale = write_lists(root, installed_services(), check=check)
     if stale and check:
@@ -67,7 +57,7 @@ def new_service(
     from .plan import ServicePlan
 
     started = time.monotonic()
-    with _failures():
+    with report_failures(ScaffoldError):
         checkout = Checkout.find(Path.cwd())
         callers = () if public else tuple(caller or ("api",))
         if public and caller:
@@ -95,7 +85,7 @@ def remove_service_command(name: Name, *, dry_run: DryRun = False) -> None:
     from .plan import paths_of
     from .remove import remove_service
 
-    with _failures():
+    with report_failures(ScaffoldError):
         checkout = Checkout.find(Path.cwd())
         if dry_run:
             for path in paths_of(name):
