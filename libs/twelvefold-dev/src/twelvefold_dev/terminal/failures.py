@@ -19,6 +19,7 @@ def report_failures(*others: type[Exception]) -> Iterator[None]:
 
     Exit with 0 where the reader of the output has gone, as `head` does.
     """
+    expected: tuple[type[Exception], ...] = (StackError, OSError, *others)
     try:
         yield
         sys.stdout.flush()
@@ -26,5 +27,5 @@ def report_failures(*others: type[Exception]) -> Iterator[None]:
         # The interpreter flushes stdout once more when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from error
-    except (StackError, OSError, *others) as error:
+    except expected as error:
         fail(str(error))
