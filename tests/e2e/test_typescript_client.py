@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.fault_proxy import Fault, open_fault_proxy
 
+STREAM = Path(__file__).with_name("client_stream.ts")
 FAULTS = Path(__file__).with_name("client_faults.ts")
 STORY = Path(__file__).with_name("client_story.ts")
 
@@ -33,6 +34,24 @@ def test_an_account_lives_by_the_typescript_client(suite, run_typescript, pictur
         "ended": "LoginRequired",
         "refused": "invalid_grant",
     }
+
+
+@pytest.mark.timeout(300)
+async def test_an_event_stream_that_breaks_off_again_and_again_brings_the_job_to_its_end(
+    suite, run_typescript, picture
+):
+    async with open_fault_proxy(suite.url, rate=0.8, seed=3, stall=0.5) as proxy:
+        output = await asyncio.to_thread(
+            run_typescript,
+            "stream",
+            STREAM.read_text(),
+            API=proxy.url,
+            DIRECT=suite.url,
+            PICTURE=str(picture),
+        )
+    found = json.loads(output.splitlines()[-1])
+    assert found["status"] == "succeeded"
+    assert found["versions"] == sorted(set(found["versions"]))
 
 
 @pytest.mark.slow

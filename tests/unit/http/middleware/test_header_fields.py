@@ -7,6 +7,7 @@ from tests.unit.http.demo import demo
 
 from twelvefold.http.middleware.header_fields import (
     LIST_HEADERS,
+    MAX_FIELD_BYTES,
     MAX_ROUTING_BYTES,
     SINGLE_HEADERS,
     normalize_head,
@@ -56,6 +57,20 @@ async def test_a_forwarded_or_stored_header_must_be_printable(name, value):
     assert response.status_code == 400
     fault = {"pointer": f"/header/{name}", "detail": "is not printable ASCII"}
     assert response.json()["errors"] == [fault]
+
+
+@pytest.mark.parametrize("name", ["if-match", "if-none-match", "last-event-id"])
+async def test_a_header_that_is_read_has_the_bound_that_the_document_states(name):
+    async with demo() as it:
+        statuses = [
+            (await it.client.get("/api/v1/context", headers={name: "x" * length})).status_code
+            for length in (MAX_FIELD_BYTES, MAX_FIELD_BYTES + 1)
+        ]
+        half = "x" * (MAX_FIELD_BYTES // 2)
+        joined = await it.client.get("/api/v1/context", headers=[("if-match", half)] * 2)
+    assert statuses == [200, 400]
+    assert joined.status_code == 400
+    assert joined.json()["errors"][0]["pointer"] == "/header/if-match"
 
 
 @pytest.mark.parametrize("name", ["canary", "experiment"])

@@ -21,6 +21,7 @@ from twelvefold.http.edge.responses import (
     replied,
     reply,
 )
+from twelvefold.http.middleware.header_fields import MAX_FIELD_BYTES
 from twelvefold.http.middleware.routing import is_head
 from twelvefold.http.rest.idempotency import StoredResponse
 from twelvefold.jobs import JobRecord, JobStatus
@@ -198,7 +199,7 @@ async def watch_job(
         str | None,
         Header(
             description="Id of the last event that the caller has received.",
-            json_schema_extra={"maxLength": 8_192},
+            json_schema_extra={"maxLength": MAX_FIELD_BYTES},
         ),
     ] = None,
 ) -> Response:

@@ -8,10 +8,11 @@ from uuid import UUID
 from fastapi import Header, Query
 from pydantic import BeforeValidator, Field
 
+from twelvefold.http.middleware.header_fields import MAX_FIELD_BYTES
+
 _DECIMAL = re.compile("0|-?[1-9][0-9]*")
 _DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _UUID = re.compile("[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-_MAX_FIELD = 8_192  # characters of a header field
 
 
 def _spelled(pattern: re.Pattern[str], fault: str) -> BeforeValidator:
@@ -59,7 +60,7 @@ IfMatch = Annotated[
     Header(
         description="ETag of the version that the change is based on.",
         examples=['"v3"'],
-        json_schema_extra={"maxLength": _MAX_FIELD},
+        json_schema_extra={"maxLength": MAX_FIELD_BYTES},
     ),
 ]
 IfNoneMatch = Annotated[
@@ -67,6 +68,6 @@ IfNoneMatch = Annotated[
     Header(
         description="ETag of the caller's copy.",
         examples=['"v3"'],
-        json_schema_extra={"maxLength": _MAX_FIELD},
+        json_schema_extra={"maxLength": MAX_FIELD_BYTES},
     ),
 ]

@@ -36,6 +36,8 @@ SINGLE_HEADERS = _ROUTING | {
 _ASCII_HEADERS = _ROUTING | LIST_HEADERS | {b"idempotency-key", b"last-event-id"}
 _ASCII = re.compile(rb"[\t\x20-\x7e]*")
 MAX_ROUTING_BYTES = 128
+MAX_FIELD_BYTES = 8_192  # of the other headers that are read, their lines joined
+_BOUNDS = ((_ROUTING, MAX_ROUTING_BYTES), (_ASCII_HEADERS - _ROUTING, MAX_FIELD_BYTES))
 _READ = LIST_HEADERS | SINGLE_HEADERS
 _SLASH = re.compile(r"%2[fF]")
 
@@ -60,11 +62,10 @@ def normalize_head(scope: Scope) -> TwelvefoldError | None:
             malformed,
             "is not printable ASCII",
         )
-    long = [name for name, value in headers if name in _ROUTING and len(value) > MAX_ROUTING_BYTES]
-    if long:
-        return _bad_headers(
-            "A header is too long.", long, f"has more than {MAX_ROUTING_BYTES} characters"
-        )
+    for checked, bound in _BOUNDS:
+        long = [name for name, value in headers if name in checked and len(value) > bound]
+        if long:
+            return _bad_headers("A header is too long.", long, f"has more than {bound} characters")
     return None
 
 
