@@ -169,6 +169,23 @@ async def test_after_the_grace_period_jobs_are_released_without_counting_an_atte
         await bench.becomes("succeeded", job_id)
 
 
+async def test_a_drain_returns_jobs_that_were_claimed_ahead_of_their_slots(bench):
+    probe = Probe()
+    # Short jobs first: they make the worker claim ahead.
+    short = [await bench.enqueue() for _ in range(30)]
+    options = replace(QUICK, concurrency=1, grace=0.05, max_wait=3600.0)
+    async with bench.running(registry_of(probe), options) as runner:
+        await bench.becomes("succeeded", *short)
+        probe.hold()
+        held = [await bench.enqueue() for _ in range(5)]
+        await until(lambda: runner.busy > 1)
+    for job_id in held:
+        row = await bench.row(job_id)
+        assert (row["status"], row["attempts"], row["crashes"]) == ("queued", 0, 0)
+        assert row["lease_until"] is None
+    assert len(probe.runs) == len(short) + 1
+
+
 async def test_two_images_on_one_queue_take_only_the_kinds_that_each_of_them_runs(bench):
     other = await bench.enqueue(kind="test.other", priority=9)
     untouched = await bench.row(other)
