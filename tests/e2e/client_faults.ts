@@ -5,8 +5,8 @@ const setting = (name: string): string => process.env[name] ?? "";
 const calls = Number(setting("CALLS"));
 const [direct, shaken] = [setting("DIRECT"), setting("API")];
 const PASSWORD = "correct horse battery staple";
-const PATIENCE = 8; // seconds; hashing a password on a busy machine takes some
-const POLICY = { maxTries: 10, budget: 90, maxWait: 2 };
+const PATIENCE = Number(setting("PATIENCE")); // seconds
+const POLICY = { maxTries: 10, budget: 300, maxWait: 2 };
 // A PNG of one pixel; bytes after its end make each upload another one.
 const PICTURE = Buffer.from(
   "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==",

@@ -59,8 +59,8 @@ async def test_an_event_stream_that_breaks_off_again_and_again_brings_the_job_to
 async def test_no_repeatable_call_fails_and_no_effect_is_doubled(
     suite, run_typescript, scaled, figure
 ):
-    calls = scaled(400, 10_000)
-    async with open_fault_proxy(suite.url, rate=0.05, stall=9.0) as proxy:
+    calls, patience = scaled(400, 10_000), scaled(10, 30)
+    async with open_fault_proxy(suite.url, rate=0.05, stall=patience + 1) as proxy:
         output = await asyncio.to_thread(
             run_typescript,
             "faults",
@@ -69,6 +69,7 @@ async def test_no_repeatable_call_fails_and_no_effect_is_doubled(
             API=proxy.url,
             DIRECT=suite.url,
             CALLS=str(calls),
+            PATIENCE=str(patience),
         )
         tally = json.loads(output.splitlines()[-1])
         figure(
