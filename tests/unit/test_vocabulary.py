@@ -172,3 +172,17 @@ def test_the_guard_sees_words_inside_of_identifiers():
     assert list(words("_HandOver.idle_poll HTTPServer")) == [
         *("hand", "over", "idle", "poll", "http", "server"),
     ]
+
+
+def test_no_file_has_the_marks_of_an_unresolved_merge():
+    marks = ("<<<<<<< ", ">>>>>>> ")
+    found = [
+        f"{name}:{number}"
+        for name in _tracked_files()
+        if (ROOT / name).is_file()
+        for number, line in enumerate(
+            (ROOT / name).read_text(encoding="utf-8", errors="replace").splitlines(), 1
+        )
+        if line.startswith(marks)
+    ]
+    assert found == []
