@@ -114,7 +114,12 @@ spec:
           {{- if .Values.shutdown.preStop }}
           lifecycle:
             preStop:
+              {{- if include "common.isFlagger" . }}
+              # Flagger copies the pods without the fields that its version of the API lacks.
+              exec: {command: [sleep, {{ .Values.shutdown.preStop | quote }}]}
+              {{- else }}
               sleep: {seconds: {{ .Values.shutdown.preStop }}}
+              {{- end }}
           {{- end }}
           # A missing schema makes a pod unready. Only a process that does not start within 60 s is
           # restarted.

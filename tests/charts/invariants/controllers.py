@@ -118,6 +118,11 @@ def _destinations(service: Object) -> set[str]:
     Fault(_ROLLOUT, "app: {{ .Chart.Name }}\n", "\n"),
     Fault(_CANARY, "delegation: true", "delegation: false"),
     Fault(
+        f"{COMMON}/_deployment.tpl",
+        '{{- if include "common.isFlagger" . }}\n              # Flagger copies',
+        "{{- if false }}\n              # Flagger copies",
+    ),
+    Fault(
         "istio/routing/templates/_policy.tpl",
         '(printf "%s-canary" $peer.app)',
         '(printf "%s-next" $peer.app)',
@@ -142,10 +147,18 @@ def flagger_finds_the_pods_and_nothing_that_it_makes_itself(world: World) -> Ite
                 yield f"{title(deployments[name])} is told apart by {labels}"
         if canary["spec"]["service"].get("delegation") is not True:
             yield f"{title(canary)} would make routes of its own"
-        ports = spec["template"]["spec"]["containers"][0]["ports"]
-        if canary["spec"]["service"]["port"] not in [port["containerPort"] for port in ports]:
-            yield f"{title(canary)} serves no port of the pods"
+        yield from _copied(deployments[name], canary)
     yield from _delegated(objects)
+
+
+def _copied(deployment: Object, canary: Object) -> Iterator[str]:
+    """What Flagger would make of the Deployment's container."""
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    if "sleep" in container["lifecycle"]["preStop"]:
+        yield f"{title(deployment)} waits by an action that Flagger drops"
+    ports = [port["containerPort"] for port in container["ports"]]
+    if canary["spec"]["service"]["port"] not in ports:
+        yield f"{title(canary)} serves no port of the pods"
 
 
 def _delegated(objects: list[Object]) -> Iterator[str]:
