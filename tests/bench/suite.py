@@ -147,7 +147,12 @@ class BenchSuite:
             "HTTP_LAME_DUCK": "0",
             "DATABASE_URL": postgres.url_of(f"{name}_app", "bench"),
             "REDIS_URL": self.servers.redis.url,
-            "REDIS_TIMEOUT": "5",  # a busy machine is no outage here
+            # A busy machine is no outage here.
+            "REDIS_TIMEOUT": "5",
+            "INTERNAL_TIMEOUT": "25",
+            "DATABASE_POOL_TIMEOUT": "25",
+            "HTTP_WAIT": "25",
+            "ARGON2_WAIT": "25",
             "SMTP_URL": self.servers.mail.url,
             "MAIL_FROM": "Bench <bench@bench.example>",
             **self.s3,

@@ -73,17 +73,19 @@ async def test_a_full_pool_refuses_fast(database) -> None:
     await database.ping()
 
 
-async def test_waiting_readers_take_their_turns(database) -> None:
+async def test_waiting_readers_take_their_turns(open_database) -> None:
+    database = open_database(database_pool_timeout=60)
     results = await asyncio.gather(*(select(database, f"SELECT {n}") for n in range(50)))
     assert results == list(range(50))
 
 
-async def test_a_stall_of_the_loop_refuses_no_reader_who_waits(database) -> None:
-    """The wait for a connection is 0.2 seconds here, and the stall longer."""
+async def test_a_stall_of_the_loop_refuses_no_reader_who_waits(open_database) -> None:
+    """The longest wait for a connection is shorter than the stall."""
+    database = open_database(database_pool_timeout=3)
     async with database.read() as first, database.read():
         waiting = [asyncio.create_task(select(database, "SELECT 1")) for _ in range(5)]
         await first.execute(text("SELECT 1"))
-        time.sleep(1)  # noqa: ASYNC251 (the stall itself)
+        time.sleep(4)  # noqa: ASYNC251 (the stall itself)
     assert await asyncio.gather(*waiting) == [1] * 5
 
 

@@ -79,12 +79,11 @@ async def test_probes_preflights_and_errors_in_the_head_do_not_wait():
 
 
 async def test_a_request_that_waits_is_503_at_its_deadline():
-    async with narrow(1, http_request_timeout=0.1, http_wait=60) as it:
+    async with narrow(1, http_request_timeout=2, http_wait=60) as it:
         responses = await asyncio.gather(*hold(it, 1, 2, 3))
         assert [response.status_code for response in responses] == [503, 503, 503]
-        assert it.held.reached == [1]
-        assert waiting() == 0
-        assert (await it.client.get("/api/v1/things/1")).status_code == 200
+    assert waiting() == 0
+    assert sample("pool_in_use", pool="http_public") == 0
 
 
 @pytest.mark.parametrize("headers", [{}, SIGNED_IN], ids=["anonymous", "signed in"])
