@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twelvefold.service.definition import Service
+from twelvefold.service.definition import Service, calls_of
 from twelvefold.service.installed import installed_services
 from twelvefold.settings import (
     EnvironmentSettings,
@@ -19,7 +19,9 @@ INTERNAL = tuple(name for name, service in DECLARED.items() if service.is_intern
 # What receives requests has weights, subsets and a Service; the rest runs jobs only.
 ROUTED = tuple(name for name, service in DECLARED.items() if service.listeners)
 # Caller and callee of each internal edge.
-CALLS = {(name, callee) for name, service in DECLARED.items() for callee in service.calls}
+CALLS = {
+    (name, callee) for name, service in DECLARED.items() for callee in calls_of(service, DECLARED)
+}
 _GROUPS: dict[type[EnvironmentSettings], str] = {
     PostgresSettings: "postgres",
     RedisSettings: "redis",

@@ -16,6 +16,8 @@ from twelvefold_dev.scaffold.plan import ServicePlan
 PLANS = [
     ServicePlan("orders", "orders", public=True),
     ServicePlan("ledger", "ledger_entries", public=False, callers=("api",)),
+    ServicePlan("billing", "invoices", public=True, jobs=True),
+    ServicePlan("audit", "audit_entries", public=False, callers=("users",), jobs=True),
 ]
 
 
@@ -72,7 +74,7 @@ def test_a_name_that_cannot_be_a_package_a_role_and_a_host_is_refused(name: str)
 
 
 def test_every_placeholder_is_known_and_a_chart_names_its_service() -> None:
-    (public, _) = PLANS
+    public = PLANS[0]
     text = public.files()[Path("charts/orders/values.yaml")]
     assert "ghcr.io/twelvefold/orders" in text
     assert "INTERNAL_SECRETS_WORKER: true" in text

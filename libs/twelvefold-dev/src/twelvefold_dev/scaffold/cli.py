@@ -41,6 +41,9 @@ def new_service(
     public: Annotated[
         bool, typer.Option("--public/--internal", help="Called by clients, or by services only.")
     ] = True,
+    jobs: Annotated[
+        bool, typer.Option("--jobs", help="With a kind of job, on a queue of its own.")
+    ] = False,
     table: Annotated[
         str | None, typer.Option(help="Its table, in the plural; default: the name.")
     ] = None,
@@ -62,7 +65,7 @@ def new_service(
         callers = () if public else tuple(caller or ("api",))
         if public and caller:
             raise ScaffoldError("--caller needs --internal: clients call a public service")
-        plan = ServicePlan(name, (table or name).lower(), public, callers)
+        plan = ServicePlan(name, (table or name).lower(), public, callers, jobs)
         services = installed_services()
         if dry_run:
             plan.check(checkout.root, services)

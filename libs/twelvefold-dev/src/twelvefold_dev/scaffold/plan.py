@@ -27,7 +27,7 @@ _RESERVED = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class ServicePlan:
-    """One new service: its name, its table, and whether clients or services call it.
+    """One new service: its name, its table, whether clients or services call it, and a job kind.
 
     Raises ScaffoldError where the names cannot be used.
     """
@@ -36,6 +36,7 @@ class ServicePlan:
     table: str
     public: bool
     callers: tuple[str, ...] = ()
+    jobs: bool = False
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or keyword.iskeyword(self.name):
@@ -87,6 +88,8 @@ class ServicePlan:
         files = {package / "pyproject.toml": "package/pyproject.toml"}
         for name in _MODULES:
             files[source / f"{name}.py"] = f"package/{name}.py"
+        if self.jobs:
+            files[source / "jobs.py"] = "package/jobs.py"
         files[source / f"migrations/versions/0001_{self.name}.py"] = "package/migration.py"
         files[Path(f"tests/integration/{self.name}/test_{self.name}.py")] = "tests/test_api.py"
         files[Path(f"tests/observability/cases/{self.name}.py")] = "tests/alerts.py"
@@ -122,6 +125,7 @@ class ServicePlan:
             "Item": _camel(self.item),
             "path": path,
             "public": self.public,
+            "jobs": self.jobs,
             "callers": self.callers,
             "accepted": accepted,
             "accepted_text": ", ".join(f'"{caller}"' for caller in accepted),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .errors import ScaffoldError
 
-_TIMEOUT = 120.0  # seconds for one step
+_TIMEOUT = 600.0  # seconds for one step, also without any cache
 _STAMPS = (".synced", ".synced-delivery")  # of the Makefile
 
 
@@ -57,14 +57,19 @@ def format_code(root: Path, paths: list[Path]) -> None:
 
 
 def _run(root: Path, command: str, *arguments: str) -> None:
-    done = subprocess.run(
-        [_bin() / command, *arguments],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [_bin() / command, *arguments],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ScaffoldError(
+            f"{command} {' '.join(arguments[:2])} took over {_TIMEOUT:.0f} s"
+        ) from None
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines()
         said = lines[-1] if lines else f"exit code {done.returncode}"
