@@ -19,8 +19,11 @@ from tests.bench.suite import BenchSuite
 from tests.collector import Collector
 
 from twelvefold.contracts.accounts import Role
+from twelvefold.service.definition import order_by_calls
+from twelvefold.service.installed import installed_services
 
-SERVICES = ("users", "api", "worker")  # in this order: api takes the address of users
+# Callees first, since a caller takes the addresses of the services that it calls.
+SERVICES = tuple(reversed(order_by_calls(installed_services())))
 IMAGE_BYTES = 36 * 1024
 MANY = 100  # entries of a long list
 _PASSWORD = "correct horse battery staple"
