@@ -18,6 +18,7 @@ from tests.charts.rendering import ENVIRONMENTS, Object, Release, merged, releas
 from tests.charts.test_packaging import fetched
 from tests.charts.tree import ROOT
 
+pytestmark = pytest.mark.timeout(600)  # a program for each chart, and as often again for libraries
 KUBERNETES = ("1.31.0", "1.37.0")  # the oldest and the newest that are tried
 
 
