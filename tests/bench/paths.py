@@ -46,7 +46,7 @@ def report(rows: Sequence[Row], published: Published) -> str:
                     row.path if is_ours else "",
                     target.name,
                     published.show(key, target.cost),
-                    f"±{target.spread:.0%}",
+                    f"±{target.spread:.0%}" if target.spread else "",
                     published.show(f"{key}, behind", target.backing_cost),
                     "" if goal is None else f"{goal:,.0f}",
                 )
