@@ -184,6 +184,7 @@ LISTS = [
         "pyproject.toml",
         '"services/*/src"',
         '"services/api/src"',
+        "[tool.mypy]",
     ),
     _array(
         "coverage: packages",
@@ -280,7 +281,7 @@ LISTS = [
         "up: services that keep data of accounts",
         "NAME in environments().of_service('worker', {})['ACCOUNT_DATA_URLS']",
         f"{_DEV}/environment/composition.py",
-        'if self._services[callee].account_data == "hooks"',
+        "if callee in account_data_hooks(self._services.values())",
         "if callee in " + _THREE,
     ),
     ServiceList(
@@ -290,15 +291,6 @@ LISTS = [
         "libs/twelvefold/src/twelvefold/service/definition.py",
         "for name in reversed(list(services)):",
         f"for name in {_THREE}:",
-    ),
-    ServiceList(
-        "up: watched sources",
-        "any(NAME in names for _, _, names in __import__("
-        "'twelvefold_dev.supervisor.source_watcher', fromlist=['x'])"
-        ".Sources(Path.cwd(), services())._homes)",
-        f"{_DEV}/supervisor/source_watcher.py",
-        'homes = {name: f"services/{name}/src" for name in services}',
-        f'homes = {{name: f"services/{{name}}/src" for name in {_THREE}}}',
     ),
     ServiceList(
         "console: services and links",
@@ -366,9 +358,10 @@ LISTS = [
             ),
             _values(
                 f"services that {caller} asks for data of accounts",
-                f"NAME in values('charts/{caller}/values.yaml')['config']['ACCOUNT_DATA_URLS']",
+                f"f'{{NAME}}=' in values('charts/{caller}/values.yaml')['config']['ACCOUNT_DATA_URLS']",
                 f"charts/{caller}/values.yaml",
-                f"{NAME}=http://{NAME}:8001",
+                f"{NAME}=",
+                "other=",
             ),
         )
     ),
