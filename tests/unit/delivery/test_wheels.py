@@ -14,7 +14,8 @@ from twelvefold.extras import EXTRAS
 
 ROOT = Path(__file__).parents[3]
 VERSION = "2026.11.28.post1"
-PACKAGES = ("twelvefold", "twelvefold_dev", "twelvefold_ops")
+PACKAGES = ("twelvefold", "twelvefold_client", "twelvefold_dev", "twelvefold_ops")
+ON_TWELVEFOLD = ("twelvefold_dev", "twelvefold_ops")
 
 
 wheels = load_script()
@@ -61,7 +62,7 @@ def test_every_wheel_has_its_types_license_readme_and_version(built) -> None:
 
 
 def test_the_wheels_require_each_other_in_the_same_version(built) -> None:
-    for package in PACKAGES[1:]:
+    for package in ON_TWELVEFOLD:
         (required,) = [
             value
             for value in metadata(built[package]).get_all("Requires-Dist") or []
