@@ -358,7 +358,8 @@ LISTS = [
             ),
             _values(
                 f"services that {caller} asks for data of accounts",
-                f"f'{{NAME}}=' in values('charts/{caller}/values.yaml')['config']['ACCOUNT_DATA_URLS']",
+                f"f'{{NAME}}=' in values('charts/{caller}/values.yaml')['config']"
+                "['ACCOUNT_DATA_URLS']",
                 f"charts/{caller}/values.yaml",
                 f"{NAME}=",
                 "other=",
