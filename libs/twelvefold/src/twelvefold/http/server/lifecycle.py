@@ -1,15 +1,7 @@
-"""The lifecycle of a process: its sockets, its signals and the order of its shutdown.
+"""The lifecycle of a process: its event loop, its sockets and its signals.
 
-Owns the event loop and the signals of a service. The order at SIGTERM and SIGINT:
-
-1. /readyz becomes 503, each response has `Connection: close`, the process's drains are called;
-2. lame duck: for HTTP_LAME_DUCK seconds the process still takes requests, while load balancers
-   remove it and open connections get their last response; skipped at SIGINT (Ctrl-C);
-3. listeners close, idle connections close, requests in flight have HTTP_GRACE seconds;
-4. background work ends and backing services close, each in reverse order;
-5. the management listener closes, and the exit code is 0.
-
-A second signal ends the process at once.
+`shutdown` owns the order in which it ends at SIGTERM and SIGINT. A second signal ends the process
+at once.
 """
 
 from __future__ import annotations
@@ -20,7 +12,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
@@ -39,6 +31,7 @@ from twelvefold.settings import SettingsError, load, without_disabled
 
 from .acceptor import BACKLOG
 from .server import Server
+from .shutdown import close_all, shut_down
 
 EXIT_CANNOT_START = 1
 EXIT_SETTINGS = 2
@@ -129,7 +122,7 @@ class _Signals:
 
 
 async def serve(process: ServiceProcess) -> None:
-    """Serve until a signal arrives, then shut down in the order above.
+    """Serve until a signal arrives, then shut down in order.
 
     Raises OSError where a socket cannot be bound, and any error of background work at its opening.
     """
@@ -154,34 +147,14 @@ async def serve(process: ServiceProcess) -> None:
             async with process.open():
                 await signals.wait()
                 lame_duck = 0.0 if signals.first is signal.SIGINT else settings.http_lame_duck
-                await _drain(process, servers, lame_duck)
+                await shut_down(process, servers, lame_duck=lame_duck)
         except asyncio.CancelledError:
             if not signals.received:
                 raise
             # Stopped while it was opening: it was never ready, so there is no work to drain.
             process.health.mark_draining()
-            await _close_all(servers, settings.http_grace)
+            await close_all(servers, grace=settings.http_grace)
     _log.info("stopped")
-
-
-async def _drain(process: ServiceProcess, servers: Sequence[Server], lame_duck: float) -> None:
-    settings = process.settings
-    process.health.mark_draining()
-    await asyncio.gather(*(_call_drain(drain, settings.http_grace) for drain in process.drain))
-    await asyncio.sleep(lame_duck)
-    await _close_all(servers, settings.http_grace)
-
-
-async def _close_all(servers: Sequence[Server], grace: float) -> None:
-    await asyncio.gather(*(server.drain_and_close(grace=grace) for server in servers))
-
-
-async def _call_drain(drain: Callable[[], Awaitable[None]], limit: float) -> None:
-    try:
-        async with asyncio.timeout(limit):
-            await drain()
-    except Exception:
-        _log.exception("drain_failed", drain=getattr(drain, "__qualname__", repr(drain)))
 
 
 async def _tick(servers: Sequence[Server]) -> None:
