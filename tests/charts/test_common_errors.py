@@ -27,9 +27,9 @@ ERRORS = {
     "circuitBreaker in a DestinationRule": (
         Fault(
             DESTINATION_RULE,
-            "    loadBalancer: {simple: LEAST_REQUEST}\n",
-            "    loadBalancer: {simple: LEAST_REQUEST}\n"
-            "    circuitBreaker: {maxConnections: 100, consecutiveErrors: 5}\n",
+            "loadBalancer: {simple: LEAST_REQUEST}\n",
+            "loadBalancer: {simple: LEAST_REQUEST}\n"
+            "circuitBreaker: {maxConnections: 100, consecutiveErrors: 5}\n",
         ),
         "circuitBreaker",
     ),

@@ -23,7 +23,7 @@ def routes(world: World) -> Iterator[tuple[Object, Object]]:
 
 @invariant(
     Fault(DESTINATION_RULE, "- name: {{ $subset }}", "- name: {{ $subset }}-pods"),
-    Fault(DESTINATION_RULE, "labels: {version: {{ $subset }}}", "labels: {release: {{ $subset }}}"),
+    Fault(DESTINATION_RULE, 'dig "labels" dict | toJson', 'dig "" (dict "version" "v3") | toJson'),
     Fault(
         "istio/routing/templates/_init.tpl",
         "{{ .name }}.{{ .root.Release.Namespace }}.svc",
@@ -158,7 +158,7 @@ def the_gateway_leads_to_public_paths_of_the_public_port_only(world: World) -> I
         "- {weight: 50, destination: {host: {{ $host }}, subset: v2,",
         "- {weight: 50, destination: {host: {{ $host }}, subset: v1,",
     ),
-    Fault(VIRTUAL_SERVICE, "{{ sub 100 (int $canary.weight) }}", "100"),
+    Fault(VIRTUAL_SERVICE, "{{ sub 100 $weight }}", "100"),
     Fault(
         VIRTUAL_SERVICE,
         "    - name: {{ $class.name }}-experiment",
