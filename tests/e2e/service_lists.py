@@ -56,7 +56,7 @@ def environments():
     internal = {{name: f"http://{{name}}:8001" for name in names}}
     urls = ("postgresql://p@h/d", "redis://h", {{}}, "smtp://h", "http://h")
     addresses = Addresses(*urls, internal=internal)
-    return Environments(services(), SecretStore(Path(".twelvefold-probe.json")), addresses, {{}})
+    return Environments(services(), SecretStore(Path(".venv/probe.json")), addresses, {{}})
 
 def wiring():
     from twelvefold_dev.checkout import Checkout

@@ -18,7 +18,7 @@ OF_OTHERS = {
     "certmanager_certificate_expiration_timestamp_seconds": "cert-manager, which issues them",
 }
 # Put on by the scrape: the PodMonitor's jobLabel, and the operator's own.
-OF_THE_SCRAPE = {"job", "namespace", "pod", "instance"}
+OF_THE_SCRAPE = {"job", "namespace", "pod", "instance", "app_kubernetes_io_part_of"}
 _SUFFIXES = {"histogram": ("_bucket", "_sum", "_count"), "counter": ("",), "gauge": ("",)}
 
 

@@ -69,7 +69,9 @@ class Release:
     hold: Path
 
     def revisions(self, service: str) -> Path:
-        return self.sources / service / "migrations/versions"
+        # The worker's release applies those of the jobs, which belong to the shared package.
+        package = "twelvefold/jobs" if service == "worker" else service
+        return self.sources / package / "migrations/versions"
 
     def add(self, service: str, text: str) -> None:
         """One more revision, by a template."""
@@ -110,6 +112,7 @@ async def laptop(tmp_path_factory) -> AsyncIterator[Laptop]:
 def next_release(tmp_path_factory) -> Release:
     folder = tmp_path_factory.mktemp("next")
     release = Release(folder / "sources", folder / "hold")
+    shutil.copytree(ROOT / "libs/twelvefold/src/twelvefold", release.sources / "twelvefold")
     for service in SCHEMAS:
         shutil.copytree(ROOT / f"services/{service}/src/{service}", release.sources / service)
         release.add(service, EXPAND)

@@ -170,6 +170,10 @@ FOREIGN: dict[str, list[Worst]] = {
     "twelvefold_dev.console.traces.query:_DURATION": [
         Worst("1", ">"), Worst("1.", ">"), Worst(">"),
     ],
+    "twelvefold.http.edge.parameters:_DECIMAL": [Worst("0"), Worst("1"), Worst("-")],
+    "twelvefold.http.edge.parameters:_DAY": [Worst("1"), Worst("1", "1111-")],
+    "twelvefold.http.edge.parameters:_UUID": [Worst("a"), Worst("aaaaaaaa-"), Worst("aaaa-")],
+    "twelvefold_client.events:_LINE_END": [Worst("\r"), Worst("\n"), Worst("\r\n")],
     "twelvefold_dev.terminal.logs:_FRAME": [
         Worst(" "), Worst("a", 'File "'), Worst('", line ', 'File "'),
     ],
@@ -202,6 +206,14 @@ OWN = {
     "twelvefold_ops.postgres_tools:_VERSION": "what pg_dump says of itself",
     "twelvefold_ops.rollout.arguments:_DURATION": "an argument of the operator",
     "twelvefold_dev.library:_first_sentence": "docstrings",
+    "twelvefold.mail.brand:_COLOR": "a setting",
+    **{
+        f"twelvefold_dev.project.naming:{name}": "files of the checkout"
+        for name in (
+            *("NAME", "_COMMAND", "_IMAGE", "_METRIC", "_OBJECT", "_OWNER", "_PART_OF", "_SOURCE"),
+            *("_TITLE", "_VARIABLE", "_WORD", "apply"),
+        )
+    },
     "twelvefold_ops.rollout.helm:_read_major": "what Helm says of itself",
     "twelvefold_ops.rollout.arguments:_TAG": "an argument of the operator",
     "twelvefold_ops.rollout.arguments:_DIGEST": "an argument of the operator",

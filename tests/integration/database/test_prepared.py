@@ -206,7 +206,7 @@ async def test_cancellations_at_any_moment_mix_up_no_results_and_lose_no_connect
         for value, result in enumerate(results):
             assert result == value or isinstance(result, asyncio.CancelledError)
         cancelled += sum(isinstance(result, asyncio.CancelledError) for result in results)
-    assert cancelled > 10
+    assert cancelled  # some before their response, whatever the speed of the machine
     assert database.engine.pool.checkedout() == 0
     async with database.read_prepared(), database.read_prepared():
         pass

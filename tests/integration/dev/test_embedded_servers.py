@@ -156,8 +156,7 @@ async def test_servers_end_when_the_process_that_started_them_is_killed(folder) 
     code = f"""
         import asyncio, pathlib
         from twelvefold_dev.servers.embedded import EmbeddedServers, ServerCredentials
-        from twelvefold_dev.supervisor.status import read_health
-from twelvefold_dev.system.ports import PortPicker
+        from twelvefold_dev.system.ports import PortPicker
 
         async def main():
             servers = EmbeddedServers(

@@ -70,6 +70,9 @@ def test_a_path_belongs_to_the_service_with_its_prefix() -> None:
 def test_every_caller_whose_secret_an_internal_port_accepts_calls_it() -> None:
     services = installed_services()
     calls = {(name, callee) for name, one in services.items() for callee in one.calls}
+    # Exports and erasures call every service that declares the hooks.
+    hooks = {name for name, one in services.items() if one.account_data == "hooks"}
+    calls |= {(caller, name) for name in hooks for caller in ("api", "worker")}
     callers = {(caller, name) for name, one in services.items() for caller in one.callers}
     assert callers <= calls
     assert {callee for _, callee in calls} <= {

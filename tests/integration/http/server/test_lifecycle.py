@@ -117,9 +117,9 @@ async def test_requests_that_wait_longer_than_the_grace_period_get_a_503_problem
 async def test_a_process_that_stands_still_for_longer_than_the_longest_wait_refuses_nothing(
     tmp_path,
 ):
-    async with one_at_a_time(tmp_path, HTTP_WAIT="1.5") as (child, requests):
+    async with one_at_a_time(tmp_path, HTTP_WAIT="3.5") as (child, requests):
         child.signal(signal.SIGSTOP)
-        await asyncio.sleep(2)  # the stall itself
+        await asyncio.sleep(4)  # the stall itself
         child.signal(signal.SIGCONT)
         assert [(await request).status_code for request in requests] == [200] * 3
 

@@ -16,6 +16,7 @@ from typing import Any
 import asyncpg
 import sqlalchemy.exc
 from sqlalchemy import event
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -161,6 +162,12 @@ def is_unavailable(error: BaseException) -> bool:
             error.connection_invalidated
             or isinstance(error, sqlalchemy.exc.InterfaceError)
             or _state(error).startswith(_UNAVAILABLE_STATES)
+        )
+    # What SQLAlchemy's adapter raises where it is called without an engine.
+    if isinstance(error, AsyncAdapt_asyncpg_dbapi.Error):
+        cause = error.__cause__
+        return isinstance(error, AsyncAdapt_asyncpg_dbapi.InterfaceError) or (
+            cause is not None and is_unavailable(cause)
         )
     # SQLAlchemy passes asyncpg's connect errors and command timeouts unchanged.
     if isinstance(error, asyncpg.PostgresError):

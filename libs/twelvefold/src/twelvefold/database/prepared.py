@@ -13,9 +13,12 @@ from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import asyncpg
+from opentelemetry.trace import SpanKind
 from sqlalchemy import ClauseElement
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.sql.expression import ReturnsRows
+
+from twelvefold.observability.spans import span
 
 from .client import map_driver_errors
 
@@ -104,28 +107,30 @@ class PreparedReader:
         a deadlock or a serialization failure, and otherwise the driver's error.
         """
         call = statement.call(values)
-        with self._watch():
+        with self._watch(call[0]):
             rows = await self._connection.fetch(*call)
         return [statement.convert(row) for row in rows]
 
     async def fetch_row(self, statement: PreparedStatement, **values: Any) -> Row | None:
         """Return the first row, or None. Raises as `fetch`."""
         call = statement.call(values)
-        with self._watch():
+        with self._watch(call[0]):
             row = await self._connection.fetchrow(*call)
         return None if row is None else statement.convert(row)
 
     async def execute(self, statement: PreparedStatement, **values: Any) -> int:
         """Return how many rows a statement without a result changed. Raises as `fetch`."""
         call = statement.call(values)
-        with self._watch():
+        with self._watch(call[0]):
             tag = await self._connection.execute(*call)
         return int(tag.rpartition(" ")[2])  # `INSERT 0 1`
 
     @contextmanager
-    def _watch(self) -> Iterator[None]:
+    def _watch(self, sql: str) -> Iterator[None]:
         self._is_interrupted = True
-        with map_driver_errors():
+        # `observability.export` names it by operation and table, as those of SQLAlchemy.
+        attributes = {"db.system.name": "postgresql", "db.query.text": sql}
+        with map_driver_errors(), span("postgresql", attributes, kind=SpanKind.CLIENT):
             try:
                 yield
             except asyncpg.PostgresError:
