@@ -88,7 +88,9 @@ EDGES: dict[str, list[tuple[str, str]]] = {
         *_upload("POST /api/v1/images", "api", "/internal/v1/images/{image_id}/variants"),
         *chain("api POST /api/v1/images", "api insert api.images", "api INSERT api.images"),
     ],
-    "GET /api/v1/images": chain("api GET /api/v1/images", "api SELECT api.images"),
+    "GET /api/v1/images": chain(
+        "api GET /api/v1/images", "api select api.images", "api SELECT api.images"
+    ),
     "GET /api/v1/images/{image_id}": chain(
         "api GET /api/v1/images/{image_id}", "api select api.images", "api SELECT api.images"
     ),
