@@ -50,10 +50,16 @@ class Merge:
 
 
 def find_recorded(repository: Repository) -> RecordedRelease | None:
-    """Return the newest release that the history of the project records."""
-    commit = repository.run("log", "-1", "--format=%H", f"--grep=^{_RELEASE}: ", "HEAD")
-    if not commit:
+    """Return the newest release that the history of the project records.
+
+    By ancestry and not by date, since commits of one second have no order. A record with a name is
+    newer than every record without one.
+    """
+    grep = f"--grep=^{_RELEASE}: "
+    commits = repository.run("log", "--topo-order", "--format=%H", grep, "HEAD").splitlines()
+    if not commits:
         return None
+    commit = next((one for one in commits if _read_trailer(repository, one, _NAME)), commits[0])
     name = _read_trailer(repository, commit, _NAME)
     naming = Naming(name, _read_trailer(repository, commit, _TITLE)) if name else None
     return RecordedRelease(commit, _read_trailer(repository, commit, _RELEASE), naming)
