@@ -191,6 +191,18 @@ async def test_a_stalled_loop_does_not_cost_the_connection(proxy, redis_url) -> 
     assert proxy.accepted == 1
 
 
+async def test_connecting_during_a_stall_fails_no_caller(redis_url) -> None:
+    """Whoever comes right after the stall shares the attempt to connect that it delayed."""
+    async with MultiplexedRedis(redis_url, timeout=SHORT) as redis:
+        before = asyncio.ensure_future(redis.execute("PING"))
+        while redis.pending == 0:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the attempt has begun
+        time.sleep(3 * SHORT)  # noqa: ASYNC251  # the stall
+        after = asyncio.ensure_future(redis.execute("PING"))
+        assert (await before, await after) == (b"PONG", b"PONG")
+
+
 async def test_the_pending_replies_are_bounded(proxy, redis_url) -> None:
     async with MultiplexedRedis(proxy.url(redis_url), timeout=TIMEOUT, max_pending=5) as redis:
         # While it connects, and later while it waits for replies.

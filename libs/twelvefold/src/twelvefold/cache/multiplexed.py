@@ -22,12 +22,14 @@ from redis import exceptions
 from redis.asyncio.connection import Connection, SSLConnection, parse_url
 
 from twelvefold.observability import metrics, spans
+from twelvefold.observability.loop_lag import LagWatch
 from twelvefold.resilience.redis_calls import Argument
 from twelvefold.settings import RedisSettings
 from twelvefold.tasks import cancel_and_wait
 
 MAX_PENDING = 1000  # commands that wait for their reply or for the connection
 MAX_UNSENT_BYTES = 1 << 20  # beyond which no further command is accepted
+MAX_STALLED_ATTEMPTS = 8  # to connect, one after another, while the event loop is stalled
 POOL = "redis_pending"
 _SPAN_ATTRIBUTES = {"db.system.name": "redis"}
 # Redis's error codes whose meaning callers distinguish; any other is a plain ResponseError.
@@ -134,6 +136,20 @@ class MultiplexedRedis:
             raise
 
     async def _open(self) -> _Link:
+        """Connect. Repeat an attempt that took too long because the event loop was stalled.
+
+        Its failure says nothing about Redis, and callers may share it that came after the stall.
+        """
+        for _ in range(MAX_STALLED_ATTEMPTS - 1):
+            with LagWatch() as watch:
+                try:
+                    return await self._open_once()
+                except exceptions.TimeoutError:
+                    if not watch.excuses(self._timeout):
+                        raise
+        return await self._open_once()
+
+    async def _open_once(self) -> _Link:
         options = self._options
         context = options.ssl_context.get() if isinstance(options, SSLConnection) else None
         link = _Link(self._timeout)
