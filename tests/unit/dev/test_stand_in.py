@@ -62,3 +62,24 @@ async def test_no_input_disturbs_the_next_request(listener, stand_in, sent) -> N
     writer.close()
     async with httpx.AsyncClient() as client:
         assert (await client.get(url(listener, "/"))).status_code == 503
+
+
+async def test_beyond_the_bound_connections_wait_without_work_for_the_loop(
+    listener,
+) -> None:
+    stand_in = StandIn([listener], lambda: "api does not start", max_connections=3)
+    stand_in.set_open(True)
+    address = listener.getsockname()[:2]
+    idle = [(await asyncio.open_connection(*address))[1] for _ in range(3)]
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(5):
+        while stand_in.connections < 3:
+            await asyncio.sleep(0)
+    assert loop.remove_reader(listener) is False
+    async with httpx.AsyncClient() as client:
+        waiting = asyncio.create_task(client.get(url(listener, "/")))
+        idle[0].close()
+        assert (await waiting).status_code == 503
+    for writer in idle:
+        writer.close()
+    stand_in.close()

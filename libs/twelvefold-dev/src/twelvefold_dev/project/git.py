@@ -52,8 +52,18 @@ class Repository:
         variables: Mapping[str, str] | None = None,
     ) -> tuple[str, int]:
         """Return output and exit code of a git command; stderr only where it failed."""
+        done = self._execute(*arguments, stdin=stdin, variables=variables)
+        output = done.stdout if done.returncode == 0 else done.stdout + done.stderr
+        return output.decode(errors="replace"), done.returncode
+
+    def _execute(
+        self,
+        *arguments: str,
+        stdin: bytes | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[bytes]:
         try:
-            done = subprocess.run(
+            return subprocess.run(
                 ["git", *arguments],  # noqa: S607 (the developer's git)
                 cwd=self.root,
                 input=stdin,
@@ -64,8 +74,6 @@ class Repository:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise GitError(f"git {arguments[0]}: {error}") from error
-        output = done.stdout if done.returncode == 0 else done.stdout + done.stderr
-        return output.decode(errors="replace"), done.returncode
 
     def resolve(self, revision: str) -> str:
         """Return the id of the commit that `revision` names. Raises GitError."""
@@ -88,31 +96,33 @@ class Repository:
         return entries
 
     def read_blobs(self, blobs: Sequence[str]) -> Iterator[bytes]:
-        """Yield the content of each blob."""
-        with subprocess.Popen(
-            ["git", "cat-file", "--batch"],  # noqa: S607 (the developer's git)
-            cwd=self.root,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        ) as process:
-            if process.stdin is None or process.stdout is None:
-                raise GitError("git cat-file has no pipes")
-            for blob in blobs:
-                process.stdin.write(f"{blob}\n".encode())
-                process.stdin.flush()
-                size = int(process.stdout.readline().split()[2])
-                yield process.stdout.read(size)
-                process.stdout.read(1)
+        """Yield the content of each blob. Raises GitError."""
+        done = self._execute("cat-file", "--batch", stdin="\n".join([*blobs, ""]).encode())
+        if done.returncode != 0:
+            raise GitError(done.stderr.decode(errors="replace").strip())
+        output, start = done.stdout, 0
+        for _ in blobs:  # a line with id, type and size, the content, and a line break
+            line_end = output.index(b"\n", start)
+            end = line_end + 1 + int(output[start:line_end].split()[2])
+            yield output[line_end + 1 : end]
+            start = end + 1
 
     def write_tree(self, base: str, changed: Mapping[Entry, bytes]) -> str:
         """Return the id of the tree of commit `base` with the given contents."""
         with tempfile.TemporaryDirectory() as folder:
             variables = {"GIT_INDEX_FILE": os.path.join(folder, "index")}  # noqa: PTH118 (a string)
             self.run("read-tree", base, variables=variables)
-            records = []
-            for entry, content in changed.items():
-                blob = self.run("hash-object", "-w", "--stdin", stdin=content)
-                records.append(f"{entry.mode} {blob}\t{entry.path}\0")
+            files = [Path(folder, str(number)) for number in range(len(changed))]
+            for file, content in zip(files, changed.values(), strict=True):
+                file.write_bytes(content)
+            blobs = self.run(
+                *("hash-object", "-w", "--no-filters", "--stdin-paths"),
+                stdin="\n".join(map(str, files)).encode(),
+            ).splitlines()
+            records = [
+                f"{entry.mode} {blob}\t{entry.path}\0"
+                for entry, blob in zip(changed, blobs, strict=True)
+            ]
             self.run(
                 "update-index",
                 "-z",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 from twelvefold.database.revisions import JOBS_MIGRATIONS, Migrations
 from twelvefold.service.definition import Service
 from twelvefold_dev.checkout import Checkout, read_json
+from twelvefold_dev.project.git import GitError, Repository
 
 from .create import ALERTS, delete, digest, record_of
 from .errors import ScaffoldError
@@ -52,18 +52,15 @@ def remove_service(checkout: Checkout, name: str, services: Mapping[str, Service
 def _edited(checkout: Checkout, name: str) -> list[str]:
     """Return the service's files that neither a commit nor their creation accounts for."""
     paths = [str(path) for path in paths_of(name)]
-    done = subprocess.run(
-        ["git", "status", "--porcelain", "--untracked-files=all", "-z", "--", *paths],  # noqa: S607 (the user's git)
-        cwd=checkout.root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise ScaffoldError(f"git status failed: {done.stderr.strip()}")
+    try:
+        records = Repository(checkout.root).run(
+            "status", "--porcelain", "--untracked-files=all", "-z", "--", *paths
+        )
+    except GitError as error:
+        raise ScaffoldError(f"git status failed: {error}") from error
     created = read_json(record_of(checkout, name)) or {}
     edited = []
-    for entry in filter(None, done.stdout.split("\0")):
+    for entry in filter(None, records.split("\0")):
         state, path = entry[:2], Path(entry[3:])
         if path.name in _GENERATED or path.is_relative_to("docs/api"):
             continue

@@ -28,8 +28,11 @@ class ProtocolError(Exception):
         self.detail = detail
         self.headers = headers
 
-    def response(self) -> bytes:
-        """Return the whole response, which has a new request id and closes the connection."""
+    def response(self, path: str = "") -> bytes:
+        """Return the whole response, which has a new request id and closes the connection.
+
+        `path` is that of the request, where it is known.
+        """
         code, title = code_and_title(self.status)
         request_id = uuid7().hex
         problem = {
@@ -37,7 +40,7 @@ class ProtocolError(Exception):
             "title": title,
             "status": self.status,
             "detail": self.detail,
-            "instance": "",
+            "instance": path,
             "request_id": request_id,
         }
         body = json.dumps(problem).encode()
