@@ -8,7 +8,7 @@ TAG ?= dev
 TAGS ?=
 BASE_IMAGE ?=
 # Recipes read these from the environment, so that make never expands values from outside.
-export IMAGES REPOSITORY TAG TAGS BASE_IMAGE
+export IMAGES REPOSITORY TAG TAGS BASE_IMAGE SOURCE BRANCHES CACHE_BRANCH
 # Derived from the commit, so that each build of it has the same version.
 VERSION = $(shell TZ=UTC0 git show -s --date=format-local:%Y.%m.%d --format=%cd-%H | cut -c1-18)
 # The commit's time (UTC), of which the charts' version is made.
@@ -57,8 +57,8 @@ images-multiarch: images ## Build the images for both architectures, without pus
 
 .PHONY: images-push
 images-push: ARGS = --platform linux/amd64,linux/arm64 --sbom=true --provenance=mode=max \
-  --cache-from $(CACHE)-main --cache-from $(CACHE)-$(CACHE_BRANCH) \
-  --cache-to $(CACHE)-$(CACHE_BRANCH),mode=max --metadata-file dist/images/$$image.json \
+  --cache-from $(CACHE)-main --cache-from $(CACHE)-$$CACHE_BRANCH \
+  --cache-to $(CACHE)-$$CACHE_BRANCH,mode=max --metadata-file dist/images/$$image.json \
   --output type=image,push=true,rewrite-timestamp=true
 images-push: images ## Build and push the images with SBOM and provenance (TAGS="…" adds names)
 
@@ -75,7 +75,7 @@ sign: ## Sign the digests that images-push pushed and attest their provenance, w
 
 .PHONY: verify
 verify: ## Fail for images that this repository's pipeline did not sign on one of BRANCHES (cosign)
-	@set -e; for image in $$IMAGES; do .ci/verify "$$image" '$(SOURCE)' '$(BRANCHES)'; done
+	@set -e; for image in $$IMAGES; do .ci/verify "$$image"; done
 
 .PHONY: scan-images
 scan-images: ## Report known vulnerabilities in images, pushed or local (grype; SARIF in dist/scan)

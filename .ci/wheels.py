@@ -20,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 DISTRIBUTIONS = ("twelvefold", "twelvefold-client", "twelvefold-dev", "twelvefold-ops")
 UV = Path(sys.executable).with_name("uv")
+_GIT_TIMEOUT, _BUILD_TIMEOUT = 60, 600  # seconds
 _RELEASE = re.compile(r"\d{4}\.\d{2}\.\d{2}-[0-9a-f]{7}")  # a tag of `make release`
 _OWN = re.compile(r'^(\s*"twelvefold(?:-\w+)?(?:\[[\w,-]+\])?)"', re.MULTILINE)
 
@@ -33,6 +34,7 @@ def git(*arguments: str) -> str:
         capture_output=True,
         text=True,
         check=True,
+        timeout=_GIT_TIMEOUT,
     )
     return done.stdout.strip()
 
@@ -78,6 +80,7 @@ def build(destination: Path, version: str) -> list[Path]:
             subprocess.run(  # noqa: S603  (our own uv)
                 [UV, "build", "--quiet", "--wheel", "--out-dir", destination.resolve(), copy],
                 check=True,
+                timeout=_BUILD_TIMEOUT,
             )
     return sorted(destination.glob("twelvefold*.whl"))
 

@@ -46,11 +46,13 @@ def checkout(tmp_path: Path) -> Path:
 
 def verify(checkout: Path, identity: str, branches: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603 - a script of this repository
-        [checkout / ".ci/verify", "api", SOURCE, branches],
+        [checkout / ".ci/verify", "api"],
         env={
             "PATH": f"{checkout / 'bin'}:{os.environ['PATH']}",
             "REPOSITORY": "registry.example.com/acme",
             "TAG": "2026.11.28-0000000",
+            "SOURCE": SOURCE,
+            "BRANCHES": branches,
             "IDENTITY": identity,
             "CALLS": str(checkout / "calls"),
         },

@@ -143,7 +143,7 @@ def test_scans_tests_and_signatures_are_of_the_digests_that_were_pushed() -> Non
 
 def test_no_build_of_another_branch_writes_the_cache_of_main() -> None:
     makefile = (ROOT / ".ci/delivery.mk").read_text()
-    assert re.findall(r"--cache-to (\S+)", makefile) == ["$(CACHE)-$(CACHE_BRANCH),mode=max"]
+    assert re.findall(r"--cache-to (\S+)", makefile) == ["$(CACHE)-$$CACHE_BRANCH,mode=max"]
     jobs = _workflow("publish")["jobs"]
     assert jobs["image"]["env"]["CACHE_BRANCH"] == "${{ github.ref_name }}"
 
