@@ -6,33 +6,18 @@ its tests are skipped, with the reason printed.
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.pages import run_program
 
 PACKAGE = Path(__file__).parents[1] / "libs/twelvefold-client-ts"
 CONFIGURATION = (
     '{"extends": "../../tsconfig.json", "include": ["program.ts"], "exclude": [],'
     ' "compilerOptions": {"rootDir": ".", "outDir": "."}}'
 )
-
-
-def _run(*command: str, timeout: float, **environment: str) -> str:
-    done = subprocess.run(  # noqa: S603  (programs of the tests)
-        command,
-        env={**os.environ, **environment},
-        cwd=PACKAGE,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 @pytest.fixture(scope="session")
@@ -45,14 +30,16 @@ def run_typescript() -> Callable[..., str]:
     tsc = PACKAGE / "node_modules/.bin/tsc"
     if not tsc.exists():
         pytest.skip("the TypeScript client is not installed: make client-ts")
-    _run(str(tsc), timeout=120)
+    run_program(str(tsc), cwd=PACKAGE, timeout=120)
 
     def run(name: str, program: str, *, timeout: float = 100, **environment: str) -> str:
         folder = PACKAGE / "dist" / name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "program.ts").write_text(program)
         (folder / "tsconfig.json").write_text(CONFIGURATION)
-        _run(str(tsc), "-p", str(folder), timeout=120)
-        return _run("node", str(folder / "program.js"), timeout=timeout, **environment)
+        run_program(str(tsc), "-p", str(folder), cwd=PACKAGE, timeout=120)
+        return run_program(
+            "node", str(folder / "program.js"), cwd=PACKAGE, timeout=timeout, **environment
+        )
 
     return run

@@ -196,7 +196,8 @@ async def test_cancellations_at_any_moment_mix_up_no_results_and_lose_no_connect
 ) -> None:
     database = open_database(database_pool_timeout=5)
     cancelled = 0
-    for turns in range(0, 60, 2):
+    for number_of_turns in range(1000):
+        turns = 2 * number_of_turns % 60
         readers = [asyncio.create_task(number(database, value)) for value in range(4)]
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -206,7 +207,10 @@ async def test_cancellations_at_any_moment_mix_up_no_results_and_lose_no_connect
         for value, result in enumerate(results):
             assert result == value or isinstance(result, asyncio.CancelledError)
         cancelled += sum(isinstance(result, asyncio.CancelledError) for result in results)
-    assert cancelled  # some before their response, whatever the speed of the machine
+        # The faster the machine, the more responses come first.
+        if number_of_turns >= 30 and cancelled > 10:
+            break
+    assert cancelled > 10
     assert database.engine.pool.checkedout() == 0
     async with database.read_prepared(), database.read_prepared():
         pass

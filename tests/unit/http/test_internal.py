@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request, Response
+from fastapi.responses import StreamingResponse
 from multidict import CIMultiDict
 from pydantic import SecretStr
 from tests.asgi_server import open_asgi_server
@@ -29,6 +30,7 @@ from twelvefold.errors import (
 )
 from twelvefold.http.internal import (
     MAX_CONNECTIONS,
+    MAX_RESPONSE_BYTES,
     InternalClient,
     InternalResponse,
     raise_for_problem,
@@ -69,6 +71,12 @@ def callee() -> tuple[FastAPI, list[Request]]:
         if request.url.path == "/elsewhere":
             headers = {"Location": "/x", "Set-Cookie": "session=of-one-caller"}
             return Response(status_code=307, headers=headers)
+        if request.url.path in ("/long", "/endless"):
+            size = int(request.query_params["bytes"])
+            if request.url.path == "/long":
+                return Response(bytes(size))
+            parts = (bytes(65_536) for _ in range(size // 65_536))
+            return StreamingResponse(parts)
         return {"ok": "yes"}
 
     return app, seen
@@ -189,6 +197,16 @@ async def test_a_slow_callee_is_unavailable_after_the_timeout():
             await client.request("GET", "/slow")
     assert slow.value.name == "users"
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("path", ["/long", "/endless"], ids=["by length", "in chunks"])
+async def test_a_response_above_the_bound_is_unavailable_and_one_at_it_is_whole(path):
+    app, _ = callee()
+    async with client_of(app, limit=20) as client:
+        fits = await client.request("GET", path, params={"bytes": MAX_RESPONSE_BYTES})
+        with pytest.raises(DependencyUnavailable):
+            await client.request("GET", path, params={"bytes": MAX_RESPONSE_BYTES + 65_536})
+    assert len(fits.content) == MAX_RESPONSE_BYTES
 
 
 async def test_an_unreachable_callee_is_unavailable():

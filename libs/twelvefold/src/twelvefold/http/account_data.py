@@ -25,11 +25,11 @@ from twelvefold.service.backing import BackingServices
 from twelvefold.settings import AccountDataSettings, CallerSettings
 
 from .callers import require_caller
-from .internal import InternalClient
+from .internal import MAX_RESPONSE_BYTES, InternalClient
 from .rest.problems import problem_responses
 
 PATH = "/internal/v1/account-data"
-MAX_EXPORT_BYTES = 8 * 1024 * 1024  # of one service
+MAX_EXPORT_BYTES = MAX_RESPONSE_BYTES  # of one service
 _SCOPE = "users:read"
 _log = structlog.get_logger(__name__)
 _bearer = HTTPBearer(auto_error=False, description="The account's access token.")
@@ -125,7 +125,7 @@ class AccountDataClients:
 async def _export(client: InternalClient, account_id: UUID, bearer: str) -> bytes:
     response = await client.request("GET", f"{PATH}/{account_id}", bearer=bearer)
     body: bytes = response.content
-    if len(body) > MAX_EXPORT_BYTES or not await asyncio.to_thread(_is_object, body):
+    if not await asyncio.to_thread(_is_object, body):
         raise DependencyUnavailable(client.name)
     return body
 

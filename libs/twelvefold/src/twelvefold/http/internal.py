@@ -42,6 +42,7 @@ MAX_CONNECTIONS = 100
 KEEPALIVE_EXPIRY = 30.0  # seconds; below the callee's own, so that it does not close first
 CONNECT_TIMEOUT = 3.0  # seconds; more than the two for which a busy node may stall
 PING_TIMEOUT = 1.0  # seconds
+MAX_RESPONSE_BYTES = 8 * 1024 * 1024  # of a response, which is kept as a whole
 _CLIENT_ERROR, _SERVER_ERROR = 400, 500
 _log = structlog.get_logger(__name__)
 _CALLER_CODES = frozenset({CallerUnknown.code, CallerNotAllowed.code})
@@ -118,8 +119,8 @@ class InternalClient:
         """Return a response with a status below 400.
 
         Raises the error of `errors` that the callee's problem names, DependencyUnavailable where
-        the callee does not respond in time, Overloaded where MAX_CONNECTIONS calls are in flight
-        for as long as this one could wait.
+        the callee does not respond in time or with more than MAX_RESPONSE_BYTES, Overloaded where
+        MAX_CONNECTIONS calls are in flight for as long as this one could wait.
         """
         sent = {**self._headers, **(headers or {})}
         if bearer is not None:
@@ -174,7 +175,7 @@ class InternalClient:
                     method, url, headers=headers, data=body, allow_redirects=False
                 ) as response,
             ):
-                content = await response.read()
+                content = await _read_bounded(response)
         except TimeoutError as error:  # aiohttp's own included
             outcome = "timeout"
             raise DependencyUnavailable(self.name) from error
@@ -201,6 +202,20 @@ class InternalClient:
     async def aclose(self) -> None:
         """Close the pool; the client must not be used afterwards."""
         await self._session.close()
+
+
+async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
+    """Return the body. Raises aiohttp's ClientPayloadError for one above MAX_RESPONSE_BYTES."""
+    if (response.content_length or 0) > MAX_RESPONSE_BYTES:
+        raise aiohttp.ClientPayloadError("the response is too large")
+    if response.content_length is not None:
+        return await response.read()
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_RESPONSE_BYTES:
+            raise aiohttp.ClientPayloadError("the response is too large")
+    return bytes(body)
 
 
 def encode_json(value: Any) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from uuid import UUID, uuid5
 
 from pydantic import BaseModel
-from sqlalchemy import Row, bindparam, select, text, tuple_
+from sqlalchemy import Row, bindparam, select, text
 
 from twelvefold.contracts.jobs import MAX_ATTEMPTS
 from twelvefold.database.database import Database, Reader, Transaction
@@ -24,13 +24,13 @@ from twelvefold.observability import metrics
 
 from .channels import CANCEL_CHANNEL, change_channel
 from .insertion import MAX_ROWS, insert_jobs
+from .lists import Position, list_job_rows
 from .model import DEFAULT_QUEUE, JobRecord, JobStatus, JobSubject, Wakeup
 from .retry_policy import DEFAULT_MAX_ATTEMPTS
 from .schema import job_status
 
 # Namespace of the ids of jobs with a unique key: a second producer derives the first one's id.
 UNIQUE_ID_NAMESPACE = UUID("5f6d6b1c-6f0a-4a57-9a3e-0f5a3c6b1f11")
-Position = tuple[datetime, UUID]
 
 _CANCEL = text("SELECT * FROM jobs.cancel_job(:id)")
 _RETRY = text("SELECT * FROM jobs.retry_job(:id)")
@@ -189,18 +189,16 @@ class JobQueue:
         limit: int = 50,
     ) -> Sequence[JobRecord]:
         """Return jobs beyond `after`, newest first; of all owners if `owner_id` is None."""
-        query = select(job_status)
-        if owner_id is not None:
-            query = query.where(job_status.c.owner_id == owner_id)
-        if status is not None:
-            query = query.where(job_status.c.status == status.value)
-        if kind is not None:
-            query = query.where(job_status.c.kind == kind)
-        if after is not None:
-            query = query.where(tuple_(job_status.c.created_at, job_status.c.id) < after)
-        query = query.order_by(job_status.c.created_at.desc(), job_status.c.id.desc())
-        rows = await reader.execute(query.limit(limit))
-        return [_build_record(dict(row._mapping)) for row in rows]  # noqa: SLF001 (a public name)
+        rows = await list_job_rows(
+            reader,
+            owner_id=owner_id,
+            status=status,
+            kind=kind,
+            after=after,
+            limit=limit,
+            public=False,
+        )
+        return [_build_record(dict(row)) for row in rows]
 
     async def find_subject(self, reader: Reader, job_id: UUID) -> JobSubject:
         """Return the object that the job names; both fields are None if there is no such job."""

@@ -143,12 +143,7 @@ class ImageRepository:
         self, reader: Reader, *, owner_id: UUID | None, limit: int, after: Position | None = None
     ) -> Sequence[Image]:
         """Return at most `limit` images, newest first, of one owner or (None) of all."""
-        statement = select(*_COLUMNS).order_by(ImageRow.created_at.desc(), ImageRow.id.desc())
-        if owner_id is not None:
-            statement = statement.where(ImageRow.owner_id == owner_id)
-        if after is not None:
-            statement = statement.where(tuple_(ImageRow.created_at, ImageRow.id) < after)
-        return [_image(row) for row in await reader.execute(statement.limit(limit))]
+        return [_from_driver(row) for row in await _fetch_list(reader, owner_id, limit, after)]
 
     @trace_database_operation("api.images", "select")
     async def list_rows(
@@ -160,10 +155,7 @@ class ImageRepository:
         after: Position | None = None,
     ) -> Sequence[prepared.Row]:
         """Return rows as `list` would, of _COLUMNS, for lists that many requests make."""
-        values: dict[str, object] = {} if owner_id is None else {"owner_id": owner_id}
-        if after is not None:
-            values |= {"after_time": after[0], "after_id": after[1]}
-        return await reader.fetch(_prepare_list(frozenset(values)), **values, limit=limit)
+        return await _fetch_list(reader, owner_id, limit, after)
 
     @trace_database_operation("api.images", "update")
     async def apply(self, transaction: Transaction, image_id: UUID, report: VariantReport) -> bool:
@@ -254,6 +246,15 @@ class ImageRepository:
         await transaction.execute(
             delete(ImageRow).where(ImageRow.owner_id == owner_id, ImageRow.id.in_(ids))
         )
+
+
+async def _fetch_list(
+    reader: Reader | PreparedReader, owner_id: UUID | None, limit: int, after: Position | None
+) -> Sequence[prepared.Row]:
+    values: dict[str, object] = {} if owner_id is None else {"owner_id": owner_id}
+    if after is not None:
+        values |= {"after_time": after[0], "after_id": after[1]}
+    return await reader.fetch(_prepare_list(frozenset(values)), **values, limit=limit)
 
 
 @cache
