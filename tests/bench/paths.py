@@ -86,7 +86,6 @@ async def main(folder: Path, options: argparse.Namespace) -> tuple[str, str]:
     ):
         bench = Bench(suite, stack)
         await bench.start()
-        memory = {name: served.pss_mebibytes() for name, served in bench.services.items()}
         rows = [row for row in await bench.rows() if options.only in row.path]
         await measure(
             suite, rows, rounds=options.rounds, requests=options.requests, progress=_progress
@@ -98,7 +97,7 @@ async def main(folder: Path, options: argparse.Namespace) -> tuple[str, str]:
             leak = f"{options.leak:,} reads later api had {after:.1f} MiB, before {before:.1f}."
     shown = []
     for published.withhold in (False, True):
-        tables = (report(rows, published), processes(memory, bench.started, published))
+        tables = (report(rows, published), processes(bench.memory, bench.started, published))
         shown.append("\n\n".join([*tables, summary(leak)]))
     published.save()
     return shown[0], shown[1]

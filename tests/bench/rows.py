@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 from PIL import Image
 from tests.bench import frame
 from tests.bench.measurement import CONNECTIONS, Row, Target
-from tests.bench.suite import BenchSuite
+from tests.bench.suite import LISTED, BenchSuite
 from tests.collector import Collector
 
 from twelvefold.contracts.accounts import Role
@@ -25,7 +25,6 @@ from twelvefold.service.installed import installed_services
 # Callees first, since a caller takes the addresses of the services that it calls.
 SERVICES = tuple(reversed(order_by_calls(installed_services())))
 IMAGE_BYTES = 36 * 1024
-MANY = 100  # entries of a long list
 _PASSWORD = "correct horse battery staple"
 
 
@@ -36,13 +35,18 @@ class Bench:
         self._suite = suite
         self._stack = stack
         self.user, self.admin = suite.accounts[0], suite.accounts[1]
+        self.services: dict[str, frame.Served] = {}
         self.started: dict[str, float] = {}  # seconds of CPU until ready
+        self.memory: dict[str, float] = {}  # MiB of PSS when ready
 
     async def start(self) -> None:
-        self.services: dict[str, frame.Served] = {}
+        """Start the services. The worker stops once it was measured: its jobs would count, too."""
         for name in SERVICES:
-            self.services[name] = await self._suite.start(self._stack, name)
-            self.started[name] = self.services[name].all_cpu_seconds()
+            async with AsyncExitStack() as alone:
+                stack = alone if name == "worker" else self._stack
+                service = self.services[name] = await self._suite.start(stack, name)
+                self.started[name] = service.all_cpu_seconds()
+                self.memory[name] = service.pss_mebibytes()
         self.api, self.users = self.services["api"], self.services["users"]
         await frame.answering(self.api, frame.get("/api/v1/users/me", **self._bearer()))
 
@@ -53,12 +57,13 @@ class Bench:
     async def rows(self) -> list[Row]:
         edge, reads = await self._edge_floors(), await self._read_floors()
         token = await self._start_starter()
+        lists = await self._lists(token)  # enqueues their jobs, before any other
         return [
             *self._cached(edge),
             await self._sampled(),
             *self._reads(edge, reads, token),
             *self._writes(token),
-            *await self._lists(token),
+            *lists,
             *self._refusals(),
         ]
 
@@ -210,6 +215,7 @@ class Bench:
                     [self.api],
                     frame.post("/api/v1/images", image, **user, **image_type),
                     statuses=(202,),
+                    before=forget,
                     servers=stores,
                 ),
                 [
@@ -228,7 +234,7 @@ class Bench:
         """Of images and their jobs."""
         user, starter = self._bearer(), {"Authorization": f"Bearer {token}"}
         upload = frame.post("/api/v1/images", _image(), **user, Content_Type="image/png")
-        await frame.load(self.api.port, upload, MANY, CONNECTIONS, statuses=(202,))
+        await frame.load(self.api.port, upload, LISTED, CONNECTIONS, statuses=(202,))
         return [
             Row(
                 f"a list, {limit} of {kind}",
@@ -236,7 +242,11 @@ class Bench:
                 [self._starter("a list", frame.get(f"/items?limit={limit}", **starter))],
                 aim=aim,
             )
-            for kind, limit, aim in (("jobs", MANY, 1200), ("jobs", 1, 600), ("images", MANY, 1400))
+            for kind, limit, aim in (
+                ("jobs", LISTED, 1200),
+                ("jobs", 1, 600),
+                ("images", LISTED, 1400),
+            )
         ]
 
     def _refusals(self) -> list[Row]:
