@@ -118,3 +118,22 @@ def test_both_dockerfiles_build_on_the_base_that_is_kept_up_to_date_with_the_sam
     assert re.search(
         r"^uv==\S+ \\\n +--hash=sha256:", (ROOT / ".ci/uv.txt").read_text(), re.MULTILINE
     )
+
+
+def test_the_backing_image_installs_every_python_package_and_no_other_folder() -> None:
+    install = re.search(r"--target /code \\\n\s+\$\((.*)\)", (ROOT / "libs/Dockerfile").read_text())
+    assert install, "the step that installs them has changed"
+    listed = subprocess.run(  # noqa: S603 (our own Dockerfile)
+        ["/bin/sh", "-c", install[1]],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=5,
+    )
+    packages = [
+        path.parent for kind in ("libs", "services") for path in (ROOT / kind).glob("*/src")
+    ]
+    python = {path for path in packages if (path / "pyproject.toml").exists()}
+    assert python < set(packages), "no other folder is there to be left out"
+    assert {(ROOT / line).resolve() for line in listed.stdout.split()} == python
