@@ -38,20 +38,26 @@ def selects(selector: Object, labels: Labels) -> bool:
 
 
 class Network:
-    """Which TCP ports a set of NetworkPolicies lets pods talk over, each side by itself."""
+    """Which ports a set of NetworkPolicies lets pods talk over, each side by itself."""
 
     def __init__(self, policies: Iterable[Object]) -> None:
         self._policies = list(policies)
 
-    def leaves(self, source: Endpoint, target: Endpoint, ports: Iterable[int]) -> set[int]:
+    def leaves(
+        self, source: Endpoint, target: Endpoint, ports: Iterable[int], protocol: str = "TCP"
+    ) -> set[int]:
         """Ports of the target that the source's own policies let it call."""
-        return self._open("Egress", source, target, ports)
+        return self._open("Egress", source, target, ports, protocol)
 
-    def enters(self, source: Endpoint, target: Endpoint, ports: Iterable[int]) -> set[int]:
+    def enters(
+        self, source: Endpoint, target: Endpoint, ports: Iterable[int], protocol: str = "TCP"
+    ) -> set[int]:
         """Ports of the target on which its own policies let the source in."""
-        return self._open("Ingress", target, source, ports)
+        return self._open("Ingress", target, source, ports, protocol)
 
-    def _open(self, way: str, pod: Endpoint, peer: Endpoint, ports: Iterable[int]) -> set[int]:
+    def _open(
+        self, way: str, pod: Endpoint, peer: Endpoint, ports: Iterable[int], protocol: str
+    ) -> set[int]:
         mine = [
             policy["spec"]
             for policy in self._policies
@@ -69,8 +75,8 @@ class Network:
             listed = rule.get(peers) or []
             if listed and not any(_peer(one, pod, peer) for one in listed):
                 continue
-            tcp = {one["port"] for one in rule.get("ports", []) if one["protocol"] == "TCP"}
-            found |= set(ports) if not rule.get("ports") else tcp & set(ports)
+            named = {one["port"] for one in rule.get("ports", []) if one["protocol"] == protocol}
+            found |= set(ports) if not rule.get("ports") else named & set(ports)
         return found
 
 

@@ -57,7 +57,7 @@ ERRORS = {
         "egress for everybody",
     ),
     "egress on 443 to the internet": (
-        Fault("charts/site.example.yaml", "cidrs: [52.219.0.0/16]", "cidrs: [0.0.0.0/0]"),
+        Fault("charts/site.example.yaml", "locations: [52.219.0.0/16]", "locations: [0.0.0.0/0]"),
         "is the internet",
     ),
     "a metric that no adapter serves": (

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.charts.invariants.network import PORTS, endpoints
+from tests.charts.edges import PORTS, endpoints
+from tests.charts.invariants.peers import located
 from tests.charts.policies import Endpoint, Network
 from tests.charts.rendering import BACKING, NAMESPACE, World
 
@@ -35,17 +36,17 @@ def _peer(endpoint: Endpoint) -> dict[str, Any]:
 
 
 @pytest.mark.skipif(shutil.which("cyclonus") is None, reason="cyclonus is not installed")
-@pytest.mark.parametrize("environment", ["dev", "production"])
-def test_cyclonus_says_the_same(environment: str, tmp_path: Path) -> None:
-    world = World(environment)
-    policies = world.of("NetworkPolicy")
+@pytest.mark.parametrize("site", ["dev", "production", "production on GKE and EKS"])
+def test_cyclonus_says_the_same(site: str, tmp_path: Path) -> None:
+    world = World(site.partition(" ")[0])
+    policies = world.of("NetworkPolicy") if site == world.environment else located(world)
     network = Network(policies)
     ours = {NAMESPACE, BACKING}
     requests = [
-        (source, target, port)
+        (source, target, port, protocol)
         for _, source in endpoints(world)
         for _, target in endpoints(world)
-        for port in PORTS
+        for port, protocol in (*((port, "TCP") for port in PORTS), (53, "UDP"), (80, "UDP"))
         if source is not target and source.address is None
         if {source.namespace, target.namespace} & ours
     ]
@@ -55,9 +56,9 @@ def test_cyclonus_says_the_same(environment: str, tmp_path: Path) -> None:
             "Destination": _peer(target),
             "ResolvedPort": port,
             "ResolvedPortName": "",
-            "Protocol": "TCP",
+            "Protocol": protocol,
         }
-        for source, target, port in requests
+        for source, target, port, protocol in requests
     ]
     folder = tmp_path / "policies"
     folder.mkdir()
@@ -82,12 +83,12 @@ def test_cyclonus_says_the_same(environment: str, tmp_path: Path) -> None:
 
     assert len(verdicts) == len(requests) > 1000
     differing = [
-        f"{source.name} to {target.name}:{port} is {'allowed' if verdict else 'denied'}"
-        for (source, target, port), verdict in zip(requests, verdicts, strict=True)
+        f"{source.name} to {target.name}, {protocol} {port}: {'allowed' if verdict else 'denied'}"
+        for (source, target, port, protocol), verdict in zip(requests, verdicts, strict=True)
         if verdict
         != (
-            port in network.leaves(source, target, [port])
-            and port in network.enters(source, target, [port])
+            port in network.leaves(source, target, [port], protocol)
+            and port in network.enters(source, target, [port], protocol)
         )
     ]
     assert differing == []

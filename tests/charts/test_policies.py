@@ -70,6 +70,21 @@ def test_a_block_is_for_addresses_outside_and_has_exceptions() -> None:
     assert leaves(OUTSIDE, policy(egress=[to(block)])) == {443}
 
 
+def test_a_port_is_for_the_protocol_that_is_named_with_it() -> None:
+    rule = {"to": [POD_B], "ports": [{"port": 443, "protocol": "UDP"}]}
+    network = Network([policy(egress=[rule])])
+    assert network.leaves(A, B, (80, 443)) == set()
+    assert network.leaves(A, B, (80, 443), "UDP") == {443}
+
+
+def test_a_block_of_one_family_holds_no_address_of_the_other() -> None:
+    everything = {"ipBlock": {"cidr": "::/0", "except": ["fd00:ec2::254/128"]}}
+    network = Network([policy(egress=[to(everything)])])
+    assert network.leaves(A, OUTSIDE, (443,)) == set()
+    assert network.leaves(A, Endpoint("six", address="2001:db8::1"), (443,)) == {443}
+    assert network.leaves(A, Endpoint("metadata", address="fd00:ec2::254"), (443,)) == set()
+
+
 def test_what_the_evaluator_does_not_know_it_refuses() -> None:
     with pytest.raises(NotImplementedError):
         leaves(B, policy(podSelector={"matchExpressions": [{"key": "app", "operator": "Exists"}]}))

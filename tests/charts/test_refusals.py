@@ -10,6 +10,7 @@ from tests.charts.invariants.security import SIGNING_KEYS
 from tests.charts.rendering import BACKING, DIGEST, JWKS, NAMESPACE, PLATFORM, Release, merged
 
 IMAGE = {"image": {"digest": DIGEST}}
+DEVELOPMENT = {"namespace": "twelvefold-backing", "labels": {"app": "any"}}
 LEVEL = {"LOG_LEVEL": "INFO"}
 
 
@@ -136,12 +137,24 @@ REFUSED = {
         "choose one",
     ),
     "development's servers in production": (
-        service(peer("postgres", namespace="twelvefold-backing")),
+        service(peer("postgres", locations=[DEVELOPMENT])),
         "set yours in a site file",
     ),
     "a peer that is nowhere": (
-        service(peer("postgres", cidrs=[], namespace="")),
+        service(peer("postgres", locations=[])),
         "global.peers.postgres has no location",
+    ),
+    "a peer in a namespace, whoever it is there": (
+        service(peer("postgres", locations=[], namespace="databases")),
+        "global.peers.postgres has a namespace and no labels",
+    ),
+    "a peer in a list and beside it": (
+        service(peer("dns", cidrs=["10.0.0.10/32"])),
+        "global.peers.dns has locations, and app, cidrs",
+    ),
+    "a location without labels": (
+        service(peer("dns", locations=[{"namespace": "kube-system", "labels": {}}])),
+        "peers/dns/locations",
     ),
     "a peer that nobody knows": (
         service({"calls": {"kafka": "events of all kinds"}}),
@@ -149,7 +162,7 @@ REFUSED = {
     ),
     "a call without a reason": (service({"calls": {"users": ""}}), "calls/users"),
     "the metadata address": (
-        service(peer("s3", cidrs=["169.254.169.254/32"])),
+        service(peer("s3", locations=["169.254.169.254/32"])),
         "metadata address",
     ),
     "a second release named like a hook": (
@@ -182,7 +195,7 @@ REFUSED = {
         "release this chart from a namespace other than",
     ),
     "the platform with development's servers": (
-        release("charts/platform", peer("redis", namespace="twelvefold-backing"), "", PLATFORM),
+        release("charts/platform", peer("redis", locations=[DEVELOPMENT]), "", PLATFORM),
         "global.peers.redis is the development server",
     ),
     "development's servers outside development": (

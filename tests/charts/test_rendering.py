@@ -13,6 +13,7 @@ import helm_python
 import jsonschema_rs
 import kubernetes_validate
 import pytest
+from tests.charts.invariants.peers import LOCATED
 from tests.charts.rendering import (
     ENVIRONMENTS,
     JWKS,
@@ -34,7 +35,26 @@ VERSIONS = ("1.30", "1.31", "1.33", "1.35", "1.37")
 _SCHEMAS = Path(__file__).parent / "schemas"
 _CONTROLLERS = ("argo-rollouts", "flagger")
 _WITHOUT_MESH: Values = {"global": {"mesh": {"enabled": False}}}
+_PEERS: dict[str, Values] = {
+    "DNS of GKE, peers at networks and at pods": LOCATED,
+    "credentials by EKS Pod Identity": {
+        "global": {"peers": {"cloudIdentity": {"host": "169.254.170.23"}}}
+    },
+    "credentials by STS": {
+        "global": {
+            "peers": {
+                "cloudIdentity": {
+                    "host": "sts.eu-central-1.amazonaws.com",
+                    "port": 443,
+                    "tls": True,
+                    "locations": ["52.94.0.0/16"],
+                }
+            }
+        }
+    },
+}
 _SERVICE_TOGGLES: dict[str, Values] = {
+    **_PEERS,
     "requests per second": {
         "autoscaling": {"enabled": True, "requestsPerSecond": {"enabled": True}}
     },
@@ -152,6 +172,7 @@ _TOGGLES: dict[str, dict[str, Values]] = {
         "no mail": {"servers": {"mail": {"enabled": False}}},
     },
     "istio/mesh": {
+        **_PEERS,
         "shared gateway": {"gateway": {"dedicated": False}},
         "another issuer": {
             "tokens": {"jwks": "", "jwksUri": "https://id.example.com/jwks.json"},
@@ -159,13 +180,14 @@ _TOGGLES: dict[str, dict[str, Values]] = {
         "traces": {"telemetry": {"accessLog": "", "tracingProvider": "otel"}},
     },
     "istio/api": {
+        **_PEERS,
         "browsers": {"public": {"preflight": True}},
         "no canary": {"canary": {"enabled": False}},
         "all weight": {"canary": {"enabled": True, "weight": 100}},
         "no retries": {"retries": {"reads": 0, "keyed": 0, "budget": 0}},
     },
-    "istio/users": {"no canary": {"canary": {"enabled": False}}},
-    "istio/worker": {"plain": {}},
+    "istio/users": {**_PEERS, "no canary": {"canary": {"enabled": False}}},
+    "istio/worker": dict(_PEERS),
 }
 _INGRESS: Values = {
     "ingress": {
@@ -381,37 +403,3 @@ def test_the_mesh_takes_keys_by_file_as_documented() -> None:
     (rule,) = [one for one in mesh.render() if one["kind"] == "RequestAuthentication"]
 
     assert rule["spec"]["jwtRules"][0]["jwks"] == JWKS
-
-
-@pytest.mark.parametrize(
-    ("network", "excepted"),
-    {
-        "0.0.0.0/0": ["169.254.169.254/32"],
-        "168.0.0.0/6": ["169.254.169.254/32"],
-        "169.254.0.0/16": ["169.254.169.254/32"],
-        "169.254.169.248/29": ["169.254.169.254/32"],
-        "::/0": ["fd00:ec2::254/128"],
-        "169.254.20.10/32": None,  # a DNS cache on the node
-        "169.0.0.0/9": None,
-        "10.0.0.0/8": None,
-        "2001:db8::/32": None,
-    }.items(),
-)
-def test_a_network_that_holds_the_metadata_address_leaves_it_out(
-    network: str, excepted: list[str] | None
-) -> None:
-    peers = {"s3": {"cidrs": [network]}}
-    values: Values = {"global": {"peers": peers}, "image": {"tag": "1"}}
-    rendered = Release("charts/worker", "worker", values=values).render()
-    (policy,) = [
-        one
-        for one in rendered
-        if one["kind"] == "NetworkPolicy" and one["metadata"]["name"] == "worker"
-    ]
-    (block,) = [
-        peer["ipBlock"]
-        for rule in policy["spec"]["egress"]
-        for peer in rule["to"]
-        if peer.get("ipBlock", {}).get("cidr") == network
-    ]
-    assert block.get("except") == excepted

@@ -3,9 +3,11 @@
 {{/* Outside development, rejects development servers, places of a laptop and secrets in values. */}}
 {{- define "common.refuseDevelopment" -}}
 {{- if ne .Values.global.environment "development" -}}
-{{- range $name, $peer := .Values.global.peers -}}
-{{- if eq (default "" $peer.namespace) "twelvefold-backing" -}}
+{{- range $name, $_ := .Values.global.peers -}}
+{{- range include "common.locations" (dict "root" $ "name" $name) | fromJsonArray -}}
+{{- if and (kindIs "map" .) (eq (get . "namespace") "twelvefold-backing") -}}
 {{- fail (printf "global.peers.%s is the development server: set yours in a site file (charts/site.example.yaml)" $name) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- range $name, $url := dict "endpoint" .Values.global.s3.endpoint "publicEndpoint" .Values.global.s3.publicEndpoint -}}

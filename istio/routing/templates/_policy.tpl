@@ -50,7 +50,9 @@ metadata:
   annotations:
     {{- include "common.annotations" . | nindent 4 }}
     {{- range $peer, $reason := .Values.calls }}
+    {{- if include "common.hasPeer" (dict "root" $ "name" $peer) }}
     twelvefold.dev/to-{{ $peer }}: {{ $reason | quote }}
+    {{- end }}
     {{- end }}
 spec:
   workloadSelector:
@@ -67,10 +69,8 @@ spec:
         - ./{{ include "routing.host" (dict "root" $ "name" (printf "%s-primary" $peer.app)) }}
         - ./{{ include "routing.host" (dict "root" $ "name" (printf "%s-canary" $peer.app)) }}
         {{- end }}
-        {{- else if and $peer.host $peer.cidrs }}
-        - ./{{ $peer.host }}
         {{- else if $peer.host }}
-        - {{ required (printf "global.peers.%s has no location: give it cidrs, or a namespace and labels" $name) $peer.namespace }}/{{ $peer.host }}
+        - {{ include "common.sidecarHost" (dict "root" $ "name" $name) | required (printf "global.peers.%s has no location: list networks, or pods by namespace and labels" $name) }}
         {{- end }}
         {{- end }}
 {{- end -}}

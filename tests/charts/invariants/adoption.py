@@ -31,9 +31,9 @@ NEWCOMER: Values = {
         "host": "api.example.com",
         "s3": {"region": "eu-central-1", "bucket": "example-images"},
         "peers": {
-            "postgres": {"host": "db.example.internal", "cidrs": ["10.20.0.0/24"]},
-            "redis": {"host": "redis.example.internal", "cidrs": ["10.20.1.0/24"]},
-            "s3": {"cidrs": ["52.219.0.0/16"]},
+            "postgres": {"host": "db.example.internal", "locations": ["10.20.0.0/24"]},
+            "redis": {"host": "redis.example.internal", "locations": ["10.20.1.0/24"]},
+            "s3": {"locations": ["52.219.0.0/16"]},
         },
     }
 }

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
+from tests.charts.edges import EDGES
 from tests.charts.policies import Request, authorized
 from tests.charts.rendering import NAMESPACE, World
 from tests.charts.tree import ROOT
@@ -14,7 +15,6 @@ from tests.suite import DECLARED, PUBLIC, SERVICES
 
 from api.routes import pages
 
-from .network import EDGES
 from .registry import MESH_POLICY, SERVICE_POLICY, SERVICE_ROUTES, Fault, invariant
 
 AUDIENCE = "twelvefold-api"

@@ -164,7 +164,7 @@ def _external(world: World) -> set[str]:
 
 
 @invariant(
-    Fault(_ENTRIES, "{{- if and $peer.host $peer.cidrs }}", "{{- if and $peer.host $peer.tls }}"),
+    Fault(_ENTRIES, '{{- if include "common.isExternal" $location }}', "{{- if $peer.tls }}"),
     Fault(_ENTRIES, 'exportTo: ["."]', 'exportTo: ["*"]'),
     Fault(_ENTRIES, "location: MESH_EXTERNAL", "location: MESH_INTERNAL"),
 )

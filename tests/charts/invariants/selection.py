@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tests.charts.edges import INSTANCE, NAME
 from tests.charts.policies import selects
 from tests.charts.rendering import Object, Workload, World, title
 from tests.suite import SERVICES
@@ -11,7 +12,6 @@ from tests.suite import SERVICES
 from .registry import COMMON, Fault, invariant
 
 _STANDARD_PORTS = {"http": 80}  # beside the container's
-NAME, INSTANCE = "app.kubernetes.io/name", "app.kubernetes.io/instance"
 MANAGEMENT = 9000
 _LABELS = {
     NAME,

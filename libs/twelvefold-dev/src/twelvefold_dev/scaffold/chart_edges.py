@@ -20,7 +20,7 @@ from .errors import ListMissing
 # Peers that are no services of the suite: their lines belong to whoever wrote the chart.
 _SCOPES = "  JWT_SCOPES: "  # a setting of the service that issues tokens
 _ACCOUNT_DATA = "  ACCOUNT_DATA_URLS: "  # of those that export and erase accounts
-_SERVERS = frozenset({"postgres", "redis", "s3", "mail", "collector"})
+_SERVERS = frozenset({"postgres", "redis", "s3", "mail", "collector", "cloudIdentity"})
 
 
 def write_edges(text: str, service: Service, services: Mapping[str, Service]) -> str:
