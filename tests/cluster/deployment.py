@@ -53,6 +53,10 @@ class Deployment:
         return f"https://{HOST}:{self.gateway[1]}"
 
     @property
+    def mesh_values(self) -> tuple[str, ...]:
+        return ("--set", f"gateway.tlsSecret={TLS_SECRET}")
+
+    @property
     def certificate(self) -> Path:
         return self.folder / "cert.pem"
 
@@ -67,7 +71,7 @@ class Deployment:
         self._write_site()
         self.release("platform", "charts/platform", namespace=SYSTEM)
         self.release("backing", "charts/backing", *self._image("backing"), namespace=BACKING)
-        self.release("mesh", "istio/mesh", "--set", f"gateway.tlsSecret={TLS_SECRET}")
+        self.release("mesh", "istio/mesh", *self.mesh_values)
         # It listens for TLS from the first Gateway on.
         self.gateway = until(gateway_address, "the gateway listens", 30)
         for service in SERVICES:
