@@ -38,6 +38,18 @@ REFUSED = {
     "another release's name": (service({}, name="edge"), "name the release api (the primary)"),
     "an unknown value": (service({"replicaCount": 3}), "replicaCount"),
     "an unknown value deep inside": (service({"autoscaling": {"max": 3}}), "max"),
+    "KEDA without a trigger": (
+        service({"keda": {"enabled": True}, "autoscaling": {"cpu": 0}}, chart="charts/users"),
+        "keda.enabled without a trigger",
+    ),
+    "KEDA beside Flagger": (
+        service({"keda": {"enabled": True}, "global": {"rolloutController": "flagger"}}),
+        "Flagger copies the HorizontalPodAutoscaler of api",
+    ),
+    "a direction of scaling that there is not": (
+        service({"autoscaling": {"behavior": {"scaleSideways": {}}}}),
+        "scaleSideways",
+    ),
     "a misspelt setting": (service({"config": {"USERZ_URL": "http://users:8001"}}), "USERZ_URL"),
     "another service's setting": (service({"config": {"ARGON2_MEMORY": "1"}}), "ARGON2_MEMORY"),
     "a secret among the settings": (service({"config": {"SECRET_KEY": "x"}}), "SECRET_KEY"),

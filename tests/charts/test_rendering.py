@@ -58,6 +58,26 @@ _SERVICE_TOGGLES: dict[str, Values] = {
     "requests per second": {
         "autoscaling": {"enabled": True, "requestsPerSecond": {"enabled": True}}
     },
+    "KEDA": {
+        "keda": {
+            "enabled": True,
+            "authModes": "bearer",
+            "authenticationRef": {"name": "prometheus", "kind": "ClusterTriggerAuthentication"},
+            "requestsPerSecond": 50,
+            "triggers": [
+                {
+                    "type": "cron",
+                    "metadata": {
+                        "timezone": "Etc/UTC",
+                        "start": "0 8 * * *",
+                        "end": "0 18 * * *",
+                        "desiredReplicas": "5",
+                    },
+                }
+            ],
+        },
+    },
+    "memory after all": {"autoscaling": {"enabled": True, "memory": 80}},
     "fixed replicas": {"autoscaling": {"enabled": False}, "replicas": 2},
     "one replica": {"autoscaling": {"enabled": False}, "replicas": 1},
     "no mesh": _WITHOUT_MESH,
@@ -203,7 +223,6 @@ _TOGGLES["charts/api"] |= {
         {"ingress": {"className": "traefik", "clusterIssuer": "", "annotations": {"a": "b"}}},
     ),
 }
-_TOGGLES["charts/worker"] |= {"keda": {"keda": {"enabled": True}}}
 
 
 def cases() -> Iterator[Any]:

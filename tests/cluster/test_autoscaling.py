@@ -30,7 +30,6 @@ def scaled(deployment: Deployment) -> Iterator[Deployment]:
         "api",
         *("--set", "resources.requests.cpu=200m,autoscaling.enabled=true,autoscaling.cpu=20"),
         *("--set", f"autoscaling.minReplicas=1,autoscaling.maxReplicas={MOST}"),
-        *("--set", "autoscaling.memory=0"),
     )
     yield deployment
     deployment.service("api")

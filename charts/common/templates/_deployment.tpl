@@ -1,12 +1,3 @@
-{{- define "common.isScaled" -}}
-{{- if or .Values.autoscaling.enabled (dig "keda" "enabled" false .Values) -}}true{{- end -}}
-{{- end -}}
-
-{{/* Minimum number of pods of this release. */}}
-{{- define "common.fewestPods" -}}
-{{- ternary .Values.autoscaling.minReplicas .Values.replicas (eq (include "common.isScaled" .) "true") | int -}}
-{{- end -}}
-
 {{/* Seconds from the announcement of a pod's end to SIGKILL: all phases of the drain and a margin. */}}
 {{- define "common.gracePeriod" -}}
 {{- $end := .Values.shutdown -}}
@@ -14,6 +5,7 @@
 {{- end -}}
 
 {{- define "common.deployment" -}}
+{{- $pods := include "common.statedPods" . }}
 ---
 {{ include "common.workloadKind" . }}
 metadata:
@@ -23,13 +15,16 @@ metadata:
     {{- include "common.labels" . | nindent 4 }}
   annotations:
     checkov.io/skip1: "CKV_K8S_11=a CPU limit adds latency, and requests already protect other pods"
+    {{- if and $pods (include "common.isScaled" .) }}
+    twelvefold.dev/states-replicas: "true"
+    {{- end }}
     {{- include "common.annotations" . | nindent 4 }}
     {{- with .Values.deploymentAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
-  {{- if not (include "common.isScaled" .) }}
-  replicas: {{ .Values.replicas }}
+  {{- with $pods }}
+  replicas: {{ . }}
   {{- end }}
   revisionHistoryLimit: 5
   progressDeadlineSeconds: 300
@@ -137,7 +132,7 @@ spec:
             httpGet: {path: /readyz, port: management}
             {{- toYaml .Values.probes.readiness | nindent 12 }}
           resources:
-            {{- toYaml .Values.resources | nindent 12 }}
+            {{- tpl (toYaml .Values.resources) . | nindent 12 }}
           volumeMounts:
             {{- include "common.volumeMounts" . | nindent 12 }}
             - {name: config, mountPath: /etc/twelvefold/config, readOnly: true}

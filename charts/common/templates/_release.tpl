@@ -9,6 +9,7 @@ object of another release.
 {{ include "common.deployment" . }}
 {{ include "common.analysistemplate" . }}
 {{ include "common.horizontalpodautoscaler" . }}
+{{ include "common.scaledobject" . }}
 {{ include "common.poddisruptionbudget" . }}
 {{ include "common.migration" . }}
 {{ include "common.test" . }}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
-from tests.charts.rendering import Values, World, is_hook, merged, read, title
+from tests.charts.rendering import Values, Workload, World, is_hook, merged, read, title
 
 from .lifecycle import defaults
 from .registry import COMMON, Fault, invariant
@@ -47,28 +48,59 @@ def every_container_asks_for_what_it_needs_and_only_memory_is_limited(
 
 @invariant(
     Fault("charts/worker/values.yaml", "memory: 1280Mi", "memory: 512Mi"),
-    Fault("charts/users/values.yaml", "config:\n", 'config:\n  ARGON2_THREADS: "16"\n'),
+    Fault("charts/users/values.yaml", "'{{ add 320", "'{{ add 64"),
 )
 def the_memory_limit_holds_what_the_settings_let_a_process_take(world: World) -> Iterator[str]:
     for workload in world.services():
-        variables, settings = world.variables(workload), defaults(workload.service)
-        value = {
-            name: int(variables.get(name.upper(), getattr(settings, name, 0)))
-            for name in (
-                "argon2_memory",
-                "argon2_threads",
-                "image_memory_bytes",
-                "worker_image_concurrency",
-            )
-        }
-        needed = (
-            BASE_MEMORY
-            + value["argon2_memory"] * 1024 * value["argon2_threads"]
-            + value["image_memory_bytes"] * value["worker_image_concurrency"]
+        yield from _short_of_memory(workload, world.variables(workload))
+
+
+def _short_of_memory(workload: Workload, variables: Mapping[str, str]) -> Iterator[str]:
+    settings = defaults(workload.service)
+    value = {
+        name: int(variables.get(name.upper(), getattr(settings, name, 0)))
+        for name in (
+            "argon2_memory",
+            "argon2_threads",
+            "image_memory_bytes",
+            "worker_image_concurrency",
         )
-        limit = size(workload.containers[0]["resources"]["limits"]["memory"])
-        if limit < needed:
-            yield f"{workload} may need {needed // _MIB} MiB and has {limit // _MIB}"
+    }
+    needed = (
+        BASE_MEMORY
+        + value["argon2_memory"] * 1024 * value["argon2_threads"]
+        + value["image_memory_bytes"] * value["worker_image_concurrency"]
+    )
+    limit = size(workload.containers[0]["resources"]["limits"]["memory"])
+    if limit < needed:
+        yield f"{workload} may need {needed // _MIB} MiB and has {limit // _MIB}"
+
+
+@invariant(
+    Fault(
+        "charts/users/values.yaml",
+        "'{{ add 320 (div (mul (int .Values.config.ARGON2_THREADS) "
+        "(int .Values.config.ARGON2_MEMORY)) 1024) }}Mi'",
+        "576Mi",
+    ),
+    Fault(
+        f"{COMMON}/_deployment.tpl", "tpl (toYaml .Values.resources) .", "toYaml .Values.resources"
+    ),
+)
+def the_memory_limit_follows_the_number_of_password_hashes(world: World) -> Iterator[str]:
+    more = {"ARGON2_THREADS": "16", "ARGON2_MEMORY": 131_072}
+    for release, _ in world.rendered:
+        if release.chart == "charts/users":
+            raised = replace(release, values=merged(release.values, {"config": more}))
+            for one in raised.render(world.root):
+                if one["kind"] == "Deployment":
+                    workload = Workload(one, one["spec"]["template"])
+                    if "{{" in workload.containers[0]["resources"]["limits"]["memory"]:
+                        yield f"{workload} is limited to a template"
+                    else:
+                        yield from _short_of_memory(
+                            workload, {name: str(value) for name, value in more.items()}
+                        )
 
 
 def connections(world: World) -> int:
@@ -119,50 +151,3 @@ def the_quota_of_the_namespace_holds_every_pod_at_its_most(world: World) -> Iter
         yield f"{title(quota)} admits {hard['pods']} pods of {pods}"
     if memory > size(hard["requests.memory"]):
         yield f"{title(quota)} grants {hard['requests.memory']} of {memory >> 30} GiB"
-
-
-_BEHAVIOR = {
-    "scaleUp": {
-        "stabilizationWindowSeconds": 60,
-        "policies": [{"type": "Percent", "value": 50, "periodSeconds": 60}],
-    },
-    "scaleDown": {
-        "stabilizationWindowSeconds": 300,
-        "policies": [{"type": "Percent", "value": 10, "periodSeconds": 60}],
-    },
-}
-
-
-@invariant(
-    Fault(
-        f"{COMMON}/_scaling.tpl", "value: 50, periodSeconds: 60", "value: 500, periodSeconds: 15"
-    ),
-    Fault(
-        f"{COMMON}/_scaling.tpl",
-        "type: ContainerResource\n      containerResource",
-        "type: Resource\n      resource",
-    ),
-    Fault(
-        f"{COMMON}/_scaling.tpl",
-        "{{- if .Values.autoscaling.requestsPerSecond.enabled }}\n    - type: Pods",
-        "{{- if true }}\n    - type: Pods",
-    ),
-)
-def scaling_goes_by_the_services_own_container_and_by_no_metric_that_nobody_serves(
-    world: World,
-) -> Iterator[str]:
-    containers = {one.name: one.containers[0]["name"] for one in world.services()}
-    adapters = {one["metadata"]["name"] for one in world.of("ConfigMap")}
-    for scaler in world.of("HorizontalPodAutoscaler"):
-        spec = scaler["spec"]
-        if spec["behavior"] != _BEHAVIOR:
-            yield f"{title(scaler)} moves by {spec['behavior']}"
-        for metric in spec["metrics"]:
-            if metric["type"] == "ContainerResource":
-                container = metric["containerResource"]["container"]
-                if container != containers[spec["scaleTargetRef"]["name"]]:
-                    yield f"{title(scaler)} looks at container {container}"
-            elif metric["type"] != "Pods":
-                yield f"{title(scaler)} counts the sidecar in"
-            elif not any(name.endswith("-prometheus-adapter") for name in adapters):
-                yield f"{title(scaler)} waits for {metric['pods']['metric']['name']}"

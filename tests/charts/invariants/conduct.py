@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from tests.charts.rendering import Object, World, title
@@ -180,6 +181,27 @@ def pods_that_fail_are_taken_out_but_never_more_than_half(world: World) -> Itera
                 "interval": "30s",
                 "baseEjectionTime": "30s",
                 "maxEjectionPercent": 50,
-                "minHealthPercent": 30,
+                "minHealthPercent": 60,
             }:
                 yield f"{title(rule)} ejects by {rest}"
+
+
+@invariant(
+    Fault("istio/routing/values.yaml", "minHealthPercent: 60", "minHealthPercent: 30"),
+    Fault("istio/routing/values.yaml", "minHealthPercent: 60", "minHealthPercent: 70"),
+    Fault("istio/routing/values.yaml", "maxEjectionPercent: 50", "maxEjectionPercent: 30"),
+)
+def an_outage_leaves_requests_to_all_pods_and_one_sick_pod_of_three_goes(
+    world: World,
+) -> Iterator[str]:
+    for rule in world.of("DestinationRule"):
+        policies = [rule["spec"], *rule["spec"]["subsets"]]
+        for found in (one["trafficPolicy"]["outlierDetection"] for one in policies):
+            share, healthy = found["maxEjectionPercent"], found["minHealthPercent"]
+            for pods in range(2, 21):
+                # Envoy ejects while a smaller share is ejected, and calls all pods below `healthy`.
+                ejected = math.ceil(pods * share / 100)
+                if 100 * (pods - ejected) / pods >= healthy:
+                    yield f"{title(rule)}: in an outage {ejected} of {pods} pods get no requests"
+            if healthy > 100 * 2 / 3:
+                yield f"{title(rule)}: one sick pod of three keeps its requests"

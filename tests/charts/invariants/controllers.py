@@ -185,23 +185,6 @@ def _delegated(objects: list[Object]) -> Iterator[str]:
                 yield f"{title(sidecar)} does not know {sorted(copies - hosts)}"
 
 
-@invariant(
-    Fault(
-        f"{COMMON}/_scaling.tpl",
-        '{{- include "common.workloadKind" . | nindent 4 }}',
-        "apiVersion: apps/v1\n    kind: Deployment",
-    ),
-)
-def scalers_scale_the_object_that_makes_the_pods(world: World) -> Iterator[str]:
-    for controller in ("", *CONTROLLERS):
-        objects = controlled(world, controller)
-        there = {(one["apiVersion"], one["kind"], one["metadata"]["name"]) for one in objects}
-        for scaler in of(objects, "HorizontalPodAutoscaler").values():
-            target = scaler["spec"]["scaleTargetRef"]
-            if (target["apiVersion"], target["kind"], target["name"]) not in there:
-                yield f"{title(scaler)} scales {target}"
-
-
 _SUFFIXES = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_count", "_sum"]}
 _METRIC = re.compile(r"\b([a-z_]+)\{")
 

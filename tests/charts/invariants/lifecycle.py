@@ -78,24 +78,6 @@ def the_grace_period_covers_every_step_of_the_drain(world: World) -> Iterator[st
 
 
 @invariant(
-    Fault(_DEPLOYMENT, '{{- if not (include "common.isScaled" .) }}', "{{- if true }}"),
-    Fault(
-        _SCALING,
-        'if and .Values.autoscaling.enabled (not (dig "keda" "enabled" false .Values))',
-        "if true",
-        "dev",
-    ),
-)
-def the_number_of_pods_is_decided_in_one_place(world: World) -> Iterator[str]:
-    scalers = world.of("HorizontalPodAutoscaler", "ScaledObject")
-    for workload in world.services():
-        mine = [one for one in scalers if one["spec"]["scaleTargetRef"]["name"] == workload.name]
-        fixed = "replicas" in workload.owner["spec"]
-        if len(mine) + fixed != 1:
-            yield f"{workload}: {len(mine)} scalers and replicas {'set' if fixed else 'not set'}"
-
-
-@invariant(
     Fault(_SCALING, '(gt (include "common.fewestPods" . | int) 1)', "true", "dev"),
     Fault(_SCALING, "maxUnavailable: 1", "minAvailable: 3"),
     Fault(_SCALING, "  unhealthyPodEvictionPolicy: AlwaysAllow\n", ""),
