@@ -1,5 +1,7 @@
 """The Grafana dashboards, built in typed Python and written as the chart's JSON files.
 
+Also writes the page of the docs that lists their panels.
+
     python -m tests.observability.dashboards [--check]
 
 Built with Grafana's Foundation SDK, which admits no unknown fields.
@@ -14,6 +16,7 @@ from grafana_foundation_sdk.builders.stat import Panel as Stat
 from grafana_foundation_sdk.builders.timeseries import Panel as Series
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import VariableRefresh
+from tests.observability.dashboards_page import PAGE, render_page
 from tests.observability.panels import (
     ALL_JOBS,
     INTERVAL,
@@ -305,11 +308,12 @@ def render() -> dict[str, str]:
 
 def main(*, check: bool) -> int:
     stale = []
-    for name, content in render().items():
-        path = FOLDER / name
+    dashboards = render()
+    files = {FOLDER / name: content for name, content in dashboards.items()}
+    for path, content in {**files, PAGE: render_page(dashboards)}.items():
         if path.exists() and path.read_text() == content:
             continue
-        stale.append(name)
+        stale.append(path.name)
         if not check:
             path.write_text(content)
     if check and stale:
