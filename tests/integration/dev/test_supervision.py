@@ -183,3 +183,25 @@ async def test_the_next_start_terminates_orphans(supervise, tmp_path) -> None:
 def test_a_pid_reused_by_another_process_is_not_terminated(tmp_path) -> None:
     (tmp_path / "script.pid").write_text(f"{os.getpid()} 12345.0\n")
     assert terminate_orphans(tmp_path) == 0
+
+
+async def test_a_halted_process_stays_stopped_until_it_is_started(supervise) -> None:
+    script = supervise(SERVES)
+    await script.process.start()
+
+    await script.process.halt()
+
+    assert script.pid is None
+    assert (script.process.state, script.process.is_halted) == (SupervisionState.STOPPED, True)
+    waiting = asyncio.create_task(script.process.wait_until_up())
+    script.process.restart()  # nothing supervises it
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await script.process.start()
+    await asyncio.wait_for(waiting, 10)
+    assert script.process.state is SupervisionState.RUNNING
+    # It is supervised again.
+    first = script.pid
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: script.pid not in (None, first))

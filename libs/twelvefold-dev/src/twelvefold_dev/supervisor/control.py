@@ -22,6 +22,7 @@ from twelvefold_dev.servers.server import StackError
 Message = dict[str, Any]
 Handler = Callable[[Message], AsyncIterator[Message]]
 _SOCKET = "control.sock"
+MAX_PROCESSES = 16  # of one service
 END_TIMEOUT = 90.0  # seconds for a whole stack to end in order
 _MAX_LINE_BYTES = 262_144
 _POLL_INTERVAL = 0.05  # seconds

@@ -15,6 +15,7 @@ from twelvefold.service.definition import order_by_calls
 from twelvefold_dev.servers.server import Server, ServerFailed, StackError
 from twelvefold_dev.terminal.logs import LogPipe
 
+from .control import MAX_PROCESSES
 from .service_process import ServiceProcess
 from .stand_in import StandIn
 from .supervised import SupervisedProcess
@@ -22,7 +23,6 @@ from .wiring import Wiring
 
 _READY_TIMEOUT = 60.0  # seconds for a service to become ready for work
 _READY_POLL_INTERVAL = 0.05  # seconds
-MAX_PROCESSES = 16  # of one service
 
 
 class Fleet:
@@ -42,6 +42,7 @@ class Fleet:
         }
         # The ends of replaced processes, which go on where a replacement is cancelled.
         self._ending: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
         self._processes = {
             name: [self._create_process(name, number) for number in range(1, count + 1)]
             for name, count in counts.items()
@@ -95,25 +96,43 @@ class Fleet:
 
         Old and new process share their sockets, and the new one accepts requests before the old
         one closes them, so that no request is refused. With `at_once` the old one takes no more
-        requests from then on. Raises StackError where a new process does not start, with its
-        output as a note; the old one stays.
+        requests from then on, and a halted one stays as it is; otherwise it is started. Raises
+        StackError where a new process does not start, with its output as a note; the old one stays.
         """
         for number, old in enumerate(list(self._find_processes(service)), start=1):
-            new, known = self._create_process(service, number, old.pipe), old.pipe.count
-            try:
-                await self.start_process(new)
-            except BaseException as error:
-                await self._retire(new)
-                for line in old.pipe.plain_lines_since(known):
-                    error.add_note(line)
-                raise
-            processes = self._find_processes(service)
-            if old not in processes:  # the service was scaled in meanwhile
-                await self._retire(new)
-                return
-            processes[processes.index(old)] = new
-            await self._retire(old, replaced=not at_once)
-            yield new.name
+            if old.is_halted:
+                if not at_once:
+                    await self.start_process(old)
+                    yield old.name
+            elif await self._replace_process(service, number, old, at_once=at_once):
+                yield old.name
+
+    async def restart_process(self, process: SupervisedProcess) -> None:
+        """Replace one process of a service, as `replace` does. Raises StackError as it does."""
+        server = process.server
+        assert isinstance(server, ServiceProcess)  # noqa: S101 (the fleet has no others)
+        number = self._find_processes(server.service).index(process) + 1
+        await self._replace_process(server.service, number, process, at_once=False)
+
+    async def _replace_process(
+        self, service: str, number: int, old: SupervisedProcess, *, at_once: bool
+    ) -> bool:
+        """Return whether the new process took the place of the old one."""
+        new, known = self._create_process(service, number, old.pipe), old.pipe.count
+        try:
+            await self.start_process(new)
+        except BaseException as error:
+            await self._retire(new)
+            for line in old.pipe.plain_lines_since(known):
+                error.add_note(line)
+            raise
+        processes = self._find_processes(service)
+        if old not in processes or old.is_halted:  # scaled in, or stopped by request meanwhile
+            await self._retire(new)
+            return False
+        processes[processes.index(old)] = new
+        await self._retire(old, replaced=not at_once)
+        return True
 
     async def _retire(self, process: SupervisedProcess, *, replaced: bool = False) -> None:
         """End a process without its log pipe. Its end goes on where this call is cancelled."""
@@ -124,6 +143,7 @@ class Fleet:
 
     async def stop(self) -> None:
         """Stop all processes: those of a caller before those of the services that it calls."""
+        self._is_stopping = True
         for stand_in in self._stand_ins.values():
             stand_in.close()
         for name in order_by_calls(self._wiring.services):
@@ -143,14 +163,18 @@ class Fleet:
         return process
 
     def _update_stand_in(self, service: str) -> None:
-        processes = self._processes[service]
-        self._stand_ins[service].set_open(all(process.is_failing for process in processes))
+        if self._is_stopping:
+            return
+        absent = (process.is_failing or process.is_halted for process in self._processes[service])
+        self._stand_ins[service].set_open(all(absent))
 
     def _describe_absence(self, service: str) -> str:
         """Return why `service` has no process."""
         processes = self._processes[service]
         if not processes:
             return f"{service} has no process. Run `twelvefold scale {service}=1`."
+        if all(process.is_halted for process in processes):
+            return f"{service} was stopped. Run `twelvefold restart {service}`."
         output = processes[0].pipe.plain_lines_since(0) or ["no output"]
         return f"{service} does not start ({output[-1]}). See `twelvefold logs {service}`."
 

@@ -49,6 +49,7 @@ class SupervisedProcess:
         self._min_restart_delay = min_restart_delay
         self._state = SupervisionState.STOPPED
         self._failed_starts = 0
+        self.is_halted = False  # stopped by request, until it is started by request
         # Called after every change of `state`.
         self.on_state: Callable[[], None] = lambda: None
         self.restarts = 0
@@ -79,6 +80,8 @@ class SupervisedProcess:
 
     async def start(self) -> None:
         """Start the process and return once it runs. Raises StackError where that fails."""
+        self.is_halted = False
+        self._restart_requested.clear()
         await self._start_once()
         self._supervision = asyncio.create_task(self._run(), name=f"supervise-{self.name}")
 
@@ -91,9 +94,15 @@ class SupervisedProcess:
         self._up.clear()
         self._restart_requested.set()
 
+    async def halt(self) -> None:
+        """Stop the process until `start` is called again. Nothing else starts it meanwhile."""
+        self.is_halted = True
+        await self.stop()
+
     async def stop(self, *, replaced: bool = False) -> None:
         """Stop the process for good. `replaced`: see `Server.stop`."""
         self.state = SupervisionState.STOPPING
+        self._up.clear()
         if self._supervision is not None:
             self._supervision.cancel()
             with suppress(asyncio.CancelledError):

@@ -29,14 +29,17 @@ from .orphan_processes import terminate_orphans
 from .reload.reloader import Reloader
 from .reload.source_watcher import Sources, find_homes
 from .reload.start_files import StartFiles
+from .service_process import ServiceProcess
 from .shutdown import ShutdownRequest, run_unless
 from .startup_events import StartupEvents
 from .status import own_row, rows
-from .supervised import SupervisedProcess
+from .supervised import SupervisedProcess, SupervisionState
 from .wiring import Wiring, mail_folder
 
 if TYPE_CHECKING:
     from twelvefold.service.definition import Service
+
+_START_TIMEOUT = 60.0  # seconds for a process to run again after a restart
 
 
 class Supervisor:
@@ -70,6 +73,7 @@ class Supervisor:
         self._fleet = Fleet(self._wiring, counts, self._supervise)
         self._schemas = self._create_pipe(SCHEMAS)
         self._reload_failures: dict[str, str] = {}  # by service
+        self._changing: set[str] = set()  # processes that are started, stopped or restarted now
         sources = Sources(checkout.root, find_homes(services), checkout.shared)
         self._reloader = Reloader(
             sources,
@@ -202,12 +206,50 @@ class Supervisor:
             yield await self._list_processes()
         elif command == "env":
             yield {"environment": self._wiring.environments.of(request["process"])}
+        elif command == "change":
+            await self._change_process(request["process"], request["action"])
+            yield await self._list_processes()
         elif command == "restart":
             async for name in self._fleet.replace(request["service"]):
                 self._write_endpoints()
                 yield {"replaced": name}
         else:
             raise StackError(f"unknown command {command!r}")
+
+    async def _change_process(self, name: str, action: str) -> None:
+        """Start, stop or restart one process. Raises StackError where that is not possible."""
+        process = next((one for one in self._all_processes() if one.name == name), None)
+        if process is None or not isinstance(process.server, EmbeddedServer):
+            raise StackError(f"the supervisor starts and stops no process {name!r}")
+        if action == "stop" and process.server is self._wiring.console:
+            raise StackError("the console cannot be stopped from itself, only restarted")
+        if name in self._changing:
+            raise StackError(f"{name} is being started or stopped: wait until it is done")
+        self._changing.add(name)
+        try:
+            await self._run_action(process, action)
+        finally:
+            self._changing.discard(name)
+        self._log(f"{name}: {action} by request")
+
+    async def _run_action(self, process: SupervisedProcess, action: str) -> None:
+        if action == "stop":
+            await process.halt()
+        elif action not in ("start", "restart"):
+            raise StackError(f"unknown action {action!r}: choose start, stop or restart")
+        elif process.is_halted:
+            try:
+                await process.start()
+            except StackError:
+                await process.halt()
+                raise
+        elif action == "restart" and isinstance(process.server, ServiceProcess):
+            await self._fleet.restart_process(process)
+        elif action == "restart" or process.state is SupervisionState.BACKING_OFF:
+            process.restart()
+            if process.server is not self._wiring.console:  # which sends the response
+                await _wait_until_up(process)
+        self._write_endpoints()
 
     async def _list_processes(self) -> Message:
         supervisor = own_row(SUPERVISOR, time.monotonic() - self._started)
@@ -261,6 +303,13 @@ class Supervisor:
         pipes = [self._schemas, *(process.pipe for process in self._all_processes())]
         failed = error.name if isinstance(error, ServerFailed) else None
         return [line for pipe in pipes if pipe.name == failed for line in pipe.tail]
+
+
+async def _wait_until_up(process: SupervisedProcess) -> None:
+    try:
+        await asyncio.wait_for(process.wait_until_up(), _START_TIMEOUT)
+    except TimeoutError:
+        raise ServerFailed(process.name, "does not start; see its log") from None
 
 
 def _first_error(group: BaseExceptionGroup[StackError]) -> StackError:
