@@ -58,6 +58,8 @@ def create_app(settings: WorkerCoreSettings) -> ServiceProcess:
         background=[wakeups.running, consumer.running],
         schema_ready=partial(is_ready, backing.database, JOBS_MIGRATIONS),
         drain=[consumer.drain],
+        queue=settings.worker_queue,
+        schedule=schedule,
     )
 
 

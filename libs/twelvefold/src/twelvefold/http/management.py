@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -30,13 +30,26 @@ from twelvefold.observability.redaction import redact_settings
 from twelvefold.service.health import Health
 from twelvefold.settings import ServiceSettings
 
+if TYPE_CHECKING:
+    from twelvefold.jobs import PeriodicJob
+
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
 _STARTED_AT = datetime.now(UTC)
 _STARTED = time.monotonic()
 
 
-def create_management_app(*, name: str, settings: ServiceSettings, health: Health) -> ASGIApp:
-    """Return the app of the management port of service `name`."""
+def create_management_app(
+    *,
+    name: str,
+    settings: ServiceSettings,
+    health: Health,
+    queue: str | None = None,
+    schedule: Sequence[PeriodicJob] = (),
+) -> ASGIApp:
+    """Return the app of the management port of service `name`.
+
+    `queue` and `schedule` are those of a process that runs jobs, for /info.
+    """
     metrics.build_info.labels(name, settings.service_version).set(1)
 
     async def livez(_: Request) -> Response:
@@ -66,6 +79,15 @@ def create_management_app(*, name: str, settings: ServiceSettings, health: Healt
                 "errors": metrics.counts.errors,
                 "rss_bytes": rss_bytes(),
                 "job_kinds": KINDS,
+                "queue": queue,
+                "periodic_jobs": [
+                    {
+                        "kind": job.kind,
+                        "every_seconds": job.every.total_seconds(),
+                        "at_seconds": job.at.total_seconds(),
+                    }
+                    for job in schedule
+                ],
                 "settings": redact_settings(settings),
             }
         )

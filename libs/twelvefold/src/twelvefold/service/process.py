@@ -23,6 +23,8 @@ from .health import Health
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from twelvefold.jobs import PeriodicJob
+
 SCHEMA_POLL_INTERVAL = 0.5  # seconds between two checks of the schema while starting
 _log = structlog.get_logger(__name__)
 
@@ -51,6 +53,9 @@ class ServiceProcess:
     schema_ready: Callable[[], Awaitable[bool]] | None = None
     # Called at SIGTERM before listeners drain, e.g. to stop claiming or to end streams.
     drain: Sequence[Callable[[], Awaitable[None]]] = ()
+    # The queue whose jobs the process runs, and the periodic jobs that it enqueues; /info has both.
+    queue: str | None = None
+    schedule: Sequence[PeriodicJob] = ()
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[ServiceProcess]:

@@ -62,7 +62,13 @@ def create_listeners(process: ServiceProcess) -> list[Listener]:
         listeners.append(
             Listener("internal", process.internal, settings.internal_port, settings.internal_fd)
         )
-    management = create_management_app(name=process.name, settings=settings, health=process.health)
+    management = create_management_app(
+        name=process.name,
+        settings=settings,
+        health=process.health,
+        queue=process.queue,
+        schedule=process.schedule,
+    )
     listeners.append(
         Listener("management", management, settings.management_port, settings.management_fd)
     )
