@@ -39,6 +39,7 @@ pytest_plugins = [
     "tests.running_suite",
     "tests.attack_figures",
     "tests.browser",
+    "tests.console_page",
     "tests.typescript",
 ]
 

@@ -14,36 +14,30 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-import asyncpg
 import httpx
 import pytest
 from PIL import Image
 from tests.browser import NARROW, WIDE
+from tests.console_page import READY, open_page
 from tests.running_suite import Suite
 from tests.spans import message, span
 
 SCRIPT = (
     '<script>window.planted=1</script><img src="http://evil.example/x" onerror="window.planted=2">'
 )
-VIEWS = ["/", "/requests", "/requests?kind=", "/jobs", "/mail", "/logs", "/metrics", "/stack"]
-LOADED = "main:not([aria-busy])"
-READY = 20  # seconds for something to appear
+VIEWS = [
+    "/",
+    "/requests",
+    "/requests?kind=",
+    "/jobs",
+    "/queues",
+    "/mail",
+    "/logs",
+    "/metrics",
+    "/stack",
+]
 
 pytestmark = pytest.mark.timeout(180)
-
-
-@pytest.fixture(scope="module")
-def console(suite: Suite) -> str:
-    if suite.checkout is None:
-        pytest.skip("a suite by URL has no console")
-    return str(suite.endpoints["console"])
-
-
-@pytest.fixture(scope="module")
-async def database(suite: Suite, console) -> AsyncIterator[asyncpg.Connection[Any]]:
-    connection = await asyncpg.connect(str(suite.endpoints["postgres"]))
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture(scope="module")
@@ -98,11 +92,6 @@ async def failing_handler(slow_query, database, sessions):
     return slow_query
 
 
-@pytest.fixture
-def link(suite: Suite, console) -> str:
-    return suite.command("console").strip()
-
-
 @asynccontextmanager
 async def temporary_job(database, status: str) -> AsyncIterator[str]:
     job_id = uuid4()
@@ -118,11 +107,6 @@ async def temporary_job(database, status: str) -> AsyncIterator[str]:
         yield str(job_id)
     finally:
         await database.execute("DELETE FROM jobs.jobs WHERE id = $1", job_id)
-
-
-async def open_page(page, url: str) -> None:
-    await page.goto(url)
-    await page.wait_for_selector(LOADED)
 
 
 @pytest.fixture(autouse=True)

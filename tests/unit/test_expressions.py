@@ -141,9 +141,20 @@ FOREIGN: dict[str, list[Worst]] = {
     ],
     "twelvefold_dev.servers.mail_catcher:_NOT_IN_NAMES": [Worst("/"), Worst("a/"), Worst("a")],
     # Mails that were caught, and lines of logs and spans, as the console shows them.
+    "twelvefold_dev.console.sources.exemplars:_LABEL": [
+        Worst("a"), Worst('a="'), Worst('a="a'), Worst("a", '="'), Worst('a="",'),
+    ],
+    "twelvefold_dev.console.sources.exemplars:_TRACE_ID": [Worst("0"), Worst("a", after="x")],
     "twelvefold_dev.console.sources.mails:_NAME": [Worst("1"), Worst("1-"), Worst("a", "000001-")],
-    "twelvefold_dev.console.sources.mails:_HEAD": [
+    "twelvefold_dev.console.sources.mail_html:_HEAD": [
         Worst("<head"), Worst("<head "), Worst("<"), Worst(" ", "<head"), Worst("<head\n"),
+    ],
+    "twelvefold_dev.console.sources.mail_html:_SCHEME_QUERY": [
+        Worst("("), Worst("( "), Worst(" ", "("), Worst("(prefers-color-scheme"),
+        Worst("(prefers-color-scheme : "), Worst("(prefers-color-scheme:dark "),
+    ],
+    "twelvefold_dev.console.sources.mail_html:_URL": [
+        Worst("http"), Worst("https://"), Worst("a", "http://"), Worst("http://a"),
     ],
     "twelvefold_dev.console.sources.mails:_REMOTE": [
         Worst(piece)

@@ -19,6 +19,7 @@ from twelvefold_dev.servers.server import StackError
 from twelvefold_dev.system.system_user import OUTSIDE_PREFIX
 
 STATE = ".twelvefold"
+RECORDER_SOCKET = f"{STATE}/run/recorder.sock"  # relative to the checkout
 PROJECT = "pyproject.toml"
 TABLE = "twelvefold"
 _SHARED = "shared"  # the only key of the table

@@ -18,12 +18,14 @@ from twelvefold_dev.checkout import Checkout
 from twelvefold_dev.console.config import ConsoleConfig
 from twelvefold_dev.console.server import ConsoleServer
 from twelvefold_dev.console.traces.spans import Span
+from twelvefold_dev.servers.server import StackError
 from twelvefold_dev.supervisor.control import ControlServer
 
 TOKEN = "the-token-of-the-checkout"
 DATABASE_PASSWORD = "planted-database-password"
 TOKEN_HEADER = {"X-Console-Token": TOKEN}
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
+REFUSED = "refused.1"  # the process that the fake supervisor does not change
 Row = dict[str, Any]
 
 
@@ -36,6 +38,7 @@ class Console:
     server: ConsoleServer
     http: httpx.AsyncClient
     processes: list[Row]  # the rows that the supervisor reports
+    commands: list[Row]  # what the supervisor was asked for, besides the rows
 
     @property
     def write_headers(self) -> dict[str, str]:
@@ -46,6 +49,12 @@ class Console:
         response = await self.http.get(f"/api/{path}", params=params)
         assert response.status_code == 200, response.text
         return response.json()
+
+    async def write(self, method: str, path: str, **params: Any) -> httpx.Response:
+        """Send a write as the console's page does."""
+        return await self.http.request(
+            method, f"/api/{path}", params=params, headers=self.write_headers
+        )
 
     async def send(self, *spans: Span) -> None:
         body = message(*spans).SerializeToString()
@@ -76,11 +85,17 @@ async def start_console(
         checkout = Checkout(root)
         checkout.create()
         processes: list[Row] = []
+        commands: list[Row] = []
 
-        async def ps(_: Any) -> AsyncIterator[Row]:
+        async def respond(request: Row) -> AsyncIterator[Row]:
+            if request["command"] != "ps":
+                commands.append(request)
+            if request.get("process") == REFUSED:
+                raise StackError("the supervisor refuses")
             yield {"processes": processes}
 
-        control = ControlServer(checkout.run, ps)
+        edge = changes.pop("edge", "http://127.0.0.1:1")
+        control = ControlServer(checkout.run, respond)
         await control.open()
         config = {
             "root": str(root),
@@ -91,12 +106,13 @@ async def start_console(
             "jobs_url": jobs_database.url("worker_app"),
             "redis_url": servers.redis,
             "endpoints": {
-                "api": "http://127.0.0.1:1",
+                "api": edge,
                 "postgres": f"postgresql://postgres:{DATABASE_PASSWORD}@127.0.0.1:2/postgres",
                 "redis": "redis://127.0.0.1:3/0",
                 "s3": "http://127.0.0.1:4",
                 "mail": "smtp://127.0.0.1:5",
-                "public": {"api": "http://127.0.0.1:1"},
+                "public": {"api": edge},
+                "internal": {"api": "http://127.0.0.1:6", "users": "http://127.0.0.1:7"},
             },
             "mail_folder": str(checkout.mail),
         }
@@ -118,7 +134,7 @@ async def start_console(
             output.close()
 
         endings.append(end)
-        return Console(server.url, checkout, server, client, processes)
+        return Console(server.url, checkout, server, client, processes, commands)
 
     yield start
     for end in endings:

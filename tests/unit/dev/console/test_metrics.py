@@ -110,3 +110,42 @@ def test_a_process_that_ended_long_ago_is_pruned() -> None:
     metrics.take("api.1", "a 1\n")
     metrics.prune(["api.1"])
     assert list(metrics.series([])["times"]) == ["api.1"]
+
+
+TRACE = "0123456789abcdef0123456789abcdef"
+OPEN_METRICS = f"""# TYPE http_request_duration_seconds histogram
+http_request_duration_seconds_bucket{{handler="/a",le="0.1"}} 3 # {{trace_id="{TRACE}"}} 0.07 1700000000.5
+http_request_duration_seconds_bucket{{handler="/a",le="+Inf"}} 3 # {{trace_id="none"}} 0.07 1700000000.5
+http_request_duration_seconds_count{{handler="/a"}} 3
+http_request_duration_seconds_sum{{handler="/a"}} 0.2
+# TYPE jobs_ended counter
+jobs_ended_total 4 # {{trace_id="{TRACE}"}} 1 1700000000.5
+# EOF
+"""  # noqa: E501 (a line of the format)
+
+
+def test_exemplars_lead_from_a_measured_value_to_its_trace() -> None:
+    metrics = Metrics()
+    metrics.take("api.1", OPEN_METRICS, 1_700_000_001)
+    metrics.take("api.1", OPEN_METRICS, 1_700_000_002)  # which repeats the exemplar
+    found = metrics.series({"http_request_duration_seconds"})
+    assert found["exemplars"] == [
+        {
+            "process": "api.1",
+            "family": "http_request_duration_seconds",
+            "labels": {"handler": "/a"},
+            "value": 0.07,
+            "time": 1_700_000_000.5,
+            "trace_id": TRACE,
+        }
+    ]
+    assert {line["what"] for line in found["lines"]} >= {"rate", "p95"}
+    assert metrics.latest("api.1", "jobs_ended_total") == 4.0
+
+
+def test_the_exemplars_of_a_process_are_bounded() -> None:
+    metrics = Metrics()
+    for number in range(600):
+        text = OPEN_METRICS.replace(TRACE, f"{number:032x}")
+        metrics.take("api.1", text, 1_700_000_000 + number)
+    assert len(metrics.series({"http_request_duration_seconds"})["exemplars"]) == 500

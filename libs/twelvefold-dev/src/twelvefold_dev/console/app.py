@@ -13,6 +13,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from twelvefold_dev.console.actions.http_client import RequestFailed
+from twelvefold_dev.console.actions.process_control import ChangeRefused
+from twelvefold_dev.console.actions.resend import ResendRefused
+from twelvefold_dev.console.endpoints.jobs import JobEndpoints
+from twelvefold_dev.console.endpoints.mails import MailEndpoints
+from twelvefold_dev.console.endpoints.processes import ProcessEndpoints
+from twelvefold_dev.console.endpoints.recordings import RecordingEndpoints
 from twelvefold_dev.console.sources.jobs import JobsUnavailable
 
 from .access_control import AccessControl
@@ -28,12 +35,15 @@ _VIEWS = (
     "/traces/{trace_id}",
     "/jobs",
     "/jobs/{job_id}",
+    "/queues",
     "/mail",
     "/mail/{name}",
     "/logs",
     "/metrics",
     "/stack",
 )
+# The groups of endpoints below /api/.
+ENDPOINTS = (Api, JobEndpoints, MailEndpoints, ProcessEndpoints, RecordingEndpoints)
 
 
 def create_app(state: ConsoleState) -> ASGIApp:
@@ -54,6 +64,12 @@ def create_app(state: ConsoleState) -> ASGIApp:
     async def on_jobs_unavailable(_: Request, error: Exception) -> Response:
         return problem(503, str(error))
 
+    async def on_refusal(_: Request, error: Exception) -> Response:
+        return problem(409, str(error))
+
+    async def on_request_failed(_: Request, error: Exception) -> Response:
+        return problem(502, str(error))
+
     async def on_error(_: Request, error: Exception) -> Response:
         return problem(500, f"The console failed: {type(error).__name__}. See its log.")
 
@@ -63,13 +79,16 @@ def create_app(state: ConsoleState) -> ASGIApp:
             Route("/livez", livez),
             Route("/v1/traces", state.receiver),
             Route("/api/events", state.live),
-            *Api(state).routes,
+            *(route for group in ENDPOINTS for route in group(state).routes),
             Route("/static/{name:path}", pages.file),
             *(Route(path, pages.page) for path in _VIEWS),
         ],
         exception_handlers={
             HTTPException: on_http_exception,
             JobsUnavailable: on_jobs_unavailable,
+            ChangeRefused: on_refusal,
+            ResendRefused: on_refusal,
+            RequestFailed: on_request_failed,
             Exception: on_error,
         },
         lifespan=lifespan,

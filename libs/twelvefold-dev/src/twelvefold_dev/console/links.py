@@ -41,8 +41,8 @@ def console_links(config: ConsoleConfig) -> list[ConsoleLink]:
         shown = strip_password(url)
         links.append(ConsoleLink(name, title, shown, secret=shown != url))
     links.append(ConsoleLink("s3", "S3", strip_password(str(endpoints["s3"]))))
-    if account := _demo(config):
-        links.append(ConsoleLink("demo", "Demo account", account["email"], secret=True))
+    if account := demo_account(config):
+        links.append(ConsoleLink("demo", "Demo account", account[0], secret=True))
     links += [
         ConsoleLink("mail", "Caught mail", config.mail_folder or strip_password(endpoints["mail"])),
         ConsoleLink("logs", "Log files", str(config.checkout.logs)),
@@ -55,14 +55,17 @@ def secret_of(config: ConsoleConfig, name: str) -> str | None:
     """Return the complete URL, or the demo account's password, or None for another name."""
     if name in ("postgres", "redis"):
         return str(config.endpoints[name])
-    if name == "demo" and (account := _demo(config)):
-        return account["password"]
+    if name == "demo" and (account := demo_account(config)):
+        return account[1]
     return None
 
 
-def _demo(config: ConsoleConfig) -> dict[str, str] | None:
+def demo_account(config: ConsoleConfig) -> tuple[str, str] | None:
+    """Return email and password of the demo account, or None while it is not registered."""
     try:
         account: Any = read_json(config.checkout.demo)
     except StackError:
         return None
-    return account if isinstance(account, dict) and account.get("registered") else None
+    if not isinstance(account, dict) or not account.get("registered"):
+        return None
+    return account["email"], account["password"]

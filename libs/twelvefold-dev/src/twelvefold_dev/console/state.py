@@ -16,20 +16,30 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
+from twelvefold_dev.checkout import RECORDER_SOCKET
+from twelvefold_dev.console.actions.http_client import HttpClient
+from twelvefold_dev.console.actions.link_check import LinkChecker
+from twelvefold_dev.console.actions.process_control import ProcessControl
+from twelvefold_dev.console.actions.recordings import Recordings
+from twelvefold_dev.console.actions.resend import Resender
+from twelvefold_dev.console.sources.exemplars import MEDIA_TYPE
 from twelvefold_dev.console.sources.jobs import Jobs, JobsUnavailable
 from twelvefold_dev.console.sources.log_search import LogLines
 from twelvefold_dev.console.sources.mails import Mails
 from twelvefold_dev.console.sources.metrics import Metrics
 from twelvefold_dev.console.sources.processes import Processes
+from twelvefold_dev.console.sources.queues import Queues
 from twelvefold_dev.console.traces.receiver import TraceReceiver
 from twelvefold_dev.console.traces.store import TraceStore
 from twelvefold_dev.system.probe import get
 
 from .config import ConsoleConfig
+from .links import demo_account
 from .live import EventBroadcaster
 
 T = TypeVar("T")
 TRACES, LOGS, JOBS, MAIL, PROCESSES = "traces", "logs", "jobs", "mail", "processes"
+RECORDINGS = "recordings"
 # Seconds between two polls of processes and metrics, with and without an open page.
 _POLL_INTERVAL, _IDLE_POLL_INTERVAL = 2.0, 15.0
 _CHANGE_POLL_INTERVAL = 1.0  # seconds between two checks for changed files and rows
@@ -54,6 +64,23 @@ class ConsoleState:
         self.jobs = Jobs(config.jobs_url, config.redis_url)
         self.processes = Processes(checkout.run, services)
         self.metrics = Metrics()
+        endpoints = config.endpoints
+        self.queues = Queues(
+            self.jobs, self._slots, {*endpoints["public"], *endpoints.get("internal", ())}
+        )
+        self._request_threads = ThreadPoolExecutor(4, "requests")
+        http = HttpClient(self._request_threads)
+        self.control = ProcessControl(checkout.run, http)
+        self.links = LinkChecker(http, endpoints["public"].values())
+        self.recordings = Recordings(
+            checkout.root / RECORDER_SOCKET, partial(self.live.notify, RECORDINGS)
+        )
+        self.resender = Resender(
+            http,
+            edge=endpoints["api"],
+            public=dict(endpoints["public"]),
+            demo=partial(demo_account, config),
+        )
 
     async def run_in_store_thread(self, function: Callable[..., T], *values: Any) -> T:
         """Run `function` in the thread that uses the store of traces."""
@@ -78,10 +105,17 @@ class ConsoleState:
             for task in loops:
                 task.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
+            self.recordings.stop()
             await self.jobs.aclose()
             await self.run_in_store_thread(self.store.close)
             self._store_thread.shutdown()
             self._file_thread.shutdown()
+            self._request_threads.shutdown(wait=False, cancel_futures=True)
+
+    def _slots(self, process: str) -> tuple[float | None, float | None]:
+        """Return size and use of a worker's slots, as of the last scrape."""
+        size = self.metrics.latest(process, "pool_size", pool="jobs")
+        return size, self.metrics.latest(process, "pool_in_use", pool="jobs")
 
     async def _run_polls(self) -> None:
         while True:
@@ -102,7 +136,7 @@ class ConsoleState:
 
     async def _scrape(self, name: str, url: str, at: float) -> None:
         with suppress(OSError):
-            status, body = await get(url, "/metrics", within=_SCRAPE_TIMEOUT)
+            status, body = await get(url, "/metrics", within=_SCRAPE_TIMEOUT, accept=MEDIA_TYPE)
             if status == HTTPStatus.OK:
                 await self.run_in_file_thread(
                     self.metrics.take, name, body.decode(errors="replace"), at

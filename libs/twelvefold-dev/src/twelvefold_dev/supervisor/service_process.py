@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from twelvefold.service.definition import Listener, Service
+from twelvefold_dev.checkout import RECORDER_SOCKET
 from twelvefold_dev.servers.server import EmbeddedServer
 from twelvefold_dev.system.child_process import Launch
 from twelvefold_dev.system.probe import get
@@ -86,13 +87,20 @@ class ServiceProcess(EmbeddedServer):
         listeners = {**self._sockets.shared, MANAGEMENT: self._management}
         descriptors = {setting: listener.fileno() for setting, listener in listeners.items()}
         return Launch(
-            command=[sys.executable, "-P", "-m", "twelvefold.http.server", self.service],
+            command=[sys.executable, "-P", "-m", *self._program()],
             environment=self._environment(descriptors),
             directory=self.directory,
             output=output,
             pass_fds=tuple(descriptors.values()),
             orphan_signal=signal.SIGINT,
         )
+
+    def _program(self) -> list[str]:
+        """Return module and arguments: a process with a public listener can record requests."""
+        if PUBLIC not in self._sockets.shared:
+            return ["twelvefold.http.server", self.service]
+        # Relative to the checkout, since the address of a Unix socket has at most 107 bytes.
+        return ["twelvefold_dev.recording", self.service, RECORDER_SOCKET]
 
     async def is_ready(self) -> bool:
         """Return whether the process is alive; `is_ready_for_work` checks its readiness."""

@@ -8,15 +8,15 @@ from urllib.parse import urlsplit
 _MAX_BYTES = 262_144
 
 
-async def get(url: str, path: str, *, within: float) -> tuple[int, bytes]:
+async def get(url: str, path: str, *, within: float, accept: str = "*/*") -> tuple[int, bytes]:
     """Return status and body. Raises OSError without a complete response in `within` seconds."""
     parts = urlsplit(url)
     try:
         async with asyncio.timeout(within):
             reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
             try:
-                request = f"GET {path} HTTP/1.0\r\nHost: {parts.netloc}\r\n\r\n"
-                writer.write(request.encode())
+                headers = f"Host: {parts.netloc}\r\nAccept: {accept}\r\n\r\n"
+                writer.write(f"GET {path} HTTP/1.0\r\n{headers}".encode())
                 response = await _read_to_end(reader)
             finally:
                 writer.close()

@@ -11,7 +11,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import asyncpg
 
 MAX_LIMIT = 200
+MAX_RETRIED = 500  # by one request
+RETRYABLE = ("failed", "dead", "rejected", "cancelled")
 _TIMEOUT = 5.0  # seconds for one statement or connection
 _REDIS_TIMEOUT = 1.0  # seconds
 _IDLE_TIMEOUT = 60.0  # seconds after which the connection is closed
@@ -54,6 +56,14 @@ _CHANGES: Mapping[str, str] = {
 }
 
 
+_RETRY_ALL = """
+SELECT j.id, r.version FROM (
+  SELECT id FROM jobs.jobs WHERE status = $1 AND ($2::text IS NULL OR kind = $2)
+  ORDER BY created_at, id LIMIT $3
+) AS j CROSS JOIN LATERAL jobs.retry_job(j.id) AS r WHERE r.changed
+"""
+
+
 class JobsUnavailable(Exception):
     """PostgreSQL does not respond, or the schema does not exist yet."""
 
@@ -75,21 +85,21 @@ class Jobs:
         self, *, status: str | None, kind: str | None, before: Any, limit: int
     ) -> list[dict[str, Any]]:
         """Return the newest jobs, at most MAX_LIMIT, created before the time `before`."""
-        rows = await self._fetch(_LIST, status, kind, before, min(limit, MAX_LIMIT))
+        rows = await self.fetch(_LIST, status, kind, before, min(limit, MAX_LIMIT))
         return [_to_json(row) for row in rows]
 
     async def counts(self) -> list[dict[str, Any]]:
         """Return the number of jobs by kind and status."""
-        return [dict(row) for row in await self._fetch(_COUNTS)]
+        return [dict(row) for row in await self.fetch(_COUNTS)]
 
     async def one(self, job_id: UUID) -> dict[str, Any] | None:
         """Return one job with payload, result and errors, or None where it does not exist."""
-        rows = await self._fetch(_ONE, job_id)
+        rows = await self.fetch(_ONE, job_id)
         return _to_json(rows[0]) if rows else None
 
     async def count_writes(self) -> int:
         """Return the number of rows written so far, which grows with every change of a job."""
-        rows = await self._fetch(_WRITES)
+        rows = await self.fetch(_WRITES)
         return int(rows[0][0]) if rows else 0
 
     async def change(self, action: str, job_id: UUID) -> dict[str, Any] | None:
@@ -109,8 +119,21 @@ class Jobs:
         if row is None:
             return None
         if row["changed"]:
-            await self._publish(action, job_id, row["version"])
+            await self._publish(action, [(job_id, row["version"])])
         return {"status": row["status"], "changed": row["changed"]}
+
+    async def retry_all(self, status: str, kind: str | None) -> int:
+        """Retry the oldest jobs in a state, at most MAX_RETRIED, and return their number."""
+        async with self._lock:
+            try:
+                connection = await self._connect()
+                async with connection.transaction():
+                    await connection.execute("SET TRANSACTION READ WRITE")
+                    rows = await connection.fetch(_RETRY_ALL, status, kind, MAX_RETRIED)
+            except _errors() as error:
+                raise self._discard_connection(error) from error
+        await self._publish("retry", [(row["id"], row["version"]) for row in rows])
+        return len(rows)
 
     async def close_if_unused(self) -> None:
         """Close the connection after a minute without use."""
@@ -125,7 +148,8 @@ class Jobs:
                 with suppress(Exception):
                     await connection.close(timeout=1)
 
-    async def _fetch(self, statement: str, *values: Any) -> list[Any]:
+    async def fetch(self, statement: str, *values: Any) -> list[Any]:
+        """Return the rows of a statement that reads."""
         async with self._lock:
             try:
                 return list(await (await self._connect()).fetch(statement, *values))
@@ -156,8 +180,8 @@ class Jobs:
             connection.terminate()
         return JobsUnavailable(f"The jobs cannot be read: {str(error) or type(error).__name__}.")
 
-    async def _publish(self, action: str, job_id: UUID, version: int) -> None:
-        """Send a change hint. A worker or listener that misses it sees the change by polling."""
+    async def _publish(self, action: str, changes: Sequence[tuple[UUID, int]]) -> None:
+        """Send change hints. A worker or listener that misses one sees the change by polling."""
         with suppress(Exception):
             from redis.asyncio import Redis
 
@@ -166,10 +190,12 @@ class Jobs:
                 socket_timeout=_REDIS_TIMEOUT,
                 socket_connect_timeout=_REDIS_TIMEOUT,
             )
-            async with client:
-                await client.publish(change_channel(job_id), str(version))
-                if action == "cancel":
-                    await client.publish(CANCEL_CHANNEL, str(job_id))
+            async with client, client.pipeline(transaction=False) as hints:
+                for job_id, version in changes:
+                    hints.publish(change_channel(job_id), str(version))
+                    if action == "cancel":
+                        hints.publish(CANCEL_CHANNEL, str(job_id))
+                await hints.execute()
 
 
 def _errors() -> tuple[type[BaseException], ...]:

@@ -1,4 +1,4 @@
-"""Reader of caught emails: their content, headers, source and attachments.
+"""The caught emails: their content, headers, source and attachments; search and deletion.
 
 Owns the parsing. An email is untrusted input: its HTML is shown in a frame without scripts, origin
 and network (`FRAME_POLICY`), all other parts as text. All methods block and must run in a thread.
@@ -15,10 +15,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from email.message import EmailMessage
 from email.parser import BytesHeaderParser, BytesParser
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from twelvefold_dev.servers.mail_catcher import list_emails
+
+from .mail_html import Scheme, find_links, prepare_frame
 
 # Links may open a new tab, which has no sandbox; everything else stays within the frame.
 SANDBOX = "allow-popups allow-popups-to-escape-sandbox"
@@ -30,9 +33,10 @@ _MAX_BYTES = 8_388_608  # of an email that is parsed
 _MAX_HEADER_BYTES = 65_536
 _MAX_TEXT = 262_144  # characters of a body
 _MAX_SUMMARIES = 1_000  # cached
+_MAX_SEARCHED = 16_384  # characters of a body that a search reads
+_MAX_WORDS = 16
 _NAME = re.compile(r"\d{6,}-[A-Za-z0-9@._+-]{1,80}\.eml")
 # Tags are matched up to the next `<` only, which bounds the time for hostile HTML.
-_HEAD = re.compile(r"<head\b[^<>]*>", re.IGNORECASE)
 _REMOTE = re.compile(r"""<img\b[^<>]*\ssrc\s*=\s*+(?:["']\s*+)?(?:https?:)?//""", re.IGNORECASE)
 _CID = re.compile(r"""(["'(])cid:([^"')\s>]+)""", re.IGNORECASE)
 _IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
@@ -49,6 +53,7 @@ class Mails:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._summaries: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._searched: OrderedDict[str, str] = OrderedDict()  # text in lower case by name
 
     def state(self) -> int:
         """Return the time of the last change of the folder, in nanoseconds since the epoch."""
@@ -56,11 +61,59 @@ class Mails:
             return self._folder.stat().st_mtime_ns
         return 0
 
-    def newest(self, limit: int) -> tuple[list[dict[str, Any]], int]:
-        """Return the summaries of the newest emails, the last first, and the number of all."""
+    def newest(self, limit: int, words: str = "") -> tuple[list[dict[str, Any]], int]:
+        """Return the summaries of the newest emails, the last first, and the number of all.
+
+        Only those that contain all `words`, in sender, recipient, subject or text.
+        """
         paths = list_emails(self._folder)
-        summaries = [self._summary(path) for path in reversed(paths[-limit:] if limit else [])]
+        wanted = words.lower().split()[:_MAX_WORDS]
+        matching = (path for path in reversed(paths) if self._contains(path, wanted))
+        summaries = map(self._summary, islice(matching, limit))
         return [entry for entry in summaries if entry], len(paths)
+
+    def delete(self, name: str) -> bool:
+        """Delete an email and return whether it existed."""
+        path = self._path(name)
+        if path is None:
+            return False
+        path.unlink(missing_ok=True)
+        self._summaries.pop(name, None)
+        self._searched.pop(name, None)
+        return True
+
+    def delete_all(self) -> int:
+        """Delete all emails that were caught until now and return their number."""
+        return sum(self.delete(path.name) for path in list_emails(self._folder))
+
+    def find(self, to: str, words: str, after: str) -> dict[str, Any] | None:
+        """Return the newest email to the address `to` with all `words`, caught later than the
+        email `after` (a name, or empty), or None.
+        """
+        address = to.lower()
+        for path in reversed(list_emails(self._folder)):
+            if path.name <= after:
+                return None
+            summary = self._summary(path)
+            if summary is None or address not in _addresses(summary["to"]):
+                continue
+            if self._contains(path, words.lower().split()[:_MAX_WORDS]):
+                return self.one(path.name)
+        return None
+
+    def _contains(self, path: Path, words: list[str]) -> bool:
+        if not words:
+            return True
+        if path.name not in self._searched:
+            summary, content = self._summary(path) or {}, _read(path)
+            message = _PARSER.parsebytes(content) if content is not None else None
+            parts = [summary.get("from"), summary.get("to"), summary.get("subject")]
+            if message is not None:
+                parts.append(_body(message, "plain") or _body(message, "html"))
+            self._searched[path.name] = "\n".join(filter(None, parts))[:_MAX_SEARCHED].lower()
+            if len(self._searched) > _MAX_SUMMARIES:
+                self._searched.popitem(last=False)
+        return all(word in self._searched[path.name] for word in words)
 
     def one(self, name: str) -> dict[str, Any] | None:
         """Return an email without its HTML, or None where it does not exist."""
@@ -83,6 +136,7 @@ class Mails:
             "text": text,
             "has_html": html is not None,
             "remote_images": len(_REMOTE.findall(html or "")),
+            "links": find_links(html, text),
             "attachments": [
                 {
                     "number": number,
@@ -96,10 +150,11 @@ class Mails:
             "source": content[:_MAX_TEXT].decode(errors="replace"),
         }
 
-    def html(self, name: str) -> str | None:
+    def html(self, name: str, scheme: Scheme | None = None) -> str | None:
         """Return the HTML for the frame, with embedded images inlined and links to new tabs.
 
-        None where the email does not exist or contains no HTML.
+        `scheme` is the colour scheme that it shows. None where the email does not exist or contains
+        no HTML.
         """
         path = self._path(name)
         content = _read(path) if path else None
@@ -111,9 +166,7 @@ class Mails:
             return None
         images = dict(_images(message))
         html = _CID.sub(lambda match: f"{match[1]}{images.get(match[2], 'about:blank')}", html)
-        head = _HEAD.search(html)
-        at = head.end() if head else 0
-        return f'{html[:at]}<base target="_blank">{html[at:]}'
+        return prepare_frame(html, scheme)
 
     def attachment(self, name: str, number: int) -> tuple[str, bytes] | None:
         """Return name and content of an attachment, or None where it does not exist."""
@@ -159,6 +212,12 @@ def _read(path: Path) -> bytes | None:
         return path.read_bytes() if path.stat().st_size <= _MAX_BYTES else None
     except OSError:
         return None
+
+
+def _addresses(recipients: str) -> list[str]:
+    """Return the addresses of an envelope or a header in lower case."""
+    pairs = email.utils.getaddresses([recipients])
+    return [address.lower() for _, address in pairs]
 
 
 def _header(message: Any, name: str) -> str:

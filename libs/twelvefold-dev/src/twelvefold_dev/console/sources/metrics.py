@@ -16,6 +16,8 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from .exemplars import Exemplars, split
+
 POINTS = 400  # of each series
 _MAX_SERIES = 1_500
 _RETENTION = 900.0  # seconds for which a process that ended is kept
@@ -36,6 +38,8 @@ class Family:
 
 def parse(text: str) -> dict[str, Family]:
     """Return the families of an exposition by name, counters with their suffix `_total`.
+
+    Reads Prometheus' text format, and OpenMetrics without exemplars.
 
     For text in another format, return the families before the error.
     """
@@ -92,10 +96,13 @@ class Metrics:
 
     def __init__(self) -> None:
         self._histories: dict[str, _History] = {}
+        self._exemplars = Exemplars()
 
     def take(self, process: str, text: str, at: float | None = None) -> None:
         """Add an exposition of `process` scraped at `at` (seconds since the epoch, or now)."""
         at = time.time() if at is None else at
+        text, exemplars = split(text)
+        self._exemplars.add(process, exemplars)
         families = parse(text)
         history = self._histories.setdefault(process, _History())
         before, since = history.latest, at - history.times[-1] if history.times else 0.0
@@ -117,6 +124,7 @@ class Metrics:
         for process, history in list(self._histories.items()):
             if process not in alive and history.times[-1] < oldest:
                 del self._histories[process]
+                self._exemplars.drop(process)
 
     def families(self) -> list[dict[str, Any]]:
         """Return name, type, help and number of series of each metric."""
@@ -131,9 +139,16 @@ class Metrics:
                 entry["series"] += 1
         return [entries[name] for name in sorted(entries)]
 
+    def latest(self, process: str, family: str, **labels: str) -> float | None:
+        """Return the last value of one sample, or None where the process does not expose it."""
+        history = self._histories.get(process)
+        known = history.latest.get(family) if history else None
+        return known.samples.get((family, tuple(labels.items()))) if known else None
+
     def series(self, families: Collection[str]) -> dict[str, Any]:
-        """Return the times of each process and the lines of these families."""
+        """Return the times of each process, the lines of these families and their exemplars."""
         return {
+            "exemplars": self._exemplars.of(families),
             "times": {
                 process: [round(at, 1) for at in history.times]
                 for process, history in self._histories.items()

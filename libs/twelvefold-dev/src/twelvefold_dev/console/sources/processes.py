@@ -62,6 +62,10 @@ class Processes:
         }
         self.latest, self.error = rows, None
 
+    def of_services(self) -> list[dict[str, Any]]:
+        """Return the rows of the services' processes, also of those that do not run."""
+        return [row for row in self.latest if self._is_service(row)]
+
     def services(self) -> Sequence[tuple[str, str]]:
         """Return name and management URL of each running process of a service."""
         return [

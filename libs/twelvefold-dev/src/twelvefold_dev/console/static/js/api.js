@@ -33,29 +33,39 @@ function token() {
 }
 
 export function get(path, params = {}, signal) {
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(params)) {
-    if (value !== "" && value !== null && value !== undefined) query.set(name, value);
-  }
+  const query = toQuery(params);
   // An empty kind selects all traces, unlike a missing one.
   if (params.kind === "") query.set("kind", "");
   return send(`/api/${path}${query.size ? `?${query}` : ""}`, { signal });
 }
 
-export function post(path) {
-  return send(`/api/${path}`, { method: "POST" });
+export function post(path, params = {}) {
+  const query = toQuery(params);
+  return send(`/api/${path}${query.size ? `?${query}` : ""}`, { method: "POST" });
+}
+
+export function remove(path) {
+  return send(`/api/${path}`, { method: "DELETE" });
+}
+
+function toQuery(params) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(params)) {
+    if (value !== "" && value !== null && value !== undefined) query.set(name, value);
+  }
+  return query;
 }
 
 // Returns the URL, with a ticket, of a path to which the browser sends no headers (an event stream,
 // a frame, a download). Waits for a successful request, which proves that the token is valid.
-export async function signUrl(path) {
+export async function signUrl(path, query = "") {
   await accepted;
   const bytes = new TextEncoder();
   const algorithm = { name: "HMAC", hash: "SHA-256" };
   const key = await crypto.subtle.importKey("raw", bytes.encode(token()), algorithm, false, ["sign"]);
   const signature = await crypto.subtle.sign("HMAC", key, bytes.encode(decodeURIComponent(path)));
   const ticket = Array.from(new Uint8Array(signature), (byte) => byte.toString(16).padStart(2, "0"));
-  return `${path}?ticket=${ticket.join("")}`;
+  return `${path}?ticket=${ticket.join("")}${query ? `&${query}` : ""}`;
 }
 
 // Asks the user for the token where it is missing, or invalid after a reset of the stack.

@@ -4,7 +4,7 @@ import { fill, h } from "./dom.js";
 import { state, tone } from "./parts.js";
 
 const VIEWS = [
-  ["/", "Overview", "o"], ["/requests", "Requests", "r"], ["/jobs", "Jobs", "j"], ["/mail", "Mail", "m"],
+  ["/", "Overview", "o"], ["/requests", "Requests", "r"], ["/jobs", "Jobs", "j"], ["/queues", "Queues", "q"], ["/mail", "Mail", "m"],
   ["/logs", "Logs", "l"], ["/metrics", "Metrics", "c"], ["/stack", "Stack", "s"],
 ];
 const THEMES = { "": "Theme: system", light: "Theme: light", dark: "Theme: dark" };

@@ -2,10 +2,10 @@
 
 import { h } from "./dom.js";
 
-const VIEW_KEYS = { o: "/", r: "/requests", j: "/jobs", m: "/mail", l: "/logs", c: "/metrics", s: "/stack" };
+const VIEW_KEYS = { o: "/", r: "/requests", j: "/jobs", q: "/queues", m: "/mail", l: "/logs", c: "/metrics", s: "/stack" };
 const HELP = [
   ["/", "search requests"],
-  ["g then o r j m l c s", "overview, requests, jobs, mail, logs, metrics, stack"],
+  ["g then o r j q m l c s", "overview, requests, jobs, queues, mail, logs, metrics, stack"],
   ["↑ ↓", "next row of a list or a trace"],
   ["← →", "fold and unfold a span"],
   ["Enter", "open, or show the span"],

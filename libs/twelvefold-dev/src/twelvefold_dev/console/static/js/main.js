@@ -12,6 +12,7 @@ import { jobsView } from "./views/jobs.js";
 import { logsView } from "./views/logs.js";
 import { mailView } from "./views/mail.js";
 import { metricsView } from "./views/metrics.js";
+import { queuesView } from "./views/queues.js";
 import { overviewView } from "./views/overview.js";
 import { requestsView } from "./views/requests.js";
 import { stackView } from "./views/stack.js";
@@ -23,6 +24,7 @@ const ROUTES = [
   [/^\/traces\/(?<id>[^/]+)$/, traceView],
   [/^\/jobs$/, jobsView],
   [/^\/jobs\/(?<id>[^/]+)$/, jobView],
+  [/^\/queues$/, queuesView],
   [/^\/mail(?:\/(?<name>[^/]+))?$/, mailView],
   [/^\/logs$/, logsView],
   [/^\/metrics$/, metricsView],

@@ -97,6 +97,33 @@ export function announce(text) {
   document.getElementById("announcement").textContent = text;
 }
 
+// Returns a button that runs `work` once at a time and shows its error. `work` returns the text of
+// a toast, or nothing.
+export function actionButton(text, work, { kind = "", of = "", title = null } = {}) {
+  return h(
+    "button",
+    {
+      type: "button", class: kind || null, title,
+      onclick: async (event) => {
+        const button = event.currentTarget;
+        button.disabled = true;
+        button.setAttribute("aria-busy", "true");
+        try {
+          const done = await work();
+          if (done) toast(done);
+        } catch (error) {
+          toast(error.message, "bad");
+        } finally {
+          button.disabled = false;
+          button.removeAttribute("aria-busy");
+        }
+      },
+    },
+    text,
+    of && h("span", { class: "sr" }, ` ${of}`),
+  );
+}
+
 let toasts = null;
 
 export function toast(text, kind = "calm") {
@@ -142,8 +169,23 @@ export function choice(name, legend, options, value, onchange) {
   );
 }
 
-export function json(value) {
-  return h("pre", { class: "block" }, typeof value === "string" ? value : JSON.stringify(value, null, 2));
+// A block of text with a button that copies it.
+export function block(text, label, { kind = "" } = {}) {
+  return h(
+    "div",
+    { class: "copy-block" },
+    h("pre", { class: `block ${kind}`, tabindex: "0", "aria-label": label }, text),
+    h("button", { type: "button", class: "quiet", onclick: () => copy(text, `${label} copied`) }, "Copy", h("span", { class: "sr" }, ` ${label}`)),
+  );
+}
+
+export function json(value, label = "JSON") {
+  return block(typeof value === "string" ? value : JSON.stringify(value, null, 2), label);
+}
+
+// Returns a cell of a table. On a narrow screen rows become cards, in which the cell shows `label`.
+export function cell(label, props, ...children) {
+  return h("td", { ...props, data: { ...props?.data, label } }, ...children);
 }
 
 export function heading(title, ...beside) {

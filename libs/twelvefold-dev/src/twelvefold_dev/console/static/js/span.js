@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { duration, percent } from "./format.js";
-import { copyButton, facts, service, tag } from "./parts.js";
+import { actionButton, block, copy, copyButton, facts, service, tag } from "./parts.js";
 import { suiteFrames, traceback } from "./traceback.js";
 
 const LONG = 60; // characters, beyond which a value has its own line
@@ -28,7 +28,7 @@ export function spanDetails(span, trace) {
     ]),
     errors.map((event) => exception(event, span, trace)),
     span.failed && !errors.length && h("p", { class: "error-text" }, span.message || "Failed without a message."),
-    statement && [h("h3", {}, "Statement"), h("pre", { class: "block" }, dedent(String(statement)))],
+    statement && [h("h3", {}, "Statement"), block(dedent(String(statement)), "Statement")],
     others.length > 0 && [
       h("h3", {}, "Events"),
       h("ul", { class: "events" }, others.map((event) =>
@@ -59,6 +59,7 @@ function exception(event, span, trace) {
     frames.length > 0 && h("ol", { class: "frames", "aria-label": "Frames in the suite's code, the innermost first" }, frames.map((frame) =>
       h("li", {}, h("span", { class: "mono" }, `${frame.file}:${frame.line}`), h("span", { class: "faint" }, ` ${frame.name}`), h("code", {}, frame.code)))),
     stack && h("details", { open: !frames.length }, h("summary", {}, "Traceback"), traceback(stack)),
+    stack && h("p", {}, actionButton("Copy traceback", () => copy(stack, "Traceback copied"), { kind: "quiet" })),
   );
 }
 

@@ -3,7 +3,8 @@
 import { get, post } from "../api.js";
 import { fill, h, keyed } from "../dom.js";
 import { coarse, count, plural, time } from "../format.js";
-import { announce, choice, heading, state, toast } from "../parts.js";
+import { announce, cell, choice, heading, state, toast } from "../parts.js";
+import { retryAllButton } from "./queues.js";
 
 const STATES = ["dead", "failed", "running", "queued", "rejected", "cancelled", "succeeded"];
 const RETRYABLE = new Set(["failed", "dead", "rejected", "cancelled"]);
@@ -33,7 +34,7 @@ export const jobsView = {
       filters,
       h("div", { class: "scroll-x" }, h(
         "table",
-        { class: "jobs" },
+        { class: "jobs cards" },
         h("thead", {}, h("tr", {}, [
           ["Created"], ["Kind"], ["State"], ["Failed attempts", "num"], ["Waited", "num"], ["Ran", "num"], ["Error"], ["", "actions"],
         ].map(([name, kind]) => h("th", { scope: "col", class: kind }, name || h("span", { class: "sr" }, "Actions"))))),
@@ -72,6 +73,7 @@ export const jobsView = {
             h("option", { value: "" }, "All kinds"),
             [...kinds].sort().map((name) => h("option", { value: name, selected: name === kind }, name)),
           )),
+          RETRYABLE.has(status) && sums[status] > 0 && retryAllButton(status, kind, sums[status]),
         );
       }
       keyed(body, found.items, (job) => job.id, jobRow);
@@ -96,14 +98,14 @@ function jobRow(job) {
   return h(
     "tr",
     { class: job.status },
-    h("td", { class: "when" }, time(job.created_at)),
-    h("td", {}, h("a", { href: `/jobs/${job.id}`, class: "row-link mono", data: { row: "" } }, job.kind)),
-    h("td", {}, jobState(job)),
-    h("td", { class: "num" }, `${job.attempts}`, job.max_attempts && h("span", { class: "faint" }, ` of ${job.max_attempts}`)),
-    h("td", { class: "num" }, between(job.run_at, job.started_at)),
-    h("td", { class: "num" }, between(job.started_at, job.finished_at)),
-    h("td", { class: "look" }, job.error && h("span", { class: "bad-text" }, job.error)),
-    h("td", { class: "actions" }, actions(job)),
+    cell("Created", { class: "when" }, time(job.created_at)),
+    cell("Kind", { class: "title" }, h("a", { href: `/jobs/${job.id}`, class: "row-link mono", data: { row: "" } }, job.kind)),
+    cell("State", {}, jobState(job)),
+    cell("Failed attempts", { class: "num" }, `${job.attempts}`, job.max_attempts && h("span", { class: "faint" }, ` of ${job.max_attempts}`)),
+    cell("Waited", { class: "num" }, between(job.run_at, job.started_at)),
+    cell("Ran", { class: "num" }, between(job.started_at, job.finished_at)),
+    cell("Error", { class: "look" }, job.error && h("span", { class: "bad-text", title: job.error }, job.error)),
+    cell("", { class: "actions" }, actions(job)),
   );
 }
 

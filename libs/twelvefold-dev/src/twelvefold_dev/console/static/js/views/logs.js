@@ -39,6 +39,7 @@ export const logsView = {
         levels,
         pause,
       ),
+      h("div", { class: "log-head", "aria-hidden": "true" }, ["Time", "Level", "Process", "Event", "Fields"].map((name) => h("span", {}, name))),
       list,
     );
     showLevels();

@@ -1,11 +1,11 @@
-// Caught emails: the list and one email as its recipient would see it. The HTML is shown in a frame
-// that runs no scripts and loads nothing.
+// Caught emails: the list and one email as its recipient would see it.
 
-import { get, signUrl } from "../api.js";
+import { get, remove } from "../api.js";
+import { confirmAction } from "../dialog.js";
 import { fill, fillList, h } from "../dom.js";
-import { bytes, plural, time } from "../format.js";
-import { choice, facts, heading } from "../parts.js";
-import { table } from "../span.js";
+import { plural, time } from "../format.js";
+import { showMail } from "../mail-reader.js";
+import { actionButton, heading } from "../parts.js";
 
 export const mailView = {
   name: "mail",
@@ -13,18 +13,38 @@ export const mailView = {
   topics: ["mail"],
   follows: true,
   mount(root, route_, signal) {
-    let name = route_.params.name;
+    let route = route_;
     let form = "";
     let items = [];
     let seen = "";
+    let typing = null;
     const note = h("p", { class: "note" });
+    const words = h("input", {
+      type: "search", id: "mail-words", placeholder: "Recipient, subject, text", autocomplete: "off", spellcheck: "false",
+      oninput: () => {
+        clearTimeout(typing);
+        typing = setTimeout(() => route.go(`${location.pathname}${words.value.trim() ? `?q=${encodeURIComponent(words.value.trim())}` : ""}`, { replace: true }), 250);
+      },
+    });
+    words.value = route.query.get("q") ?? "";
+    const deleteAll = actionButton("Delete all…", async () => {
+      if (!await confirmAction("Delete all caught emails?", "Their files in .twelvefold/mail are deleted, also those that the search does not show.", "Delete")) return null;
+      const { deleted } = await remove("mails");
+      route.go("/mail");
+      return `${plural(deleted, "email")} deleted`;
+    }, { kind: "quiet" });
     const list = h("ol", { class: "mails", data: { rows: "" } });
     const reader = h("article", { class: "reader", "aria-label": "Mail" });
-    root.append(heading("Mail", note), h("div", { class: "mail-columns" }, h("div", { class: "mail-list" }, list), reader));
+    root.append(
+      heading("Mail", note),
+      h("div", { class: "filters" }, h("label", { class: "sr", for: "mail-words" }, "Search emails"), words, deleteAll),
+      h("div", { class: "mail-columns" }, h("div", { class: "mail-list" }, list), reader),
+    );
 
-    async function showMail() {
-      const shown = name ?? items[0]?.name;
+    async function open() {
+      const shown = route.params.name ?? items[0]?.name;
       if (!shown) {
+        seen = "";
         fill(reader);
         return;
       }
@@ -35,30 +55,36 @@ export const mailView = {
         if (link.dataset.name === shown) link.setAttribute("aria-current", "true");
         else link.removeAttribute("aria-current");
       }
-      read(reader, mail);
+      showMail(reader, mail, () => route.go("/mail"));
+    }
+
+    async function refresh() {
+      const q = route.query.get("q") ?? "";
+      const found = await get("mails", { limit: 200, q }, signal);
+      ({ items } = found);
+      if (!found.caught) {
+        fill(note, "Your environment names an external mail server; no email is caught.");
+        return;
+      }
+      deleteAll.hidden = !found.total;
+      fill(note, found.total ? `${q ? `${items.length} of ` : ""}${plural(found.total, "email")}, newest first` : "");
+      const next = JSON.stringify(items);
+      if (next !== form) {
+        form = next;
+        fillList(list, items, (mail) => mail.name, (mail) => entry(mail, seen), found.total
+          ? "No email contains these words."
+          : "No email was caught yet. Register an account to receive its welcome email here.");
+      }
+      await open();
     }
 
     return {
-      follow(route) {
-        name = route.params.name;
-        showMail();
+      follow(route_) {
+        route = route_;
+        refresh();
         return true;
       },
-      async refresh() {
-        const found = await get("mails", { limit: 200 }, signal);
-        ({ items } = found);
-        if (!found.caught) {
-          fill(note, "Your environment names an external mail server; no email is caught.");
-          return;
-        }
-        fill(note, found.total ? `${plural(found.total, "email")}, newest first` : "");
-        const next = JSON.stringify(items);
-        if (next !== form) {
-          form = next;
-          fillList(list, items, (mail) => mail.name, (mail) => entry(mail, seen), "No email was caught yet. Register an account to receive its welcome email here.");
-        }
-        await showMail();
-      },
+      refresh,
     };
   },
 };
@@ -75,60 +101,4 @@ function entry(mail, seen) {
       time(mail.caught),
     ),
   );
-}
-
-function read(reader, mail) {
-  const path = `/api/mails/${encodeURIComponent(mail.name)}`;
-  const body = h("div", { class: "mail-body" });
-  const formats = [
-    mail.has_html && ["html", "Rendered"],
-    mail.text && ["text", "Text"],
-    mail.headers && ["headers", "Headers"],
-    mail.source && ["source", "Source"],
-  ].filter(Boolean);
-
-  function show(format) {
-    if (format === "html") {
-      const frame = h("iframe", {
-        title: `Email: ${mail.subject}`, referrerpolicy: "no-referrer",
-        sandbox: "allow-popups allow-popups-to-escape-sandbox",
-      });
-      signUrl(`${path}/frame`).then((url) => { frame.src = url; });
-      fill(
-        body,
-        mail.remote_images > 0 && h("p", { class: "hint-line" }, `${plural(mail.remote_images, "image")} of other hosts not loaded.`),
-        frame,
-      );
-    } else if (format === "text") fill(body, h("pre", { class: "block mail-text" }, ...linkAddresses(mail.text)));
-    else if (format === "headers") fill(body, table(mail.headers));
-    else fill(body, h("pre", { class: "block", tabindex: "0", "aria-label": "Source" }, mail.source));
-  }
-
-  fill(
-    reader,
-    h("h2", {}, mail.subject),
-    facts([
-      ["From", mail.from], ["To", mail.to], ["Caught", time(mail.caught)], ["Size", bytes(mail.bytes)],
-      ["Job", mail.job_id ? h("a", { href: `/jobs/${mail.job_id}` }, "the job that sent it") : null],
-    ]),
-    mail.attachments?.length > 0 && h("ul", { class: "attachments" }, mail.attachments.map((one) =>
-      h("li", {}, download(`${path}/attachments/${one.number}`, one.name), h("span", { class: "faint" }, ` ${one.type}, ${bytes(one.bytes)}`)))),
-    mail.too_large
-      ? h("p", { class: "nothing" }, "Too large to display: ", h("code", {}, mail.path))
-      : choice("format", "Show as", formats, formats[0]?.[0], show),
-    body,
-  );
-  if (formats.length) show(formats[0][0]);
-}
-
-function download(path, name) {
-  const link = h("a", { download: "" }, name);
-  signUrl(path).then((url) => { link.href = url; });
-  return link;
-}
-
-// Turns the URLs in a text into links.
-function linkAddresses(text) {
-  return text.split(/(https?:\/\/[^\s<>"]+)/).map((part, at) =>
-    (at % 2 ? h("a", { href: part, target: "_blank", rel: "noopener noreferrer" }, part) : part));
 }

@@ -4,7 +4,7 @@ import { get } from "../api.js";
 import { fill, fillList, h } from "../dom.js";
 import { count, duration, percent, plural, time } from "../format.js";
 import { frame } from "../frame.js";
-import { heading, requestState, rootCause, route, state } from "../parts.js";
+import { cell, heading, requestState, rootCause, route, state } from "../parts.js";
 import { plot } from "../plot.js";
 import { processStrip } from "./stack.js";
 
@@ -100,7 +100,7 @@ function routeTable(body) {
     { class: "scroll-x" },
     h(
       "table",
-      {},
+      { class: "cards" },
       h("thead", {}, h("tr", {}, ["Route", "Requests", "Failed", "p50", "p95", "Longest"].map((name, at) =>
         h("th", { scope: "col", class: at ? "num" : null }, name)))),
       body,
@@ -114,12 +114,12 @@ function routeRow(one) {
   return h(
     "tr",
     {},
-    h("td", {}, h("a", { href: `/requests?${query}`, class: "row-link", data: { row: "" } }, route(one))),
-    h("td", { class: "num" }, count(one.requests)),
-    h("td", { class: "num" }, one.failed ? h("span", { class: "bad-text" }, `${one.failed} · ${percent(one.failed / one.requests)}`) : "0"),
-    h("td", { class: "num" }, duration(one.p50)),
-    h("td", { class: "num" }, duration(one.p95)),
-    h("td", { class: "num" }, duration(one.longest)),
+    cell("Route", { class: "title" }, h("a", { href: `/requests?${query}`, class: "row-link", data: { row: "" } }, route(one))),
+    cell("Requests", { class: "num" }, count(one.requests)),
+    cell("Failed", { class: "num" }, one.failed ? h("span", { class: "bad-text" }, `${one.failed} · ${percent(one.failed / one.requests)}`) : "0"),
+    cell("p50", { class: "num" }, duration(one.p50)),
+    cell("p95", { class: "num" }, duration(one.p95)),
+    cell("Longest", { class: "num" }, duration(one.longest)),
   );
 }
 

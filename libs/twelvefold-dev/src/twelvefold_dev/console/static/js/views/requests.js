@@ -5,7 +5,8 @@ import { get } from "../api.js";
 import { fill, h, keyed } from "../dom.js";
 import { duration, plural, time } from "../format.js";
 import { frame } from "../frame.js";
-import { announce, choice, heading, requestState, rootCause, route, service } from "../parts.js";
+import { recordingSwitch } from "../recording.js";
+import { announce, cell, choice, heading, requestState, rootCause, route, service } from "../parts.js";
 
 const PAGE = 100;
 
@@ -31,14 +32,14 @@ export const requestsView = {
       { class: "scroll-x" },
       h(
         "table",
-        { class: "requests" },
+        { class: "requests cards" },
         h("thead", {}, h("tr", {}, [
           ["Time"], ["Request"], ["Status"], ["Duration", "num"], ["Root cause"], ["Services"], ["Spans", "num"],
         ].map(([name, kind]) => h("th", { scope: "col", class: kind }, name)))),
         body,
       ),
     );
-    root.append(heading("Requests", note), filters, fresh, table, next);
+    root.append(heading("Requests", note, recordingSwitch(signal)), filters, fresh, table, next);
 
     const parameters = () => Object.fromEntries(
       ["q", "kind", "run", "order"].filter((name) => route.query.has(name)).map((name) => [name, route.query.get(name)]),
@@ -136,17 +137,17 @@ function row(item) {
   return h(
     "tr",
     { class: item.state, data: { id: item.trace_id, started: item.started } },
-    h("td", { class: "when" }, time(item.started, { fraction: true })),
-    h(
-      "td",
-      { class: "what" },
+    cell("Time", { class: "when" }, time(item.started, { fraction: true })),
+    cell(
+      "Request",
+      { class: "what title" },
       h("a", { href: `/traces/${item.trace_id}`, class: "row-link", data: { row: "" } }, route(item)),
       !item.complete && h("span", { class: "faint" }, " (incomplete)"),
     ),
-    h("td", {}, requestState(item)),
-    h("td", { class: "num took" }, duration(item.duration), h("span", { class: "micro", style: { "--share": String(share(item.duration)) } })),
-    h("td", { class: "look" }, rootCause(item.culprit, { brief: true })),
-    h("td", {}, h("span", { class: "services" }, item.services.map((name) => service(name)))),
-    h("td", { class: "num" }, String(item.spans), item.lost > 0 && h("span", { class: "faint" }, ` +${item.lost}`)),
+    cell("Status", {}, requestState(item)),
+    cell("Duration", { class: "num took" }, duration(item.duration), h("span", { class: "micro", style: { "--share": String(share(item.duration)) } })),
+    cell("Root cause", { class: "look" }, rootCause(item.culprit, { brief: true })),
+    cell("Services", {}, h("span", { class: "services" }, item.services.map((name) => service(name)))),
+    cell("Spans", { class: "num" }, String(item.spans), item.lost > 0 && h("span", { class: "faint" }, ` +${item.lost}`)),
   );
 }

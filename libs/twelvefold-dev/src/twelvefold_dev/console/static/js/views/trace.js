@@ -5,6 +5,7 @@ import { fill, h } from "../dom.js";
 import { ago, duration, percent, plural, time } from "../format.js";
 import { logLine } from "../loglist.js";
 import { copyButton, facts, requestState, route, service, spanTitle, summaryBeyondName, tag } from "../parts.js";
+import { requestActions } from "../recording.js";
 import { spanDetails } from "../span.js";
 import { waterfall } from "../waterfall.js";
 import { story } from "./overview.js";
@@ -69,7 +70,7 @@ export const traceView = {
       side.append(tabs, panel);
       fill(
         root,
-        head(found),
+        head(found, requestActions(requestOf(found), route_.go, signal)),
         cause && causeBox(cause, () => fall.choose(cause.span_id)),
         found.repetitions.map((one) => repetitionBox(one, () => fall.choose(one.span_id))),
         summary.lost > 0 && h("p", { class: "hint-line" }, `${plural(summary.lost, "more span")} received, but not stored.`),
@@ -91,9 +92,14 @@ export const traceView = {
   },
 };
 
-function head({ summary, trace }) {
-  const request = trace.spans.find((span) => span.id === trace.root);
-  const requestId = request?.attributes.request_id;
+// Returns the request that a trace begins with.
+function requestOf({ summary, trace }) {
+  const id = trace.spans.find((span) => span.id === trace.root)?.attributes.request_id;
+  return { id: id && String(id), service: summary.service, method: summary.method, path: summary.path };
+}
+
+function head({ summary, trace }, actions) {
+  const requestId = requestOf({ summary, trace }).id;
   return h(
     "header",
     { class: "trace-head" },
@@ -107,8 +113,9 @@ function head({ summary, trace }) {
       ["Spans", String(summary.spans)],
       ["Path", summary.path && summary.path !== summary.route ? h("span", { class: "mono" }, summary.path) : null],
       ["Trace", copyButton(summary.trace_id, "trace id")],
-      ["Request", requestId ? copyButton(String(requestId), "request id") : null],
+      ["Request", requestId ? copyButton(requestId, "request id") : null],
     ]),
+    actions,
   );
 }
 

@@ -1,0 +1,5 @@
+"""The endpoints of jobs, emails, processes and recordings; `api` has those of the other views.
+
+Owns parameters and responses. Every path that changes something is a POST or a DELETE, which
+`access_control` admits from the console's own page only.
+"""
