@@ -385,6 +385,42 @@ async def test_the_page_is_usable_by_keyboard(page, console, failing_handler) ->
     assert await page.get_by_role("dialog").count() == 0
 
 
+async def press_until(page, key: str, selector: str, most: int = 40) -> None:
+    """Press `key` until the focus is on an element that `selector` matches."""
+    for _ in range(most):
+        await page.keyboard.press(key)
+        if await page.evaluate("selector => document.activeElement.matches(selector)", selector):
+            return
+    raise AssertionError(f"{key} never reaches {selector}")
+
+
+async def test_a_failing_handler_and_its_log_are_found_by_keyboard_alone(
+    page, console, failing_handler
+) -> None:
+    await open_page(page, console)
+    story = "section:has(#failed) .story-link"
+    await page.locator(story, has_text=failing_handler).first.wait_for(timeout=READY * 1000)
+    # The first key: the list of failures is the first one that the arrows reach.
+    await press_until(page, "ArrowDown", story)
+    while failing_handler not in await page.locator(":focus").inner_text():
+        await page.keyboard.press("ArrowDown")
+    await page.keyboard.press("Enter")
+    await page.get_by_role("tree").wait_for()
+    # The second: the root cause is the first button of the trace that is none to copy.
+    await press_until(page, "Tab", ".cause-box")
+    await page.keyboard.press("Enter")
+    details = page.locator(".span-details")
+    assert 'relation "users.sessions" does not exist' in await details.inner_text()
+    assert await page.evaluate("document.activeElement.role") == "treeitem"
+    # Its logs are the other tab of the panel beside it.
+    await press_until(page, "Tab", "#tab-span")
+    await page.keyboard.press("ArrowRight")
+    await press_until(page, "Tab", ".log-line.error summary")
+    await page.keyboard.press("Enter")
+    log = page.locator(".log-line.error details[open]").first
+    assert "Traceback" in await log.inner_text()
+
+
 async def test_a_chosen_theme_survives_a_reload(page, console) -> None:
     await open_page(page, console)
     paper = "getComputedStyle(document.body).backgroundColor"

@@ -80,10 +80,12 @@ async def start_console(
 ) -> AsyncIterator[Callable[..., Any]]:
     endings = []
 
-    async def start(**changes: Any) -> Console:
+    async def start(prepare: Callable[[Checkout], None] | None = None, **changes: Any) -> Console:
         root = tmp_path_factory.mktemp("checkout")
         checkout = Checkout(root)
         checkout.create()
+        if prepare is not None:
+            prepare(checkout)
         processes: list[Row] = []
         commands: list[Row] = []
 

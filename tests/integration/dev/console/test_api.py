@@ -37,6 +37,28 @@ async def test_a_trace_contains_its_log_lines(console) -> None:
     assert [line["event"] for line in found["logs"]] == ["mine, too", "mine"]
 
 
+async def test_a_list_and_a_trace_name_the_stored_runs(console) -> None:
+    root = span()
+    await console.send(root)
+    listed = await console.get("requests")
+    trace = await console.get(f"traces/{root.trace_id}")
+    for found in (listed, trace):
+        assert found["run"] == trace["summary"]["run"]
+        assert found["run"] in [run["run"] for run in found["runs"]]
+
+
+async def test_a_trace_is_exported_as_a_file_of_otlp_json(console) -> None:
+    root = span()
+    await console.send(root, span("SELECT", parent=root))
+    response = await console.http.get(f"/api/traces/{root.trace_id}/otlp")
+    assert response.headers["content-type"] == "application/json"
+    name = f"trace-{root.trace_id}.json"
+    assert response.headers["content-disposition"] == f"attachment; filename={name}"
+    listed = [one for of in response.json()["resourceSpans"] for one in of["scopeSpans"]]
+    names = [one["name"] for of_scope in listed for one in of_scope["spans"]]
+    assert sorted(names) == ["GET /things", "SELECT"]
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -44,8 +66,8 @@ async def test_a_trace_contains_its_log_lines(console) -> None:
         "requests?limit=201",
         "requests?limit=-1",
         "requests?limit=1e9",
-        "requests?before=yesterday",
-        "requests?before=99999999999999999999999",
+        "requests?after=yesterday",
+        "requests?since=99999999999999999999-1",
         "requests?kind=none",
         "requests?order=random",
         "jobs?limit=x",
@@ -63,6 +85,7 @@ async def test_an_invalid_parameter_is_refused(console, path) -> None:
     [
         "/api/traces/none",
         f"/api/traces/{'0' * 32}",
+        f"/api/traces/{'0' * 32}/otlp",
         "/api/jobs/0198c5f0-7b1c-7a52-9d0e-4a6c2f1b8e11",
         "/api/jobs/none",
         "/api/mails/none.eml",

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from tests.spans import new_trace_id, span
 
-from twelvefold_dev.console.traces.query import Query
+from twelvefold_dev.console.traces.query import Position, Query
 from twelvefold_dev.console.traces.spans import Link
 from twelvefold_dev.console.traces.store import RetentionLimits, TraceStore
 
@@ -66,10 +66,35 @@ def test_the_newest_request_comes_first(store) -> None:
     assert routes(store, order="duration", limit=1) == ["/late"]
 
 
-def test_the_next_page_starts_after_the_last_row(store) -> None:
-    store.add([request(f"/{at}", at=at) for at in range(5)])
-    first = store.search(Query(limit=2))
-    assert routes(store, before=first[-1]["started"]) == ["/2", "/1", "/0"]
+def read_pages(store, **query) -> list[str]:
+    """Return the routes of all pages of two rows."""
+    found: list[str] = []
+    after = None
+    while page := store.search(Query(after=after, limit=2, **query)):
+        found += [row["route"] for row in page]
+        after = Position.parse(page[-1]["position"])
+    return found
+
+
+@pytest.mark.parametrize("order", ["started", "duration"])
+def test_pages_show_every_trace_once_in_each_order(store, order) -> None:
+    # Several have the same start or the same duration, and the slowest are not the newest.
+    store.add([request(f"/{n}", at=n // 3, ms=50 - n // 2) for n in range(9)])
+    pages = read_pages(store, order=order)
+    assert sorted(pages) == [f"/{n}" for n in range(9)]
+    assert pages == routes(store, order=order)
+
+
+def test_a_list_begins_again_at_a_row_whatever_came_in_above_it(store) -> None:
+    store.add([request(f"/{at}", at=at) for at in range(3)])
+    top = store.search(Query())[0]["position"]
+    store.add([request("/new", at=9)])
+    assert routes(store, since=Position.parse(top)) == ["/2", "/1", "/0"]
+
+
+@pytest.mark.parametrize("text", ["", "1", "-1", "1-", "1-2-3", "٣-1", "9" * 19 + "-1", "1e3-1"])
+def test_other_text_is_no_position(text) -> None:
+    assert Position.parse(text) is None
 
 
 def test_the_oldest_traces_are_evicted_beyond_the_limit(open_store) -> None:

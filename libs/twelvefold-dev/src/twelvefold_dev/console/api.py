@@ -7,23 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, cast
+from typing import Any
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from twelvefold_dev.console.sources.jobs import JobsUnavailable
 from twelvefold_dev.console.sources.log_search import LogQuery
-from twelvefold_dev.console.traces.query import (
-    MAX_LIMIT,
-    REQUESTS_AND_JOBS,
-    SUGGESTIONS,
-    Query,
-)
-from twelvefold_dev.console.traces.trace import analyse
-from twelvefold_dev.console.traces.trace_json import to_json
+from twelvefold_dev.console.traces.query import REQUESTS_AND_JOBS, SUGGESTIONS, Query
 
 from .endpoints.responses import get, json_response, number, post, require
 from .links import console_links, secret_of
@@ -41,9 +33,6 @@ class Api:
         return [
             get("stack", self.stack),
             get("overview", self.overview),
-            get("requests", self.requests),
-            get("routes", self.by_route),
-            get("traces/{trace_id}", self.trace),
             get("logs", self.logs),
             get("metrics", self.metrics),
             get("metrics/series", self.series),
@@ -105,50 +94,7 @@ class Api:
             content["jobs_error"] = str(error)
         return json_response(content)
 
-    # Traces and logs
-
-    async def requests(self, request: Request) -> Response:
-        kind = request.query_params.get("kind", "request")
-        order = request.query_params.get("order", "started")
-        if kind not in ("request", "job", "other", "") or order not in ("started", "duration"):
-            raise HTTPException(
-                400, "kind must be request, job, other or empty; order must be started or duration."
-            )
-        query = Query(
-            text=request.query_params.get("q", "")[:500],
-            kind=kind,
-            run=number(request, "run"),
-            before=number(request, "before"),
-            order=cast("Any", order),
-            limit=number(request, "limit", maximum=MAX_LIMIT) or 100,
-        )
-        items = await self._state.run_in_store_thread(self._state.store.search, query)
-        more = len(items) == query.limit
-        return json_response({"items": items, "more": more, "unknown": query.unknown})
-
-    async def by_route(self, _: Request) -> Response:
-        items = await self._state.run_in_store_thread(self._state.store.routes)
-        return json_response({"items": items})
-
-    async def trace(self, request: Request) -> Response:
-        state, trace_id = self._state, request.path_params["trace_id"].lower()
-        logs = await state.run_in_file_thread(state.logs.of_trace, trace_id)
-
-        def read_trace() -> Response:
-            summary, spans = require(state.store.trace(trace_id), "trace")
-            trace = analyse(spans)
-            targets = {link.trace_id for span in spans for link in span.links} - {trace_id}
-            return json_response(
-                {
-                    "summary": summary,
-                    "trace": to_json(trace),
-                    "repetitions": [asdict(one) for one in trace.repetitions],
-                    "linked": state.store.find_linked(trace_id, sorted(targets)),
-                    "logs": logs,
-                }
-            )
-
-        return await state.run_in_store_thread(read_trace)
+    # Logs
 
     async def logs(self, request: Request) -> Response:
         state, parameters = self._state, request.query_params

@@ -20,6 +20,7 @@ from twelvefold_dev.console.endpoints.jobs import JobEndpoints
 from twelvefold_dev.console.endpoints.mails import MailEndpoints
 from twelvefold_dev.console.endpoints.processes import ProcessEndpoints
 from twelvefold_dev.console.endpoints.recordings import RecordingEndpoints
+from twelvefold_dev.console.endpoints.traces import TraceEndpoints
 from twelvefold_dev.console.sources.jobs import JobsUnavailable
 
 from .access_control import AccessControl
@@ -43,7 +44,14 @@ _VIEWS = (
     "/stack",
 )
 # The groups of endpoints below /api/.
-ENDPOINTS = (Api, JobEndpoints, MailEndpoints, ProcessEndpoints, RecordingEndpoints)
+ENDPOINTS = (
+    Api,
+    JobEndpoints,
+    MailEndpoints,
+    ProcessEndpoints,
+    RecordingEndpoints,
+    TraceEndpoints,
+)
 
 
 def create_app(state: ConsoleState) -> ASGIApp:

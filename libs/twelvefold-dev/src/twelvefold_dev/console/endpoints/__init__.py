@@ -1,4 +1,4 @@
-"""The endpoints of jobs, emails, processes and recordings; `api` has those of the other views.
+"""The endpoints of jobs, emails, processes, recordings and traces; `api` has those of other views.
 
 Owns parameters and responses. Every path that changes something is a POST or a DELETE, which
 `access_control` admits from the console's own page only.

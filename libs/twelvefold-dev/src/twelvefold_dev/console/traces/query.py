@@ -15,6 +15,7 @@ from typing import Any, Literal
 MAX_LIMIT = 200
 REQUESTS_AND_JOBS = "requests and jobs"  # a kind that excludes other work
 _MAX_TERMS = 16
+_MAX_INTEGER = 2**63  # of SQLite
 # A term: a minus, a key with its colon, and a value that may be quoted. An unclosed quote is text.
 _TERM = re.compile(r'(-?)((?:[A-Za-z_][\w.-]{0,60}:)?)(?:"([^"]*)"|(\S+))')
 _DURATION = re.compile(r"([<>]=?)(\d{1,9}(?:\.\d{1,6})?)(us|µs|ms|s)?", re.IGNORECASE)
@@ -22,6 +23,7 @@ _UNITS = {"us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _STATUS = re.compile(r"([1-5])xx|([1-5]\d\d)", re.IGNORECASE)
 _STATES = {"failed": ("failed",), "trouble": ("failed", "trouble"), "ok": ("ok",)}
 _UNMATCHED = "unmatched"  # requests that no route matched
+_POSITION = re.compile(r"(\d{1,19})-(\d{1,15})", re.ASCII)
 # What the page offers while a query is typed.
 SUGGESTIONS = (
     *(f"is:{state}" for state in (*_STATES, _UNMATCHED)),
@@ -33,17 +35,37 @@ Condition = tuple[str, list[Any]]
 
 
 @dataclass(frozen=True, slots=True)
+class Position:
+    """The place of a trace in a list: the value of the list's order, then the trace's number."""
+
+    value: int  # ns since the epoch, or ns of duration
+    seq: int
+
+    @classmethod
+    def parse(cls, text: str) -> Position | None:
+        """Return the position that `str` wrote, or None for any other text."""
+        match = _POSITION.fullmatch(text)
+        if match is None or int(match[1]) >= _MAX_INTEGER:
+            return None
+        return cls(int(match[1]), int(match[2]))
+
+    def __str__(self) -> str:
+        return f"{self.value}-{self.seq}"
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """A search for traces of one run.
 
-    `kind` is request, job, other, REQUESTS_AND_JOBS, or empty for all. `before` is a time in
-    microseconds since the epoch.
+    `kind` is request, job, other, REQUESTS_AND_JOBS, or empty for all. A list continues `after` a
+    position, or begins with the one `since`, whatever came in above it in the meantime.
     """
 
     text: str = ""
     kind: str = "request"
     run: int | None = None
-    before: int | None = None
+    after: Position | None = None
+    since: Position | None = None
     order: Order = "started"
     limit: int = 100
 
@@ -56,9 +78,10 @@ class Query:
         elif self.kind:
             where.append("kind = ?")
             values.append(self.kind)
-        if self.before is not None:
-            where.append("started < ?")
-            values.append(self.before * 1_000)
+        for position, compare in ((self.after, "<"), (self.since, "<=")):
+            if position is not None:
+                where.append(f"({self.order}, seq) {compare} (?, ?)")
+                values += [position.value, position.seq]
         for term in _terms(self.text):
             condition, bound = term.condition() or _search_text(term.text)
             where.append(f"NOT coalesce(({condition}), 0)" if term.excluded else condition)

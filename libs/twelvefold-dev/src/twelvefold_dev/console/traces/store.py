@@ -17,7 +17,7 @@ from typing import Any
 
 from . import spans as conventions
 from .database import open_database
-from .query import Query
+from .query import Position, Query
 from .spans import Span
 from .trace import Trace, analyse
 
@@ -177,16 +177,23 @@ class TraceStore:
         )
 
     def search(self, query: Query) -> list[dict[str, Any]]:
-        """Return the summaries of the matching traces in the order of the query."""
+        """Return the summaries of the matching traces in the order of the query.
+
+        Each has its `position`, at which another query begins or after which it continues.
+        """
         where, values = query.conditions(self._run)
         where.append("(complete OR started < ?)")
         values.append(time.time_ns() - _ROOT_TIMEOUT)
         statement = (
-            f"SELECT {_SUMMARY} FROM traces WHERE {' AND '.join(where)} "  # noqa: S608 (constants)
-            f"ORDER BY {query.order} DESC LIMIT ?"
+            f"SELECT seq, {_SUMMARY} FROM traces "  # noqa: S608 (constants)
+            f"WHERE {' AND '.join(where)} ORDER BY {query.order} DESC, seq DESC LIMIT ?"
         )
         rows = _dicts(self._database.execute(statement, [*values, query.limit]))
-        return [_summary(row) for row in rows]
+        positions = [str(Position(row[query.order], row["seq"])) for row in rows]
+        return [
+            {**_summary(row), "position": position}
+            for row, position in zip(rows, positions, strict=True)
+        ]
 
     def routes(self, limit: int = 200) -> list[dict[str, Any]]:
         """Return the routes of this run by number of requests, with durations in nanoseconds.

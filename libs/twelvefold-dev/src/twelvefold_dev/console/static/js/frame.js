@@ -104,7 +104,6 @@ function search({ final }) {
     const query = new URLSearchParams(location.pathname === "/requests" ? location.search : "");
     if (box.value.trim()) query.set("q", box.value.trim());
     else query.delete("q");
-    query.delete("before");
     go(`/requests${query.size ? `?${query}` : ""}`, { replace: !final });
   };
   if (final) open();

@@ -7,8 +7,11 @@ const HELP = [
   ["/", "search requests"],
   ["g then o r j q m l c s", "overview, requests, jobs, queues, mail, logs, metrics, stack"],
   ["↑ ↓", "next row of a list or a trace"],
+  ["n", "show the new traces that wait"],
   ["← →", "fold and unfold a span"],
   ["Enter", "open, or show the span"],
+  ["f", "find in the trace, Enter for the next match"],
+  ["+ - 0 z", "in a trace: zoom in, out, to all, to the span"],
   ["Esc", "leave the search, close a dialog"],
   ["?", "this list"],
 ];
@@ -30,6 +33,10 @@ export function onKeys({ go, search, help: showHelp }) {
       event.preventDefault();
       search();
     } else if (event.key === "?") showHelp();
+    else if (event.key === "f" && document.getElementById("find")) {
+      event.preventDefault();
+      document.getElementById("find").focus();
+    } else if (event.key === "n") document.querySelector("main .fresh:not([hidden])")?.click();
     else if (event.key === "ArrowDown" || event.key === "ArrowUp") moveRow(event);
     pending = event.key === "g" && !pending;
   });

@@ -24,6 +24,7 @@ export function logLine(line, { start = null, chosen = false, onspan = null, lin
       h("span", {}, h("i", {}, name), "=", plain(value), " "))),
     line.fields.exception && h("span", { class: "log-exception" }, lastLine(String(line.fields.exception))),
   );
+  const trace = linked && line.trace_id && `/traces/${line.trace_id}${line.span_id ? `?span=${line.span_id}` : ""}`;
   const all = Object.entries(line.fields).filter(([name]) => name !== "exception");
   return h(
     "li",
@@ -44,10 +45,10 @@ export function logLine(line, { start = null, chosen = false, onspan = null, lin
           line.fields.exception && actionButton("Copy traceback", () => copy(String(line.fields.exception), "Traceback copied"), { kind: "quiet" }),
         ),
         onspan && h("button", { type: "button", onclick: onspan }, "Show the span"),
-        linked && line.trace_id && h("a", { href: `/traces/${line.trace_id}` }, "Show the trace"),
+        trace && h("a", { href: trace }, "Show the trace"),
       ),
     ),
-    linked && line.trace_id && h("a", { class: "log-trace", href: `/traces/${line.trace_id}`, "aria-label": "Trace of this line" }, "trace"),
+    trace && h("a", { class: "log-trace", href: trace, "aria-label": "Trace of this line" }, "trace"),
   );
 }
 

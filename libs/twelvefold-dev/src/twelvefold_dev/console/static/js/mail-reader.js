@@ -4,7 +4,7 @@
 import { post, remove, signUrl } from "./api.js";
 import { fill, h } from "./dom.js";
 import { bytes, plural, time } from "./format.js";
-import { actionButton, block, choice, copy, facts, state } from "./parts.js";
+import { actionButton, block, choice, copy, download, facts, state } from "./parts.js";
 import { table } from "./span.js";
 
 const WIDTHS = [["", "Desktop"], ["mobile", "Mobile"]];
@@ -96,12 +96,6 @@ function linkTable(links) {
       h("button", { type: "button", class: "quiet", onclick: () => copy(link.url, "Link copied") }, "Copy", h("span", { class: "sr" }, " the link")),
     )),
   );
-}
-
-function download(path, name) {
-  const link = h("a", { download: "" }, name);
-  signUrl(path).then((url) => { link.href = url; });
-  return link;
 }
 
 // Turns the URLs in a text into links.

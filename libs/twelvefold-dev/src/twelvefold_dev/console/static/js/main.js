@@ -1,11 +1,13 @@
 // Entry point: routing, navigation, refresh and keys. Each view is a module that mounts into `main`
-// and names the topics that it shows.
+// and names the topics that it shows. Where a view has `snapshot()`, its result is `restore.content`
+// of the route that returns to the same entry of the history.
 
 import { get, storeToken } from "./api.js";
 import { fill, h } from "./dom.js";
 import { help, onKeys } from "./keys.js";
 import { listen, onChange, onState } from "./live.js";
 import { frame } from "./frame.js";
+import * as entries from "./history.js";
 import { toast } from "./parts.js";
 import { jobView } from "./views/job.js";
 import { jobsView } from "./views/jobs.js";
@@ -33,27 +35,61 @@ const ROUTES = [
 const MIN_REFRESH_INTERVAL = 400; // ms
 
 const main = document.getElementById("main");
-let current = null; // the mounted view: { view, route, controller, mounted }
+let current = null; // the mounted view: { view, controller, mounted }
+let shown = ""; // the path and query that it shows
 let scheduled = null; // the timer of the next refresh
 
+const here = () => location.pathname + location.search;
+
 export function go(path, { replace = false, keep = false } = {}) {
-  if (path === location.pathname + location.search) return;
-  history[replace ? "replaceState" : "pushState"](null, "", path);
+  if (path === here()) return;
+  if (replace) entries.replace(path);
+  else {
+    leave();
+    entries.push(path);
+  }
+  shown = here();
   if (keep) frame.show(location.pathname);
   else open({ focus: true });
 }
 
-async function open({ focus = false } = {}) {
+// Saves what is needed to return to the current entry of the history.
+function leave() {
+  const link = document.activeElement?.closest?.("main a[href]");
+  entries.save({
+    scroll: scrollY,
+    focus: link?.getAttribute("href") ?? null,
+    content: current?.mounted.snapshot?.() ?? null,
+  });
+}
+
+// Scrolls to where the entry was left. With `focus`, the link that was focused is so again.
+function settle(restore, focus) {
+  const link = focus && restore.focus && main.querySelector(`a[href="${CSS.escape(restore.focus)}"]`);
+  if (link && [main, document.body].includes(document.activeElement)) link.focus({ preventScroll: true });
+  scrollTo(0, restore.scroll);
+}
+
+async function open({ focus = false, restore = null } = {}) {
   const path = location.pathname;
+  shown = here();
   const [match, view] = find(path);
   frame.show(path);
   const route = {
     params: match?.groups ?? {},
     query: new URLSearchParams(location.search),
-    hash: location.hash,
     go,
+    restore,
   };
-  if (current?.view === view && view?.follows && current.mounted.follow?.(route)) return;
+  if (current?.view === view && view?.follows) {
+    const at = current;
+    const followed = at.mounted.follow?.(route);
+    if (followed) {
+      await followed;
+      if (restore && at === current) settle(restore, focus);
+      return;
+    }
+  }
   current?.controller.abort();
   current?.mounted.end?.();
   const controller = new AbortController();
@@ -66,11 +102,12 @@ async function open({ focus = false } = {}) {
     return;
   }
   document.title = `${view.title} · Twelvefold`;
-  const mounted = view.mount(root, route, controller.signal);
-  current = { view, controller, mounted };
-  scrollTo(0, 0);
+  const at = { view, controller, mounted: view.mount(root, route, controller.signal) };
+  current = at;
+  if (!restore) scrollTo(0, 0);
   if (focus) main.focus({ preventScroll: true });
   await refresh();
+  if (restore && at === current) settle(restore, focus);
 }
 
 function find(path) {
@@ -123,22 +160,34 @@ document.addEventListener("click", (event) => {
   event.preventDefault();
   go(url.pathname + url.search);
 });
-addEventListener("popstate", () => open());
+addEventListener("popstate", () => {
+  if (here() === shown) {
+    entries.arrive(); // only the fragment differs
+    return;
+  }
+  leave();
+  entries.arrive();
+  open({ restore: entries.saved(), focus: true });
+});
+addEventListener("pagehide", leave);
 addEventListener("unhandledrejection", (event) => {
   if (event.reason?.name !== "AbortError") toast(messageOf(event.reason), "bad");
 });
 
 function takeToken() {
   const match = /^#token=([\w-]+)$/.exec(location.hash);
-  if (!match) return;
+  if (!match) return false;
   storeToken(match[1]);
-  history.replaceState(null, "", location.pathname + location.search);
+  entries.replace(here());
+  return true;
 }
 
 takeToken();
-addEventListener("hashchange", takeToken); // for a link that is pasted into an open console
+addEventListener("hashchange", () => {
+  if (takeToken()) refresh(); // a link was pasted into an open console
+});
 frame.start({ go, get });
 document.getElementById("help").addEventListener("click", help);
 onKeys({ go, search: () => frame.search(), help });
 listen();
-open();
+open({ restore: entries.saved() });

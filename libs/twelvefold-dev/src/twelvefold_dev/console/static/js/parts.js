@@ -1,5 +1,6 @@
 // Elements that several views use. No information is given by colour alone.
 
+import { signUrl } from "./api.js";
 import { h } from "./dom.js";
 import { duration, percent } from "./format.js";
 
@@ -149,6 +150,13 @@ export function copyButton(text, label) {
     h("span", { class: "mono" }, text.length > 20 ? `${text.slice(0, 8)}…${text.slice(-4)}` : text),
     h("span", { class: "sr" }, ` copy ${label}`),
   );
+}
+
+// A link that downloads a file of the API.
+export function download(path, name, title = null) {
+  const link = h("a", { download: "", title }, name);
+  signUrl(path).then((url) => { link.href = url; });
+  return link;
 }
 
 // A filter with a few choices, made of radio buttons.

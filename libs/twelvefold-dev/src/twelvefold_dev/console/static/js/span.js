@@ -8,7 +8,8 @@ import { suiteFrames, traceback } from "./traceback.js";
 const LONG = 60; // characters, beyond which a value has its own line
 const STATEMENTS = ["db.query.text", "db.statement"];
 
-export function spanDetails(span, trace) {
+// `address` is the URL that shows this span.
+export function spanDetails(span, trace, address) {
   const statement = STATEMENTS.map((name) => span.attributes[name]).find(Boolean);
   const errors = span.events.filter((event) => event.name === "exception");
   const others = span.events.filter((event) => event.name !== "exception");
@@ -17,7 +18,12 @@ export function spanDetails(span, trace) {
   return h(
     "article",
     { class: "span-details", "aria-label": `Span ${span.name}` },
-    h("h2", {}, tag(span.category), " ", span.name),
+    h(
+      "div",
+      { class: "span-title" },
+      h("h2", {}, tag(span.category), " ", span.name),
+      h("button", { class: "quiet", type: "button", onclick: () => copy(address, "Link copied") }, "Copy link"),
+    ),
     facts([
       ["Service", service(span.service)],
       ["Duration", h("b", {}, duration(span.length))],

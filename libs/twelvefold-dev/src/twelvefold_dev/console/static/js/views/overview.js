@@ -6,6 +6,7 @@ import { count, duration, percent, plural, time } from "../format.js";
 import { frame } from "../frame.js";
 import { cell, heading, requestState, rootCause, route, state } from "../parts.js";
 import { plot } from "../plot.js";
+import { updateUnread } from "../reading.js";
 import { processStrip } from "./stack.js";
 
 export const overviewView = {
@@ -51,12 +52,13 @@ export const overviewView = {
         fill(lead, sentence(found, stack));
         processStrip(strip, stack.processes);
         plot(dots, found.dots, "No request yet. A new one appears within a second.", route_.go);
-        fillList(failed, found.failed, (one) => one.trace_id, story, "Nothing failed in this run.");
+        const list = (box, ...content) => updateUnread(box, () => fillList(box, ...content));
+        list(failed, found.failed, (one) => one.trace_id, story, "Nothing failed in this run.");
         fill(troubled, found.totals.troubled > 0 && h("a", { href: "/requests?q=is%3Atrouble&kind=" }, `${count(found.totals.troubled)} more with a failed span`));
-        fillList(slowest, found.slowest, (one) => one.trace_id, story, "No request yet.");
-        fillList(routes, found.routes, (one) => `${one.method} ${one.route} ${one.service}`, routeRow, "");
+        list(slowest, found.slowest, (one) => one.trace_id, story, "No request yet.");
+        list(routes, found.routes, (one) => `${one.method} ${one.route} ${one.service}`, routeRow, "");
         showJobs(jobs, found);
-        fillList(mails, found.mails ?? [], (one) => one.name, mailStory, "No email was caught.");
+        list(mails, found.mails ?? [], (one) => one.name, mailStory, "No email was caught.");
       },
     };
   },
