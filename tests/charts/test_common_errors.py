@@ -39,7 +39,7 @@ ERRORS = {
     ),
     "a policy on claims without a RequestAuthentication": (
         Fault(MESH_POLICY, "kind: RequestAuthentication", "kind: PeerAuthentication"),
-        "0 rules say whose tokens count",
+        "0 rules say whose tokens count at api",
     ),
     "a policy on claims without an audience": (
         Fault(

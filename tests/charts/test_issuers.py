@@ -31,7 +31,7 @@ def admitted(environment: str, tokens: Values) -> list[str]:
     (authentication,) = (
         one
         for one in render("istio/mesh", environment, tokens)
-        if one["kind"] == "RequestAuthentication"
+        if one["kind"] == "RequestAuthentication" and one["metadata"]["name"] == "api-tokens"
     )
     rules = authentication["spec"]["jwtRules"]
     assert all(rule["jwks"] and rule["audiences"] == ["twelvefold-api"] for rule in rules)

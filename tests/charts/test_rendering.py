@@ -29,7 +29,7 @@ from tests.charts.rendering import (
     title,
 )
 from tests.charts.tree import ROOT
-from tests.suite import SERVICES
+from tests.suite import PUBLIC, SERVICES
 
 VERSIONS = ("1.30", "1.31", "1.33", "1.35", "1.37")
 _SCHEMAS = Path(__file__).parent / "schemas"
@@ -166,6 +166,7 @@ _SERVICE_TOGGLES: dict[str, Values] = {
     },
     "a CPU limit after all": {"resources": {"limits": {"cpu": "2"}}},
 }
+# Of the charts that have some of their own; the others are rendered as they are.
 _TOGGLES: dict[str, dict[str, Values]] = {
     **{f"charts/{service}": dict(_SERVICE_TOGGLES) for service in SERVICES},
     "charts/platform": {
@@ -216,13 +217,14 @@ _INGRESS: Values = {
         "cors": {"origins": ["https://app.example.com"]},
     }
 }
-_TOGGLES["charts/api"] |= {
-    "ingress": merged(_INGRESS, _WITHOUT_MESH),
-    "ingress of another kind": merged(
-        merged(_INGRESS, _WITHOUT_MESH),
-        {"ingress": {"className": "traefik", "clusterIssuer": "", "annotations": {"a": "b"}}},
-    ),
-}
+for _service in PUBLIC:
+    _TOGGLES[f"charts/{_service}"] |= {
+        "ingress": merged(_INGRESS, _WITHOUT_MESH),
+        "ingress of another kind": merged(
+            merged(_INGRESS, _WITHOUT_MESH),
+            {"ingress": {"className": "traefik", "clusterIssuer": "", "annotations": {"a": "b"}}},
+        ),
+    }
 
 
 def cases() -> Iterator[Any]:
@@ -231,7 +233,7 @@ def cases() -> Iterator[Any]:
             controllers = {} if release.is_second else dict(_controlled(release))
             for name, values in {
                 "as it is": {},
-                **_TOGGLES[release.chart],
+                **_TOGGLES.get(release.chart, {}),
                 **controllers,
             }.items():
                 more = Release(
@@ -419,6 +421,8 @@ def test_every_value_of_the_site_file_is_known_to_every_chart() -> None:
 
 def test_the_mesh_takes_keys_by_file_as_documented() -> None:
     mesh = next(one for one in releases("production") if one.chart == "istio/mesh")
-    (rule,) = [one for one in mesh.render() if one["kind"] == "RequestAuthentication"]
+    policies = [one for one in mesh.render() if one["kind"] == "RequestAuthentication"]
 
-    assert rule["spec"]["jwtRules"][0]["jwks"] == JWKS
+    rules = [rule for one in policies for rule in one["spec"]["jwtRules"]]
+    assert len(rules) == len(PUBLIC)
+    assert {rule["jwks"] for rule in rules} == {JWKS}

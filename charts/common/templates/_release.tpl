@@ -17,6 +17,7 @@ object of another release.
 {{ include "common.serviceaccount" . }}
 {{ include "common.secret" . }}
 {{ include "common.k8sservice" . }}
+{{ include "common.ingress" . }}
 {{ include "common.networkpolicy" . }}
 {{ include "common.podmonitor" . }}
 {{ include "common.prometheusrule" . }}

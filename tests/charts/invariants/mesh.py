@@ -44,43 +44,52 @@ def the_namespace_is_strict_and_denies_by_default(world: World) -> Iterator[str]
 
 
 @invariant(
+    Fault(MESH_POLICY, "kind: RequestAuthentication", "kind: RequestAuthorization"),
+    Fault("charts/common/values.yaml", "port: 8001, public: true}", "port: 8001}"),
+    Fault("charts/common/values.yaml", "{app: worker}", "{app: worker, public: true}"),
+)
+def every_public_service_and_no_other_has_its_tokens_checked(world: World) -> Iterator[str]:
+    """Without a RequestAuthentication no claim exists, and a policy on one admits no request."""
+    policies = [one["spec"] for one in world.of("RequestAuthentication")]
+    for service in PUBLIC:
+        labels = {"matchLabels": {"app.kubernetes.io/name": service}}
+        own = [spec["jwtRules"] for spec in policies if spec["selector"] == labels]
+        if [len(rules) for rules in own] != [1]:
+            yield f"{sum(map(len, own))} rules say whose tokens count at {service}"
+    if len(policies) != len(PUBLIC):
+        yield f"{len(policies)} services have their tokens checked, {len(PUBLIC)} are public"
+
+
+@invariant(
     Fault(MESH_POLICY, "      audiences: [{{ $.Values.global.tokens.audience | quote }}]\n", ""),
     Fault(MESH_POLICY, "forwardOriginalToken: true", "forwardOriginalToken: false"),
     Fault(
         MESH_POLICY, '      fromHeaders:\n        - {name: Authorization, prefix: "Bearer "}\n', ""
     ),
-    Fault(MESH_POLICY, "kind: RequestAuthentication", "kind: RequestAuthorization"),
     Fault(
         "charts/api/values.yaml",
         "JWT_ISSUER: '{{ include \"common.issuer\" . }}'",
         "JWT_ISSUER: another",
     ),
 )
-def tokens_are_checked_where_claims_are_asked_for_and_as_the_services_do(
-    world: World,
-) -> Iterator[str]:
-    """Without a RequestAuthentication no claim exists, and a policy on one admits no request."""
-    rules = [rule for one in world.of("RequestAuthentication") for rule in one["spec"]["jwtRules"]]
-    if len(rules) != 1:
-        yield f"{len(rules)} rules say whose tokens count"
-        return
-    (rule,) = rules
-    if rule.get("audiences") != [AUDIENCE] or rule["issuer"] != ISSUERS[world.environment]:
-        yield f"tokens are of {rule['issuer']} for {rule.get('audiences')}"
-    if rule.get("forwardOriginalToken") is not True:
-        yield "the token does not reach api"
-    if rule.get("fromHeaders") != [{"name": "Authorization", "prefix": "Bearer "}]:
-        yield "tokens are taken from elsewhere than the header"
-    if not json.loads(rule["jwks"])["keys"] or '"d"' in rule["jwks"]:
-        yield "the keys are not public ones"
+def tokens_are_checked_as_the_services_do(world: World) -> Iterator[str]:
+    expected = (ISSUERS[world.environment], AUDIENCE)
+    for rule in [
+        rule for one in world.of("RequestAuthentication") for rule in one["spec"]["jwtRules"]
+    ]:
+        if (rule["issuer"], *rule.get("audiences", ())) != expected:
+            yield f"tokens are of {rule['issuer']} for {rule.get('audiences')}"
+        if rule.get("forwardOriginalToken") is not True:
+            yield "the token does not reach the service"
+        if rule.get("fromHeaders") != [{"name": "Authorization", "prefix": "Bearer "}]:
+            yield "tokens are taken from elsewhere than the header"
+        if not json.loads(rule["jwks"])["keys"] or '"d"' in rule["jwks"]:
+            yield "the keys are not public ones"
     for workload in world.services():
         variables = world.variables(workload)
-        if "JWT_ISSUER" in variables and (variables["JWT_ISSUER"], variables["JWT_AUDIENCE"]) != (
-            rule["issuer"],
-            AUDIENCE,
-        ):
-            issuer, audience = variables["JWT_ISSUER"], variables["JWT_AUDIENCE"]
-            yield f"{workload} takes tokens of {issuer} for {audience}"
+        accepted = (variables.get("JWT_ISSUER"), variables.get("JWT_AUDIENCE"))
+        if "JWT_ISSUER" in variables and accepted != expected:
+            yield f"{workload} takes tokens of {accepted[0]} for {accepted[1]}"
 
 
 @invariant(

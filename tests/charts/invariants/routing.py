@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import combinations
 
-from tests.charts.rendering import NAMESPACE, Object, World, title
+from tests.charts.rendering import (
+    NAMESPACE,
+    Object,
+    Values,
+    World,
+    merged,
+    releases,
+    title,
+)
 from tests.suite import INTERNAL, PUBLIC
 
 from .identities import public_operations
-from .registry import DESTINATION_RULE, SERVICE_ROUTES, VIRTUAL_SERVICE, Fault, invariant
+from .registry import COMMON, DESTINATION_RULE, SERVICE_ROUTES, VIRTUAL_SERVICE, Fault, invariant
 
 SUFFIX = f".{NAMESPACE}.svc.cluster.local"
 
@@ -145,6 +154,49 @@ def the_gateway_leads_to_public_paths_of_the_public_port_only(world: World) -> I
                 if found.startswith(prefix) or prefix.startswith(found)
             ]:
                 yield f"{title(one)} and {title(other)} both take {prefix} and {clash}"
+
+
+_INGRESS: Values = {
+    "global": {"mesh": {"enabled": False}},
+    "ingress": {"enabled": True, "trustedProxies": ["10.0.0.0/16"]},
+}
+
+
+def _led_by_ingress(world: World) -> Iterator[tuple[str, str]]:
+    """Each prefix of a path and the service that it leads to, the longest first."""
+    found = []
+    for release in releases(world.environment, second=False):
+        if release.chart.removeprefix("charts/") not in PUBLIC:
+            continue
+        with_ingress = replace(release, values=merged(release.values, _INGRESS))
+        for one in with_ingress.render(world.root):
+            if one["kind"] == "Ingress":
+                rules = [rule["http"]["paths"] for rule in one["spec"]["rules"]]
+                found += [(path["path"], path["backend"]["service"]["name"]) for path in rules[0]]
+    yield from sorted(found, key=lambda one: -len(one[0]))
+
+
+@invariant(
+    Fault("charts/api/values.yaml", "    - /problems\n", ""),
+    Fault("charts/api/values.yaml", "    - /api\n", "    - /api/v1/users\n"),
+    Fault(
+        f"{COMMON}/_ingress.tpl", "{service: {name: {{ $.Chart.Name }}", "{service: {name: users"
+    ),
+)
+def without_a_mesh_the_ingress_leads_every_public_operation_to_its_service(
+    world: World,
+) -> Iterator[str]:
+    prefixes = list(_led_by_ingress(world))
+    for service in PUBLIC:
+        for _, path in public_operations(service):
+            led = next((name for prefix, name in prefixes if _is_under(path, prefix)), None)
+            if led != service:
+                yield f"the Ingress leads {path} of {service} to {led}"
+
+
+def _is_under(path: str, prefix: str) -> bool:
+    """Whether an Ingress path of type Prefix matches: by whole segments."""
+    return path == prefix or path.startswith(f"{prefix.rstrip('/')}/")
 
 
 @invariant(

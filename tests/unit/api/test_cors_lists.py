@@ -48,8 +48,8 @@ def test_every_method_of_an_operation_may_be_used():
 
 
 def test_the_ingress_lets_through_what_the_api_does():
-    found = yaml.safe_load((ROOT / "charts/api/values.yaml").read_text())["ingress"]["cors"]
-    template = (ROOT / "charts/api/templates/ingress.yaml").read_text()
+    found = yaml.safe_load((ROOT / "charts/common/values.yaml").read_text())["ingress"]["cors"]
+    template = (ROOT / "charts/common/templates/_ingress.tpl").read_text()
     assert tuple(found["methods"]) == cors.METHODS
     assert tuple(found["headers"]) == cors.REQUEST_HEADERS
     assert tuple(found["exposed"]) == cors.RESPONSE_HEADERS

@@ -13,14 +13,7 @@ from users.service.emails import email_links
 
 ROOT = Path(__file__).parents[3]
 GATEWAY = yaml.safe_load((ROOT / "istio/api/values.yaml").read_text())["public"]
-INGRESS = re.findall(
-    r'"(/[^"]*)"',
-    next(
-        line
-        for line in (ROOT / "charts/api/templates/ingress.yaml").read_text().splitlines()
-        if "range list" in line
-    ),
-)
+INGRESS = yaml.safe_load((ROOT / "charts/api/values.yaml").read_text())["ingress"]["paths"]
 # Served beside the routers: probes, the document and its page.
 BESIDE = {("GET", path) for path in ("/health", "/ready", "/docs", "/docs/{name}", "/openapi.json")}
 ROUTES = [

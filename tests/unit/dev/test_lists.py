@@ -91,7 +91,7 @@ def test_a_new_service_is_in_every_list_and_its_removal_leaves_no_trace(root: Pa
     )
 
     peers = yaml.safe_load((root / "charts/common/values.yaml").read_text())["global"]["peers"]
-    assert peers["shop"] == {"app": "shop"}
+    assert peers["shop"] == {"app": "shop", "public": True}
     servers = yaml.safe_load((root / "charts/backing/values.yaml").read_text())["servers"]
     assert {"shop", "shop-migrate"} <= set(servers["postgres"]["callers"])
     assert "shop" not in servers["redis"]["callers"]

@@ -41,10 +41,13 @@ def write_peers(text: str, services: Mapping[str, Service]) -> str:
 
 def _peer(service: Service) -> str:
     name = service.name
-    about, port = f"{name}, which has no internal port.", ""
+    about, more = f"{name}, which has no internal port", ""
     if service.is_internal:
-        about, port = f"Internal port of {name}.", f", port: {_INTERNAL_PORT}"
-    return f"    # {about}\n    {name}: {{app: {name}{port}}}\n"
+        about, more = f"Internal port of {name}", f", port: {_INTERNAL_PORT}"
+    if service.is_public:
+        about += " and is public" if not more else ", which is public"
+        more += ", public: true"
+    return f"    # {about}.\n    {name}: {{app: {name}{more}}}\n"
 
 
 def write_backing(text: str, services: Mapping[str, Service]) -> str:

@@ -1,16 +1,18 @@
-{{- include "common.init.service" . -}}
-{{- if and .Values.ingress.enabled (include "common.isPrimary" .) }}
+{{/* What of the host an Ingress leads to this service: the longest path wins between services. */}}
+{{- define "common.ingress" -}}
 {{- with .Values.ingress }}
+{{- if .enabled }}
 {{- if and .cors.origins $.Values.config.HTTP_CORS_ORIGINS }}
 {{- fail "ingress.cors.origins and HTTP_CORS_ORIGINS: both add CORS headers; choose one" }}
 {{- end }}
 {{- if and (not $.Values.global.mesh.enabled) (not .trustedProxies) }}
 {{- fail "ingress.trustedProxies: without the controller's networks all clients share one address" }}
 {{- end }}
+---
 apiVersion: networking.k8s.io/v1
 kind: Ingress
 metadata:
-  name: api
+  name: {{ $.Chart.Name }}
   namespace: {{ $.Release.Namespace }}
   labels:
     {{- include "common.labels" $ | nindent 4 }}
@@ -48,6 +50,7 @@ metadata:
     {{- with .annotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
+{{- $paths := .paths }}
 spec:
   ingressClassName: {{ .className }}
   tls:
@@ -58,11 +61,12 @@ spec:
     - host: {{ $host | quote }}
       http:
         paths:
-          {{- range list "/api" "/.well-known" "/docs" "/openapi.json" "/problems" "/health" "/ready" "/verify-email" "/reset-password" "/undo-email-change" }}
+          {{- range $paths }}
           - path: {{ . }}
             pathType: Prefix
-            backend: {service: {name: api, port: {name: http}}}
+            backend: {service: {name: {{ $.Chart.Name }}, port: {name: http}}}
           {{- end }}
     {{- end }}
 {{- end }}
 {{- end }}
+{{- end -}}
