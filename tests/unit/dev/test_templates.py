@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from twelvefold.service.installed import installed_services
 from twelvefold_dev.scaffold.errors import ScaffoldError
 from twelvefold_dev.scaffold.plan import ServicePlan
 
@@ -71,6 +72,36 @@ def test_a_row_is_named_in_the_singular_or_as_an_item(table: str, item: str) -> 
 def test_a_name_that_cannot_be_a_package_a_role_and_a_host_is_refused(name: str) -> None:
     with pytest.raises(ScaffoldError, match=r"cannot be a service's name|is taken"):
         ServicePlan(name, "things", public=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "clash"),
+    [
+        ("shop", "pages", "schemas.py uses Page"),
+        ("shop", "requests", "routes.py uses Request"),
+        ("shop", "titles", "schemas.py uses Title"),
+        ("shop", "keys", "routes.py uses keys"),
+        ("shop", "idempotency_keys", "routes.py uses IdempotencyKey"),
+        ("consumer", "orders", "settings.py uses ConsumerSettings"),
+    ],
+)
+def test_a_name_that_the_templates_use_for_something_else_is_refused(name, table, clash) -> None:
+    with pytest.raises(ScaffoldError, match=clash):
+        ServicePlan(name, table, public=True, jobs=True).check(Path("none"), {})
+
+
+@pytest.mark.parametrize("table", ["list", "type"])
+def test_a_table_named_as_a_builtin_is_refused(table: str) -> None:
+    with pytest.raises(ScaffoldError, match="cannot be a table's name"):
+        ServicePlan("shop", table, public=True)
+
+
+@pytest.mark.parametrize("table", ["users", "imagesets", "image"])
+def test_a_table_whose_paths_are_not_apart_from_those_of_a_service_is_refused(table: str) -> None:
+    services = installed_services()
+    with pytest.raises(ScaffoldError, match="is not separate from /api/v1/"):
+        ServicePlan("shop", table, public=True).check(Path("none"), services)
+    ServicePlan("shop", table, public=False, callers=("api",)).check(Path("none"), services)
 
 
 def test_every_placeholder_is_known_and_a_chart_names_its_service() -> None:

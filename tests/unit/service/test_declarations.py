@@ -9,6 +9,7 @@ from twelvefold.security.principals import ADMIN_SCOPE, USER_SCOPES, scope_of
 from twelvefold.service.definition import (
     Listener,
     Service,
+    calls_of,
     find_serving,
     further_scopes,
     order_by_calls,
@@ -67,17 +68,24 @@ def test_a_path_belongs_to_the_service_with_its_prefix() -> None:
     assert find_serving([things, others], "/api/v1") is None
 
 
-def test_every_caller_whose_secret_an_internal_port_accepts_calls_it() -> None:
-    services = installed_services()
-    calls = {(name, callee) for name, one in services.items() for callee in one.calls}
-    # Exports and erasures call every service that declares the hooks.
-    hooks = {name for name, one in services.items() if one.account_data == "hooks"}
-    calls |= {(caller, name) for name in hooks for caller in ("api", "worker")}
-    callers = {(caller, name) for name, one in services.items() for caller in one.callers}
-    assert callers <= calls
-    assert {callee for _, callee in calls} <= {
-        name for name, one in services.items() if one.is_internal
+def test_a_service_may_call_those_that_name_it_as_a_caller() -> None:
+    services = {
+        "shop": service("shop", calls={"keys": "keys"}),
+        "keys": service("keys", listeners=INTERNAL),
+        "ledger": service("ledger", listeners=INTERNAL, callers=("shop", "till")),
+        "till": service("till", listeners=INTERNAL, calls={"ledger": "entries"}),
     }
+    calls = {name: calls_of(one, services) for name, one in services.items()}
+    assert calls["shop"] == {"keys": "keys", "ledger": "what its internal API offers"}
+    assert calls["till"] == {"ledger": "entries"}
+    assert calls["keys"] == calls["ledger"] == {}
+
+
+def test_every_service_that_may_be_called_has_an_internal_port_and_is_installed() -> None:
+    services = installed_services()
+    called = {callee for one in services.values() for callee in calls_of(one, services)}
+    assert called <= {name for name, one in services.items() if one.is_internal}
+    assert {caller for one in services.values() for caller in one.callers} <= set(services)
 
 
 def test_no_two_installed_services_share_a_public_prefix() -> None:

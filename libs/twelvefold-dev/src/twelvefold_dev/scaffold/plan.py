@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import importlib.util
 import keyword
 import re
@@ -12,6 +13,7 @@ from typing import Any
 
 from twelvefold.service.definition import Service
 
+from .clashes import find_clash
 from .errors import ScaffoldError
 from .templating import render
 
@@ -45,7 +47,8 @@ class ServicePlan:
             )
         if self.name in _RESERVED:
             raise ScaffoldError(f"the name {self.name} is taken by another part of the suite")
-        if not _TABLE.fullmatch(self.table) or keyword.iskeyword(self.item):
+        taken = self.table in dir(builtins) or keyword.iskeyword(self.item)
+        if taken or not _TABLE.fullmatch(self.table):
             raise ScaffoldError(
                 f"{self.table!r} cannot be a table's name: 2 to 24 lower-case letters, digits and _"
             )
@@ -72,9 +75,33 @@ class ServicePlan:
         spec = importlib.util.find_spec(self.name)
         if spec is not None and spec.origin is not None:
             raise ScaffoldError(f"a Python package {self.name} is installed: choose another name")
+        if clash := find_clash(self.files()):
+            raise ScaffoldError(f"{clash}: choose another name or table")
+        if self.public:
+            self._check_prefix(services)
         unknown = set(self.callers) - set(services)
         if unknown:
             raise ScaffoldError(f"no service {', '.join(sorted(unknown))} can be a caller")
+
+    def _check_prefix(self, services: Mapping[str, Service]) -> None:
+        # The gateway compares characters, not segments.
+        for service in services.values():
+            for prefix in service.prefixes:
+                if self.prefix.startswith(prefix) or prefix.startswith(self.prefix):
+                    raise ScaffoldError(
+                        f"{self.prefix} is not separate from {prefix} of {service.name}: "
+                        "choose another table"
+                    )
+
+    @property
+    def path(self) -> str:
+        """The table as the last segment of a path."""
+        return self.table.replace("_", "-")
+
+    @property
+    def prefix(self) -> str:
+        """The public paths."""
+        return f"/api/v1/{self.path}"
 
     def folders(self) -> list[Path]:
         """Return what belongs to the service alone, relative to the checkout."""
@@ -107,10 +134,8 @@ class ServicePlan:
 
     def _values(self) -> dict[str, Any]:
         owner = "principal.id" if self.public else "owner_id"
-        path = self.table.replace("_", "-")
-        location = (
-            "{router.prefix}" if self.public else f"/internal/v1/accounts/{{owner_id}}/{path}"
-        )
+        accounts = "/internal/v1/accounts/{owner_id}"
+        location = "{router.prefix}" if self.public else f"{accounts}/{self.path}"
         # An export comes from api, an erasure from worker.
         accepted = sorted({"api", "worker", *self.callers})
         article = "an" if self.item[0] in "aeiou" else "a"
@@ -123,7 +148,7 @@ class ServicePlan:
             "item": self.item,
             "an_item": f"{article} {self.item.replace('_', ' ')}",
             "Item": _camel(self.item),
-            "path": path,
+            "path": self.path,
             "public": self.public,
             "jobs": self.jobs,
             "callers": self.callers,

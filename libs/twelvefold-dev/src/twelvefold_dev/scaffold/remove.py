@@ -22,8 +22,8 @@ _GENERATED = ("README.md", "values.schema.json", "Chart.lock")  # derived, or co
 def remove_service(checkout: Checkout, name: str, services: Mapping[str, Service]) -> str:
     """Remove the service and return the SQL that would drop its schema and roles.
 
-    Raises ScaffoldError where another service calls it, where it owns the jobs of the others, or
-    where its files have edits that are not committed.
+    Raises ScaffoldError where another service calls it or names it as a caller, where it owns the
+    jobs of the others, or where its files have edits that are not committed.
     """
     service = services.get(name)
     if service is None:
@@ -31,6 +31,11 @@ def remove_service(checkout: Checkout, name: str, services: Mapping[str, Service
     callers = sorted(other for other, one in services.items() if name in one.calls)
     if callers:
         raise ScaffoldError(f"{', '.join(callers)} calls {name}: remove the calls first")
+    callees = sorted(other for other, one in services.items() if name in one.callers)
+    if callees:
+        raise ScaffoldError(
+            f"{name} is a declared caller of {', '.join(callees)}: remove that first"
+        )
     if service.migrations == JOBS_MIGRATIONS:
         raise ScaffoldError(f"{name} runs the jobs of every service")
     root = checkout.root

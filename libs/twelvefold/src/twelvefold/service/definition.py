@@ -34,6 +34,7 @@ _ACCOUNT_DATA_CALLERS = {
     "api": "what it keeps about an account, for its export",
     "worker": "what it keeps about an account, to be erased",
 }
+_ACCEPTED_CALLER = "what its internal API offers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +120,18 @@ def further_scopes(services: Iterable[Service]) -> list[str]:
 
 
 def calls_of(service: Service, services: Mapping[str, Service]) -> dict[str, str]:
-    """Return the services that a service calls, with the reasons: also those with hooks."""
+    """Return the services that a service may call, with the reasons.
+
+    Those that it declares, those with hooks where it calls them, and those that declare it as a
+    caller.
+    """
     calls = dict(service.calls)
     if reason := _ACCOUNT_DATA_CALLERS.get(service.name):
         for name in account_data_hooks(services.values()):
             calls.setdefault(name, reason)
+    for name, other in sorted(services.items()):
+        if service.name in other.callers:
+            calls.setdefault(name, _ACCEPTED_CALLER)
     return calls
 
 
