@@ -16,7 +16,7 @@ from tests.cluster.deployment import HOST, Deployment
 # Of e2e what a suite by URL can show; the rest starts suites of its own.
 SUITES = {
     "contract": ["tests/contract"],
-    "e2e": [f"tests/e2e/test_{name}.py" for name in ("user_story", "guide", "generated_client")],
+    "e2e": [f"tests/e2e/test_{name}.py" for name in ("user_story", "guide", "python_client")],
 }
 
 
@@ -60,6 +60,10 @@ def passes(deployment: Deployment, suite: str, folder: Path) -> str:
     assert passed is not None
     assert int(passed[1]) > 3
     return verdict
+
+
+def test_every_suite_is_there() -> None:
+    assert [path for paths in SUITES.values() for path in paths if not (ROOT / path).exists()] == []
 
 
 @pytest.mark.parametrize("suite", SUITES)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-NAME = "probe"  # a public service with one table
+NAME = "probe"  # a public service with one table and jobs of its own
 # What the expressions below may use; they run in the copy's root, in the copy's environment.
 PRELUDE = f"""
 import json, subprocess, sys, tomllib
@@ -304,7 +304,14 @@ LISTS = [
         "peers",
         "NAME in values('charts/common/values.yaml')['global']['peers']",
         "charts/common/values.yaml",
-        f"    {NAME}: {{app: {NAME}, port: 8001}}\n",
+        f"    {NAME}: {{app: {NAME}, port: 8001, public: true}}\n",
+    ),
+    _values(
+        "public services, whose tokens the mesh checks",
+        "values('charts/common/values.yaml')['global']['peers'][NAME]['public']",
+        "charts/common/values.yaml",
+        f"    {NAME}: {{app: {NAME}, port: 8001, public: true}}",
+        f"    {NAME}: {{app: {NAME}, port: 8001}}",
     ),
     *(
         _values(

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,13 +111,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="module")
 def services(project: Project) -> Iterator[Project]:
-    """The copy with a public and an internal service."""
+    """The copy with a public service, with jobs of its own, and an internal one that it calls."""
     before = time.monotonic()
-    output = project.run("twelvefold", "new", "service", NAME, "--public")
+    output = project.run("twelvefold", "new", "service", NAME, "--public", "--jobs")
     print(f"new service: {time.monotonic() - before:.1f} s; {output.strip()}")  # noqa: T201 (a figure)
-    output += project.run(
-        "twelvefold", "new", "service", INTERNAL, "--internal", "--table", "ledger_entries"
-    )
+    options = ("--internal", "--table", "ledger_entries", "--caller", NAME)
+    output += project.run("twelvefold", "new", "service", INTERNAL, *options)
     assert f"{NAME}: " in output
     assert f"{INTERNAL}: " in output
     yield project
@@ -186,11 +185,17 @@ def test_its_own_tests_pass_and_those_of_its_alerts_and_declarations(services: P
 
 
 @pytest.mark.skipif(not HAS_HELM, reason="make charts-test installs Helm's engine")
-def test_its_charts_keep_every_invariant(services: Project) -> None:
+def test_its_charts_keep_every_invariant_and_are_what_the_api_server_takes(
+    services: Project,
+) -> None:
     services.run("pytest", "-q", "-n", "0", "tests/charts/test_invariants.py::test_invariant")
+    chosen = f"{NAME} or {INTERNAL}"
+    services.run("pytest", "-q", "-n", "0", "tests/charts/test_rendering.py", "-k", chosen)
 
 
-def test_it_runs_with_the_others_and_a_request_makes_a_trace(services: Project) -> None:
+def test_it_runs_with_the_others_and_a_request_and_its_job_make_one_trace(
+    services: Project,
+) -> None:
     services.run("twelvefold", "up", "--detach")
     state = services.root / ".twelvefold"
     endpoints: dict[str, Any] = json.loads((state / "endpoints.json").read_text())
@@ -207,35 +212,49 @@ def test_it_runs_with_the_others_and_a_request_makes_a_trace(services: Project) 
         url = f"{endpoints['public'][NAME]}/api/v1/{NAME}"
         created = httpx.post(url, json={"title": "First"}, headers=bearer)
         assert created.status_code == 201, created.text
+        _await(lambda: httpx.get(f"{url}/{created.json()['id']}", headers=bearer), "confirmed_at")
         exported = httpx.get(f"{endpoints['api']}/api/v1/users/me/export", headers=bearer)
         assert "First" in exported.text
         console = json.loads((state / "run/console.json").read_text())
-        trace = _await_trace(console, f"POST /api/v1/{NAME}")
-        assert NAME in trace["services"]
+        spans = _await_trace(console, f"POST /api/v1/{NAME}", f"job {NAME}.confirm")
+        # Its own process ran the job, from its own queue.
+        assert {one["service"] for one in spans if one["name"].startswith("job ")} == {NAME}
     finally:
         services.run("twelvefold", "down")
 
 
-def _await_trace(console: dict[str, Any], name: str) -> dict[str, Any]:
+def _await(get: Callable[[], httpx.Response], field: str) -> Any:
+    """Return the value of a field of a JSON response once it is true."""
     deadline = time.monotonic() + 30
     while True:
-        found = httpx.get(
-            f"{console['url']}/api/requests", headers={"X-Console-Token": console["token"]}
-        )
-        traces = found.json()["items"] if found.is_success else []
-        for trace in traces:
-            if name.split()[1] in json.dumps(trace):
-                return dict(trace)
-        assert time.monotonic() < deadline, found.text
-        time.sleep(0.2)
+        response = get()
+        if found := response.json().get(field):
+            return found
+        assert time.monotonic() < deadline, response.text
+        time.sleep(0.1)
+
+
+def _await_trace(console: dict[str, Any], *names: str) -> list[dict[str, Any]]:
+    """Return the spans of the first trace that has spans of all these names."""
+    headers = {"X-Console-Token": console["token"]}
+    with httpx.Client(base_url=console["url"], headers=headers, timeout=20) as client:
+        deadline = time.monotonic() + 30
+        while True:
+            found = client.get("/api/requests", params={"q": names[0]}).json()["items"]
+            for one in found:
+                trace = client.get(f"/api/traces/{one['trace_id']}").json()["trace"]
+                if set(names) <= {span["name"] for span in trace["spans"]}:
+                    return list(trace["spans"])
+            assert time.monotonic() < deadline, found
+            time.sleep(0.2)
 
 
 def test_an_edit_that_is_not_committed_is_never_removed(services: Project) -> None:
-    path = services.root / f"services/{NAME}/src/{NAME}/service.py"
+    path = services.root / f"services/{INTERNAL}/src/{INTERNAL}/service.py"
     before = path.read_text()
     path.write_text(before + "\n# My own idea.\n")
-    output = services.run("twelvefold", "remove", "service", NAME, fails=True)
-    assert f"not committed: services/{NAME}/src/{NAME}/service.py" in output
+    output = services.run("twelvefold", "remove", "service", INTERNAL, fails=True)
+    assert f"not committed: services/{INTERNAL}/src/{INTERNAL}/service.py" in output
     assert "Traceback" not in output
     path.write_text(before)
 
@@ -252,6 +271,8 @@ def test_an_edit_that_is_not_committed_is_never_removed(services: Project) -> No
         (("remove", "service", "nothing"), "no service nothing"),
         (("remove", "service", "users"), "calls users: remove the calls first"),
         (("remove", "service", "worker"), "worker runs the jobs of every service"),
+        (("remove", "service", NAME), f"{NAME} is a declared caller of {INTERNAL}"),
+        (("new", "service", "shop", "--table", NAME), f"of {NAME}: choose another table"),
     ],
 )
 def test_a_wrong_request_is_refused_in_one_line(
@@ -273,7 +294,7 @@ def test_a_dry_run_lists_the_files_and_changes_nothing(services: Project) -> Non
 
 def test_removed_they_leave_no_trace_and_keep_their_data(services: Project) -> None:
     """The last of the tests: the services are gone afterwards."""
-    for name in (NAME, INTERNAL):
+    for name in (INTERNAL, NAME):
         output = services.run("twelvefold", "remove", "service", name)
         assert f"DROP SCHEMA IF EXISTS {name} CASCADE;" in output
     assert services.changes() == []
