@@ -1,8 +1,12 @@
-"""The project of docs/guides/libraries.md, in a repository of its own, on the built wheels."""
+"""The project of docs/guides/libraries.md, in a repository of its own, on the built wheels.
+
+Made by the commands that the page prints, with pip.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -21,6 +25,10 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/guides/libraries.md").read_text()
 FILES = dict(re.findall(r"^`([\w./]+)`:\n\n```\w+\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
 (STORY,) = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+INSTALL, RUN = (
+    re.sub(r"^\$ ", "", block, flags=re.MULTILINE)
+    for block in re.findall(r"^```console\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+)
 VERSION = "2026.11.28"
 UV = Path(sys.executable).with_name("uv")
 TIMEOUT = 300  # seconds; a cold cache downloads the servers
@@ -53,9 +61,9 @@ class Project:
     def twelvefold(self, *arguments: str) -> str:
         return self.run(self.root / ".venv/bin/twelvefold", *arguments)
 
-    def install(self, *requirements: str | Path) -> None:
-        python = self.root / ".venv/bin/python"
-        self.run(UV, "pip", "install", "--quiet", "--python", python, *requirements)
+    def follow(self, commands: str, **variables: str) -> str:
+        """Run commands of the page."""
+        return self.run("bash", "-euo", "pipefail", "-c", commands, **variables)
 
 
 def write_constraints(path: Path) -> Path:
@@ -83,16 +91,11 @@ def project(tmp_path_factory) -> Iterator[Project]:
         path = project.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
-    for package in ("notes", "notes/migrations"):
-        (project.root / "src" / package / "__init__.py").touch()
-    project.run(UV, "venv", "--quiet", "--python", sys.executable, ".venv")
-    project.install(
-        *("--find-links", wheels, "--constraint", constraints),
-        *(f"twelvefold[postgres,redis,otel]=={VERSION}", f"twelvefold-dev=={VERSION}"),
-    )
-    project.install("--no-deps", "--editable", project.root)
-    project.twelvefold("up", "--detach")
+    (project.root / "wheels").symlink_to(wheels)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    project.follow(INSTALL, VERSION=VERSION, PIP_CONSTRAINT=str(constraints), PATH=path)
     try:
+        project.follow(RUN)
         yield project
     finally:
         project.twelvefold("reset", "--yes")
@@ -109,7 +112,7 @@ def test_the_page_prints_every_file() -> None:
 
 
 def test_the_environment_has_only_the_drivers_of_the_project(project) -> None:
-    installed = project.run(UV, "pip", "list", "--python", project.root / ".venv/bin/python")
+    installed = project.run(project.root / ".venv/bin/pip", "list")
     assert re.search(rf"^twelvefold +{re.escape(VERSION)}$", installed, re.MULTILINE)
     assert not re.search("^(aioboto3|aiosmtplib|twelvefold-api) ", installed, re.MULTILINE)
 
@@ -117,7 +120,7 @@ def test_the_environment_has_only_the_drivers_of_the_project(project) -> None:
 def test_a_request_runs_its_job_and_both_are_one_trace(project) -> None:
     endpoints = json.loads((project.root / ".twelvefold/endpoints.json").read_text())
     assert set(endpoints["public"]) == {"notes"}
-    output = project.run("bash", "-euo", "pipefail", "-c", STORY, API=endpoints["public"]["notes"])
+    output = project.follow(STORY, API=endpoints["public"]["notes"])
     assert '"reminder":"succeeded"' in output
 
     console, _, token = project.twelvefold("console").strip().partition("/#token=")

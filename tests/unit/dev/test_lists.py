@@ -110,6 +110,15 @@ def test_a_new_service_is_in_every_list_and_its_removal_leaves_no_trace(root: Pa
     assert {name: (root / name).read_text() for name in before} == before
 
 
+def test_a_new_service_takes_no_port_of_another(root: Path) -> None:
+    write_lists(root, {**installed_services(), "accounts": replace(SHOP, name="accounts")})
+    ports = {
+        one["metadata"]["name"]: one.get("portForward", [])
+        for one in yaml.safe_load_all((root / "skaffold.yaml").read_text())
+    }
+    assert (ports["api"][0]["localPort"], ports["accounts"][0]["localPort"]) == (8000, 8001)
+
+
 def test_a_service_with_hooks_is_called_by_those_that_export_and_erase_accounts(
     root: Path,
 ) -> None:

@@ -96,6 +96,16 @@ def test_a_worker_is_compared_by_its_job_runs() -> None:
     )
 
 
+def test_a_service_with_requests_that_runs_jobs_of_its_own_is_compared_by_both() -> None:
+    failing = VersionMetrics(requests=100, runs=100, failed_runs=30)
+    assert verdict(failing).kind is VerdictKind.BAD
+    assert "30 of 100 job runs failed" in verdict(failing).why
+    assert verdict(failing, VersionMetrics(requests=100, runs=90, failed_runs=27)).kind is (
+        VerdictKind.GOOD
+    )
+    assert verdict(VersionMetrics(requests=100, runs=100)).kind is VerdictKind.GOOD
+
+
 def test_a_service_whose_jobs_become_dead_fails() -> None:
     assert evaluate_jobs(VersionMetrics(runs=100, dead=20), LIMITS).kind is VerdictKind.BAD
     assert evaluate_jobs(VersionMetrics(runs=100, failed_runs=20), LIMITS).kind is VerdictKind.OPEN

@@ -28,7 +28,8 @@ def _skaffold(text: str, services: Mapping[str, Service]) -> str:
     """Return the file with one module for each service, in the order of the migrations."""
     shared = [module for module in text.split("---\n") if _name_of(module) in _SHARED_MODULES]
     numbers = {name: number for number, name in enumerate(sorted(services))}
-    public = sorted(name for name, service in services.items() if service.is_public)
+    # In the order of the migrations, so that a new service leaves the others their ports.
+    public = [name for name, service in services.items() if service.is_public]
     return "---\n".join(
         [
             *shared,

@@ -179,7 +179,7 @@ def evaluate(
 ) -> Verdict:
     """Return the present verdict. It is GOOD only if `is_complete`: the window has passed.
 
-    `by_jobs` compares job runs instead of requests, for a service that receives none.
+    `by_jobs` compares job runs only, for a service that receives no requests.
     """
     count, noun = (new.runs, "jobs") if by_jobs else (new.requests, "requests")
     undecided: list[str] = []
@@ -220,15 +220,15 @@ class _Criterion:
 def _criteria(
     new: VersionMetrics, old: VersionMetrics, limits: AnalysisLimits, *, by_jobs: bool
 ) -> Iterator[_Criterion]:
-    if by_jobs:
-        allowed = limits.error_ratio + _share(old.failed_runs, old.runs)
-        yield _Criterion("job runs failed", new.failed_runs, new.runs, allowed)
-        return
-    allowed = limits.error_ratio + old.error_ratio
-    yield _Criterion("requests answered with 5xx", new.errors, new.requests, allowed)
-    allowed = _SLOW_RATIO + _share(old.slow, old.requests)
-    slow = f"requests slower than {limits.p99 * 1000:.0f} ms"
-    yield _Criterion(slow, new.slow, new.requests, allowed, is_of_errors=False)
+    if not by_jobs:
+        allowed = limits.error_ratio + old.error_ratio
+        yield _Criterion("requests answered with 5xx", new.errors, new.requests, allowed)
+        allowed = _SLOW_RATIO + _share(old.slow, old.requests)
+        slow = f"requests slower than {limits.p99 * 1000:.0f} ms"
+        yield _Criterion(slow, new.slow, new.requests, allowed, is_of_errors=False)
+    # Of worker, and of a service that runs the jobs of a queue of its own.
+    allowed = limits.error_ratio + _share(old.failed_runs, old.runs)
+    yield _Criterion("job runs failed", new.failed_runs, new.runs, allowed)
 
 
 def evaluate_jobs(worker: VersionMetrics, limits: AnalysisLimits) -> Verdict:
