@@ -113,10 +113,7 @@ def test_flux_waits_for_what_a_release_needs() -> None:
 
 def test_the_weights_that_argo_rollouts_sets_are_no_difference() -> None:
     for one in applications():
-        is_routed = one["spec"]["sources"][0]["helm"]["releaseName"] in (
-            "api-routing",
-            "users-routing",
-        )
+        is_routed = one["spec"]["sources"][0]["helm"]["releaseName"] in _ROUTING
         kinds = {entry["kind"] for entry in one["spec"].get("ignoreDifferences", [])}
         assert kinds == ({"VirtualService", "DestinationRule"} if is_routed else set())
         assert "RespectIgnoreDifferences=true" in one["spec"]["syncPolicy"]["syncOptions"]

@@ -219,6 +219,20 @@ LISTS = [
         f"  name: {NAME}\n",
         "  name: other\n",
     ),
+    *(
+        ServiceList(
+            f"examples: releases for {controller}",
+            f"all(text({file!r}).count(f'releaseName: {{one}}\\n') == 1"
+            " for one in (NAME, f'{NAME}-routing'))",
+            file,
+            f"releaseName: {NAME}\n",
+            "releaseName: other\n",
+        )
+        for controller, file in (
+            ("Argo CD", "docs/examples/argo-cd/applications.yaml"),
+            ("Flux", "docs/examples/flux/releases.yaml"),
+        )
+    ),
     # The laptop.
     ServiceList(
         "up: services in the order of their migrations",

@@ -26,6 +26,8 @@ FILES = (
     "charts/backing/values.yaml",
     "skaffold.yaml",
     ".github/CODEOWNERS",
+    "docs/examples/argo-cd/applications.yaml",
+    "docs/examples/flux/releases.yaml",
 )
 
 
@@ -97,6 +99,19 @@ def test_a_new_service_is_in_every_list_and_its_removal_leaves_no_trace(root: Pa
     assert "shop" not in servers["redis"]["callers"]
     assert "shop_app" in json.loads(servers["postgres"]["settings"]["BOOTSTRAP_ROLE_PASSWORDS"])
 
+    waves = {
+        one["metadata"]["name"]: one["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"]
+        for one in yaml.safe_load_all((root / FILES[-2]).read_text())
+    }
+    assert (waves["twelvefold-shop-routing"], waves["twelvefold-shop"]) == ("-1", "3")
+    releases = [
+        one
+        for one in yaml.safe_load_all((root / FILES[-1]).read_text())
+        if one["kind"] == "HelmRelease"
+    ]
+    shop = releases[-1]
+    assert (shop["metadata"]["name"], shop["spec"]["dependsOn"]) == ("shop", [{"name": "api"}])
+
     pods, routing = (
         yaml.safe_load((root / kind / "users/values.yaml").read_text())["callers"]["internal"]
         for kind in ("charts", "istio")
@@ -150,6 +165,12 @@ def test_a_service_with_hooks_is_called_by_those_that_export_and_erase_accounts(
 
     write_lists(root, installed_services())
     assert {name: (root / name).read_text() for name in CHARTS} == before
+
+
+def test_a_team_may_have_no_examples_for_gitops(root: Path) -> None:
+    for name in FILES[-2:]:
+        (root / name).unlink()
+    assert write_lists(root, installed_services()) == []
 
 
 def test_a_file_that_has_lost_its_list_is_named(root: Path) -> None:

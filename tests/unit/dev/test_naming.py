@@ -32,6 +32,12 @@ def renamed(path: str, text: str, naming: Naming = ACME) -> str:
             'max(jobs_due{app_kubernetes_io_part_of="twelvefold"})',
             'max(jobs_due{app_kubernetes_io_part_of="acme"})',
         ),
+        (
+            "docs/examples/argo-cd/applications.yaml",
+            "destination: {namespace: twelvefold-system}",
+            "destination: {namespace: acme-system}",
+        ),
+        ("docs/examples/flux/releases.yaml", "name: twelvefold-charts", "name: acme-charts"),
         ("charts/platform/x.json", "twelvefold_build_info", "acme_build_info"),
         ("libs/twelvefold/src/twelvefold/x.py", '"twelvefold_build_info"', '"acme_build_info"'),
         (".github/CODEOWNERS", "/libs/  @twelvefold/core", "/libs/  @acme/core"),

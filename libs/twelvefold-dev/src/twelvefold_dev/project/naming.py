@@ -31,6 +31,8 @@ _DELIVERY = (
     "docs/guides/deploy.md",
     "docs/guides/rollout.md",
     "docs/guides/backup.md",
+    "docs/guides/gitops.md",
+    "docs/examples/*",
 )
 # The pages of a team.
 _PROSE = ("README.md", "docs/*", ".github/*")

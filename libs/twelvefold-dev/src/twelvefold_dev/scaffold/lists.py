@@ -15,6 +15,7 @@ from twelvefold.service.definition import Service
 from .chart_edges import value_files, write_edges
 from .chart_lists import write_backing, write_peers
 from .errors import ListMissing
+from .gitops_lists import ARGO_CD, FLUX, write_releases
 from .pyproject_lists import write_pyproject
 from .templating import render
 
@@ -77,13 +78,18 @@ FILES: Mapping[str, Callable[[str, Mapping[str, Service]], str]] = {
     "charts/backing/values.yaml": write_backing,
     _SKAFFOLD: _skaffold,
     _OWNERS: _owners,
+    ARGO_CD: write_releases,
+    FLUX: write_releases,
 }
+_OPTIONAL = frozenset({ARGO_CD, FLUX})  # a team may have none
 
 
 def _changes(root: Path, services: Mapping[str, Service]) -> Iterator[tuple[Path, str, str]]:
     """Yield each file with its present and its new content."""
     for name, change in FILES.items():
         path = root / name
+        if name in _OPTIONAL and not path.exists():
+            continue
         before = path.read_text(encoding="utf-8")
         yield path, before, change(before, services)
     for service in services.values():
