@@ -152,10 +152,10 @@ LISTS = [
     ),
     ServiceList(
         "libs/Dockerfile: packages of the bootstrap",
-        "'./services/*/' in text('libs/Dockerfile')",
+        "'./services/*/pyproject.toml' in text('libs/Dockerfile')",
         "libs/Dockerfile",
-        "./services/*/",
-        "./services/api ./services/users ./services/worker",
+        "./services/*/pyproject.toml",
+        "./services/api/pyproject.toml",
     ),
     # The workspace and its tools.
     ServiceList(
