@@ -28,7 +28,7 @@ def link(suite: Suite, console: str) -> str:
 
 
 @pytest.fixture(scope="module")
-async def database(suite: Suite, console: str) -> AsyncIterator[asyncpg.Connection[Any]]:
+async def suite_database(suite: Suite, console: str) -> AsyncIterator[asyncpg.Connection[Any]]:
     """A superuser connection to the suite's database."""
     connection = await asyncpg.connect(str(suite.endpoints["postgres"]))
     yield connection

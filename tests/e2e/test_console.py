@@ -54,7 +54,7 @@ async def account(suite: Suite, console) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture(scope="module")
-async def sessions(database, account) -> Callable[[], Any]:
+async def sessions(suite_database, account) -> Callable[[], Any]:
     """Return a request for the sessions, the route of the injected faults."""
 
     async def request_sessions():
@@ -66,13 +66,13 @@ async def sessions(database, account) -> Callable[[], Any]:
 
 
 @pytest.fixture(scope="module")
-async def slow_query(database, sessions):
+async def slow_query(suite_database, sessions):
     """The route of a request with a statement of more than a second."""
-    async with database.transaction():
-        await database.execute("LOCK TABLE users.sessions IN ACCESS EXCLUSIVE MODE")
+    async with suite_database.transaction():
+        await suite_database.execute("LOCK TABLE users.sessions IN ACCESS EXCLUSIVE MODE")
         request = asyncio.create_task(sessions())
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-        while not await database.fetchval(waiting):
+        while not await suite_database.fetchval(waiting):
             await asyncio.sleep(0.01)
         since = time.monotonic()
         while time.monotonic() - since < 1.2:  # the duration of the injected fault
@@ -82,23 +82,23 @@ async def slow_query(database, sessions):
 
 
 @pytest.fixture(scope="module")
-async def failing_handler(slow_query, database, sessions):
+async def failing_handler(slow_query, suite_database, sessions):
     """The route of a request whose handler fails, since its table does not exist."""
-    await database.execute("ALTER TABLE users.sessions RENAME TO planted")
+    await suite_database.execute("ALTER TABLE users.sessions RENAME TO planted")
     try:
         assert (await sessions()).status_code >= 500
     finally:
-        await database.execute("ALTER TABLE users.planted RENAME TO sessions")
+        await suite_database.execute("ALTER TABLE users.planted RENAME TO sessions")
     return slow_query
 
 
 @asynccontextmanager
-async def temporary_job(database, status: str) -> AsyncIterator[str]:
+async def temporary_job(suite_database, status: str) -> AsyncIterator[str]:
     job_id = uuid4()
     errors = [
         {"at": "2026-11-23T19:13:02Z", "claim_no": 1, "error": "SMTPServerDisconnected: gone"}
     ]
-    await database.execute(
+    await suite_database.execute(
         "INSERT INTO jobs.jobs (id, kind, payload, status, errors, error, attempts, run_at) VALUES "
         "($1, 'planted.kind', '{}', $2, $3, 'SMTPServerDisconnected: gone', 10, now() + '1 day')",
         job_id, status, json.dumps(errors),
@@ -106,7 +106,7 @@ async def temporary_job(database, status: str) -> AsyncIterator[str]:
     try:
         yield str(job_id)
     finally:
-        await database.execute("DELETE FROM jobs.jobs WHERE id = $1", job_id)
+        await suite_database.execute("DELETE FROM jobs.jobs WHERE id = $1", job_id)
 
 
 @pytest.fixture(autouse=True)
@@ -218,9 +218,9 @@ async def test_a_list_under_the_pointer_does_not_move(page, console, suite) -> N
 
 
 async def test_the_page_asks_for_the_token_and_accepts_the_link(
-    page, console, database, link
+    page, console, suite_database, link
 ) -> None:
-    async with temporary_job(database, "dead") as job_id:
+    async with temporary_job(suite_database, "dead") as job_id:
         status = "SELECT status FROM jobs.jobs WHERE id = $1"
         await open_page(page, link)
         await page.evaluate("localStorage.removeItem('token')")
@@ -234,18 +234,20 @@ async def test_the_page_asks_for_the_token_and_accepts_the_link(
         await page.keyboard.press("Enter")
         await page.get_by_role("button", name="Retry").click()
         await page.locator("h1", has_text="queued").wait_for()
-        assert await database.fetchval(status, job_id) == "queued"
+        assert await suite_database.fetchval(status, job_id) == "queued"
 
 
-async def test_a_job_is_cancelled_after_opening_the_printed_link(page, database, link) -> None:
-    async with temporary_job(database, "failed") as job_id:
+async def test_a_job_is_cancelled_after_opening_the_printed_link(
+    page, suite_database, link
+) -> None:
+    async with temporary_job(suite_database, "failed") as job_id:
         await open_page(page, link)
         assert "#" not in page.url  # the address no longer contains the token
         await page.goto(f"{page.url}jobs?status=failed")
         row = page.locator("tr", has_text="planted.kind")
         await row.get_by_role("button", name="Cancel").click()
         await row.wait_for(state="detached")
-        status = await database.fetchval("SELECT status FROM jobs.jobs WHERE id = $1", job_id)
+        status = await suite_database.fetchval("SELECT status FROM jobs.jobs WHERE id = $1", job_id)
         assert status == "cancelled"
 
 
@@ -329,12 +331,12 @@ async def test_no_view_shows_a_password(page, console, suite) -> None:
 
 @pytest.mark.parametrize(("scheme", "checked"), [("light", WIDE), ("dark", NARROW)])
 async def test_every_view_is_accessible_and_fits(
-    page, console, failing_handler, database, axe, link, scheme, checked
+    page, console, failing_handler, suite_database, axe, link, scheme, checked
 ) -> None:
     headers = {"X-Console-Token": link.partition("#token=")[2]}
     async with (
         httpx.AsyncClient(base_url=console, headers=headers) as client,
-        temporary_job(database, "dead") as job,
+        temporary_job(suite_database, "dead") as job,
     ):
         items = (await client.get("/api/requests", params={"q": failing_handler})).json()["items"]
         views = [*VIEWS, f"/traces/{items[0]['trace_id']}", f"/jobs/{job}"]
