@@ -1,4 +1,4 @@
-"""The pages of traces in a real browser: the list, its history, and large traces."""
+"""The lists of the console in a real browser, their history, and large traces."""
 
 from __future__ import annotations
 
@@ -179,6 +179,39 @@ async def test_a_slower_trace_that_comes_in_is_shown_once_on_the_pages_by_durati
     await page.wait_for_function(f"() => document.querySelectorAll('{ROWS}').length >= 200")
     ids = await page.locator(ROWS).evaluate_all("rows => rows.map((row) => row.dataset.id)")
     assert len(ids) == len(set(ids))
+
+
+INSERT_JOBS = """
+INSERT INTO jobs.jobs (id, kind, payload, status, created_at)
+SELECT gen_random_uuid(), 'email.send', '{}', 'succeeded', now() - n * interval '1 minute'
+FROM generate_series($1::int, $2::int) AS n
+"""
+
+
+async def test_back_restores_the_loaded_jobs(page, console, jobs) -> None:
+    await jobs.execute(INSERT_JOBS, 1, 120)
+    await open_page(page, f"{console.url}/jobs")
+    await page.get_by_role("button", name="Older").click()
+    row = page.locator(ROWS).nth(80)
+    await row.scroll_into_view_if_needed()
+    before = await page.evaluate("scrollY")
+    await row.get_by_role("link").first.click()
+    await page.wait_for_url("**/jobs/*")
+    await page.go_back()
+    await page.wait_for_function("() => scrollY > 0")
+    assert await page.locator(ROWS).count() == 100
+    assert await page.evaluate("scrollY") == before
+
+
+async def test_jobs_stay_while_they_are_read(page, console, jobs) -> None:
+    await jobs.execute(INSERT_JOBS, 1, 5)
+    await open_page(page, f"{console.url}/jobs")
+    await page.locator(ROWS).first.hover()
+    await jobs.execute(INSERT_JOBS, 0, 0)
+    await page.get_by_text("1 new job shown once you leave the list").wait_for()
+    assert await page.locator(ROWS).count() == 5
+    await page.locator("#search").hover()
+    await page.wait_for_function(f"() => document.querySelectorAll('{ROWS}').length === 6")
 
 
 # Reading

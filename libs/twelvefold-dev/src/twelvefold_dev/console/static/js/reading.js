@@ -4,7 +4,8 @@
 const top = document.querySelector(".top");
 const held = new WeakMap(); // the update that waits for each list
 
-function isInUse(list) {
+// Whether the pointer or the focus is in the list.
+export function isInUse(list) {
   return list.matches(":hover, :focus-within");
 }
 
@@ -15,9 +16,7 @@ export function isBeingRead(list) {
 // Runs `update` of a short list at once, or when the pointer and the focus have left it. A later
 // update replaces one that waits.
 export function updateUnread(list, update) {
-  if (!held.has(list)) {
-    for (const name of ["pointerleave", "focusout"]) list.addEventListener(name, () => setTimeout(run));
-  }
+  if (!held.has(list)) onLeave(list, run);
   held.set(list, update);
   run();
 
@@ -26,4 +25,9 @@ export function updateUnread(list, update) {
     held.get(list)?.();
     held.set(list, null);
   }
+}
+
+// Calls `act` when the pointer or the focus has left the list.
+export function onLeave(list, act) {
+  for (const name of ["pointerleave", "focusout"]) list.addEventListener(name, () => setTimeout(act));
 }

@@ -4,6 +4,7 @@ import { get, post } from "../api.js";
 import { fill, h, keyed } from "../dom.js";
 import { coarse, count, plural, time } from "../format.js";
 import { announce, cell, choice, heading, state, toast } from "../parts.js";
+import { isInUse, onLeave } from "../reading.js";
 import { retryAllButton } from "./queues.js";
 
 const STATES = ["dead", "failed", "running", "queued", "rejected", "cancelled", "succeeded"];
@@ -18,7 +19,9 @@ export const jobsView = {
   follows: true,
   mount(root, route_, signal) {
     let route = route_;
-    let limit = PAGE;
+    let limit = route_.restore?.content?.limit ?? PAGE;
+    let known = null; // the ids of the rows
+    let waiting = 0; // new jobs that wait until the list is left
     const note = h("p", { class: "note" });
     const filters = h("div", { class: "filters" });
     const body = h("tbody", { data: { rows: "" } });
@@ -76,20 +79,30 @@ export const jobsView = {
           RETRYABLE.has(status) && sums[status] > 0 && retryAllButton(status, kind, sums[status]),
         );
       }
-      keyed(body, found.items, (job) => job.id, jobRow);
+      const items = known && isInUse(body) ? found.items.filter((job) => known.has(job.id)) : found.items;
+      known = new Set(items.map((job) => job.id));
+      waiting = found.items.length - items.length;
+      keyed(body, items, (job) => job.id, jobRow);
       next.hidden = found.items.length < limit || limit >= 200;
-      fill(note, found.items.length ? plural(total, "job") : "No job matches.");
+      fill(
+        note,
+        found.items.length ? plural(total, "job") : "No job matches.",
+        waiting > 0 && `, ${plural(waiting, "new job")} shown once you leave the list`,
+      );
     }
+
+    onLeave(body, () => waiting > 0 && refresh());
 
     return {
       follow(route_) {
         route = route_;
-        limit = PAGE;
+        limit = route_.restore?.content?.limit ?? PAGE;
+        known = null;
         filters.dataset.form = "";
-        refresh().then(() => announce(note.textContent));
-        return true;
+        return refresh().then(() => announce(note.textContent));
       },
       refresh,
+      snapshot: () => ({ limit }),
     };
   },
 };
