@@ -153,8 +153,8 @@ class NetworkProbes:
             [_pod(deployment, one, _SERVE if one in self._servers else _WAIT) for one in self._pods]
         )
         for one in self._pods:
-            command = ("wait", "--for=condition=ContainersReady", "--timeout=120s")
-            kubectl("-n", one.namespace, *command, f"pod/{one.pod}", timeout=150)
+            command = ("wait", "--for=condition=ContainersReady", "--timeout=300s")
+            kubectl("-n", one.namespace, *command, f"pod/{one.pod}", timeout=330)
 
     def address(self, server: Identity) -> str:
         """The address of a server's pod."""
