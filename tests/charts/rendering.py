@@ -11,9 +11,9 @@ import copy
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -143,14 +143,24 @@ def releases(environment: str, *, second: bool = True) -> list[Release]:
 class World:
     """The objects of all releases of an environment, and questions about them.
 
-    `root` is the checkout, or a copy of its charts with a fault in it.
+    `root` is the checkout, or a copy of its charts with a fault in it; `installed` replaces the
+    releases that the environment has.
     """
 
-    def __init__(self, environment: str, root: Path = ROOT) -> None:
+    def __init__(
+        self, environment: str, root: Path = ROOT, installed: Iterable[Release] | None = None
+    ) -> None:
         self.environment = environment
         self.root = root
-        self.rendered = [(one, one.render(root)) for one in releases(environment)]
-        self.objects = [one for _, found in self.rendered for one in found]
+        self._installed = releases(environment) if installed is None else list(installed)
+
+    @cached_property
+    def rendered(self) -> list[tuple[Release, list[Object]]]:
+        return [(one, one.render(self.root)) for one in self._installed]
+
+    @cached_property
+    def objects(self) -> list[Object]:
+        return [one for _, found in self.rendered for one in found]
 
     def folder_of(self, chart: str) -> Path:
         """A folder of a chart of this world with its libraries."""

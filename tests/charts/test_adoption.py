@@ -151,8 +151,8 @@ def test_further_hosts_are_served_beside_the_canonical_one() -> None:
     )
     public = of(render("istio/api", site), "VirtualService")[0]
     without_mesh: Values = {
-        "global": {"mesh": {"enabled": False}},
-        "ingress": {"enabled": True, "trustedProxies": ["10.0.0.0/16"]},
+        "global": {"mesh": {"mode": "none"}, "trustedProxies": ["10.0.0.0/16"]},
+        "ingress": {"enabled": True},
     }
     (ingress,) = of(render("charts/api", site, without_mesh), "Ingress")
 

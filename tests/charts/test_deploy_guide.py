@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 import typer
+import yaml
 from tests.charts.invariants.adoption import mounted_secrets
 from tests.charts.invariants.controllers import controlled
 from tests.charts.rendering import DIGEST, JWKS, PLATFORM, Release, Values, World, merged
+from tests.charts.test_rendering import faults
 from tests.charts.tree import ROOT
 from tests.suite import SERVICES
 
@@ -209,6 +211,29 @@ def test_every_line_of_the_guides_begins_with_a_command_that_is_looked_at() -> N
     ]
 
     assert unknown == []
+
+
+def test_the_guides_gateway_and_site_file_fit_the_gateway_api() -> None:
+    blocks = [
+        yaml.safe_load(block)
+        for block in re.findall(r"^```yaml\n(.*?)^```$", GUIDE, re.DOTALL | re.MULTILINE)
+    ]
+    (gateway,) = [block for block in blocks if block.get("kind") == "Gateway"]
+    (site,) = [block for block in blocks if "gatewayApi" in block.get("global", {})]
+    labelled = merged(gateway, {"metadata": {"labels": {}}})
+    image: Values = {"image": {"digest": DIGEST}}
+    routes = Release("istio/api", "api", values=site).render()
+    (route,) = [one for one in routes if one["metadata"]["name"] == "api-public"]
+    (parent,) = route["spec"]["parentRefs"]
+
+    assert list(faults(labelled)) == []
+    assert (parent["name"], parent["namespace"]) == (
+        gateway["metadata"]["name"],
+        gateway["metadata"]["namespace"],
+    )
+    listeners = {one["name"] for one in gateway["spec"]["listeners"]}
+    assert {parent["sectionName"], site["global"]["gatewayApi"]["httpListener"]} == listeners
+    assert Release("charts/api", "api", values=merged(image, site)).render()
 
 
 def test_a_controller_is_switched_on_by_values_that_both_charts_have() -> None:

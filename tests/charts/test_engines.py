@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.charts.entrances import COMBINATIONS, installed
 from tests.charts.rendering import ENVIRONMENTS, Object, Release, merged, releases
 from tests.charts.test_packaging import fetched
 from tests.charts.tree import ROOT
@@ -81,6 +82,16 @@ def test_both_helms_render_what_the_wheel_does(
     for release in releases(environment):
         found = rendered(engine, release, kubernetes)
         assert known(found) == known(release.render()), release
+
+
+@pytest.mark.parametrize(("gateway", "mesh"), COMBINATIONS)
+def test_both_helms_render_each_gateway_and_mesh_alike(
+    engine: tuple[Path, Path], gateway: str, mesh: str
+) -> None:
+    for release in installed("production", gateway, mesh):
+        if release.name in ("api", "api-canary", "mesh", "users-routing", "api-routing"):
+            found = rendered(engine, release, KUBERNETES[-1])
+            assert known(found) == known(release.render()), release
 
 
 @pytest.mark.parametrize("controller", ["", "argo-rollouts", "flagger"])

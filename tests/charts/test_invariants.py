@@ -33,7 +33,8 @@ def test_broken_chart_is_caught(one: Invariant, fault: Fault, tmp_path: Path) ->
     root = copied(tmp_path)
     fault.plant(root)
 
-    assert list(one.check(World(fault.environment, root))) != []
+    # The first complaint suffices.
+    assert any(True for _ in one.check(World(fault.environment, root)))
 
 
 def test_every_invariant_can_fail() -> None:

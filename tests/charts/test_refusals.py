@@ -195,8 +195,8 @@ REFUSED = {
         "both add CORS headers",
     ),
     "an Ingress whose addresses nobody trusts": (
-        service({"global": {"mesh": {"enabled": False}}, "ingress": {"enabled": True}}),
-        "ingress.trustedProxies",
+        service({"global": {"mesh": {"mode": "none"}}, "ingress": {"enabled": True}}),
+        "global.trustedProxies is empty",
     ),
     "an environment that there is not": (
         service({"global": {"environment": "prod"}}),
@@ -240,7 +240,7 @@ REFUSED = {
         "the documented example",
     ),
     "routing without a mesh": (
-        release("istio/users", {"global": {"mesh": {"enabled": False}}}),
+        release("istio/users", {"global": {"mesh": {"mode": "none"}}}),
         "there is nothing to route",
     ),
     "a second release beside a controller": (

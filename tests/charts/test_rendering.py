@@ -28,13 +28,13 @@ from tests.charts.rendering import (
     releases,
     title,
 )
+from tests.charts.schemas.update import schema_path
 from tests.charts.tree import ROOT
 from tests.suite import PUBLIC, SERVICES
 
 VERSIONS = ("1.30", "1.31", "1.33", "1.35", "1.37")
-_SCHEMAS = Path(__file__).parent / "schemas"
 _CONTROLLERS = ("argo-rollouts", "flagger")
-_WITHOUT_MESH: Values = {"global": {"mesh": {"enabled": False}}}
+_WITHOUT_MESH: Values = {"global": {"mesh": {"mode": "none"}, "trustedProxies": ["10.0.0.0/16"]}}
 _PEERS: dict[str, Values] = {
     "DNS of GKE, peers at networks and at pods": LOCATED,
     "credentials by EKS Pod Identity": {
@@ -213,7 +213,7 @@ _TOGGLES: dict[str, dict[str, Values]] = {
 _INGRESS: Values = {
     "ingress": {
         "enabled": True,
-        "trustedProxies": ["10.0.0.0/16"],
+        "profile": "ingress-nginx",
         "cors": {"origins": ["https://app.example.com"]},
     }
 }
@@ -221,8 +221,15 @@ for _service in PUBLIC:
     _TOGGLES[f"charts/{_service}"] |= {
         "ingress": merged(_INGRESS, _WITHOUT_MESH),
         "ingress of another kind": merged(
-            merged(_INGRESS, _WITHOUT_MESH),
-            {"ingress": {"className": "traefik", "clusterIssuer": "", "annotations": {"a": "b"}}},
+            _WITHOUT_MESH,
+            {
+                "ingress": {
+                    "enabled": True,
+                    "className": "traefik",
+                    "clusterIssuer": "",
+                    "annotations": {"a": "b"},
+                }
+            },
         ),
     }
 
@@ -256,8 +263,8 @@ def _controlled(release: Release) -> Iterator[tuple[str, Values]]:
 
 
 @cache
-def validator(kind: str) -> Any:
-    return jsonschema_rs.validator_for(json.loads((_SCHEMAS / f"{kind}.json").read_text()))
+def validator(path: Path) -> Any:
+    return jsonschema_rs.validator_for(json.loads(path.read_text()))
 
 
 # Maps whose names are the user's: any text by any text.
@@ -283,8 +290,9 @@ _CHECKED: set[str] = set()
 
 def faults(one: Object) -> Iterator[str]:
     """What the schemas of the API server's kinds and of the operators' refuse; strictly."""
-    if (_SCHEMAS / f"{one['kind']}.json").exists() and "." in one["apiVersion"].partition("/")[0]:
-        for error in validator(one["kind"]).iter_errors(one):
+    group = one["apiVersion"].partition("/")[0]
+    if "." in group and (path := schema_path(group, one["kind"])).exists():
+        for error in validator(path).iter_errors(one):
             yield f"{title(one)} {list(error.instance_path)}: {error.message}"
         return
     key = f"{one['apiVersion']} {one['kind']} {json.dumps(shape(one))}"

@@ -94,17 +94,17 @@ def missing() -> str | None:
     return None
 
 
-def gateway_address() -> tuple[str, int]:
-    """Where this machine reaches the gateway by TLS: a load balancer, a node, or its own port."""
+def gateway_address(port: int = 443) -> tuple[str, int]:
+    """Where this machine reaches a port of the gateway: a load balancer, or a port of a node."""
     service = json.loads(
         kubectl("-n", GATEWAY_NAMESPACE, "get", "service", "istio-ingressgateway", "-o", "json")
     )
-    https = next(port for port in service["spec"]["ports"] if port["port"] == 443)
+    served = next(one for one in service["spec"]["ports"] if one["port"] == port)
     candidates = [
-        (entry.get("ip") or entry["hostname"], 443)
+        (entry.get("ip") or entry["hostname"], port)
         for entry in service.get("status", {}).get("loadBalancer", {}).get("ingress", [])
     ]
-    if "nodePort" in https:
+    if "nodePort" in served:
         nodes = json.loads(kubectl("get", "nodes", "-o", "json"))["items"]
         addresses = [
             entry["address"]
@@ -112,11 +112,11 @@ def gateway_address() -> tuple[str, int]:
             for entry in node["status"]["addresses"]
             if entry["type"] == "InternalIP"
         ]
-        candidates += [(address, https["nodePort"]) for address in ("127.0.0.1", *addresses)]
-    for address, port in candidates:
+        candidates += [(address, served["nodePort"]) for address in ("127.0.0.1", *addresses)]
+    for candidate in candidates:
         try:
-            with socket.create_connection((address, port), timeout=2):
-                return address, port
+            with socket.create_connection(candidate, timeout=2):
+                return candidate
         except OSError:
             continue
     raise AssertionError(f"the gateway answers at none of {candidates}")

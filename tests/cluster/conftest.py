@@ -2,6 +2,7 @@
 
     make cluster-test                 # on whatever KUBECONFIG names; REPOSITORY and TAG name images
     CLUSTER_TEST_KEEP=1 make …        # leaves it installed, and upgrades it at the next run
+    CLUSTER_TEST_MESH=none make cluster-test ARGS="-k gateway_api"   # without a mesh
 
 Skipped, with the reason, where there is no cluster.
 """
@@ -19,6 +20,7 @@ import pytest
 from tests.cluster.clients import ClientPool
 from tests.cluster.cluster import kubectl, missing, objects, until
 from tests.cluster.deployment import BACKING, HOST, NAMESPACE, SYSTEM, Deployment
+from tests.cluster.gateway_api import missing_gateway_api
 from tests.cluster.name_resolution import lead
 
 _HERE = Path(__file__).parent
@@ -55,6 +57,8 @@ def deployment(
     tmp_path_factory: pytest.TempPathFactory, note: Callable[[str], None]
 ) -> Iterator[Deployment]:
     if reason := missing():
+        pytest.skip(reason)
+    if os.environ.get("CLUSTER_TEST_MESH") == "none" and (reason := missing_gateway_api()):
         pytest.skip(reason)
     began = time.monotonic()
     context = kubectl("config", "current-context").strip()

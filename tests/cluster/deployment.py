@@ -29,7 +29,8 @@ from tests.cluster.cluster import (
     run,
     until,
 )
-from tests.suite import SERVICES
+from tests.cluster.gateway_api import Gateway, missing_gateway_api
+from tests.suite import PUBLIC, SERVICES
 
 NAMESPACE = os.environ.get("CLUSTER_TEST_NAMESPACE", "twelvefold-test")
 SYSTEM, BACKING = f"{NAMESPACE}-system", f"{NAMESPACE}-backing"
@@ -44,6 +45,7 @@ class Deployment:
     folder: Path
     repository: str = os.environ.get("REPOSITORY", "ghcr.io/twelvefold")
     tag: str = os.environ.get("TAG", "dev")
+    mesh: str = os.environ.get("CLUSTER_TEST_MESH", "sidecar")  # or none, with the Gateway API
     gateway: tuple[str, int] = ("", 0)
     s3_port: int = 0
     _forwards: list[Forward] = field(default_factory=list)
@@ -69,13 +71,18 @@ class Deployment:
         self.s3_port = free_port()
         self._certificate()
         self._write_site()
+        if self.mesh == "none":
+            self._gateway.create()
+            self._write_site(self._gateway.site())
         self.release("platform", "charts/platform", namespace=SYSTEM)
         self.release("backing", "charts/backing", *self._image("backing"), namespace=BACKING)
-        self.release("mesh", "istio/mesh", *self.mesh_values)
+        if self.mesh != "none":
+            self._mesh()
         # It listens for TLS from the first Gateway on.
         self.gateway = until(gateway_address, "the gateway listens", 30)
         for service in SERVICES:
-            self.route(service)
+            if self.mesh != "none" or service in PUBLIC:
+                self.route(service)
             self.service(service)
         self._forwards = [Forward(BACKING, "s3", 8333, self.s3_port)]
         self._forwards[0].wait()
@@ -93,11 +100,42 @@ class Deployment:
         )
         apply(made)
 
-    def _write_site(self) -> None:
+    def _write_site(self, more: dict[str, Any] | None = None) -> None:
         """The site file; the servers are those of the charts' development values."""
         s3 = {"publicEndpoint": f"http://127.0.0.1:{self.s3_port}"}
-        site = {"global": {"namespace": NAMESPACE, "host": HOST, "s3": s3}}
-        (self.folder / "site.yaml").write_text(yaml.safe_dump(site))
+        mesh = {"mode": self.mesh}
+        site = {"namespace": NAMESPACE, "host": HOST, "s3": s3, "mesh": mesh, **(more or {})}
+        (self.folder / "site.yaml").write_text(yaml.safe_dump({"global": site}))
+
+    @property
+    def _gateway(self) -> Gateway:
+        return Gateway(NAMESPACE, HOST, TLS_SECRET)
+
+    def _mesh(self) -> None:
+        self.release("mesh", "istio/mesh", *self.mesh_values)
+
+    def lead_by_gateway_api(self) -> None:
+        """Clients come by HTTPRoutes from now on; without a mesh they always do."""
+        if self.mesh == "none":
+            return
+        self._gateway.create()
+        self._write_site(self._gateway.site())
+        # Services first, since the routes lead to those of single releases.
+        for service in PUBLIC:
+            self.service(service)
+            self.route(service)
+        self._mesh()
+
+    def lead_by_own_gateway(self) -> None:
+        """Clients come by the mesh's own Gateway again."""
+        if self.mesh == "none":
+            return
+        self._write_site()
+        self._mesh()
+        for service in PUBLIC:
+            self.route(service)
+            self.service(service)
+        self._gateway.remove()
 
     def _moved(self, text: str) -> str:
         return text.replace("twelvefold-backing", BACKING)
@@ -209,3 +247,5 @@ class Deployment:
             command = ("delete", "namespace", namespace, "--ignore-not-found", "--wait=false")
             kubectl(*command)
         kubectl(*("-n", GATEWAY_NAMESPACE, "delete", "secret", TLS_SECRET, "--ignore-not-found"))
+        if missing_gateway_api() is None:
+            self._gateway.remove()

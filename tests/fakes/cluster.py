@@ -68,6 +68,7 @@ class FakeCluster:
     weights: list[int | None] = field(default_factory=list)
     requests_per_sample: int = 100
     lease_left: bool = False
+    divides: bool = True
     _samples: int = 0
 
     def start(self, service: str, image: str, *, routing: bool = True, pods: int = 3) -> None:
@@ -114,6 +115,9 @@ class FakeCluster:
     async def weight(self, routing: str) -> int | None:
         canary = self.live.get(routing, {}).get("canary", {})
         return canary["weight"] if canary.get("enabled") else None
+
+    async def has_routes(self, routing: str) -> bool:
+        return self.divides and routing in self.live
 
     async def upgrade(
         self,

@@ -152,7 +152,7 @@ checksum/config: {{ include "common.settings" . | sha256sum }}
 {{- if include "common.createsSecret" . }}
 checksum/secret: {{ .Values.secret.data | toYaml | sha256sum }}
 {{- end }}
-{{- if .Values.global.mesh.enabled }}
+{{- if include "common.isSidecar" . }}
 # Probes and scrapes reach the process directly, without the sidecar's mTLS.
 traffic.sidecar.istio.io/excludeInboundPorts: {{ .Values.ports.management | quote }}
 sidecar.istio.io/rewriteAppHTTPProbers: "false"

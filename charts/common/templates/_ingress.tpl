@@ -5,8 +5,9 @@
 {{- if and .cors.origins $.Values.config.HTTP_CORS_ORIGINS }}
 {{- fail "ingress.cors.origins and HTTP_CORS_ORIGINS: both add CORS headers; choose one" }}
 {{- end }}
-{{- if and (not $.Values.global.mesh.enabled) (not .trustedProxies) }}
-{{- fail "ingress.trustedProxies: without the controller's networks all clients share one address" }}
+{{- $isNginx := eq .profile "ingress-nginx" }}
+{{- if and .cors.origins (not $isNginx) }}
+{{- fail "ingress.cors.origins needs ingress.profile: a plain Ingress knows no CORS; set HTTP_CORS_ORIGINS, by which the API does it" }}
 {{- end }}
 ---
 apiVersion: networking.k8s.io/v1
@@ -21,13 +22,14 @@ metadata:
     {{- with .clusterIssuer }}
     cert-manager.io/cluster-issuer: {{ . }}
     {{- end }}
-    {{- if eq .className "nginx" }}
+    {{- if $isNginx }}
     nginx.ingress.kubernetes.io/force-ssl-redirect: "true"
     # Uploads are streamed, and event streams stay open.
     nginx.ingress.kubernetes.io/proxy-request-buffering: "off"
     nginx.ingress.kubernetes.io/proxy-buffering: "off"
     nginx.ingress.kubernetes.io/proxy-read-timeout: "60"
-    nginx.ingress.kubernetes.io/proxy-body-size: 11m
+    # One MiB more than the largest image: it is the API that answers 413, as a problem.
+    nginx.ingress.kubernetes.io/proxy-body-size: {{ $.Values.config.IMAGES_MAX_BYTES | default 10485760 | int64 | add 1048576 | quote }}
     # A retried POST could have a second effect.
     nginx.ingress.kubernetes.io/proxy-next-upstream: error timeout
     nginx.ingress.kubernetes.io/proxy-next-upstream-tries: "3"
@@ -52,7 +54,9 @@ metadata:
     {{- end }}
 {{- $paths := .paths }}
 spec:
-  ingressClassName: {{ .className }}
+  {{- with .className }}
+  ingressClassName: {{ . }}
+  {{- end }}
   tls:
     - hosts: {{ include "common.hosts" $ }}
       secretName: {{ .tlsSecret }}

@@ -38,6 +38,8 @@ combinations.
 {{- end -}}
 {{- include "common.refuseDevelopment" . -}}
 {{- include "common.requireSite" . -}}
+{{- include "common.requireEntrance" . -}}
+{{- include "common.requireTrustedProxies" . -}}
 {{- end -}}
 
 {{/* The name of the release's own objects. */}}

@@ -116,7 +116,7 @@ spec:
         app.kubernetes.io/instance: {{ .Release.Name }}
         {{- include "common.podLabels" . | nindent 8 }}
         app.kubernetes.io/component: migration
-        sidecar.istio.io/inject: "false"
+        {{- include "common.outsideMesh" . | nindent 8 }}
     spec:
       serviceAccountName: {{ $account }}
       automountServiceAccountToken: false

@@ -18,6 +18,7 @@ global.peers contains their locations. charts/platform denies all other connecti
     {{- include "common.peer" . | trim | nindent 4 }}
   ports:
     - {protocol: TCP, port: {{ (index .root.Values.global.peers .name).port }}}
+    {{- include "common.hboneTo" . | nindent 4 }}
 {{- end -}}
 
 {{- define "common.networkpolicy" -}}
@@ -56,6 +57,7 @@ spec:
         {{- include "common.peer" (dict "root" $ "name" $peer) | trim | nindent 8 }}
       ports:
         - {protocol: TCP, port: {{ required (printf "callers names the port %s, ports does not" $port) (index $.Values.ports $port) }}}
+        {{- include "common.hboneTo" (dict "root" $ "name" $peer) | nindent 8 }}
     {{- end }}
     {{- end }}
     {{- end }}
@@ -66,11 +68,13 @@ spec:
               app.kubernetes.io/name: {{ .Chart.Name }}-test
       ports:
         - {protocol: TCP, port: {{ .Values.ports.management }}}
+    {{- include "common.ambientIngress" . | nindent 4 }}
   egress:
     {{- include "common.egressToDns" . | nindent 4 }}
-    {{- if .Values.global.mesh.enabled }}
+    {{- if include "common.isSidecar" . }}
     {{- include "common.egressTo" (dict "root" . "name" "istiod") | nindent 4 }}
     {{- end }}
+    {{- include "common.ambientEgress" . | nindent 4 }}
     {{- range $peer, $_ := .Values.calls }}
     {{- if include "common.hasPeer" (dict "root" $ "name" $peer) }}
     {{- include "common.egressTo" (dict "root" $ "name" $peer) | nindent 4 }}

@@ -137,7 +137,7 @@ address only is rejected. Takes name, port and network.
 {{- fail (printf "global.peers has no %s" .name) -}}
 {{- end -}}
 {{- if eq .name "gateway" -}}
-{{- if $values.global.mesh.enabled -}}true{{- end -}}
+{{- if or (include "common.isMeshed" .root) $values.global.gatewayApi.enabled -}}true{{- end -}}
 {{- else if eq .name "ingress" -}}
 {{- if dig "ingress" "enabled" false $values -}}true{{- end -}}
 {{- else if or (not (hasKey $peer "host")) $peer.host -}}true{{- end -}}

@@ -1,7 +1,7 @@
 {{/*
 The only include of a service chart. The primary creates the objects that releases share. Another
-release has only its own Deployment, ConfigMap, scaling, budget and migration, because Helm rejects an
-object of another release.
+release has only its own Deployment, ConfigMap, scaling, budget, migration and (for HTTPRoutes) Service,
+because Helm rejects an object of another release.
 */}}
 {{- define "common.service" -}}
 {{- include "common.init.service" . -}}
@@ -11,6 +11,7 @@ object of another release.
 {{ include "common.horizontalpodautoscaler" . }}
 {{ include "common.scaledobject" . }}
 {{ include "common.poddisruptionbudget" . }}
+{{ include "common.instanceService" . }}
 {{ include "common.migration" . }}
 {{ include "common.test" . }}
 {{- if include "common.isPrimary" . }}

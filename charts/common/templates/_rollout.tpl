@@ -36,7 +36,7 @@ canary:
   maxSurge: 1
   # A single pod ends only after its successor is ready.
   maxUnavailable: {{ ternary 1 0 (gt (include "common.fewestPods" . | int) 1) }}
-  {{- if and .Values.global.mesh.enabled $rollout.virtualServices }}
+  {{- if and (include "common.isSidecar" .) $rollout.virtualServices }}
   trafficRouting:
     istio:
       virtualServices:

@@ -60,6 +60,7 @@ metadata:
   namespace: {{ .Release.Namespace }}
   labels:
     {{- include "common.labels" . | nindent 4 }}
+    {{- include "common.waypointLabels" . | nindent 4 }}
   {{- include "common.annotationsWith" (dict "root" . "own" .Values.service.annotations) | nindent 2 }}
 spec:
   type: ClusterIP

@@ -85,7 +85,7 @@ metadata:
   labels:
     {{- $labels | nindent 4 }}
     app.kubernetes.io/component: test
-    sidecar.istio.io/inject: "false"
+    {{- include "common.outsideMesh" . | nindent 4 }}
   annotations:
     # Kept until the next test for `helm test --logs`.
     {{- include "common.testHook" (dict "weight" 0 "delete" "before-hook-creation") | nindent 4 }}

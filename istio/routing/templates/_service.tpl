@@ -9,21 +9,40 @@ in global.peers. Takes root, `first`: classes of public requests that come befor
 {{- $gateway := list $root.Values.global.peers.gateway.namespace -}}
 {{- $internal := (get $root.Values.global.peers $root.Chart.Name).port -}}
 {{- $public := not (empty $root.Values.public) -}}
+{{- $isSidecar := include "common.isSidecar" $root -}}
 {{- $isFlagger := eq $root.Values.global.rolloutController "flagger" -}}
-{{- if or $public $internal }}
+{{- if and (include "common.isMeshed" $root) (or $public $internal) }}
 {{- if not $isFlagger }}
-{{ include "routing.destinationrule" (dict "root" $root "exportTo" (ternary $gateway list $public)) }}
+{{ include "routing.destinationrules" (dict "root" $root "exportTo" (ternary $gateway list $public)) }}
 {{- else if $public }}
 {{ include "routing.canary" (dict "root" $root "port" 8000 "portName" "http") }}
 {{- else }}
 {{ include "routing.canary" (dict "root" $root "port" $internal "portName" "internal") }}
 {{- end }}
 {{- end }}
-{{- if $public }}
+{{- if include "routing.hasPublicHttpRoutes" $root }}
+{{ include "routing.publicHttpRoute" $root }}
+{{- else if $public }}
 {{ include "routing.publicRoutes" (dict "root" $root "first" (.first | default list) "exportTo" $gateway) }}
 {{- end }}
 {{- /* A Canary has one port: with Flagger the internal calls of a public service go to the primary. */}}
-{{- if and $internal (not (and $isFlagger $public)) }}
+{{- if and $isSidecar $internal (not (and $isFlagger $public)) }}
+{{ include "routing.internalRoutes" (dict "root" $root "port" $internal "classes" .internal) }}
+{{- else if and $root.Values.global.mesh.waypoint $internal }}
+{{ include "routing.internalHttpRoute" (dict "root" $root "port" $internal) }}
+{{- end }}
+{{- if $isSidecar }}
+{{ include "routing.authorizationpolicy" (dict "root" $root "rules" (include "routing.rules" $root | trim)) }}
+{{ include "routing.sidecar" $root }}
+{{- else if include "common.isAmbient" $root }}
+{{ include "routing.ambientPolicies" (dict "root" $root) }}
+{{- end }}
+{{- end -}}
+
+{{/* Calls of other services to the internal port, which sidecars route. Takes root, port and classes. */}}
+{{- define "routing.internalRoutes" -}}
+{{- $root := .root -}}
+{{- $isFlagger := eq $root.Values.global.rolloutController "flagger" }}
 {{- $reads := list (dict "method" (dict "regex" "GET|HEAD")) }}
 {{- $keyed := list (dict "method" (dict "exact" "POST") "headers" (dict "idempotency-key" (dict "regex" ".+"))) }}
 {{ include "routing.virtualservice" (dict
@@ -31,14 +50,11 @@ in global.peers. Takes root, `first`: classes of public requests that come befor
   "name" (ternary (printf "%s-routes" $root.Chart.Name) $root.Chart.Name $isFlagger)
   "hosts" (list (include "routing.host" (dict "root" $root "name" $root.Chart.Name)))
   "gateways" (list "mesh")
-  "port" $internal
-  "classes" (.internal | default (list
+  "port" .port
+  "classes" (.classes | default (list
     (dict "name" "reads" "match" $reads "retries" "reads")
     (dict "name" "keyed" "match" $keyed "retries" "keyed")
     (dict "name" "rest" "retries" "never")))) }}
-{{- end }}
-{{ include "routing.authorizationpolicy" (dict "root" $root "rules" (include "routing.rules" $root | trim)) }}
-{{ include "routing.sidecar" $root }}
 {{- end -}}
 
 {{/* The public paths behind the gateway. Takes root, first and exportTo. */}}

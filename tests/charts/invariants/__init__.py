@@ -5,9 +5,11 @@ A module for each noun; each check registers itself under the sentence that its 
 
 from . import (
     adoption,
+    ambient,
     capacity,
     conduct,
     controllers,
+    httproutes,
     identities,
     lifecycle,
     mesh,
@@ -28,9 +30,11 @@ __all__ = [
     "Fault",
     "Invariant",
     "adoption",
+    "ambient",
     "capacity",
     "conduct",
     "controllers",
+    "httproutes",
     "identities",
     "lifecycle",
     "mesh",

@@ -98,7 +98,7 @@ def the_primarys_pods_are_subset_v1_and_the_seconds_v2(world: World) -> Iterator
         '{{- include "common.hook" -10 | nindent 4 }}',
         '{{- include "common.hook" -30 | nindent 4 }}',
     ),
-    Fault(_MIGRATION, '        sidecar.istio.io/inject: "false"\n', ""),
+    Fault(_MIGRATION, '        {{- include "common.outsideMesh" . | nindent 8 }}\n', ""),
     Fault(
         _MIGRATION, "serviceAccountName: {{ $account }}", "serviceAccountName: {{ .Chart.Name }}"
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tests.charts.entrances import like
 from tests.charts.rendering import Object, Release, Values, World, merged
 from tests.suite import SERVICES
 
@@ -37,6 +38,8 @@ def _plural(kind: str) -> str:
     Fault(_DEPLOYER, '"networkpolicies")', '"networkpolicy")'),
     Fault(_DEPLOYER, '"virtualservices")', ")"),
     Fault(_DEPLOYER, '"analysistemplates" ', ""),
+    Fault(_DEPLOYER, '(list "httproutes")', "list"),
+    Fault(_DEPLOYER, ' "peerauthentications")', ")"),
     Fault(_DEPLOYER, "resources: [pods/exec]", "resources: [pods/attach]"),
     Fault(_DEPLOYER, 'list "create" "delete"', 'list "create"'),
     Fault(_DEPLOYER, '(list "deployments")', '(list "deployments" "daemonsets")'),
@@ -79,5 +82,8 @@ def _of_services(world: World) -> Iterator[Object]:
             yield from objects
     for controller in CONTROLLERS:
         yield from controlled(world, controller)
+    for release, objects in like(world, "gateway-api", "waypoint").rendered:
+        if release.chart.rpartition("/")[2] in SERVICES:
+            yield from objects
     secret: Values = {"image": {"tag": "1"}}
     yield from Release("charts/api", "api", environment="dev", values=secret).render(world.root)

@@ -157,8 +157,8 @@ def the_gateway_leads_to_public_paths_of_the_public_port_only(world: World) -> I
 
 
 _INGRESS: Values = {
-    "global": {"mesh": {"enabled": False}},
-    "ingress": {"enabled": True, "trustedProxies": ["10.0.0.0/16"]},
+    "global": {"mesh": {"mode": "none"}, "trustedProxies": ["10.0.0.0/16"]},
+    "ingress": {"enabled": True},
 }
 
 

@@ -5,8 +5,8 @@
 The files: `customresourcedefinitions.gen.yaml` of istio/api, `podmonitors` and `prometheusrules` of
 prometheus-operator, `scaledobjects` of keda, `rollout` and `analysis-template` of argo-rollouts,
 `crd.yaml` of flagger, `application` of argo-cd, `helmreleases` and `helmrepositories` of Flux,
-`300-clusterimagepolicy.yaml` of sigstore/policy-controller. A schema here holds for one kind and
-version.
+`300-clusterimagepolicy.yaml` of sigstore/policy-controller; into gateway-api/ those of
+sigs.k8s.io/gateway-api, standard channel. A schema here holds for one kind and version.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ KINDS = {
     "HelmRelease": "v2",
     "HelmRepository": "v1",
 }
+# Kinds of the Gateway API, in a folder of their own: Istio has a Gateway too.
+_GATEWAY_API, _GATEWAY_API_KINDS = "gateway.networking.k8s.io", {"Gateway": "v1", "HTTPRoute": "v1"}
 _NAMES = {"type": "object", "additionalProperties": {"type": "string"}}
 _METADATA = {
     "type": "object",
@@ -75,23 +77,32 @@ def strict(schema: Any) -> Any:
     return kept
 
 
+def schema_path(group: str, kind: str) -> Path:
+    """Where the schema of a kind is, if there is one."""
+    folder = Path(__file__).parent
+    return (folder / "gateway-api" if group == _GATEWAY_API else folder) / f"{kind}.json"
+
+
 def main(files: list[str]) -> None:
     for file in files:
         for crd in yaml.safe_load_all(Path(file).read_text()):
             kind = str(crd["spec"]["names"]["kind"]) if crd else ""
-            for version in crd["spec"]["versions"] if kind in KINDS else []:
-                if version["name"] != KINDS[kind]:
+            group = crd["spec"]["group"] if crd else ""
+            kinds = _GATEWAY_API_KINDS if group == _GATEWAY_API else KINDS
+            for version in crd["spec"]["versions"] if kind in kinds else []:
+                if version["name"] != kinds[kind]:
                     continue
                 schema = strict(version["schema"]["openAPIV3Schema"])
                 metadata = dict(_METADATA)
                 if crd["spec"]["scope"] == "Cluster":
                     metadata["required"] = ["name", "labels"]
                 schema["properties"] |= {
-                    "apiVersion": {"const": f"{crd['spec']['group']}/{version['name']}"},
+                    "apiVersion": {"const": f"{group}/{version['name']}"},
                     "kind": {"const": kind},
                     "metadata": metadata,
                 }
-                target = Path(__file__).with_name(f"{kind}.json")
+                target = schema_path(group, kind)
+                target.parent.mkdir(exist_ok=True)
                 target.write_text(json.dumps(schema, indent=1, sort_keys=True) + "\n")
 
 

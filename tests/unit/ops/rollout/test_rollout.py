@@ -233,6 +233,16 @@ async def test_another_target_is_refused_during_a_rollout() -> None:
     assert cluster.deployed == before
 
 
+async def test_a_service_whose_requests_nothing_divides_is_refused() -> None:
+    cluster = cluster_with_old_version("users")
+    cluster.divides = False
+
+    with pytest.raises(RolloutRefused, match="users-routing has no routes"):
+        await run(cluster, target("users"))
+
+    assert cluster.operations == []
+
+
 async def test_a_canary_that_no_rollout_created_is_left_unchanged() -> None:
     cluster = cluster_with_old_version()
     await cluster.upgrade("api-canary", target())

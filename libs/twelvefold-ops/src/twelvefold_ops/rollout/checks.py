@@ -24,6 +24,22 @@ async def require_known_job_kinds(cluster: Cluster, names: ReleaseNames) -> None
         )
 
 
+async def require_routes(cluster: Cluster, names: ReleaseNames, routing: Release | None) -> None:
+    """Raise RolloutRefused where nothing can divide the requests between two releases."""
+    if names.routing is None:
+        return
+    if routing is None:
+        raise RolloutRefused(
+            f"no release {names.routing}: install istio/{names.service} first. Without a mesh and "
+            "without HTTPRoutes the traffic cannot be divided: use helm upgrade"
+        )
+    if not await cluster.has_routes(names.routing):
+        raise RolloutRefused(
+            f"{names.routing} has no routes, as in an ambient mesh without a waypoint, so that the "
+            "traffic cannot be divided: use helm upgrade"
+        )
+
+
 def require_phase(canary: Release) -> None:
     """Raise RolloutRefused for a canary release that no rollout created."""
     if canary.phase is None:

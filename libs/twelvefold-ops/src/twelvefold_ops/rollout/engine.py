@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from .checks import require_known_job_kinds, require_phase, run_check
+from .checks import require_known_job_kinds, require_phase, require_routes, run_check
 from .model import (
     PHASE,
     PRIMARY_BEFORE,
@@ -133,11 +133,7 @@ class Rollout:
         return RolloutResult(RolloutOutcome.PROMOTED, "installed")
 
     async def _advance(self, state: ReleaseState) -> RolloutResult:
-        if self._names.routing and state.routing is None:
-            raise RolloutRefused(
-                f"no release {self._names.routing}: install istio/{self._names.service} first. "
-                "Without a mesh the traffic cannot be divided: use helm upgrade"
-            )
+        await require_routes(self._cluster, self._names, state.routing)
         reached = await self._read_weight()
         await self._deploy_canary(state, max(reached or 0, self._options.steps[0]))
         if reached is None:

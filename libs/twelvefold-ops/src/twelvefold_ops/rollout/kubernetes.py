@@ -14,7 +14,6 @@ from typing import Any, cast
 
 from lightkube import ApiError, AsyncClient, KubeConfig
 from lightkube.core.exceptions import ConfigError
-from lightkube.generic_resource import create_namespaced_resource
 from lightkube.resources.apps_v1 import Deployment, ReplicaSet
 from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import ConfigMap, Secret, Service, ServiceAccount
@@ -29,6 +28,7 @@ from .kubernetes_api import (
     INSTANCE_LABEL,
     NOT_FOUND,
     KubernetesApi,
+    canary_weight,
     describe_pod,
     main_container,
     status_code,
@@ -45,9 +45,6 @@ from .model import (
 )
 from .rollout_lock import hold_lease
 
-_VirtualService: Any = create_namespaced_resource(
-    "networking.istio.io", "v1", "VirtualService", "virtualservices"
-)
 _TEMPLATE_LABEL, _REVISION_ANNOTATION = "pod-template-hash", "deployment.kubernetes.io/revision"
 # Jobs come first, because they would recreate their pods.
 _HOOK_KINDS = (Job, PodResource, ConfigMap, Secret, ServiceAccount, NetworkPolicy, Service)
@@ -194,16 +191,10 @@ class KubernetesCluster:
 
     async def weight(self, routing: str) -> int | None:
         # Read the live objects: a killed Helm may have applied its record only in part.
-        services = await self._api.list_objects(_VirtualService, {INSTANCE_LABEL: routing})
-        weights = [
-            destination.get("weight", 100)
-            for service in services
-            for route in (service.spec or {}).get("http", [])
-            if not str(route.get("name", "")).endswith(("-canary", "-experiment"))
-            for destination in route["route"]
-            if destination["destination"].get("subset") == "v2"
-        ]
-        return max(weights, default=None)
+        return canary_weight(await self._api.list_routes(routing))
+
+    async def has_routes(self, routing: str) -> bool:
+        return bool(await self._api.list_routes(routing))
 
     # Pods.
 

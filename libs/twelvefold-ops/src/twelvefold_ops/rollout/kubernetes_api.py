@@ -1,4 +1,4 @@
-"""Access the Kubernetes API server: calls with retries, and pods with their metrics and logs.
+"""Access the Kubernetes API server: calls with retries, routes, pods with their metrics and logs.
 
 Reads are retried for some seconds. Errors of the client library become ClusterError.
 """
@@ -6,7 +6,7 @@ Reads are retried for some seconds. Errors of the client library become ClusterE
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -36,6 +36,19 @@ _FETCH_SCRIPT = (
 )
 _Rollout: Any = create_namespaced_resource("argoproj.io", "v1alpha1", "Rollout", "rollouts")
 _Canary: Any = create_namespaced_resource("flagger.app", "v1beta1", "Canary", "canaries")
+# The kinds of routes, and the statuses by which each counts as absent.
+_ROUTES: tuple[tuple[Any, frozenset[int]], ...] = (
+    (
+        create_namespaced_resource(
+            "networking.istio.io", "v1", "VirtualService", "virtualservices"
+        ),
+        frozenset({NOT_FOUND}),
+    ),
+    (
+        create_namespaced_resource("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"),
+        frozenset({NOT_FOUND, _FORBIDDEN}),
+    ),
+)
 # Labels and annotations by which a GitOps controller marks what it applies.
 _OWNER_MARKS = {
     "helm.toolkit.fluxcd.io/name": "Flux: change its HelmRelease",
@@ -58,6 +71,21 @@ class KubernetesApi:
             return [resource async for resource in self.client.list(kind, labels=dict(labels))]
 
         return await self.read(call)
+
+    async def list_routes(self, routing: str) -> list[Any]:
+        """Return the live VirtualServices and HTTPRoutes of a routing release.
+
+        A kind that is not installed has none, and who may not read HTTPRoutes cannot have installed
+        any. Raises ClusterError.
+        """
+        labels, found = {INSTANCE_LABEL: routing}, []
+        for kind, absent in _ROUTES:
+            try:
+                found += await self.list_objects(kind, labels)
+            except ClusterError as error:
+                if status_code(error.__cause__) not in absent:
+                    raise
+        return found
 
     async def list_pods(self, labels: Mapping[str, str]) -> list[Any]:
         """Return the pods that are not being deleted. Raises ClusterError."""
@@ -141,6 +169,30 @@ class KubernetesApi:
             lines = self.client.log(pod, container=container, tail_lines=_LOG_LINES)
             return "".join([line async for line in lines]).rstrip()
         return ""
+
+
+def canary_weight(routes: Iterable[Any]) -> int | None:
+    """Return the canary's weight in percent; None if no route for all requests names the canary."""
+    weights = [weight for route in routes for weight in _canary_weights(route.spec or {})]
+    return max(weights, default=None)
+
+
+def _canary_weights(spec: Mapping[str, Any]) -> Iterator[int]:
+    """Yield weights of the subset v2 (VirtualService) or of the Service NAME-v2 (HTTPRoute)."""
+    for route in spec.get("http", []):
+        if str(route.get("name", "")).endswith(("-canary", "-experiment")):
+            continue
+        for destination in route.get("route", []):
+            if destination["destination"].get("subset") == "v2":
+                yield destination.get("weight", 100)
+    for rule in spec.get("rules", []):
+        matches = rule.get("matches", [])
+        headers = {header["name"] for match in matches for header in match.get("headers", [])}
+        if headers & {"canary", "experiment"}:
+            continue
+        for backend in rule.get("backendRefs", []):
+            if backend["name"].endswith("-v2"):
+                yield backend.get("weight", 1)
 
 
 def status_code(error: BaseException | None) -> int:

@@ -216,6 +216,10 @@ class Cluster(Protocol):
         """Return the canary's weight in percent; None if no route names it."""
         ...
 
+    async def has_routes(self, routing: str) -> bool:
+        """Return whether the release has routes, which can divide requests by weight."""
+        ...
+
     async def upgrade(
         self,
         release: str,
