@@ -69,7 +69,7 @@ def rules() -> list[dict[str, Any]]:
     ]
 
 
-def alert_states(name: str, **labels: str) -> set[str]:
+def alert_states(name: str, /, **labels: str) -> set[str]:
     """`pending` or `firing`, of every active alert of that name with these labels."""
     return {
         one["state"]
