@@ -113,7 +113,7 @@ test: $(SYNCED) ## Run every test, on real servers (ARGS="tests/unit -k cursor")
 .PHONY: test-browser
 test-browser: $(SYNCED) ## Test the console and /docs in a real browser (needs chromium; ARGS=--screenshots=docs/console)
 	@$(BIN)/uv sync --frozen --quiet --all-packages --group browser
-	@exec $(BIN)/pytest tests/e2e/test_console.py tests/e2e/test_docs_page.py \
+	@exec $(BIN)/pytest tests/e2e/test_console.py tests/e2e/test_console_actions.py tests/e2e/test_console_layout.py tests/e2e/test_docs_page.py \
 		tests/integration/dev/console/test_trace_pages.py $(ARGS)
 
 .PHONY: coverage

@@ -76,7 +76,7 @@ async function open({ focus = false, restore = null } = {}) {
   const [match, view] = find(path);
   frame.show(path);
   const route = {
-    params: match?.groups ?? {},
+    params: decodeAll(match?.groups ?? {}),
     query: new URLSearchParams(location.search),
     go,
     restore,
@@ -108,6 +108,17 @@ async function open({ focus = false, restore = null } = {}) {
   if (focus) main.focus({ preventScroll: true });
   await refresh();
   if (restore && at === current) settle(restore, focus);
+}
+
+// Returns the parameters of a path as they were before the browser encoded them.
+function decodeAll(params) {
+  return Object.fromEntries(Object.entries(params).map(([name, value]) => {
+    try {
+      return [name, value && decodeURIComponent(value)];
+    } catch {
+      return [name, value]; // no valid encoding: nothing has this name
+    }
+  }));
 }
 
 function find(path) {

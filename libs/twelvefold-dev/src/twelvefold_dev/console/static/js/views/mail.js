@@ -68,10 +68,11 @@ export const mailView = {
       }
       deleteAll.hidden = !found.total;
       fill(note, found.total ? `${q ? `${items.length} of ` : ""}${plural(found.total, "email")}, newest first` : "");
-      const next = JSON.stringify(items);
+      const entries = items.map((mail) => ({ ...mail, q }));
+      const next = JSON.stringify(entries);
       if (next !== form) {
         form = next;
-        fillList(list, items, (mail) => mail.name, (mail) => entry(mail, seen), found.total
+        fillList(list, entries, (mail) => mail.name, (mail) => entry(mail, seen), found.total
           ? "No email contains these words."
           : "No email was caught yet. Register an account to receive its welcome email here.");
       }
@@ -95,7 +96,7 @@ function entry(mail, seen) {
     {},
     h(
       "a",
-      { href: `/mail/${encodeURIComponent(mail.name)}`, data: { row: "", name: mail.name }, "aria-current": mail.name === seen ? "true" : null },
+      { href: `/mail/${encodeURIComponent(mail.name)}${mail.q ? `?q=${encodeURIComponent(mail.q)}` : ""}`, data: { row: "", name: mail.name }, "aria-current": mail.name === seen ? "true" : null },
       h("span", { class: "mail-subject" }, mail.subject),
       h("span", { class: "mail-to" }, mail.to),
       time(mail.caught),
