@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-NAME = "probe"  # a public service with one table and jobs of its own
+NAME = "orders"  # the public service of the tutorial, with one table and jobs of its own
 # What the expressions below may use; they run in the copy's root, in the copy's environment.
 PRELUDE = f"""
 import json, subprocess, sys, tomllib

@@ -1,7 +1,8 @@
 """A new service runs without an edit, every list hears of it, and its removal leaves no trace.
 
-In a copy of the tree with an environment of its own: a public and an internal service are created
-by the command, used, and removed.
+In a copy of the tree with an environment of its own. The public service is that of the tutorial
+(docs/tutorial/fourth-service.md), whose commands and changes are made as they are printed; an
+internal one is created beside it. The tests run in this order.
 """
 
 from __future__ import annotations
@@ -14,19 +15,26 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import httpx
 import pytest
 from tests.e2e.service_lists import LISTS, NAME, PRELUDE, ServiceList
+from tests.pages import blocks_of, edits_of, sections_of
 
 ROOT = Path(__file__).parents[2]
+TUTORIAL = sections_of(ROOT / "docs/tutorial/fourth-service.md")
+CREATE, ADD, CHANGE, RUN, CHECK, REMOVE = TUTORIAL
 INTERNAL = "ledger"
-MAX_FILES = 28
+MAX_FILES = 29
+AUTHOR = {
+    f"GIT_{who}_{key}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for key, value in (("NAME", "test"), ("EMAIL", "test@example.com"))
+}
 # Charts are rendered by Helm's engine, which only the delivery's tests install.
 HAS_HELM = importlib.util.find_spec("helm_python") is not None
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -48,6 +56,7 @@ class Project:
             **os.environ,
             "PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}",
             "UV_PROJECT_ENVIRONMENT": str(self.root / ".venv"),
+            **AUTHOR,
         }
         # What `make test` exports would take the place of what the copy's Makefile derives.
         for name in ("VIRTUAL_ENV", "IMAGES", "TAG", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES"):
@@ -65,6 +74,21 @@ class Project:
         output = done.stdout + done.stderr
         assert (done.returncode != 0) is fails, f"{command} {arguments}: {output}"
         return output
+
+    def follow(self, heading: str) -> str:
+        """Run the commands of a section of the tutorial; return their output."""
+        before = time.monotonic()
+        commands = blocks_of(TUTORIAL[heading], "sh")
+        output = self.run("bash", "-euo", "pipefail", "-c", commands)
+        print(f"{heading}: {time.monotonic() - before:.1f} s")  # noqa: T201 (a figure)
+        return output
+
+    def change_as_printed(self, heading: str) -> None:
+        """Make the changes of a section of the tutorial."""
+        for name, old, new in edits_of(TUTORIAL[heading]):
+            text = (self.root / name).read_text()
+            assert text.count(old) == 1, f"{name} has not once: {old}"
+            (self.root / name).write_text(text.replace(old, new))
 
     def changes(self) -> list[str]:
         return self.run("git", "status", "--porcelain", "--untracked-files=all").splitlines()
@@ -102,19 +126,17 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     options = ("--frozen", "--quiet", "--all-packages", "--python", sys.executable)
     found.run(str(uv), "sync", *options, *groups)
     (found.bin / "uv").symlink_to(uv)
+    (root / ".venv/.synced").write_text(f"{root}\n")  # as `make sync` leaves it
     found.run("git", "init", "--quiet")
     found.run("git", "add", "--all")
-    author = ("-c", "user.name=test", "-c", "user.email=test@example.com")
-    found.run("git", *author, "commit", "--quiet", "--message", "Before")
+    found.run("git", "commit", "--quiet", "--message", "Before")
     return found
 
 
 @pytest.fixture(scope="module")
 def services(project: Project) -> Iterator[Project]:
     """The copy with a public service, with jobs of its own, and an internal one that it calls."""
-    before = time.monotonic()
-    output = project.run("twelvefold", "new", "service", NAME, "--public", "--jobs")
-    print(f"new service: {time.monotonic() - before:.1f} s; {output.strip()}")  # noqa: T201 (a figure)
+    output = project.follow(CREATE)
     options = ("--internal", "--table", "ledger_entries", "--caller", NAME)
     output += project.run("twelvefold", "new", "service", INTERNAL, *options)
     assert f"{NAME}: " in output
@@ -134,6 +156,16 @@ def test_what_is_created_is_few_and_short(services: Project) -> None:
     by_hand = [path for path in created if path.name not in generated]
     assert 15 < len(by_hand) <= MAX_FILES
     assert max(len(path.read_text().splitlines()) for path in by_hand) < 250
+
+
+@pytest.fixture(scope="module")
+def extended(services: Project) -> Project:
+    """The copy after further endpoints, a kind of job with mail, and a setting were added."""
+    output = services.follow(ADD)
+    output += services.run("twelvefold", "new", "endpoint", INTERNAL, "rename", "--write")
+    for text in ("GET /api/v1/orders/summary: ", "orders.announce: ", "ORDERS_ANNOUNCES: "):
+        assert text in output
+    return services
 
 
 @pytest.fixture(scope="module")
@@ -159,20 +191,20 @@ def test_a_list_that_does_not_hear_of_it_is_noticed(one: ServiceList, services: 
         path.write_text(before)
 
 
-def test_it_passes_every_static_check(services: Project) -> None:
-    services.run("ruff", "check", "--quiet", ".")
-    services.run("ruff", "format", "--quiet", "--check", ".")
-    services.run("lint-imports", "--no-logo")
-    services.run("mypy", *(f"services/{name}/src" for name in (NAME, INTERNAL)))
-    services.run("uv", "lock", "--check", "--quiet")
-    services.run("twelvefold", "workspace", "--check")
-    services.run("twelvefold", "reference", "docs/reference", "--check")
-    services.run("twelvefold", "openapi", "docs/api", "--check")
-    services.run("python", "-m", "tests.charts.reference", "--check")
-    services.run("python", "-m", "tests.observability.dashboards", "--check")
+def test_it_passes_every_static_check(extended: Project) -> None:
+    extended.run("ruff", "check", "--quiet", ".")
+    extended.run("ruff", "format", "--quiet", "--check", ".")
+    extended.run("lint-imports", "--no-logo")
+    extended.run("mypy", *(f"services/{name}/src" for name in (NAME, INTERNAL)))
+    extended.run("uv", "lock", "--check", "--quiet")
+    extended.run("twelvefold", "workspace", "--check")
+    extended.run("twelvefold", "reference", "docs/reference", "--check")
+    extended.run("twelvefold", "openapi", "docs/api", "--check")
+    extended.run("python", "-m", "tests.charts.reference", "--check")
+    extended.run("python", "-m", "tests.observability.dashboards", "--check")
 
 
-def test_its_own_tests_pass_and_those_of_its_alerts_and_declarations(services: Project) -> None:
+def test_its_own_tests_pass_and_those_of_its_alerts_and_declarations(extended: Project) -> None:
     own = [f"tests/integration/{name}" for name in (NAME, INTERNAL)]
     shared = [
         "tests/observability/test_alerts.py",
@@ -181,72 +213,16 @@ def test_its_own_tests_pass_and_those_of_its_alerts_and_declarations(services: P
         "tests/unit/delivery/test_workflows.py",
         "tests/unit/delivery/test_service_lists.py",
     ]
-    services.run("pytest", "-q", "-n", "0", *own, *shared)
+    extended.run("pytest", "-q", "-n", "0", *own, *shared)
 
 
 @pytest.mark.skipif(not HAS_HELM, reason="make charts-test installs Helm's engine")
 def test_its_charts_keep_every_invariant_and_are_what_the_api_server_takes(
-    services: Project,
+    extended: Project,
 ) -> None:
-    services.run("pytest", "-q", "-n", "0", "tests/charts/test_invariants.py::test_invariant")
+    extended.run("pytest", "-q", "-n", "0", "tests/charts/test_invariants.py::test_invariant")
     chosen = f"{NAME} or {INTERNAL}"
-    services.run("pytest", "-q", "-n", "0", "tests/charts/test_rendering.py", "-k", chosen)
-
-
-def test_it_runs_with_the_others_and_a_request_and_its_job_make_one_trace(
-    services: Project,
-) -> None:
-    services.run("twelvefold", "up", "--detach")
-    state = services.root / ".twelvefold"
-    endpoints: dict[str, Any] = json.loads((state / "endpoints.json").read_text())
-    demo = json.loads((state / "demo.json").read_text())
-    try:
-        assert set(endpoints["public"]) == {"api", NAME}
-        assert {NAME, INTERNAL} <= set(endpoints["internal"])
-        form = urlencode(
-            {"grant_type": "password", "username": demo["email"], "password": demo["password"]}
-        )
-        headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        token = httpx.post(f"{endpoints['api']}/api/v1/auth/token", content=form, headers=headers)
-        bearer = {"Authorization": f"Bearer {token.json()['access_token']}"}
-        url = f"{endpoints['public'][NAME]}/api/v1/{NAME}"
-        created = httpx.post(url, json={"title": "First"}, headers=bearer)
-        assert created.status_code == 201, created.text
-        _await(lambda: httpx.get(f"{url}/{created.json()['id']}", headers=bearer), "confirmed_at")
-        exported = httpx.get(f"{endpoints['api']}/api/v1/users/me/export", headers=bearer)
-        assert "First" in exported.text
-        console = json.loads((state / "run/console.json").read_text())
-        spans = _await_trace(console, f"POST /api/v1/{NAME}", f"job {NAME}.confirm")
-        # Its own process ran the job, from its own queue.
-        assert {one["service"] for one in spans if one["name"].startswith("job ")} == {NAME}
-    finally:
-        services.run("twelvefold", "down")
-
-
-def _await(get: Callable[[], httpx.Response], field: str) -> Any:
-    """Return the value of a field of a JSON response once it is true."""
-    deadline = time.monotonic() + 30
-    while True:
-        response = get()
-        if found := response.json().get(field):
-            return found
-        assert time.monotonic() < deadline, response.text
-        time.sleep(0.1)
-
-
-def _await_trace(console: dict[str, Any], *names: str) -> list[dict[str, Any]]:
-    """Return the spans of the first trace that has spans of all these names."""
-    headers = {"X-Console-Token": console["token"]}
-    with httpx.Client(base_url=console["url"], headers=headers, timeout=20) as client:
-        deadline = time.monotonic() + 30
-        while True:
-            found = client.get("/api/requests", params={"q": names[0]}).json()["items"]
-            for one in found:
-                trace = client.get(f"/api/traces/{one['trace_id']}").json()["trace"]
-                if set(names) <= {span["name"] for span in trace["spans"]}:
-                    return list(trace["spans"])
-            assert time.monotonic() < deadline, found
-            time.sleep(0.2)
+    extended.run("pytest", "-q", "-n", "0", "tests/charts/test_rendering.py", "-k", chosen)
 
 
 def test_an_edit_that_is_not_committed_is_never_removed(services: Project) -> None:
@@ -268,6 +244,12 @@ def test_an_edit_that_is_not_committed_is_never_removed(services: Project) -> No
         (("new", "service", "json"), "a Python package json is installed"),
         (("new", "service", "shop", "--table", "a-b"), "cannot be a table's name"),
         (("new", "service", "shop", "--internal", "--caller", "nobody"), "no service nobody"),
+        (("new", "endpoint", NAME, "list"), "service.py has list already"),
+        (("new", "endpoint", "api", "x"), "there is no services/api/src/api/routes.py"),
+        (("new", "endpoint", "nothing", "x"), "name one of the installed services"),
+        (("new", "job", "users", "remind"), "users runs no jobs"),
+        (("new", "job", "worker", "email.send"), "has EMAIL_SEND already"),
+        (("new", "setting", NAME, "A_B", "--description", "A"), "either --default or --secret"),
         (("remove", "service", "nothing"), "no service nothing"),
         (("remove", "service", "users"), "calls users: remove the calls first"),
         (("remove", "service", "worker"), "worker runs the jobs of every service"),
@@ -289,12 +271,64 @@ def test_a_dry_run_lists_the_files_and_changes_nothing(services: Project) -> Non
     before = services.changes()
     output = services.run("twelvefold", "new", "service", "shop", "--dry-run")
     assert "services/shop/src/shop/routes.py" in output
+    output = services.run("twelvefold", "new", "endpoint", NAME, "oldest", "--dry-run")
+    assert "+async def get_order_oldest(" in output
+    description = ("--description", "A probe.")
+    output = services.run(
+        "twelvefold", "new", "setting", "api", "A_PROBE", "--secret", *description, "--dry-run"
+    )
+    assert "+    A_PROBE: false" in output
     assert services.changes() == before
+
+
+def test_changed_as_the_tutorial_prints_it_runs_and_a_request_makes_one_trace(
+    extended: Project,
+) -> None:
+    extended.change_as_printed(CHANGE)
+    output = extended.follow(RUN)
+    state = extended.root / ".twelvefold"
+    endpoints: dict[str, Any] = json.loads((state / "endpoints.json").read_text())
+    assert set(endpoints["public"]) == {"api", NAME}
+    assert {NAME, INTERNAL} <= set(endpoints["internal"])
+    compact = output.replace(": ", ":")
+    assert '{"count":1,"latest_at":"' in compact
+    assert "Subject:A new order:" in compact
+    assert '"confirmed_at":"' in compact
+    assert '"type":"/problems/' in compact
+    assert '"Twelve eggs"' in output
+    for kind in ("orders.confirm", "orders.announce"):
+        assert kind in output
+    console = json.loads((state / "run/console.json").read_text())
+    jobs = {f"job {NAME}.confirm", f"job {NAME}.announce"}
+    spans = _await_trace(console, f"POST /api/v1/{NAME}", *jobs)
+    # Its own process ran the jobs, from its own queue.
+    assert {one["service"] for one in spans if one["name"].startswith("job ")} == {NAME}
+
+
+def _await_trace(console: dict[str, Any], *names: str) -> list[dict[str, Any]]:
+    """Return the spans of the first trace that has spans of all these names."""
+    headers = {"X-Console-Token": console["token"]}
+    with httpx.Client(base_url=console["url"], headers=headers, timeout=20) as client:
+        deadline = time.monotonic() + 30
+        while True:
+            found = client.get("/api/requests", params={"q": names[0]}).json()["items"]
+            for one in found:
+                trace = client.get(f"/api/traces/{one['trace_id']}").json()["trace"]
+                if set(names) <= {span["name"] for span in trace["spans"]}:
+                    return list(trace["spans"])
+            assert time.monotonic() < deadline, found
+            time.sleep(0.2)
+
+
+def test_changed_it_passes_the_checks_that_the_tutorial_names(extended: Project) -> None:
+    output = extended.follow(CHECK)
+    assert " passed" in output
 
 
 def test_removed_they_leave_no_trace_and_keep_their_data(services: Project) -> None:
     """The last of the tests: the services are gone afterwards."""
-    for name in (INTERNAL, NAME):
-        output = services.run("twelvefold", "remove", "service", name)
+    output = services.run("twelvefold", "remove", "service", INTERNAL) + services.follow(REMOVE)
+    for name in (NAME, INTERNAL):
         assert f"DROP SCHEMA IF EXISTS {name} CASCADE;" in output
+    assert services.run("git", "diff", "--stat", "HEAD~2") == ""
     assert services.changes() == []

@@ -115,13 +115,20 @@ def test_another_service_keeps_its_templates_in_its_own_package(tmp_path, monkey
     templates.mkdir(parents=True)
     (templates.parent / "__init__.py").touch()
     (templates / "packed.txt").write_text(
-        "Packed by $brand\nTrack it\n$greeting\n\nIt is packed.\n"
+        "Packed by $brand: $parcel\nTrack it\n$greeting\n\nIt is packed: $parcel.\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     content = EmailContent(to="ada@example.com", name="Ada", link=LINK)
     email = render_email(
-        "packed", content, package="shop_of_the_test", job_id=JOB, sender=SENDER, brand=BRAND
+        "packed",
+        content,
+        package="shop_of_the_test",
+        job_id=JOB,
+        sender=SENDER,
+        brand=BRAND,
+        values={"parcel": "<b>\r\nBcc: 7"},
     )
-    assert email.subject == "Packed by Twelvefold"
-    assert "It is packed." in email.text
+    assert email.subject == "Packed by Twelvefold: <b> Bcc: 7"
+    assert "It is packed: <b> Bcc: 7." in email.text
+    assert "It is packed: &lt;b&gt; Bcc: 7." in (email.html or "")
     assert "Hello Ada," in (email.html or "")

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,22 +66,14 @@ DELETE, and POST with the same Idempotency-Key; **yes**, nothing was done.
 """
 
 
-def pages() -> dict[str, str]:
-    """Return the content of each page by its file name."""
-    return {
-        "settings.md": _settings(),
-        "commands.md": _COMMANDS.format(generated=_GENERATED) + "\n".join(_commands()),
-        "problems.md": _PROBLEMS.format(generated=_GENERATED) + "\n".join(_problems()) + "\n",
-        "metrics.md": metrics_reference.markdown(),
-        "library.md": _LIBRARY.format(generated=_GENERATED) + library.markdown(),
-    }
+def write(directory: Path, names: Iterable[str], *, check: bool) -> list[str]:
+    """Bring pages in `directory` up to date, or with `check` do not; return which were not.
 
-
-def write(directory: Path, *, check: bool) -> list[str]:
-    """Bring the pages in `directory` up to date, or with `check` do not; return which were not."""
+    `names` are of PAGES. Raises KeyError for another one.
+    """
     stale = []
-    for name, content in pages().items():
-        path = directory / name
+    for name in names:
+        path, content = directory / name, PAGES[name]()
         if path.exists() and path.read_text(encoding="utf-8") == content:
             continue
         stale.append(name)
@@ -138,3 +130,25 @@ def _problems() -> Iterator[str]:
             found.repeat.replace("_", " "),
         )
         yield f"| {' | '.join(cells)} |"
+
+
+def _commands_page() -> str:
+    return _COMMANDS.format(generated=_GENERATED) + "\n".join(_commands())
+
+
+def _problems_page() -> str:
+    return _PROBLEMS.format(generated=_GENERATED) + "\n".join(_problems()) + "\n"
+
+
+def _library_page() -> str:
+    return _LIBRARY.format(generated=_GENERATED) + library.markdown()
+
+
+# The functions that return the content of each page, by its file name.
+PAGES: Mapping[str, Callable[[], str]] = {
+    "settings.md": _settings,
+    "commands.md": _commands_page,
+    "problems.md": _problems_page,
+    "metrics.md": metrics_reference.markdown,
+    "library.md": _library_page,
+}

@@ -32,11 +32,17 @@ def backing(
 def reference(
     directory: Annotated[Path, typer.Argument(help="Folder of the pages.")],
     check: Annotated[bool, typer.Option(help="Only report what is out of date; exit 1.")] = False,
+    page: Annotated[
+        list[str] | None, typer.Option(help="Only this page, e.g. settings.md; may be repeated.")
+    ] = None,
 ) -> None:
-    """Write the reference pages of settings, commands, problem types and metrics."""
+    """Write the reference pages of settings, commands, problem types, metrics and the library."""
     from . import reference as pages
 
-    stale = pages.write(directory, check=check)
+    unknown = set(page or ()) - set(pages.PAGES)
+    if unknown:
+        fail(f"no page {', '.join(sorted(unknown))}: choose from {', '.join(pages.PAGES)}")
+    stale = pages.write(directory, page or list(pages.PAGES), check=check)
     if stale and check:
         fail(f"out of date: {', '.join(stale)}: run make docs")
     typer.echo(f"{directory}: {'wrote ' + ', '.join(stale) if stale else 'up to date'}")

@@ -24,6 +24,7 @@ from twelvefold.settings import (
 from twelvefold.settings.command_line import (
     USAGE_ERROR,
     ServiceName,
+    complete_service,
     fail,
     load_or_fail,
 )
@@ -115,12 +116,19 @@ def openapi(
     check: Annotated[
         bool, typer.Option(help="Write nothing; exit 1 if a document is out of date.")
     ] = False,
+    only: Annotated[
+        str | None,
+        typer.Option("--service", help="Only of this service.", autocompletion=complete_service),
+    ] = None,
 ) -> None:
     """Write the OpenAPI document of each app of each installed service."""
     from .settings.reference import example
 
     stale = []
-    for service in installed_services().values():
+    selected = installed_services().values() if only is None else [find_service(only)]
+    for service in selected:
+        if not service.listeners:
+            continue
         process = service.create(example(settings_of(service)))
         apps = {service.name: process.public, f"{service.name}-internal": process.internal}
         for name, service_app in apps.items():

@@ -12,9 +12,13 @@ from twelvefold.settings.command_line import fail
 from twelvefold_dev.checkout import Checkout
 from twelvefold_dev.terminal.failures import report_failures
 
+from .additions import cli as additions
 from .errors import ScaffoldError
 
 new = typer.Typer(no_args_is_help=True, help="Add to the suite what runs without an edit.")
+new.command("endpoint")(additions.new_endpoint)
+new.command("job")(additions.new_job)
+new.command("setting")(additions.new_setting)
 remove = typer.Typer(no_args_is_help=True, help="Take out what `new` has added.")
 Name = Annotated[str, typer.Argument(help="Name of the service: lower-case letters and digits.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the files; change nothing.")]

@@ -13,7 +13,7 @@ from twelvefold_dev.checkout import Checkout, write_private
 
 from .errors import ListMissing, ScaffoldError
 from .plan import ServicePlan
-from .workspace import derive, format_code, install
+from .workspace import WITHOUT_DOCUMENTS, derive, format_code, install
 
 ALERTS = Path("docs/reference/alerts.md")
 _LAST_SECTION = "## Everywhere\n"  # sections of services stand before it
@@ -41,16 +41,16 @@ def create_service(
         (root / ALERTS).write_text(added, encoding="utf-8")
         format_code(root, [root / path for path in files])
         install(root)
-        derive(root)
+        derive(root, plan.name)
     except BaseException:
         (root / ALERTS).write_text(page, encoding="utf-8")
         for folder in plan.folders():
             delete(root / folder)
         with suppress(ScaffoldError):  # the first error is the one to report
             install(root, removed=plan.name)
-            derive(root)
+            derive(root, plan.name, WITHOUT_DOCUMENTS)
         raise
-    _record(checkout, plan.name, files)
+    write_record(checkout, plan.name, {str(path): digest(root / path) for path in sorted(files)})
     return sorted(files)
 
 
@@ -70,7 +70,7 @@ def delete(path: Path) -> None:
 
 
 def record_of(checkout: Checkout, name: str) -> Path:
-    """Return where the digests of a service's files as they were created are kept."""
+    """Return where the digests of a service's files are kept, as commands have written them."""
     return checkout.state / "scaffold" / f"{name}.json"
 
 
@@ -79,7 +79,8 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _record(checkout: Checkout, name: str, files: Mapping[Path, str]) -> None:
+def write_record(checkout: Checkout, name: str, digests: Mapping[str, str]) -> None:
+    """Record the digests of a service's files, by path, as commands have written them."""
     path = record_of(checkout, name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_private(path, {str(file): digest(checkout.root / file) for file in sorted(files)})
+    write_private(path, dict(digests))

@@ -2,7 +2,7 @@
 
 
 class ScaffoldError(Exception):
-    """A service cannot be created or removed as asked; nothing was changed."""
+    """A service cannot be created, changed or removed as asked; nothing was changed."""
 
 
 class ListMissing(ScaffoldError):

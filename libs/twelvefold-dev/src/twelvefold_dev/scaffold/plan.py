@@ -109,7 +109,7 @@ class ServicePlan:
 
     def files(self) -> dict[Path, str]:
         """Return the content of every file by its path, relative to the checkout."""
-        values = self._values()
+        values = self.values()
         package = Path("services") / self.name
         source = package / "src" / self.name
         files = {package / "pyproject.toml": "package/pyproject.toml"}
@@ -130,9 +130,10 @@ class ServicePlan:
 
     def runbook(self) -> str:
         """Return the section of docs/reference/alerts.md."""
-        return render("service/runbook.md", **self._values())
+        return render("service/runbook.md", **self.values())
 
-    def _values(self) -> dict[str, Any]:
+    def values(self) -> dict[str, Any]:
+        """Return what the templates of a service name."""
         owner = "principal.id" if self.public else "owner_id"
         accounts = "/internal/v1/accounts/{owner_id}"
         location = "{router.prefix}" if self.public else f"{accounts}/{self.path}"
@@ -144,10 +145,10 @@ class ServicePlan:
             "Name": self.name.capitalize(),
             "NAME": self.name.upper(),
             "table": self.table,
-            "Table": _camel(self.table),
+            "Table": camel(self.table),
             "item": self.item,
             "an_item": f"{article} {self.item.replace('_', ' ')}",
-            "Item": _camel(self.item),
+            "Item": camel(self.item),
             "path": self.path,
             "public": self.public,
             "jobs": self.jobs,
@@ -159,6 +160,7 @@ class ServicePlan:
             "owner_parameter_reads": "principal: Reads" if self.public else "owner_id: OwnerId",
             "owner_parameter_writes": "principal: Writes" if self.public else "owner_id: OwnerId",
             "location": location,
+            "full_path": self.prefix if self.public else f"{accounts}/{self.path}",
         }
 
 
@@ -192,5 +194,6 @@ def _has_content(path: Path) -> bool:
     return any(file.is_file() and file.parent.name != "__pycache__" for file in path.rglob("*"))
 
 
-def _camel(text: str) -> str:
+def camel(text: str) -> str:
+    """Return a name in snake case as that of a class."""
     return "".join(part.capitalize() for part in text.split("_"))

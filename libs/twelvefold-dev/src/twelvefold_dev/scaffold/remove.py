@@ -14,7 +14,7 @@ from twelvefold_dev.project.git import GitError, Repository
 from .create import ALERTS, delete, digest, record_of
 from .errors import ScaffoldError
 from .plan import paths_of
-from .workspace import derive, install
+from .workspace import WITHOUT_DOCUMENTS, derive, install
 
 _GENERATED = ("README.md", "values.schema.json", "Chart.lock")  # derived, or copied
 
@@ -50,7 +50,7 @@ def remove_service(checkout: Checkout, name: str, services: Mapping[str, Service
     (root / ALERTS).write_text(section.sub("", page), encoding="utf-8")
     record_of(checkout, name).unlink(missing_ok=True)
     install(root, removed=name)
-    derive(root)
+    derive(root, name, WITHOUT_DOCUMENTS)
     return _drop(service.migrations) if service.migrations else ""
 
 

@@ -2,19 +2,21 @@
 
 A service keeps its templates in its own package, as `templates/NAME.txt`. The first line is the
 subject, the second the label of the link, the rest are paragraphs. `$brand` stands for the brand's
-name in the subject, `$greeting` in a paragraph greets the recipient.
-Values are escaped in HTML and contain no line break in text. Emails to an unverified address
-contain no name, because a name is free text of the person who entered it.
+name in the subject, `$greeting` in a paragraph greets the recipient, and a service may give values
+for names of its own. Values are escaped in HTML and contain no line break in text. Emails to an
+unverified address contain no name, because a name is free text of the person who entered it.
 """
 
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parseaddr
 from functools import cache
 from importlib.resources import files
 from string import Template
+from types import MappingProxyType
 from uuid import UUID
 
 from twelvefold.contracts.accounts import EmailContent
@@ -53,25 +55,27 @@ def render_email(
     job_id: UUID,
     sender: str,
     brand: Brand,
+    values: Mapping[str, str] = MappingProxyType({}),
 ) -> Email:
     """Return the email of one job, with the brand's name, colour and address.
 
-    `template` is the name of one in `package`. The Message-ID derives from the job, so that a
-    repeated email can be recognised (RFC 5322 section 3.6.4). Raises FileNotFoundError without the
-    template.
+    `template` is the name of one in `package`; `values` stand for `$name` in its subject and
+    paragraphs. The Message-ID derives from the job, so that a repeated email can be recognised
+    (RFC 5322 section 3.6.4). Raises FileNotFoundError without the template, KeyError where it has
+    a name without a value.
     """
     source = _load_template(package, template)
     domain = ascii_domain(parseaddr(sender)[1].rpartition("@")[2]) or "localhost"
     name = " ".join(content.name.split())
     greeting = f"Hello {name}," if name else "Hello,"
-    subject = Template(source.subject).substitute(brand=brand.name)
+    plain = {key: " ".join(value.split()) for key, value in values.items()}
+    subject = Template(source.subject).substitute(plain, brand=brand.name)
     footer = [part for part in (brand.name, brand.address) if part]
-    paragraphs = [Template(part).substitute(greeting=greeting) for part in source.paragraphs]
+    plain["greeting"] = greeting
+    shown = {key: html.escape(value) for key, value in plain.items()}
+    paragraphs = [Template(part).substitute(plain) for part in source.paragraphs]
     text = "\n\n".join(paragraphs)
-    escaped = [
-        f"<p>{Template(part).substitute(greeting=html.escape(greeting))}</p>"
-        for part in source.paragraphs
-    ]
+    escaped = [f"<p>{Template(part).substitute(shown)}</p>" for part in source.paragraphs]
     if content.link:
         text += f"\n\n{source.label}:\n{content.link}"
         link = html.escape(content.link)
