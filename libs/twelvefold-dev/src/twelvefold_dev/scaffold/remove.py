@@ -31,13 +31,13 @@ def remove_service(checkout: Checkout, name: str, services: Mapping[str, Service
     callers = sorted(other for other, one in services.items() if name in one.calls)
     if callers:
         raise ScaffoldError(f"{', '.join(callers)} calls {name}: remove the calls first")
+    if service.migrations == JOBS_MIGRATIONS:
+        raise ScaffoldError(f"{name} runs the jobs of every service")
     callees = sorted(other for other, one in services.items() if name in one.callers)
     if callees:
         raise ScaffoldError(
             f"{name} is a declared caller of {', '.join(callees)}: remove that first"
         )
-    if service.migrations == JOBS_MIGRATIONS:
-        raise ScaffoldError(f"{name} runs the jobs of every service")
     root = checkout.root
     edited = _edited(checkout, name)
     if edited:
