@@ -99,12 +99,13 @@ def picture(request: pytest.FixtureRequest) -> Callable[[Any, str], Awaitable[No
 
     async def take(page: Any, name: str) -> None:
         if folder is not None:
-            _save(await page.screenshot(animations="disabled"), folder / f"{name}.png")
+            save_screenshot(await page.screenshot(animations="disabled"), folder / f"{name}.png")
 
     return take
 
 
-def _save(screenshot: bytes, path: Path) -> None:
+def save_screenshot(screenshot: bytes, path: Path) -> None:
+    """Write a picture with the 256 most frequent of its colours."""
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)
