@@ -158,8 +158,8 @@ def the_services_own_timeout_comes_before_the_routes(world: World) -> Iterator[s
     Fault(DESTINATION_RULE, "mode: ISTIO_MUTUAL", "mode: DISABLE"),
     Fault(
         DESTINATION_RULE,
-        '(list "v1" "v2") (list "v1")',
-        '(list "v1") (list "v1")',
+        '"true" | ternary (list "v1" "v2") (list "v1")',
+        '"true" | ternary (list "v1") (list "v1")',
     ),
 )
 def pods_that_fail_are_taken_out_for_a_while(world: World) -> Iterator[str]:
