@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 from tests.cluster.cluster import (
     GATEWAY_NAMESPACE,
@@ -136,6 +137,11 @@ class Deployment:
             self.route(service)
             self.service(service)
         self._gateway.remove()
+        with httpx.Client(base_url=self.url, verify=self.tls, timeout=30) as client:
+            until(
+                lambda: client.get("/api/v1/users/me").status_code == 401,
+                "the mesh's own gateway leads to api again",
+            )
 
     def _moved(self, text: str) -> str:
         return text.replace("twelvefold-backing", BACKING)

@@ -23,13 +23,13 @@ TWELVEFOLD = Path(sys.executable).with_name("twelvefold")
 # As the image's own start, but for requests of clients and of api: not for probes and metrics.
 _PLANTED = """
 import asyncio, random
-from fastapi.routing import APIRoute
-served = APIRoute.handle
-async def handle(route, scope, receive, send):
+from twelvefold.http.middleware.routing import RouteIndex
+serve = RouteIndex._serve
+async def serve_badly(index, route, scope, receive, send):
     if scope["path"].startswith(("/api/", "/internal/")):
         {conduct}
-    await served(route, scope, receive, send)
-APIRoute.handle = handle
+    await serve(index, route, scope, receive, send)
+RouteIndex._serve = serve_badly
 from twelvefold.cli import main
 main()
 """

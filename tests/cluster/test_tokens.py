@@ -86,7 +86,7 @@ def test_a_good_token_opens_what_it_may(client: httpx.Client, keys: KeySet) -> N
 def test_the_mesh_has_the_keys_that_users_publishes(client: httpx.Client, keys: KeySet) -> None:
     """What `--set-file tokens.jwks` passed on is what tokens are signed with."""
     (rule,) = json.loads(
-        kubectl("-n", NAMESPACE, "get", "requestauthentication", "tokens", "-o", "json")
+        kubectl("-n", NAMESPACE, "get", "requestauthentication", "api-tokens", "-o", "json")
     )["spec"]["jwtRules"]
     published = client.get("/.well-known/jwks.json").json()
 
