@@ -59,7 +59,15 @@ class Project:
             **AUTHOR,
         }
         # What `make test` exports would take the place of what the copy's Makefile derives.
-        for name in ("VIRTUAL_ENV", "IMAGES", "TAG", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES"):
+        for name in (
+            "VIRTUAL_ENV",
+            "ARGS",
+            "IMAGES",
+            "TAG",
+            "MAKEFLAGS",
+            "MAKELEVEL",
+            "MAKEOVERRIDES",
+        ):
             environment.pop(name, None)
         path = self.bin / command
         done = subprocess.run(  # noqa: S603  (tools of the copy)

@@ -188,6 +188,7 @@ FOREIGN: dict[str, list[Worst]] = {
     "twelvefold_dev.terminal.logs:_FRAME": [
         Worst(" "), Worst("a", 'File "'), Worst('", line ', 'File "'),
     ],
+    "twelvefold_dev.console.traces.query:_POSITION": [Worst("1"), Worst("1", "1-")],
     "twelvefold_dev.console.traces.query:_TERM": [
         Worst('"'), Worst("a", '"'), Worst("a:"), Worst('-"'), Worst('"a '),
     ],
@@ -203,9 +204,17 @@ OWN = {
     **{
         f"twelvefold_dev.scaffold.{home}": "files of the checkout"
         for home in (
+            "additions.email_job:_EXTRAS",
+            "additions.endpoint:_NAME",
+            "additions.job:_KIND",
+            "additions.setting:_NAME",
             "chart_lists:_PASSWORDS",
             "chart_lists:_PEERS",
             "chart_lists:write_backing",
+            *(
+                f"gitops_lists:{name}"
+                for name in ("_CHART", "_KIND", "_NEEDS", "_WAVE", "_document")
+            ),
             "lists:_MODULE",
             "plan:_NAME",
             "plan:_TABLE",

@@ -102,7 +102,8 @@ def release(suite: Tree, number: int) -> str:
     """Commit the next release: edited, new, moved and deleted files, with the name in them."""
     listed = suite.git("ls-files", "charts", "docs", "libs", "services", "istio").splitlines()
     text = [path for path in listed if path.endswith((".py", ".md", ".yaml", ".tpl"))]
-    for path in (path for path in text[number::7] if path not in EDITED):
+    text = [path for path in text if path not in EDITED and "/_new" not in path]
+    for path in text[number::7]:
         suite.append(path, f"# release {number} of Twelvefold: ghcr.io/twelvefold/api:{number}\n")
     for path in EDITED[number::3]:
         suite.prepend(path, f"# release {number}, namespace: twelvefold\n")
