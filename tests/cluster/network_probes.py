@@ -8,21 +8,20 @@ Service sends them what is for the pods whose labels they have.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 from tests.charts.policies import Labels
 from tests.cluster.cluster import CommandFailed, Object, apply, kubectl, objects, until
 from tests.cluster.deployment import NAMESPACE, Deployment
+from tests.cluster.pods import WAIT, confined_pod
 
 OUTSIDE = f"{NAMESPACE}-outside"  # a namespace without policies of the suite
 SERVER_PORT = 8080
 PATIENCE = 3  # seconds until an attempt counts as timed out: SYN is sent at 0, 1 and 3 s
 
 _SERVE = ["python3", "-m", "http.server", str(SERVER_PORT)]
-_WAIT = ["python3", "-c", "import signal; signal.sigwait([signal.SIGTERM])"]
 # Tries all of [protocol, address, port] at once and prints what became of each. A refusal comes
 # from the pod, so the network let the attempt pass. By UDP it is a question to a DNS server.
 _TRY = """
@@ -88,46 +87,24 @@ class Attempt:
     protocol: str = "TCP"
 
 
-def _pod(deployment: Deployment, identity: Identity, command: list[str]) -> Object:
-    container: dict[str, Any] = {
-        "name": "probe",
-        "image": f"{deployment.repository}/api:{deployment.tag}",
-        "imagePullPolicy": "IfNotPresent",
-        "command": command,
-        "resources": {
-            "requests": {"cpu": "1m", "memory": "16Mi"},
-            "limits": {"memory": "128Mi"},
-        },
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
+def _pod(deployment: Deployment, identity: Identity, command: Sequence[str]) -> Object:
+    labels = {
+        **identity.labels,
+        "twelvefold.dev/probe": NAMESPACE,
+        "sidecar.istio.io/inject": "false",
     }
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": identity.pod,
-            "namespace": identity.namespace,
-            "labels": {
-                **identity.labels,
-                "twelvefold.dev/probe": NAMESPACE,
-                "sidecar.istio.io/inject": "false",
-            },
-        },
-        "spec": {
-            "automountServiceAccountToken": False,
+    return confined_pod(
+        deployment,
+        identity.pod,
+        command,
+        labels=labels,
+        namespace=identity.namespace,
+        requests={"cpu": "1m", "memory": "16Mi"},
+        spec={
             "terminationGracePeriodSeconds": 0,
             "readinessGates": [{"conditionType": "twelvefold.dev/never"}],
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 10001,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [container],
         },
-    }
+    )
 
 
 class NetworkProbes:
@@ -150,7 +127,7 @@ class NetworkProbes:
             ]
         )
         apply(
-            [_pod(deployment, one, _SERVE if one in self._servers else _WAIT) for one in self._pods]
+            [_pod(deployment, one, _SERVE if one in self._servers else WAIT) for one in self._pods]
         )
         for one in self._pods:
             command = ("wait", "--for=condition=ContainersReady", "--timeout=300s")

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from tests.cluster.cluster import GATEWAY_NAMESPACE, Object, apply, kubectl, objects, run, until
 from tests.cluster.deployment import BACKING, NAMESPACE, Deployment
+from tests.cluster.pods import confined_pod
 
 SICK_POD = "api-sick"
 # Answers every request at the public port with 503, and keeps the connection.
@@ -69,45 +70,18 @@ def sick_pod(deployment: Deployment) -> Iterator[None]:
 
 
 def _pod(deployment: Deployment) -> Object:
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": SICK_POD,
-            "namespace": NAMESPACE,
-            # The Service and the subset select it, the Deployment does not.
-            "labels": {"app.kubernetes.io/name": "api", "version": "v1"},
+    return confined_pod(
+        deployment,
+        SICK_POD,
+        ("python3", "-c", _SICK),
+        # The Service and the subset select it, the Deployment does not.
+        labels={"app.kubernetes.io/name": "api", "version": "v1"},
+        container={
+            "ports": [{"name": "http", "containerPort": 8000}],
+            "readinessProbe": {"tcpSocket": {"port": 8000}, "periodSeconds": 1},
         },
-        "spec": {
-            "serviceAccountName": "api",
-            "automountServiceAccountToken": False,
-            "terminationGracePeriodSeconds": 1,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 10001,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [
-                {
-                    "name": "sick",
-                    "image": f"{deployment.repository}/api:{deployment.tag}",
-                    "imagePullPolicy": "IfNotPresent",
-                    "command": ["python3", "-c", _SICK],
-                    "ports": [{"name": "http", "containerPort": 8000}],
-                    "readinessProbe": {"tcpSocket": {"port": 8000}, "periodSeconds": 1},
-                    "resources": {
-                        "requests": {"cpu": "5m", "memory": "32Mi"},
-                        "limits": {"memory": "128Mi"},
-                    },
-                    "securityContext": {
-                        "allowPrivilegeEscalation": False,
-                        "capabilities": {"drop": ["ALL"]},
-                        "readOnlyRootFilesystem": True,
-                    },
-                }
-            ],
-        },
-    }
+        spec={"serviceAccountName": "api"},
+    )
 
 
 def gateways() -> list[str]:

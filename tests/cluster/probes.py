@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 from tests.cluster.cluster import Object, apply, kubectl
 from tests.cluster.deployment import NAMESPACE, Deployment
+from tests.cluster.pods import WAIT, confined_pod
 
 # Asks all of [name, method, url, headers] and prints status, media type and body of each.
 _ASK = """
@@ -49,45 +49,13 @@ def name_of(account: str, *, mesh: bool = True) -> str:
 
 def _pod(deployment: Deployment, account: str, *, mesh: bool) -> Object:
     name = name_of(account, mesh=mesh)
-    container: dict[str, Any] = {
-        "name": "probe",
-        "image": f"{deployment.repository}/api:{deployment.tag}",
-        "imagePullPolicy": "IfNotPresent",
-        "command": ["python3", "-c", "import signal; signal.sigwait([signal.SIGTERM])"],
-        "resources": {
-            "requests": {"cpu": "5m", "memory": "32Mi"},
-            "limits": {"memory": "128Mi"},
-        },
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
+    labels = {
+        "app.kubernetes.io/name": name,
+        "app.kubernetes.io/component": "probe",
+        "sidecar.istio.io/inject": str(mesh).lower(),
     }
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": name,
-            "namespace": NAMESPACE,
-            "labels": {
-                "app.kubernetes.io/name": name,
-                "app.kubernetes.io/component": "probe",
-                "sidecar.istio.io/inject": str(mesh).lower(),
-            },
-        },
-        "spec": {
-            "serviceAccountName": account,
-            "automountServiceAccountToken": False,
-            "terminationGracePeriodSeconds": 1,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 10001,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [container],
-        },
-    }
+    spec = {"serviceAccountName": account}
+    return confined_pod(deployment, name, WAIT, labels=labels, spec=spec)
 
 
 # Where policies are enforced it is the mesh that refuses, not the network: probes reach all.

@@ -18,7 +18,7 @@ import httpx
 import pytest
 from PIL import Image
 from tests.browser import NARROW, WIDE
-from tests.console_page import READY, open_page
+from tests.console_page import READY, new_account, open_page
 from tests.running_suite import Suite
 from tests.spans import message, span
 
@@ -43,13 +43,7 @@ pytestmark = pytest.mark.timeout(180)
 @pytest.fixture(scope="module")
 async def account(suite: Suite, console) -> AsyncIterator[httpx.AsyncClient]:
     """A client with the token of a new account."""
-    email, password = f"{uuid4()}@example.com", "correct horse battery staple"
-    async with httpx.AsyncClient(base_url=suite.url, timeout=30) as client:
-        body = {"email": email, "name": "Ada", "password": password}
-        assert (await client.post("/api/v1/users", json=body)).status_code == 201
-        form = {"grant_type": "password", "username": email, "password": password}
-        token = (await client.post("/api/v1/auth/token", data=form)).json()["access_token"]
-        client.headers["Authorization"] = f"Bearer {token}"
+    async with new_account(suite) as (client, _):
         yield client
 
 

@@ -8,9 +8,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from tests.console_page import READY, open_page
-
-PASSWORD = "correct horse battery staple"
+from tests.console_page import READY, new_account, open_page
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -25,14 +23,8 @@ async def token(page, link) -> None:
 @pytest.fixture
 async def account(suite):
     """A client with the token of a new account, and its address."""
-    email = f"{uuid4()}@example.com"
-    async with httpx.AsyncClient(base_url=suite.url, timeout=30) as client:
-        body = {"email": email, "name": "Ada", "password": PASSWORD}
-        assert (await client.post("/api/v1/users", json=body)).status_code == 201
-        form = {"grant_type": "password", "username": email, "password": PASSWORD}
-        token = (await client.post("/api/v1/auth/token", data=form)).json()["access_token"]
-        client.headers["Authorization"] = f"Bearer {token}"
-        yield client, email
+    async with new_account(suite) as found:
+        yield found
 
 
 def states(suite) -> dict[str, str]:

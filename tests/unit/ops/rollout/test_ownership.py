@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from tests.fakes.api_server import NAMESPACE, ApiServer, client_of, serving
+from tests.fakes.api_server import NAMESPACE, ApiServer, client_of
 
 from twelvefold_ops.rollout.kubernetes_api import KubernetesApi
 from twelvefold_ops.rollout.model import ClusterError
@@ -15,12 +14,6 @@ from twelvefold_ops.rollout.model import ClusterError
 DEPLOYMENT = "/apis/apps/v1/namespaces/shop/deployments/api"
 ROLLOUT = "/apis/argoproj.io/v1alpha1/namespaces/shop/rollouts/api"
 CANARY = "/apis/flagger.app/v1beta1/namespaces/shop/canaries/api"
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ApiServer]:
-    async with serving() as found:
-        yield found
 
 
 def add(server: ApiServer, path: str, **metadata: Any) -> None:

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from tests.fakes.api_server import ApiServer, client_of, serving
+from tests.fakes.api_server import ApiServer, client_of
 
 from twelvefold_ops.rollout.kubernetes_api import KubernetesApi, canary_weight
 from twelvefold_ops.rollout.model import ClusterError
 
 VIRTUAL_SERVICES = "/apis/networking.istio.io/v1/namespaces/shop/virtualservices"
 HTTP_ROUTES = "/apis/gateway.networking.k8s.io/v1/namespaces/shop/httproutes"
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ApiServer]:
-    async with serving() as found:
-        yield found
 
 
 def add(server: ApiServer, path: str, *specs: dict[str, Any]) -> None:
