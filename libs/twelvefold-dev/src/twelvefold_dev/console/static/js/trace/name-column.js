@@ -4,11 +4,12 @@ import { h } from "../dom.js";
 
 const STORAGE = "trace-names";
 const MIN = 15, MAX = 75, STEP = 2; // percent of the waterfall
+const STANDARD = 46; // as in trace.css
 
 export function makeHandle(waterfall) {
   const handle = h("span", {
     class: "column-handle", role: "separator", tabindex: "0", "aria-orientation": "vertical",
-    "aria-label": "Width of the column of names", "aria-valuemin": MIN, "aria-valuemax": MAX, "aria-valuenow": 46,
+    "aria-label": "Width of the column of names", "aria-valuemin": MIN, "aria-valuemax": MAX, "aria-valuenow": STANDARD,
     title: "Drag to resize, double-click for the standard width",
     onkeydown: (event) => {
       const steps = { ArrowLeft: -STEP, ArrowRight: STEP };
@@ -45,7 +46,7 @@ export function makeHandle(waterfall) {
   }
 
   function reset() {
-    handle.setAttribute("aria-valuenow", 46);
+    handle.setAttribute("aria-valuenow", STANDARD);
     waterfall.style.removeProperty("--names");
     try {
       localStorage.removeItem(STORAGE);
