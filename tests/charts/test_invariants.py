@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.charts.invariants import INVARIANTS, Fault, Invariant, planted
 from tests.charts.rendering import ENVIRONMENTS, World
-from tests.charts.tree import copied
+from tests.charts.tree import ROOT, copied
 
 _FAULTS = list(planted())
 
@@ -35,6 +35,16 @@ def test_broken_chart_is_caught(one: Invariant, fault: Fault, tmp_path: Path) ->
 
     # The first complaint suffices.
     assert any(True for _ in one.check(World(fault.environment, root)))
+
+
+def test_every_fault_has_its_line_whatever_services_there_are() -> None:
+    absent = [
+        f"{file}: {old!r}"
+        for _, fault in _FAULTS
+        for file, old in ((fault.file, fault.old), *((file, old) for file, old, _ in fault.also))
+        if old not in (ROOT / file).read_text()
+    ]
+    assert absent == []
 
 
 def test_every_invariant_can_fail() -> None:

@@ -114,7 +114,7 @@ def _labels(service: str) -> dict[str, str]:
         'ternary (include "routing.gatewayPrincipal" .) (include',
     ),
     Fault(_AMBIENT, "          - {{ $waypoint }}\n", '          - "*"\n'),
-    Fault("istio/users/values.yaml", "internal: [api, worker]", "internal: [api]"),
+    Fault("istio/users/values.yaml", ", worker]", "]"),
     Fault("istio/mesh/templates/policy.yaml", "spec: {}", "spec: {rules: [{}]}"),
 )
 def ztunnel_admits_each_edge_by_identity_and_port_and_no_other(world: World) -> Iterator[str]:

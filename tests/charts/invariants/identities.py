@@ -102,8 +102,8 @@ def the_gateway_passes_without_a_token_exactly_what_anybody_may_call(world: Worl
 
 
 @invariant(
-    Fault("istio/users/values.yaml", "internal: [api, worker]", "internal: [api, worker, default]"),
-    Fault("istio/users/values.yaml", "internal: [api, worker]", "internal: [api]"),
+    Fault("istio/users/values.yaml", "internal: [api, ", "internal: [api, default, "),
+    Fault("istio/users/values.yaml", ", worker]", "]"),
     Fault("istio/api/values.yaml", "internal: [worker]", "internal: []"),
     Fault(SERVICE_POLICY, "        paths: [/internal/v1/*]", "        methods: [GET]"),
     Fault(
